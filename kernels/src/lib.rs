@@ -1,0 +1,1 @@
+//! firstlight-kernels
