@@ -1,0 +1,215 @@
+//! Activations as 8-bit integers: what block formats are multiplied with.
+//!
+//! # Definition
+//!
+//! A row of activations is cut into groups of 32. Per group:
+//!
+//! ```text
+//! amax = max |x[i]|
+//! d    = amax / 127                    q[i] = round(x[i] · (127 / amax))   to nearest even
+//! xsum = d · Σ q[i]
+//! ```
+//!
+//! * `amax < 1e-30` (zero and what would overflow the reciprocal): `d = 0` and
+//!   all `q = 0`.
+//! * a group that holds an infinity or a NaN: `d = NaN` and all `q = 0`, so
+//!   that the result is NaN wherever the group takes part.
+//!
+//! One scale for 32 values, kept as `f32`, is finer than what formats with
+//! blocks of 256 are usually multiplied with: an outlier costs its 31
+//! neighbours precision and nobody else.
+//!
+//! # Layout
+//!
+//! Rows are padded with zero groups to a multiple of eight groups (256
+//! values), which is what kernels work through at a time. The arrays of a row
+//! lie apart, so that eight scales are one vector load:
+//!
+//! ```text
+//! q     [rows][padded]        i8
+//! d     [rows][padded / 32]   f32
+//! xsum  [rows][padded / 32]   f32
+//! sums  [rows][padded / 16]   i16     Σ q over each 16
+//! ```
+
+use crate::format::GROUP;
+use crate::isa::Isa;
+use crate::team::Region;
+
+/// Groups a kernel works through at a time.
+pub const OCTET: usize = 8;
+
+/// Values in an [`OCTET`] of groups.
+pub const OCTET_LEN: usize = OCTET * GROUP;
+
+/// Below this, a group's largest magnitude counts as zero.
+pub const AMAX_FLOOR: f32 = 1e-30;
+
+/// Quantized activations: an owned buffer that is reused from step to step.
+#[derive(Default)]
+pub struct Int8Buffer {
+    rows: usize,
+    padded: usize,
+    q: Vec<i8>,
+    d: Vec<f32>,
+    xsum: Vec<f32>,
+    sums: Vec<i16>,
+}
+
+/// Quantized rows, borrowed.
+#[derive(Clone, Copy)]
+pub struct Int8Rows<'a> {
+    /// Number of rows.
+    pub rows: usize,
+    /// Values per row, zero padding included: a multiple of [`OCTET_LEN`].
+    pub padded: usize,
+    q: &'a [i8],
+    d: &'a [f32],
+    xsum: &'a [f32],
+    sums: &'a [i16],
+}
+
+/// One quantized row.
+#[derive(Clone, Copy)]
+pub struct Int8Row<'a> {
+    /// Quants, −127..=127.
+    pub q: &'a [i8],
+    /// Scale of each group.
+    pub d: &'a [f32],
+    /// `d · Σ q` of each group.
+    pub xsum: &'a [f32],
+    /// `Σ q` of each 16 values.
+    pub sums: &'a [i16],
+}
+
+/// One quantized row being written.
+pub struct Int8RowMut<'a> {
+    /// See [`Int8Row::q`].
+    pub q: &'a mut [i8],
+    /// See [`Int8Row::d`].
+    pub d: &'a mut [f32],
+    /// See [`Int8Row::xsum`].
+    pub xsum: &'a mut [f32],
+    /// See [`Int8Row::sums`].
+    pub sums: &'a mut [i16],
+}
+
+/// Quantizes `x` into `out`, whose arrays are as long as the padded row.
+///
+/// Every instruction set has one; [`quantize_scalar`] defines the result.
+pub type QuantizeFn = fn(x: &[f32], out: Int8RowMut<'_>);
+
+impl<'a> Int8Rows<'a> {
+    /// Row `index`.
+    #[inline]
+    pub fn row(&self, index: usize) -> Int8Row<'a> {
+        assert!(index < self.rows, "row {index} of {}", self.rows);
+        let groups = self.padded / GROUP;
+        Int8Row {
+            q: &self.q[index * self.padded..][..self.padded],
+            d: &self.d[index * groups..][..groups],
+            xsum: &self.xsum[index * groups..][..groups],
+            sums: &self.sums[index * groups * 2..][..groups * 2],
+        }
+    }
+}
+
+impl Int8Buffer {
+    /// Quantizes `rows` rows of `x`, spread over the team.
+    ///
+    /// # Panics
+    ///
+    /// If `x` does not hold `rows` rows of equal length.
+    pub fn quantize(&mut self, region: &Region<'_>, isa: Isa, x: &[f32], rows: usize) {
+        let cols = x.len().checked_div(rows).unwrap_or(0);
+        assert_eq!(
+            rows * cols,
+            x.len(),
+            "{} activations are not {rows} rows",
+            x.len()
+        );
+        let padded = cols.next_multiple_of(OCTET_LEN);
+        let groups = padded / GROUP;
+        self.rows = rows;
+        self.padded = padded;
+        self.q.resize(rows * padded, 0);
+        self.d.resize(rows * groups, 0.0);
+        self.xsum.resize(rows * groups, 0.0);
+        self.sums.resize(rows * groups * 2, 0);
+        if padded == 0 {
+            return;
+        }
+        let quantize = quantizer(isa);
+        let mut work: Vec<_> = x
+            .chunks_exact(cols)
+            .zip(self.q.chunks_exact_mut(padded))
+            .zip(self.d.chunks_exact_mut(groups))
+            .zip(self.xsum.chunks_exact_mut(groups))
+            .zip(self.sums.chunks_exact_mut(groups * 2))
+            .map(|((((x, q), d), xsum), sums)| (x, Int8RowMut { q, d, xsum, sums }))
+            .collect();
+        region.chunks_mut(&mut work, 1, |_, work| {
+            for (x, out) in work {
+                quantize(
+                    x,
+                    Int8RowMut {
+                        q: out.q,
+                        d: out.d,
+                        xsum: out.xsum,
+                        sums: out.sums,
+                    },
+                );
+            }
+        });
+    }
+
+    /// The quantized rows.
+    pub fn rows(&self) -> Int8Rows<'_> {
+        Int8Rows {
+            rows: self.rows,
+            padded: self.padded,
+            q: &self.q,
+            d: &self.d,
+            xsum: &self.xsum,
+            sums: &self.sums,
+        }
+    }
+}
+
+/// The quantizer of an instruction set.
+pub fn quantizer(isa: Isa) -> QuantizeFn {
+    let _ = isa;
+    quantize_scalar
+}
+
+/// The definition.
+pub fn quantize_scalar(x: &[f32], out: Int8RowMut<'_>) {
+    let Int8RowMut { q, d, xsum, sums } = out;
+    q[x.len()..].fill(0);
+    for (group, q) in q.chunks_exact_mut(GROUP).enumerate() {
+        let start = (group * GROUP).min(x.len());
+        let x = &x[start..x.len().min(start + GROUP)];
+        // The bits of |x| order like integers, infinities and NaNs on top.
+        let amax_bits = x
+            .iter()
+            .map(|x| x.to_bits() & 0x7fff_ffff)
+            .max()
+            .unwrap_or(0);
+        let amax = f32::from_bits(amax_bits);
+        if amax < AMAX_FLOOR || !amax.is_finite() {
+            q.fill(0);
+            d[group] = if amax.is_finite() { 0.0 } else { f32::NAN };
+        } else {
+            let inverse = 127.0 / amax;
+            for (q, x) in q.iter_mut().zip(x) {
+                *q = (x * inverse).round_ties_even() as i8;
+            }
+            d[group] = amax / 127.0;
+        }
+        let half = |q: &[i8]| q.iter().map(|&q| i16::from(q)).sum::<i16>();
+        let (low, high) = (half(&q[..16]), half(&q[16..]));
+        sums[group * 2] = low;
+        sums[group * 2 + 1] = high;
+        xsum[group] = d[group] * f32::from(low + high);
+    }
+}

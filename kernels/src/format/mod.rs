@@ -1,0 +1,244 @@
+//! Weight formats: what the bits of a block mean.
+//!
+//! One file per format, one line in the table below. A block format is defined
+//! by a single function, [`Block::group`], that reads 32 consecutive weights as
+//! a [`Group`]: small integers, their scales and minimums. Dequantization, the
+//! scalar dot product and the generic unpacking into panels all follow from it,
+//! so a new format works everywhere as soon as its `group` exists.
+//!
+//! # What a group means
+//!
+//! ```text
+//! weight[i] = d · s[i / 16] · q[i]  +  m[i / 16]          i in 0..32
+//! ```
+//!
+//! `q` are signed integers, `s` small integer sub-scales of 16 weights each
+//! (1 for most formats), `d` the scale and `m` the minimums (0 for formats that
+//! are symmetric about zero).
+//!
+//! # What a group contributes to a dot product
+//!
+//! With the activations of the same 32 positions as integers `x`, scale `dx`
+//! (see [`crate::activation`]):
+//!
+//! ```text
+//! isum = s[0] · Σ q[i]·x[i] (i < 16)  +  s[1] · Σ q[i]·x[i] (i ≥ 16)     exact, i32
+//! acc  = fma(d · dx, isum as f32, acc)
+//! acc  = fma(m, dx · Σ x[i], acc)            for formats with one minimum per 32
+//! acc  = fma(m[0], dx · Σ x[..16], acc);
+//! acc  = fma(m[1], dx · Σ x[16..], acc)      for formats with one minimum per 16
+//! ```
+//!
+//! `isum as f32` rounds to nearest even, `fma` rounds once. [`crate::matmul`]
+//! says which `acc` a group adds to.
+
+mod float;
+mod q4_0;
+mod q8_0;
+
+pub use float::{BF16, F16, F32, FloatWeight};
+pub use q4_0::BlockQ4_0;
+pub use q8_0::BlockQ8_0;
+
+use bytemuck::{AnyBitPattern, Zeroable};
+use gguf::TensorType;
+
+/// Weights in a [`Group`], and activations that share one scale.
+pub const GROUP: usize = 32;
+
+/// 32 consecutive weights of a row, as integers and their scales.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// The quants, signed.
+    pub q: [i8; GROUP],
+    /// Integer sub-scales of the first and the last 16 quants.
+    pub s: [i8; 2],
+    /// The scale.
+    pub d: f32,
+    /// Minimums of the first and the last 16 weights.
+    pub m: [f32; 2],
+}
+
+/// Which minimums a format has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minimum {
+    /// `m` is zero: the format is symmetric about zero.
+    None,
+    /// One minimum for 32 weights: `m[0] == m[1]`.
+    Per32,
+    /// One minimum for each 16 weights.
+    Per16,
+}
+
+/// A block format: the struct as it lies in the file, and what it means.
+pub trait Block: AnyBitPattern + Zeroable + Copy + Send + Sync {
+    /// The format's line in the table.
+    const FORMAT: Format;
+    /// Weights in a block; a multiple of [`GROUP`].
+    const LEN: usize;
+    /// Added to a quant to make it unsigned: every `q + OFFSET` lies in
+    /// `0..=MAX`.
+    const OFFSET: u8;
+    /// The largest value of `q + OFFSET`.
+    const MAX: u8;
+    /// Whether the two 16-weight halves of a group have integer scales of
+    /// their own. If not, `s` is `[1, 1]`.
+    const SUBSCALES: bool;
+    /// Which minimums the format has.
+    const MINIMUM: Minimum;
+
+    /// Reads weights `32 · index ..` of the block.
+    fn group(&self, index: usize) -> Group;
+
+    /// Writes the block's weights as `f32`; `out` holds [`Block::LEN`] values.
+    fn dequantize(&self, out: &mut [f32]) {
+        assert_eq!(out.len(), Self::LEN);
+        for (index, out) in out.chunks_exact_mut(GROUP).enumerate() {
+            let group = self.group(index);
+            for (i, out) in out.iter_mut().enumerate() {
+                let half = i / 16;
+                *out = group.d * f32::from(group.s[half]) * f32::from(group.q[i]) + group.m[half];
+            }
+        }
+    }
+}
+
+/// What form of activations a format is multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivationForm {
+    /// Plain `f32`.
+    Float,
+    /// 8-bit integers in groups of 32, see [`crate::activation`].
+    Int8,
+}
+
+/// A line of the format table.
+pub struct FormatInfo {
+    /// The format.
+    pub format: Format,
+    /// The tensor type in GGUF files.
+    pub tensor_type: TensorType,
+    /// Lower-case name, the first part of kernel names.
+    pub name: &'static str,
+    /// Weights per block (1 for the float formats).
+    pub block_len: usize,
+    /// Bytes per block.
+    pub block_bytes: usize,
+    /// Form of the activations.
+    pub activations: ActivationForm,
+    /// Dequantizes whole blocks.
+    dequantize: fn(&[u8], &mut [f32]),
+}
+
+macro_rules! formats {
+    ($($variant:ident, $name:literal, $tensor_type:ident, $form:ident, $block:ty;)*) => {
+        /// A weight format that can be computed with.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(non_camel_case_types, missing_docs)] // the names of the GGUF specification
+        pub enum Format { $($variant),* }
+
+        /// The format table, in the order of [`Format`]'s variants.
+        static TABLE: &[FormatInfo] = &[$(FormatInfo {
+            format: Format::$variant,
+            tensor_type: TensorType::$tensor_type,
+            name: $name,
+            block_len: formats!(@len $form $block),
+            block_bytes: size_of::<$block>(),
+            activations: ActivationForm::$form,
+            dequantize: formats!(@dequantize $form $block),
+        }),*];
+    };
+    (@len Float $block:ty) => { 1 };
+    (@len Int8 $block:ty) => { <$block as Block>::LEN };
+    (@dequantize Float $block:ty) => { float::widen::<$block> };
+    (@dequantize Int8 $block:ty) => { dequantize_blocks::<$block> };
+}
+
+formats! {
+    F32,  "f32",  F32,  Float, F32;
+    F16,  "f16",  F16,  Float, F16;
+    BF16, "bf16", BF16, Float, BF16;
+    Q4_0, "q4_0", Q4_0, Int8, BlockQ4_0;
+    Q8_0, "q8_0", Q8_0, Int8, BlockQ8_0;
+}
+
+fn dequantize_blocks<B: Block>(bytes: &[u8], out: &mut [f32]) {
+    let blocks = blocks::<B>(bytes);
+    assert_eq!(
+        blocks.len() * B::LEN,
+        out.len(),
+        "{} values for {} blocks",
+        out.len(),
+        blocks.len()
+    );
+    for (block, out) in blocks.iter().zip(out.chunks_exact_mut(B::LEN)) {
+        block.dequantize(out);
+    }
+}
+
+/// Views bytes as blocks.
+///
+/// # Panics
+///
+/// If the bytes are no whole number of blocks. Block structs have alignment 1,
+/// so any address will do.
+pub fn blocks<B: Block>(bytes: &[u8]) -> &[B] {
+    const { assert!(align_of::<B>() == 1) }
+    bytemuck::cast_slice(bytes)
+}
+
+impl Format {
+    /// Every format, in table order.
+    pub fn all() -> impl Iterator<Item = Format> {
+        TABLE.iter().map(|info| info.format)
+    }
+
+    /// The format's line in the table.
+    pub fn info(self) -> &'static FormatInfo {
+        &TABLE[self as usize]
+    }
+
+    /// The lower-case name, as in `q4_0`.
+    pub fn name(self) -> &'static str {
+        self.info().name
+    }
+
+    /// The format that computes tensors of a GGUF type, if there is one.
+    pub fn from_tensor_type(ty: TensorType) -> Option<Format> {
+        TABLE
+            .iter()
+            .find(|info| info.tensor_type == ty)
+            .map(|info| info.format)
+    }
+
+    /// Bytes of a row of `cols` weights; `None` unless `cols` is a whole number
+    /// of blocks.
+    pub fn row_bytes(self, cols: usize) -> Option<usize> {
+        let info = self.info();
+        (cols.is_multiple_of(info.block_len)).then(|| cols / info.block_len * info.block_bytes)
+    }
+
+    /// Writes the weights of whole blocks as `f32`.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` and `out` do not hold the same number of whole blocks.
+    pub fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
+        (self.info().dequantize)(bytes, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_is_in_variant_order_and_agrees_with_gguf() {
+        for (index, info) in TABLE.iter().enumerate() {
+            assert_eq!(info.format as usize, index);
+            let ty = info.tensor_type;
+            assert_eq!(info.block_len, ty.block_len(), "{}", info.name);
+            assert_eq!(info.block_bytes, ty.block_bytes(), "{}", info.name);
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Matrix multiplication with quantized weights: one interface for one token
+//! and for many.
+//!
+//! ```text
+//! out[m, n] = Σ_k x[m, k] · w[n, k]          m tokens, n outputs, k inputs
+//! ```
+//!
+//! # Definition
+//!
+//! Block formats: group `g` of a row (32 weights) adds to partial sum
+//! `acc[g mod 8]`, groups in ascending order, each as [`crate::format`] says;
+//! the eight partial sums are then folded in halves.
+//!
+//! F32, F16, BF16: `acc[k mod 16] = fma(x[k], w[k], acc[k mod 16])`, `k`
+//! ascending; the sixteen partial sums are folded in halves.
+//!
+//! Why eight partial sums: the eight groups of 256 weights then sit in the
+//! eight lanes of a vector when one row is streamed (decode), without a serial
+//! chain and without reading sixteen rows at once; and when rows sit in the
+//! lanes (prefill), the groups can be visited in any order that keeps those of
+//! one residue ascending. Both orders give the same bits.
+//!
+//! # How the work is split
+//!
+//! Calls that share their activations are made together ([`matmul`] takes
+//! several jobs), so activations are quantized once. The outputs are cut into
+//! strips of weight rows, a strip is a unit of work for one thread, and a
+//! kernel computes one strip for all tokens. Whether it reads blocks in place
+//! or unpacks the strip into a panel first is the kernel's own business.
+
+mod panel;
+mod registry;
+mod scalar;
+
+pub use registry::{Kernels, MatmulFn, MatmulKernel};
+
+use crate::activation::{Int8Buffer, Int8Rows};
+use crate::format::{ActivationForm, Format};
+use crate::team::{MatMut, Region, TileMut};
+
+/// A matrix of weights `[rows, cols]` in the format of the file.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    row_bytes: usize,
+    bytes: &'a [u8],
+}
+
+/// The bytes are not a matrix of that shape.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a {format:?} matrix of {rows} rows of {cols} does not have {len_bytes} bytes")]
+pub struct ShapeError {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    len_bytes: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Views `bytes` as `rows` rows of `cols` weights.
+    pub fn new(
+        format: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &'a [u8],
+    ) -> Result<Self, ShapeError> {
+        match format.row_bytes(cols) {
+            Some(row_bytes) if row_bytes.checked_mul(rows) == Some(bytes.len()) => Ok(Matrix {
+                format,
+                rows,
+                cols,
+                row_bytes,
+                bytes,
+            }),
+            _ => Err(ShapeError {
+                format,
+                rows,
+                cols,
+                len_bytes: bytes.len(),
+            }),
+        }
+    }
+
+    /// The format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Number of rows: outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Weights per row: inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// All bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Bytes of row `index`.
+    #[inline]
+    pub fn row(&self, index: usize) -> &'a [u8] {
+        &self.bytes[index * self.row_bytes..][..self.row_bytes]
+    }
+
+    /// The rows `range` as a matrix.
+    pub fn slice_rows(&self, range: std::ops::Range<usize>) -> Matrix<'a> {
+        Matrix {
+            rows: range.len(),
+            bytes: &self.bytes[range.start * self.row_bytes..range.end * self.row_bytes],
+            ..*self
+        }
+    }
+
+    /// Writes row `index` as `f32`.
+    pub fn dequantize_row(&self, index: usize, out: &mut [f32]) {
+        self.format.dequantize(self.row(index), out);
+    }
+}
+
+/// Activations `[rows, cols]`, in the forms the kernels want.
+#[derive(Clone, Copy)]
+pub struct Activations<'a> {
+    /// Number of rows: tokens.
+    pub rows: usize,
+    /// Values per row.
+    pub cols: usize,
+    /// The values.
+    pub float: &'a [f32],
+    /// The values quantized; empty unless a job's format wants them.
+    pub int8: Int8Rows<'a>,
+}
+
+impl<'a> Activations<'a> {
+    /// Row `index` as floats.
+    #[inline]
+    pub fn float_row(&self, index: usize) -> &'a [f32] {
+        &self.float[index * self.cols..][..self.cols]
+    }
+}
+
+/// What happens to a product.
+#[derive(Clone, Copy)]
+pub enum Store<'a> {
+    /// `out = x·w`.
+    Set,
+    /// `out = x·w + bias`.
+    Bias(&'a [f32]),
+    /// `out = out + x·w`: the residual.
+    Add,
+    /// `out = out + (x·w + bias)`.
+    AddBias(&'a [f32]),
+}
+
+/// One product of a call.
+pub struct Job<'a> {
+    /// The weights.
+    pub weight: Matrix<'a>,
+    /// The outputs, `[rows of x, rows of weight]`.
+    pub out: MatMut<'a>,
+    /// What happens to the product.
+    pub store: Store<'a>,
+}
+
+/// Buffers that are reused from call to call.
+pub struct Workspace {
+    int8: Int8Buffer,
+    threads: Vec<Scratch>,
+}
+
+/// A thread's own buffers.
+#[derive(Default)]
+pub struct Scratch {
+    /// A strip of weights unpacked; see [`panel`].
+    pub panel: panel::Panel,
+    /// Products on their way to a [`Store`] other than [`Store::Set`].
+    pub product: Vec<f32>,
+    /// A strip of weights as floats.
+    pub floats: Vec<f32>,
+}
+
+impl Workspace {
+    /// For a team of `threads`.
+    pub fn new(threads: usize) -> Workspace {
+        let threads = (0..threads.max(1)).map(|_| Scratch::default()).collect();
+        Workspace {
+            int8: Int8Buffer::default(),
+            threads,
+        }
+    }
+}
+
+/// Computes all `jobs` on the same activations `x` (`[rows, cols]`).
+///
+/// # Panics
+///
+/// If a shape does not fit.
+pub fn matmul(
+    region: &Region<'_>,
+    kernels: &Kernels,
+    workspace: &mut Workspace,
+    x: &[f32],
+    rows: usize,
+    jobs: &mut [Job<'_>],
+) {
+    if rows == 0 || jobs.is_empty() {
+        return;
+    }
+    let cols = x.len() / rows;
+    for job in jobs.iter() {
+        assert_eq!(job.weight.cols(), cols, "inputs of weights and activations");
+        assert_eq!(
+            (job.out.rows(), job.out.cols()),
+            (rows, job.weight.rows()),
+            "shape of the outputs"
+        );
+    }
+    let wants_int8 = |job: &Job<'_>| job.weight.format().info().activations == ActivationForm::Int8;
+    if jobs.iter().any(wants_int8) {
+        workspace.int8.quantize(region, kernels.isa(), x, rows);
+    }
+    let x = Activations {
+        rows,
+        cols,
+        float: x,
+        int8: workspace.int8.rows(),
+    };
+
+    let strip = strip_rows(rows, jobs, region.threads());
+    let specs: Vec<_> = jobs.iter().map(|job| (job.weight, job.store)).collect();
+    let mut outs: Vec<_> = jobs.iter_mut().map(|job| job.out.reborrow()).collect();
+    region.tiles(
+        &mut outs,
+        (rows, strip),
+        &mut workspace.threads,
+        |scratch, index, mut tile| {
+            let (weight, store) = specs[index];
+            let weight = weight.slice_rows(tile.cols());
+            let kernel = kernels.matmul(weight.format());
+            match store {
+                Store::Set => kernel.run(weight, x, &mut tile, scratch),
+                _ => {
+                    let mut product = std::mem::take(&mut scratch.product);
+                    product.resize(rows * weight.rows(), 0.0);
+                    let mut out = MatMut::new(&mut product, rows);
+                    kernel.run(weight, x, &mut TileMut::whole(&mut out), scratch);
+                    apply(store, &product, &mut tile);
+                    scratch.product = product;
+                }
+            }
+        },
+    );
+}
+
+/// Brings a strip's products to where they go.
+fn apply(store: Store<'_>, product: &[f32], tile: &mut TileMut<'_>) {
+    let cols = tile.cols();
+    for (row, product) in tile.rows().zip(product.chunks_exact(cols.len())) {
+        let out = tile.row(row);
+        match store {
+            Store::Set => out.copy_from_slice(product),
+            Store::Add => out.iter_mut().zip(product).for_each(|(out, p)| *out += p),
+            Store::Bias(bias) => {
+                for ((out, p), b) in out.iter_mut().zip(product).zip(&bias[cols.clone()]) {
+                    *out = p + b;
+                }
+            }
+            Store::AddBias(bias) => {
+                for ((out, p), b) in out.iter_mut().zip(product).zip(&bias[cols.clone()]) {
+                    *out += p + b;
+                }
+            }
+        }
+    }
+}
+
+/// Weight rows in a unit of work.
+///
+/// Few tokens: long stretches that are read as one stream, but enough of them
+/// that threads finish together. Many tokens: as many rows as make a panel that
+/// stays in the second-level cache.
+fn strip_rows(rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
+    /// Bytes of weights that a thread reads in one go when streaming.
+    const STREAM_BYTES: usize = 128 << 10;
+    let row_bytes = jobs
+        .iter()
+        .map(|job| job.weight.row_bytes())
+        .max()
+        .unwrap_or(1)
+        .max(1);
+    let outputs: usize = jobs.iter().map(|job| job.weight.rows()).sum();
+    if rows < panel::MIN_TOKENS {
+        let even = outputs.div_ceil(threads * 4);
+        (STREAM_BYTES / row_bytes)
+            .clamp(16, 1024)
+            .min(even.next_multiple_of(16))
+    } else {
+        panel::strip_rows(jobs.iter().map(|job| job.weight.cols()).max().unwrap_or(1))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! The definitions, in portable Rust.
+//!
+//! Not meant to be fast, but to be read: every other kernel must give the same
+//! bits.
+
+use super::{Activations, Matrix, Scratch};
+use crate::activation::{Int8Row, OCTET};
+use crate::format::{self, Block, GROUP, Group, Minimum};
+use crate::team::TileMut;
+
+/// Sums the partial sums by folding halves.
+#[inline(always)]
+pub fn fold<const N: usize>(mut partial: [f32; N]) -> f32 {
+    const { assert!(N.is_power_of_two()) }
+    let mut half = N / 2;
+    while half > 0 {
+        for i in 0..half {
+            partial[i] += partial[i + half];
+        }
+        half /= 2;
+    }
+    partial[0]
+}
+
+/// Float formats.
+pub(super) unsafe fn float<W: format::FloatWeight>(
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    _: &mut Scratch,
+) {
+    for token in 0..x.rows {
+        let out_row = out.rows().start + token;
+        for (n, out) in out.row(out_row).iter_mut().enumerate() {
+            let row: &[W] = bytemuck::cast_slice(weight.row(n));
+            *out = dot_float(row, x.float_row(token));
+        }
+    }
+}
+
+fn dot_float<W: format::FloatWeight>(weights: &[W], x: &[f32]) -> f32 {
+    let mut acc = [0.0_f32; 16];
+    for (k, (w, x)) in weights.iter().zip(x).enumerate() {
+        acc[k % 16] = x.mul_add(w.to_f32(), acc[k % 16]);
+    }
+    fold(acc)
+}
+
+/// Block formats.
+pub(super) unsafe fn blocks<B: Block>(
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    _: &mut Scratch,
+) {
+    for token in 0..x.rows {
+        let out_row = out.rows().start + token;
+        for (n, out) in out.row(out_row).iter_mut().enumerate() {
+            *out = dot_blocks(format::blocks::<B>(weight.row(n)), x.int8.row(token));
+        }
+    }
+}
+
+fn dot_blocks<B: Block>(blocks: &[B], x: Int8Row<'_>) -> f32 {
+    let mut acc = [0.0; OCTET];
+    let groups_per_block = B::LEN / GROUP;
+    for (b, block) in blocks.iter().enumerate() {
+        for i in 0..groups_per_block {
+            let g = b * groups_per_block + i;
+            acc[g % OCTET] = add_group(B::MINIMUM, &block.group(i), x, g, acc[g % OCTET]);
+        }
+    }
+    fold(acc)
+}
+
+/// What group `g` contributes: see [`crate::format`].
+pub fn add_group(minimum: Minimum, group: &Group, x: Int8Row<'_>, g: usize, acc: f32) -> f32 {
+    let half = |h: usize| -> i32 {
+        let (q, x) = (&group.q[16 * h..][..16], &x.q[GROUP * g + 16 * h..][..16]);
+        q.iter()
+            .zip(x)
+            .map(|(&q, &x)| i32::from(q) * i32::from(x))
+            .sum()
+    };
+    let isum = i32::from(group.s[0]) * half(0) + i32::from(group.s[1]) * half(1);
+    let acc = (group.d * x.d[g]).mul_add(isum as f32, acc);
+    let sum = |h: usize| x.d[g] * f32::from(x.sums[2 * g + h]);
+    match minimum {
+        Minimum::None => acc,
+        Minimum::Per32 => group.m[0].mul_add(x.xsum[g], acc),
+        Minimum::Per16 => {
+            let acc = group.m[0].mul_add(sum(0), acc);
+            group.m[1].mul_add(sum(1), acc)
+        }
+    }
+}
