@@ -4,10 +4,12 @@
 
 use crate::error::Error;
 use crate::reader::{Place, Reader, Stop};
-use crate::value::{MAX_ARRAY_DEPTH, Value, ValueType};
+use crate::value::{MAX_ARRAY_DEPTH, Value, ValueType, split_byte_string};
 use std::fmt;
 
-/// An array of metadata values, borrowed from the file; all of it has been checked.
+/// An array of metadata values, borrowed from the file.
+///
+/// Lengths and nesting have been checked throughout; whether strings are UTF-8 is found out when they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Array<'a> {
     ty: ValueType,
@@ -41,14 +43,28 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// The elements of an array of strings; `None` if it is of another type.
+    /// The elements of an array of strings; `None` if it is of another type or one is not UTF-8.
     pub fn strings(&self) -> Option<impl ExactSizeIterator<Item = &'a str> + Clone + use<'a>> {
-        (self.ty == ValueType::String).then(|| {
-            self.iter().map(|value| match value {
-                Value::String(string) => string,
-                other => unreachable!("{other:?} in an array of strings"),
+        let strings = self.byte_strings()?;
+        let all_utf8 = strings
+            .clone()
+            .all(|bytes| std::str::from_utf8(bytes).is_ok());
+        all_utf8.then(|| {
+            strings.map(|bytes| {
+                std::str::from_utf8(bytes).expect("every element was found to be UTF-8")
             })
         })
+    }
+
+    /// The elements of an array of strings, UTF-8 or not; `None` if it is of another type.
+    pub fn byte_strings(
+        &self,
+    ) -> Option<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a>> {
+        let strings = ByteStrings {
+            left: self.len,
+            bytes: self.bytes,
+        };
+        (self.ty == ValueType::String).then_some(strings)
     }
 
     /// The elements of an array of f32; `None` if it is of another type.
@@ -94,6 +110,22 @@ impl<'a> Array<'a> {
         })
     }
 
+    /// As [`Value::found`]: the range of integers, of which one may not fit, and the string that is not UTF-8.
+    pub(crate) fn found(&self) -> String {
+        let array = format!("array of {} {}", self.len, self.ty);
+        let integers = self.iter().filter_map(|value| value.integer());
+        if let (Some(min), Some(max)) = (integers.clone().min(), integers.max()) {
+            return format!("{array} from {min} to {max}");
+        }
+        match self
+            .iter()
+            .position(|value| matches!(value, Value::Bytes(_)))
+        {
+            Some(i) => format!("{array}, number {} not UTF-8", i + 1),
+            None => array,
+        }
+    }
+
     /// Reads an array, checking every element; `depth` is 1 for the value of a key, 2 for an array in it, and so on.
     pub(crate) fn read(reader: &mut Reader<'a>, key: &'a str, depth: usize) -> Result<Self, Stop> {
         let place = Place::Value { key };
@@ -117,7 +149,7 @@ impl<'a> Array<'a> {
             ValueType::String => {
                 reader.expect(min_bytes, place)?;
                 for _ in 0..len {
-                    reader.str(place)?;
+                    reader.byte_string(place)?;
                 }
             }
             ValueType::Array => {
@@ -191,6 +223,29 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 impl ExactSizeIterator for Elements<'_> {}
+
+#[derive(Clone)]
+struct ByteStrings<'a> {
+    left: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Iterator for ByteStrings<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.left = self.left.checked_sub(1)?;
+        let (string, rest) = split_byte_string(self.bytes);
+        self.bytes = rest;
+        Some(string)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for ByteStrings<'_> {}
 
 /// The first elements, then how many there are: `[1, 2, 3, … 32000 u32]`.
 impl fmt::Display for Array<'_> {

@@ -113,11 +113,10 @@ pub enum Error {
         offset: u64,
         alignment: u64,
     },
-    #[error("tensor {tensor}: its {len_bytes} bytes at data offset {offset} end past the file of {file_len} bytes", tensor = Escaped(.tensor))]
+    #[error("tensor {tensor}: its data ends at byte {end}, but the file has {file_len}; is it complete?", tensor = Escaped(.tensor))]
     TensorPastEnd {
         tensor: String,
-        offset: u64,
-        len_bytes: u64,
+        end: u128,
         file_len: u64,
     },
     #[error("tensors {first} (bytes {}..{}) and {second} (bytes {}..{}) overlap", .first_range.0, .first_range.1, .second_range.0, .second_range.1, first = Escaped(.first), second = Escaped(.second))]
@@ -126,6 +125,12 @@ pub enum Error {
         first_range: (u64, u64),
         second: String,
         second_range: (u64, u64),
+    },
+    #[error("shard {shard} of {given}: {error}")]
+    InShard {
+        shard: usize,
+        given: usize,
+        error: Box<Error>,
     },
     #[error("no shards given, expected at least one")]
     NoShards,
@@ -136,7 +141,7 @@ pub enum Error {
         found: u64,
     },
     #[error(
-        "shard {shard} of {given}: it is a complete model (split.count is missing), not a shard"
+        "shard {shard} of {given}: it is a complete model (split.count is missing or 0), not a shard"
     )]
     NotAShard { shard: usize, given: usize },
     #[error("shard {shard} of {given}: split.no is {found}, expected {expected}", expected = .shard - 1)]

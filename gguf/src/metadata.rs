@@ -118,8 +118,8 @@ getters! {
         Value::Bool(bool) => Some(bool),
         _ => None,
     };
-    /// A string.
-    get_str require_str -> &'a str, "a string", |value| match value {
+    /// A string, if it is UTF-8.
+    get_str require_str -> &'a str, "a UTF-8 string", |value| match value {
         Value::String(string) => Some(string),
         _ => None,
     };
@@ -146,8 +146,8 @@ macro_rules! array_getters {
 }
 
 array_getters! {
-    /// The elements of an array of strings.
-    get_strings require_strings strings -> &'a str, "an array of strings";
+    /// The elements of an array of strings that all are UTF-8.
+    get_strings require_strings strings -> &'a str, "an array of UTF-8 strings";
     /// The elements of an array of f32.
     get_f32s require_f32s f32s -> f32, "an array of f32";
     /// The elements of an array of integers of any width that all fit i32.

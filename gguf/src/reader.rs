@@ -128,26 +128,15 @@ impl<'a> Reader<'a> {
         self.array(place).map(u64::from_le_bytes)
     }
 
-    /// A string: length u64, then that many bytes of UTF-8.
-    pub(crate) fn str(&mut self, place: Place<'_>) -> Result<&'a str, Stop> {
+    /// A string: length u64, then that many bytes, of which the specification says that they are UTF-8.
+    #[inline]
+    pub(crate) fn byte_string(&mut self, place: Place<'_>) -> Result<&'a [u8], Stop> {
         let len = self.u64(place)?;
-        let start = self.pos;
-        let bytes = self.take(len, place)?;
-        std::str::from_utf8(bytes).map_err(|error| {
-            let at = error.valid_up_to();
-            let found = bytes[at..].iter().copied().take(4).collect();
-            Error::InvalidUtf8 {
-                place: place.to_string(),
-                at: (start + at) as u64,
-                found,
-            }
-            .into()
-        })
+        self.take(len, place)
     }
 
-    /// A key or the name of a tensor: a string of 1 to `limit` bytes.
+    /// A key or the name of a tensor: a string of 1 to `limit` bytes of UTF-8.
     pub(crate) fn name(&mut self, limit: u64, place: Place<'_>) -> Result<&'a str, Stop> {
-        let start = self.pos;
         let len = self.u64(place)?;
         if len == 0 {
             return Err(Error::EmptyName {
@@ -163,7 +152,17 @@ impl<'a> Reader<'a> {
             }
             .into());
         }
-        self.pos = start;
-        self.str(place)
+        let start = self.pos;
+        let bytes = self.take(len, place)?;
+        std::str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            let found = bytes[at..].iter().copied().take(4).collect();
+            Error::InvalidUtf8 {
+                place: place.to_string(),
+                at: (start + at) as u64,
+                found,
+            }
+            .into()
+        })
     }
 }

@@ -50,66 +50,37 @@ fn split_number(name: &str) -> Option<(&str, usize)> {
 
 /// How many shards the model has that this file belongs to: 1 for a file that is not split.
 pub fn shard_count(file: &Gguf<'_>) -> Result<u64, Error> {
-    Ok(file.metadata().get_u64(KEY_COUNT)?.unwrap_or(1).max(1))
+    // Merging shards leaves a count of 0 behind.
+    Ok(file.metadata().get_u64(KEY_COUNT)?.unwrap_or(0).max(1))
 }
 
 /// Checks that files are the shards of one model, complete and in order. Messages count shards from 1.
 pub fn check_shards(shards: &[Gguf<'_>]) -> Result<(), Error> {
     let given = shards.len();
-    let first = shards.first().ok_or(Error::NoShards)?;
-    if given == 1 && first.metadata().get(KEY_COUNT).is_none() {
-        return Ok(());
-    }
-    let tensor_count = first.metadata().require_u64(KEY_TENSORS_COUNT)?;
-    let mut position_of_no = HashMap::new();
-    let mut out_of_order = None;
+    let mut numbers = Vec::with_capacity(given);
     for (i, file) in shards.iter().enumerate() {
-        let (metadata, shard) = (file.metadata(), i + 1);
-        let found = metadata
-            .get_u64(KEY_COUNT)?
-            .ok_or(Error::NotAShard { shard, given })?;
-        if found != given as u64 {
-            return Err(Error::ShardCount {
-                shard,
-                given,
-                found,
-            });
-        }
-        let no = metadata.require_u64(KEY_NO)?;
-        if let Some(first) = position_of_no.insert(no, shard) {
-            return Err(Error::ShardRepeated {
-                first,
-                second: shard,
-                no,
-            });
-        }
-        if no != i as u64 {
-            out_of_order.get_or_insert(Error::ShardOrder {
-                shard,
-                given,
-                found: no,
-            });
-        }
-        let found = metadata.require_u64(KEY_TENSORS_COUNT)?;
-        if found != tensor_count {
-            return Err(Error::ShardTensorCount {
-                shard,
-                given,
-                expected: tensor_count,
-                found,
-            });
-        }
+        let shard = i + 1;
+        let in_shard = |error| Error::InShard {
+            shard,
+            given,
+            error: Box::new(error),
+        };
+        numbers.push(Numbers::read(file).map_err(in_shard)?);
     }
-    // Kept until here, so that a repeated shard is called that and not one out of order.
-    if let Some(error) = out_of_order {
-        return Err(error);
+    match numbers.as_slice() {
+        [] => return Err(Error::NoShards),
+        [Numbers { count: 0, .. }] => return Ok(()),
+        _ => check_numbers(&numbers)?,
     }
-    let found: usize = shards.iter().map(|file| file.tensors().len()).sum();
-    if found as u64 != tensor_count {
+    let (expected, found) = (
+        numbers[0].tensors,
+        shards.iter().map(|file| file.tensors().len() as u64).sum(),
+    );
+    if found != expected {
         return Err(Error::ShardTensorTotal {
             given,
-            expected: tensor_count,
-            found: found as u64,
+            expected,
+            found,
         });
     }
     let mut shard_of = HashMap::new();
@@ -125,4 +96,77 @@ pub fn check_shards(shards: &[Gguf<'_>]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What a file says about its place among the shards; all zero if it is a complete model.
+struct Numbers {
+    no: u64,
+    count: u64,
+    tensors: u64,
+}
+
+impl Numbers {
+    fn read(file: &Gguf<'_>) -> Result<Self, Error> {
+        let metadata = file.metadata();
+        match metadata.get_u64(KEY_COUNT)? {
+            None | Some(0) => Ok(Self {
+                no: 0,
+                count: 0,
+                tensors: 0,
+            }),
+            Some(count) => Ok(Self {
+                no: metadata.require_u64(KEY_NO)?,
+                count,
+                tensors: metadata.require_u64(KEY_TENSORS_COUNT)?,
+            }),
+        }
+    }
+}
+
+fn check_numbers(shards: &[Numbers]) -> Result<(), Error> {
+    let given = shards.len();
+    for (i, &Numbers { count, tensors, .. }) in shards.iter().enumerate() {
+        let shard = i + 1;
+        if count == 0 {
+            return Err(Error::NotAShard { shard, given });
+        }
+        if count != given as u64 {
+            return Err(Error::ShardCount {
+                shard,
+                given,
+                found: count,
+            });
+        }
+        if tensors != shards[0].tensors {
+            return Err(Error::ShardTensorCount {
+                shard,
+                given,
+                expected: shards[0].tensors,
+                found: tensors,
+            });
+        }
+    }
+    // Before the order, since a repeated shard stands out of order too.
+    let mut shard_of = HashMap::new();
+    for (i, shard) in shards.iter().enumerate() {
+        if let Some(first) = shard_of.insert(shard.no, i + 1) {
+            return Err(Error::ShardRepeated {
+                first,
+                second: i + 1,
+                no: shard.no,
+            });
+        }
+    }
+    match shards
+        .iter()
+        .enumerate()
+        .find(|(i, shard)| shard.no != *i as u64)
+    {
+        Some((i, shard)) => Err(Error::ShardOrder {
+            shard: i + 1,
+            given,
+            found: shard.no,
+        }),
+        None => Ok(()),
+    }
 }

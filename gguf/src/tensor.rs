@@ -194,19 +194,15 @@ pub(crate) fn place(
                 alignment,
             });
         }
-        let absolute = data_offset.checked_add(offset);
-        let end = absolute.and_then(|start| start.checked_add(len_bytes));
-        match (absolute, end) {
-            (Some(absolute), Some(end)) if end <= file_len => tensor.offset = absolute,
-            _ => {
-                return Err(Error::TensorPastEnd {
-                    tensor: name.into(),
-                    offset,
-                    len_bytes,
-                    file_len,
-                });
-            }
+        let end = u128::from(data_offset) + u128::from(offset) + u128::from(len_bytes);
+        if end > u128::from(file_len) {
+            return Err(Error::TensorPastEnd {
+                tensor: name.into(),
+                end,
+                file_len,
+            });
         }
+        tensor.offset = data_offset + offset; // below file_len, as end is not above it
     }
     let mut by_offset: Vec<&TensorInfo<'_>> = tensors.iter().collect();
     by_offset.sort_by_key(|tensor| tensor.offset);

@@ -2,7 +2,8 @@
 //!
 //! Source of ids and sizes: the `ggml_type` list and the block layouts of the ggml project, as published in the `gguf`
 //! Python package (`GGMLQuantizationType`, `GGML_QUANT_SIZES`). One size differs from that package: Q8_1 is 36 bytes
-//! (two f16 and 32 × i8), as in ggml itself; the package still lists the former layout with two f32.
+//! (two f16 and 32 × i8), as in ggml itself; the package still lists the former layout with two f32. Q2_0 is newer than the
+//! package; a fork wrote files with the same id and blocks of 128, whose tensors then appear to overlap or to end too late.
 
 use std::fmt;
 
@@ -91,6 +92,7 @@ tensor_types! {
     MXFP4   = 39,  32,  17;
     NVFP4   = 40,  64,  36;
     Q1_0    = 41, 128,  18;
+    Q2_0    = 42,  64,  18;
 }
 
 /// Types that once had an id and were withdrawn from the format; files with them need to be converted again.
@@ -140,5 +142,111 @@ impl TensorType {
 impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bits per element, the figure by which quantizations are commonly known: a second opinion on every line.
+    #[test]
+    fn bits_per_element() {
+        let bits: &[(TensorType, f64)] = &[
+            (TensorType::F32, 32.0),
+            (TensorType::F16, 16.0),
+            (TensorType::Q4_0, 4.5),
+            (TensorType::Q4_1, 5.0),
+            (TensorType::Q5_0, 5.5),
+            (TensorType::Q5_1, 6.0),
+            (TensorType::Q8_0, 8.5),
+            (TensorType::Q8_1, 9.0),
+            (TensorType::Q2_K, 2.625),
+            (TensorType::Q3_K, 3.4375),
+            (TensorType::Q4_K, 4.5),
+            (TensorType::Q5_K, 5.5),
+            (TensorType::Q6_K, 6.5625),
+            (TensorType::Q8_K, 9.125),
+            (TensorType::IQ2_XXS, 2.0625),
+            (TensorType::IQ2_XS, 2.3125),
+            (TensorType::IQ3_XXS, 3.0625),
+            (TensorType::IQ1_S, 1.5625),
+            (TensorType::IQ4_NL, 4.5),
+            (TensorType::IQ3_S, 3.4375),
+            (TensorType::IQ2_S, 2.5625),
+            (TensorType::IQ4_XS, 4.25),
+            (TensorType::I8, 8.0),
+            (TensorType::I16, 16.0),
+            (TensorType::I32, 32.0),
+            (TensorType::I64, 64.0),
+            (TensorType::F64, 64.0),
+            (TensorType::IQ1_M, 1.75),
+            (TensorType::BF16, 16.0),
+            (TensorType::TQ1_0, 1.6875),
+            (TensorType::TQ2_0, 2.0625),
+            (TensorType::MXFP4, 4.25),
+            (TensorType::NVFP4, 4.5),
+            (TensorType::Q1_0, 1.125),
+            (TensorType::Q2_0, 2.25),
+        ];
+        assert_eq!(
+            bits.iter().map(|(ty, _)| *ty).collect::<Vec<_>>(),
+            TensorType::ALL
+        );
+        for &(ty, expected) in bits {
+            assert_eq!(
+                ty.block_bytes() as f64 * 8.0 / ty.block_len() as f64,
+                expected,
+                "{ty}"
+            );
+        }
+    }
+
+    #[test]
+    fn ids_and_names_lead_back() {
+        for &ty in TensorType::ALL {
+            assert_eq!(TensorType::from_id(ty.id()), Some(ty));
+            assert_eq!(TensorType::from_name(&ty.name().to_lowercase()), Some(ty));
+            assert_eq!(
+                TensorType::removed_name(ty.id()),
+                None,
+                "{ty} was removed and is in the table"
+            );
+        }
+        assert!(TensorType::ALL.is_sorted(), "the table is by ascending id");
+        assert_eq!(
+            TensorType::from_name("Q4_K_M"),
+            None,
+            "the name of a mixture, not of a type"
+        );
+    }
+
+    #[test]
+    fn ids_in_between_are_the_removed_ones() {
+        let last = TensorType::ALL[TensorType::ALL.len() - 1].id();
+        for id in 0..=last {
+            assert_ne!(
+                TensorType::from_id(id).is_some(),
+                TensorType::removed_name(id).is_some(),
+                "id {id}"
+            );
+        }
+        assert_eq!(TensorType::from_id(last + 1), None);
+    }
+
+    #[test]
+    fn row_bytes() {
+        let rows: &[(TensorType, u64, Option<u64>)] = &[
+            (TensorType::Q4_0, 4096, Some(2304)),
+            (TensorType::Q6_K, 256, Some(210)),
+            (TensorType::Q6_K, 128, None),
+            (TensorType::Q4_0, 33, None),
+            (TensorType::F32, 0, Some(0)),
+            (TensorType::I8, u64::MAX, Some(u64::MAX)),
+            (TensorType::F16, u64::MAX, None),
+        ];
+        for &(ty, k, expected) in rows {
+            assert_eq!(ty.row_bytes(k), expected, "{ty}, {k} elements");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Metadata values and their types.
 
 use crate::array::Array;
-use crate::error::Error;
+use crate::error::{Error, Escaped};
 use crate::reader::{Place, Reader, Stop};
 use std::fmt;
 
@@ -117,6 +117,8 @@ pub enum Value<'a> {
     F32(f32),
     Bool(bool),
     String(&'a str),
+    /// A string that is not UTF-8. The specification forbids it and files in circulation have it all the same.
+    Bytes(&'a [u8]),
     Array(Array<'a>),
     U64(u64),
     I64(i64),
@@ -135,7 +137,7 @@ impl<'a> Value<'a> {
             Self::I32(_) => ValueType::I32,
             Self::F32(_) => ValueType::F32,
             Self::Bool(_) => ValueType::Bool,
-            Self::String(_) => ValueType::String,
+            Self::String(_) | Self::Bytes(_) => ValueType::String,
             Self::Array(_) => ValueType::Array,
             Self::U64(_) => ValueType::U64,
             Self::I64(_) => ValueType::I64,
@@ -162,7 +164,7 @@ impl<'a> Value<'a> {
     pub(crate) fn read(reader: &mut Reader<'a>, ty: ValueType, key: &'a str) -> Result<Self, Stop> {
         let place = Place::Value { key };
         match ty {
-            ValueType::String => Ok(Self::String(reader.str(place)?)),
+            ValueType::String => Ok(Self::from_byte_string(reader.byte_string(place)?)),
             ValueType::Array => Ok(Self::Array(Array::read(reader, key, 1)?)),
             _ => {
                 let bytes = reader.take(ty.min_bytes() as u64, place)?;
@@ -178,14 +180,12 @@ impl<'a> Value<'a> {
         }
     }
 
+    fn from_byte_string(bytes: &'a [u8]) -> Self {
+        std::str::from_utf8(bytes).map_or(Self::Bytes(bytes), Self::String)
+    }
+
     /// Takes a value apart that [`Value::read`] has accepted, and returns the bytes after it.
     pub(crate) fn decode(ty: ValueType, bytes: &'a [u8]) -> (Self, &'a [u8]) {
-        fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
-            let (first, rest) = bytes
-                .split_first_chunk()
-                .expect("checked when the file was parsed");
-            (*first, rest)
-        }
         macro_rules! number {
             ($variant:ident, $number:ty) => {{
                 let (number, rest) = split(bytes);
@@ -208,14 +208,8 @@ impl<'a> Value<'a> {
                 (Self::Bool(byte != 0), rest)
             }
             ValueType::String => {
-                let (len, rest) = split(bytes);
-                let (bytes, rest) = rest.split_at(u64::from_le_bytes(len) as usize);
-                (
-                    Self::String(
-                        std::str::from_utf8(bytes).expect("checked when the file was parsed"),
-                    ),
-                    rest,
-                )
+                let (string, rest) = split_byte_string(bytes);
+                (Self::from_byte_string(string), rest)
             }
             ValueType::Array => {
                 let (array, rest) = Array::decode(bytes);
@@ -224,14 +218,30 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The type as an error message shows it, with the number where that may be what is wrong.
+    /// What an error message says was found: the type, and of the content what may be wrong with it.
     pub(crate) fn found(&self) -> String {
         match self {
-            Self::Array(array) => format!("array of {} {}", array.len(), array.ty()),
-            Self::String(_) => "string".into(),
+            Self::Array(array) => array.found(),
+            Self::String(string) => format!("string {}", Escaped(string)),
+            Self::Bytes(_) => "string that is not UTF-8".into(),
             _ => format!("{} {self}", self.ty()),
         }
     }
+}
+
+const CHECKED: &str = "checked when the file was parsed";
+
+fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
+    let (first, rest) = bytes.split_first_chunk().expect(CHECKED);
+    (*first, rest)
+}
+
+/// A string that [`Value::read`] has accepted, and the bytes after it.
+#[inline]
+pub(crate) fn split_byte_string(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let (len, rest) = split(bytes);
+    rest.split_at_checked(u64::from_le_bytes(len) as usize)
+        .expect(CHECKED)
 }
 
 impl fmt::Display for Value<'_> {
@@ -246,6 +256,7 @@ impl fmt::Display for Value<'_> {
             Self::F32(n) => n.fmt(f),
             Self::Bool(b) => b.fmt(f),
             Self::String(s) => write!(f, "\"{}\"", s.escape_debug()),
+            Self::Bytes(bytes) => write!(f, "b\"{}\"", bytes.escape_ascii()),
             Self::Array(array) => array.fmt(f),
             Self::U64(n) => n.fmt(f),
             Self::I64(n) => n.fmt(f),

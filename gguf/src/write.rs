@@ -23,6 +23,8 @@ pub enum OwnedValue {
     F32(f32),
     Bool(bool),
     String(String),
+    /// A string that need not be UTF-8.
+    Bytes(Vec<u8>),
     /// The type of the elements, and elements that all are of that type.
     Array(ValueType, Vec<OwnedValue>),
     U64(u64),
@@ -76,6 +78,7 @@ impl From<Value<'_>> for OwnedValue {
             Value::F32(n) => Self::F32(n),
             Value::Bool(b) => Self::Bool(b),
             Value::String(s) => Self::String(s.into()),
+            Value::Bytes(bytes) => Self::Bytes(bytes.into()),
             Value::Array(array) => Self::Array(array.ty(), array.iter().map(Self::from).collect()),
             Value::U64(n) => Self::U64(n),
             Value::I64(n) => Self::I64(n),
@@ -96,7 +99,7 @@ impl OwnedValue {
             Self::I32(_) => ValueType::I32,
             Self::F32(_) => ValueType::F32,
             Self::Bool(_) => ValueType::Bool,
-            Self::String(_) => ValueType::String,
+            Self::String(_) | Self::Bytes(_) => ValueType::String,
             Self::Array(..) => ValueType::Array,
             Self::U64(_) => ValueType::U64,
             Self::I64(_) => ValueType::I64,
@@ -115,7 +118,8 @@ impl OwnedValue {
             Self::I32(n) => out.extend(n.to_le_bytes()),
             Self::F32(n) => out.extend(n.to_le_bytes()),
             Self::Bool(b) => out.push((*b).into()),
-            Self::String(s) => write_str(s, out),
+            Self::String(s) => write_string(s.as_bytes(), out),
+            Self::Bytes(bytes) => write_string(bytes, out),
             Self::Array(ty, values) => {
                 out.extend(ty.id().to_le_bytes());
                 out.extend((values.len() as u64).to_le_bytes());
@@ -131,9 +135,9 @@ impl OwnedValue {
     }
 }
 
-fn write_str(string: &str, out: &mut Vec<u8>) {
+fn write_string(string: &[u8], out: &mut Vec<u8>) {
     out.extend((string.len() as u64).to_le_bytes());
-    out.extend(string.as_bytes());
+    out.extend(string);
 }
 
 struct Declared<'d> {
@@ -254,14 +258,14 @@ impl<'d> Writer<'d> {
         header.extend((self.tensors.len() as u64).to_le_bytes());
         header.extend((self.metadata.len() as u64).to_le_bytes());
         for (key, value) in &self.metadata {
-            write_str(key, &mut header);
+            write_string(key.as_bytes(), &mut header);
             header.extend(value.ty().id().to_le_bytes());
             value.write(&mut header);
         }
         let mut offset: u64 = 0;
         let mut offsets = Vec::with_capacity(self.tensors.len());
         for tensor in &self.tensors {
-            write_str(&tensor.name, &mut header);
+            write_string(tensor.name.as_bytes(), &mut header);
             header.extend((tensor.dims.len() as u32).to_le_bytes());
             tensor
                 .dims
