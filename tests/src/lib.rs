@@ -1,1 +1,4 @@
-//! firstlight-tests
+//! Conformance tests of the whole engine, and the story grammar that judges the
+//! bundled model.
+
+pub mod story;
