@@ -136,7 +136,7 @@ impl<'a> Gguf<'a> {
         let alignment = read_alignment(&metadata)?;
         let (mut tensors, index) = tensor::read_table(&mut reader, tensor_count)?;
         let data_offset = (reader.pos() as u64).next_multiple_of(alignment);
-        tensor::place(&mut tensors, data_offset, alignment, file_len)?;
+        tensor::resolve_offsets(&mut tensors, data_offset, alignment, file_len)?;
         Ok(Self {
             version,
             alignment,

@@ -174,7 +174,7 @@ pub(crate) fn read_table<'a>(
 }
 
 /// Makes offsets absolute and checks them against the file and each other.
-pub(crate) fn place(
+pub(crate) fn resolve_offsets(
     tensors: &mut [TensorInfo<'_>],
     data_offset: u64,
     alignment: u64,
