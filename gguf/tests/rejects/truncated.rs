@@ -58,6 +58,23 @@ fn the_start_of_a_good_file_is_never_an_error() {
 }
 
 #[test]
+fn a_header_that_ends_with_the_file() {
+    let file = Raw::keys(1).key("a", 8).string("last").0;
+    let file_len = file.len() as u64;
+    assert_eq!(
+        Gguf::parse(&file).unwrap().metadata().require_str("a"),
+        Ok("last")
+    );
+    for len in 0..file.len() {
+        let parsed = Gguf::parse_prefix(&file[..len], file_len).unwrap();
+        assert!(
+            matches!(parsed, Parsed::NeedMore { at_least } if at_least <= file_len),
+            "{len}: {parsed:?}"
+        );
+    }
+}
+
+#[test]
 fn a_prefix_with_something_wrong_is_an_error_at_once() {
     let file_len = 1 << 40;
     let check = |bytes: &[u8], message: &str| {
