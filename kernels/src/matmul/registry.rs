@@ -38,7 +38,13 @@ static KERNELS: &[MatmulKernel] = kernels! {
     F16  Scalar scalar::float::<F16>;
     BF16 Scalar scalar::float::<BF16>;
     Q4_0 Scalar scalar::blocks::<BlockQ4_0>;
+    Q4_1 Scalar scalar::blocks::<BlockQ4_1>;
+    Q5_0 Scalar scalar::blocks::<BlockQ5_0>;
+    Q5_1 Scalar scalar::blocks::<BlockQ5_1>;
     Q8_0 Scalar scalar::blocks::<BlockQ8_0>;
+    Q4_K Scalar scalar::blocks::<BlockQ4_K>;
+    Q5_K Scalar scalar::blocks::<BlockQ5_K>;
+    Q6_K Scalar scalar::blocks::<BlockQ6_K>;
 };
 
 impl MatmulKernel {

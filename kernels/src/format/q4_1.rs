@@ -1,0 +1,51 @@
+//! Q4_1: 32 weights of 4 bits with one scale and one minimum.
+//!
+//! ```text
+//! byte   0   1   2   3   4        19
+//!      ┌───────┬───────┬────────────┐
+//!      │ d f16 │ m f16 │ qs [16]    │   byte i: weight i in the low nibble,
+//!      └───────┴───────┴────────────┘           weight i + 16 in the high nibble
+//!
+//! weight = d · nibble + m
+//! ```
+
+use super::{Block, Format, GROUP, Group, Minimum};
+use half::f16;
+
+/// A block of 32 weights.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct BlockQ4_1 {
+    /// Scale, binary16.
+    pub d: [u8; 2],
+    /// Minimum, binary16.
+    pub m: [u8; 2],
+    /// Nibbles.
+    pub qs: [u8; 16],
+}
+
+const _: () = assert!(size_of::<BlockQ4_1>() == 20);
+
+impl Block for BlockQ4_1 {
+    const FORMAT: Format = Format::Q4_1;
+    const LEN: usize = 32;
+    const OFFSET: u8 = 0;
+    const MAX: u8 = 15;
+    const SUBSCALES: bool = false;
+    const MINIMUM: Minimum = Minimum::Per32;
+
+    #[inline(always)]
+    fn group(&self, _: usize) -> Group {
+        let mut q = [0; GROUP];
+        for (i, byte) in self.qs.iter().enumerate() {
+            q[i] = (byte & 15) as i8;
+            q[i + 16] = (byte >> 4) as i8;
+        }
+        Group {
+            q,
+            s: [1, 1],
+            d: f16::from_le_bytes(self.d).to_f32(),
+            m: [f16::from_le_bytes(self.m).to_f32(); 2],
+        }
+    }
+}
