@@ -26,11 +26,26 @@
 //! lie apart, so that eight scales are one vector load:
 //!
 //! ```text
-//! q     [rows][padded]        i8
+//! q     [rows][padded]        i8      in paired order, see below
 //! d     [rows][padded / 32]   f32
 //! xsum  [rows][padded / 32]   f32
 //! sums  [rows][padded / 16]   i16     Σ q over each 16
 //! ```
+//!
+//! The quants of eight groups do not lie one group after the other but in
+//! *paired order*, in pieces of 16, the halves of groups:
+//!
+//! ```text
+//! byte 0        16       32       48       64       80              240     256
+//!      ┌────────┬────────┬────────┬────────┬────────┬────────┬ ┄ ┬────────┐
+//!      │ g0 low │ g4 low │ g0 high│ g4 high│ g1 low │ g5 low │   │ g7 high│
+//!      └────────┴────────┴────────┴────────┴────────┴────────┴ ┄ ┴────────┘
+//! ```
+//!
+//! A vector of 32 bytes then holds the same half of groups `g` and `g + 4` in
+//! its two lanes of 16, which is how the nibbles of two blocks fall when they
+//! are split in registers; one addition sums the halves of a group, and eight
+//! sums end in their natural order. See [`half_offset`].
 
 use crate::format::GROUP;
 use crate::isa::Isa;
@@ -41,6 +56,14 @@ pub const OCTET: usize = 8;
 
 /// Values in an [`OCTET`] of groups.
 pub const OCTET_LEN: usize = OCTET * GROUP;
+
+/// Where half `index` (16 values: half `index % 2` of group `index / 2`) begins
+/// in a row's quants.
+#[inline(always)]
+pub const fn half_offset(index: usize) -> usize {
+    let (octet, group, half) = (index / 16, index / 2 % 8, index % 2);
+    OCTET_LEN * octet + 64 * (group % 4) + 32 * half + 16 * (group / 4)
+}
 
 /// Below this, a group's largest magnitude counts as zero.
 pub const AMAX_FLOOR: f32 = 1e-30;
@@ -72,7 +95,7 @@ pub struct Int8Rows<'a> {
 /// One quantized row.
 #[derive(Clone, Copy)]
 pub struct Int8Row<'a> {
-    /// Quants, −127..=127.
+    /// Quants, −127..=127, in paired order.
     pub q: &'a [i8],
     /// Scale of each group.
     pub d: &'a [f32],
@@ -98,6 +121,16 @@ pub struct Int8RowMut<'a> {
 ///
 /// Every instruction set has one; [`quantize_scalar`] defines the result.
 pub type QuantizeFn = fn(x: &[f32], out: Int8RowMut<'_>);
+
+impl<'a> Int8Row<'a> {
+    /// The 16 quants of half `index`; see [`half_offset`].
+    #[inline(always)]
+    pub fn half(&self, index: usize) -> &'a [i8; 16] {
+        self.q[half_offset(index)..]
+            .first_chunk()
+            .expect("a row is whole octets")
+    }
+}
 
 impl<'a> Int8Rows<'a> {
     /// Row `index`.
@@ -185,8 +218,7 @@ pub fn quantizer(isa: Isa) -> QuantizeFn {
 /// The definition.
 pub fn quantize_scalar(x: &[f32], out: Int8RowMut<'_>) {
     let Int8RowMut { q, d, xsum, sums } = out;
-    q[x.len()..].fill(0);
-    for (group, q) in q.chunks_exact_mut(GROUP).enumerate() {
+    for group in 0..d.len() {
         let start = (group * GROUP).min(x.len());
         let x = &x[start..x.len().min(start + GROUP)];
         // The bits of |x| order like integers, infinities and NaNs on top.
@@ -196,20 +228,43 @@ pub fn quantize_scalar(x: &[f32], out: Int8RowMut<'_>) {
             .max()
             .unwrap_or(0);
         let amax = f32::from_bits(amax_bits);
+        let mut quants = [0_i8; GROUP];
         if amax < AMAX_FLOOR || !amax.is_finite() {
-            q.fill(0);
             d[group] = if amax.is_finite() { 0.0 } else { f32::NAN };
         } else {
             let inverse = 127.0 / amax;
-            for (q, x) in q.iter_mut().zip(x) {
+            for (q, x) in quants.iter_mut().zip(x) {
                 *q = (x * inverse).round_ties_even() as i8;
             }
             d[group] = amax / 127.0;
         }
-        let half = |q: &[i8]| q.iter().map(|&q| i16::from(q)).sum::<i16>();
-        let (low, high) = (half(&q[..16]), half(&q[16..]));
-        sums[group * 2] = low;
-        sums[group * 2 + 1] = high;
-        xsum[group] = d[group] * f32::from(low + high);
+        for (half, quants) in quants.chunks_exact(16).enumerate() {
+            let index = 2 * group + half;
+            q[half_offset(index)..][..16].copy_from_slice(quants);
+            sums[index] = quants.iter().map(|&q| i16::from(q)).sum();
+        }
+        xsum[group] = d[group] * f32::from(sums[2 * group] + sums[2 * group + 1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_fill_an_octet_and_pairs_lie_side_by_side() {
+        let mut offsets: Vec<_> = (16..32).map(half_offset).collect();
+        assert_eq!(
+            offsets[8],
+            offsets[0] + 16,
+            "first halves of groups 0 and 4"
+        );
+        assert_eq!(
+            offsets[15],
+            offsets[7] + 16,
+            "last halves of groups 3 and 7"
+        );
+        offsets.sort();
+        assert_eq!(offsets, (0..16).map(|i| 256 + 16 * i).collect::<Vec<_>>());
     }
 }

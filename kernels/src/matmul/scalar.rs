@@ -76,9 +76,9 @@ fn dot_blocks<B: Block>(blocks: &[B], x: Int8Row<'_>) -> f32 {
 /// What group `g` contributes: see [`crate::format`].
 pub fn add_group(minimum: Minimum, group: &Group, x: Int8Row<'_>, g: usize, acc: f32) -> f32 {
     let half = |h: usize| -> i32 {
-        let (q, x) = (&group.q[16 * h..][..16], &x.q[GROUP * g + 16 * h..][..16]);
-        q.iter()
-            .zip(x)
+        group.q[16 * h..][..16]
+            .iter()
+            .zip(x.half(2 * g + h))
             .map(|(&q, &x)| i32::from(q) * i32::from(x))
             .sum()
     };
