@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Makes the golden models of this folder and their reference logits, with llama.cpp as the independent engine.
+
+    pip install gguf numpy llama-cpp-python
+    make.py QUANTIZE LLAMA_COMMIT [NAME ...]     # QUANTIZE: path of a llama-quantize; without names: everything
+
+Every model is random weights around one topic: a block format that all its matrices are stored in, or one feature
+of the llama family in F32. See README.md for the definitions.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gguf
+import llama_cpp
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+SEED = 20
+UNKNOWN, CONTROL, NORMAL = 2, 3, 1  # tokenizer.ggml.token_type
+PIECES = ["\u2581"] + [chr(c) for first, n in (("a", 26), ("A", 26), ("0", 10)) for c in range(ord(first), ord(first) + n)] + ["."]
+TOKENS = ["<unk>", "<s>", "</s>"] + PIECES  # 67: odd, so that a matrix has rows left over after any tile
+PROMPT = [1, 3, 22, 10, 7, 3, 22, 44, 66, 0, 65, 4, 4, 4, 31, 59, 2, 1, 17, 50, 28, 3, 22, 10]
+
+
+@dataclass
+class Shape:
+    embd: int
+    ff: int
+    heads: int
+    kv_heads: int
+    layers: int = 1
+    head_dim: int = 0  # 0: embd / heads
+    tied: bool = False
+    experts: int = 0
+    biases: bool = False
+    rope_freqs: bool = False
+    metadata: dict = field(default_factory=dict)
+
+
+# k has a tail after every power of two above 8, for the formats without blocks
+PLAIN = Shape(embd=40, ff=72, heads=4, kv_heads=2)
+# odd numbers of 32-element blocks in a row: 3 and 5
+BLOCK_32 = Shape(embd=96, ff=160, heads=6, kv_heads=2)
+# 256-element blocks: one and two in a row
+BLOCK_256 = Shape(embd=256, ff=512, heads=4, kv_heads=1)
+
+FORMATS = {
+    "F32": PLAIN, "F16": PLAIN, "BF16": PLAIN,
+    "Q4_0": BLOCK_32, "Q4_1": BLOCK_32, "Q5_0": BLOCK_32, "Q5_1": BLOCK_32, "Q8_0": BLOCK_32,
+    "IQ4_NL": BLOCK_32, "MXFP4": BLOCK_32,
+    "Q2_K": BLOCK_256, "Q3_K": BLOCK_256, "Q4_K": BLOCK_256, "Q5_K": BLOCK_256, "Q6_K": BLOCK_256, "IQ4_XS": BLOCK_256,
+}  # fmt: skip
+# llama-quantize names mixtures of formats; with --pure every matrix takes the mixture's main one
+MIXTURE = {"MXFP4": "MXFP4_MOE"}
+
+
+def feature(**changes):
+    return Shape(**{"embd": 32, "ff": 48, "heads": 4, "kv_heads": 2, "layers": 2, **changes})
+
+
+FEATURES = {
+    "llama-untied": feature(),
+    "llama-tied": feature(tied=True),
+    "llama-no-gqa": feature(kv_heads=4),
+    "llama-mqa": feature(kv_heads=1),
+    "llama-head-dim": feature(head_dim=20),
+    "llama-biases": feature(biases=True),
+    "llama-rope-freqs": feature(rope_freqs=True),
+    "llama-rope-linear": feature(metadata={"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
+    "llama-experts": feature(ff=32, experts=4, metadata={"expert_count": 4, "expert_used_count": 2}),
+}
+# the same weights without the feature: their logits must differ, or the golden values would test nothing
+WITHOUT = {"llama-biases": {"biases": False}, "llama-rope-freqs": {"rope_freqs": False}, "llama-rope-linear": {"metadata": {}}}
+
+
+def write_f32(path, s: Shape):
+    """One F32 model of this shape. Weights depend on the tensor's name, not on which others exist."""
+    head = s.head_dim or s.embd // s.heads
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_vocab_size(len(TOKENS))
+    w.add_context_length(256)
+    w.add_embedding_length(s.embd)
+    w.add_block_count(s.layers)
+    w.add_feed_forward_length(s.ff)
+    w.add_head_count(s.heads)
+    w.add_head_count_kv(s.kv_heads)
+    w.add_layer_norm_rms_eps(1e-5)
+    w.add_rope_dimension_count(head)
+    w.add_rope_freq_base(10000.0)
+    if s.head_dim:
+        w.add_key_length(head)
+        w.add_value_length(head)
+    for key, value in s.metadata.items():
+        kind = {str: gguf.GGUFValueType.STRING, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
+        w.add_key_value("llama." + key, value, kind)
+    w.add_tokenizer_model("llama")
+    w.add_token_list(TOKENS)
+    w.add_token_scores([float(-i) for i in range(len(TOKENS))])
+    w.add_token_types([UNKNOWN, CONTROL, CONTROL] + [NORMAL] * len(PIECES))
+    w.add_unk_token_id(0)
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    w.add_add_bos_token(True)
+
+    def normal(name, *shape):
+        return np.random.default_rng([SEED, *name.encode()]).standard_normal(shape, dtype=np.float32)
+
+    def matrix(name, *shape, gain=1.0):
+        w.add_tensor(name, normal(name, *shape) * np.float32(gain / np.sqrt(shape[-1])))
+
+    def vector(name, n, mean, deviation):
+        w.add_tensor(name, np.float32(mean) + np.float32(deviation) * normal(name, n))
+
+    # Activations keep a deviation near 1 from branch to branch, and both branches together are about as large as the
+    # embedding they are added to. A tied embedding is smaller, or every token would predict itself.
+    matrix("token_embd.weight", len(TOKENS), s.embd, gain=4.0 if s.tied else np.sqrt(s.embd))
+    if s.rope_freqs:  # as Llama 3's: high frequencies as they are, low ones slowed down by up to 8
+        w.add_tensor("rope_freqs.weight", np.geomspace(1.0, 8.0, head // 2, dtype=np.float32))
+    for i in range(s.layers):
+        for name, rows, k, gain in (
+            ("attn_q", s.heads * head, s.embd, 1.2),
+            ("attn_k", s.kv_heads * head, s.embd, 1.2),
+            ("attn_v", s.kv_heads * head, s.embd, 1.0),
+            ("attn_output", s.embd, s.heads * head, 1.0),
+            ("ffn_gate", s.ff, s.embd, 1.0),
+            ("ffn_up", s.ff, s.embd, 1.0),
+            ("ffn_down", s.embd, s.ff, 1.0),
+        ):
+            name = f"blk.{i}.{name}"
+            if s.experts and ".ffn_" in name:
+                matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
+            else:
+                matrix(name + ".weight", rows, k, gain=gain)
+            if s.biases:
+                vector(name + ".bias", rows, 0.0, 0.5)
+        if s.experts:
+            matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
+        vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
+        vector(f"blk.{i}.ffn_norm.weight", s.embd, 1.0, 0.2)
+    vector("output_norm.weight", s.embd, 1.0, 0.2)
+    if not s.tied:
+        matrix("output.weight", len(TOKENS), s.embd, gain=4.0)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def logits(path):
+    """float32 [n_tokens, n_vocab], with an F32 KV cache and without fused attention."""
+    model = llama_cpp.Llama(str(path), n_ctx=256, n_batch=256, n_ubatch=256, n_threads=1, logits_all=True,
+                            type_k=0, type_v=0, flash_attn=False, verbose=False)  # fmt: skip
+    model.eval(PROMPT)
+    out = np.array(model.scores[: len(PROMPT)], np.float32)
+    assert np.isfinite(out).all() and out.std() > 0.5, f"{path}: logits of deviation {out.std()}"
+    return out
+
+
+def nmse(found, expected):
+    """Sum of squared differences over sum of squares, both over all tokens and the whole vocabulary."""
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    return float(((found - expected) ** 2).sum() / (expected**2).sum())
+
+
+def quantize(program, source, target, mixture):
+    subprocess.run([program, "--allow-requantize", "--pure", source, target, mixture], check=True, capture_output=True)
+
+
+def check_dequantized(quantized, plain, name):
+    """A second opinion on llama-quantize's dequantization: the gguf package's, equal to the bit."""
+    plain = {t.name: t for t in gguf.GGUFReader(plain).tensors}
+    for t in gguf.GGUFReader(quantized).tensors:
+        if len(t.shape) > 1:
+            assert t.tensor_type.name == name, f"{quantized}: {t.name} is {t.tensor_type.name}"
+        ours = gguf.quants.dequantize(t.data, t.tensor_type)
+        assert np.array_equal(ours, plain[t.name].data.reshape(ours.shape)), f"{quantized}: {t.name}"
+
+
+def make_format(name, program, scratch):
+    target = HERE / f"{name.lower()}.gguf"
+    source, plain = scratch / "source.gguf", scratch / "plain.gguf"
+    if name == "F32":
+        write_f32(target, FORMATS[name])
+        plain = target
+    else:
+        write_f32(source, FORMATS[name])
+        quantize(program, source, target, MIXTURE.get(name, name))
+        quantize(program, target, plain, "F32")
+    check_dequantized(target, plain, name)
+    expected = logits(plain)
+    return {"format": name, "nmse_llama_cpp": nmse(logits(target), expected)}, expected
+
+
+def make_feature(name, scratch):
+    target = HERE / f"{name}.gguf"
+    write_f32(target, FEATURES[name])
+    expected = logits(target)
+    entry = {"format": "F32", "nmse_llama_cpp": 0.0}
+    if name in WITHOUT:
+        without = scratch / "without.gguf"
+        write_f32(without, Shape(**{**vars(FEATURES[name]), **WITHOUT[name]}))
+        entry["nmse_without_feature"] = nmse(logits(without), expected)
+        assert entry["nmse_without_feature"] > 1e-2, f"{name}: {entry}"
+    return entry, expected
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    program, commit, names = sys.argv[1], sys.argv[2], sys.argv[3:]
+    record = HERE / "golden.json"
+    models = json.loads(record.read_text())["models"] if names and record.exists() else {}
+    for name in names or [*FORMATS, *FEATURES]:
+        with tempfile.TemporaryDirectory() as scratch:
+            made = make_feature(name, Path(scratch)) if name in FEATURES else make_format(name, program, Path(scratch))
+        entry, expected = made
+        models[name.lower()] = entry
+        np.save(HERE / f"{name.lower()}.npy", expected)
+        print(f"{name:18} {os.path.getsize(HERE / f'{name.lower()}.gguf'):8} bytes  {entry}")
+    made_with = {"llama_cpp": commit, "llama_cpp_python": llama_cpp.__version__, "numpy": np.__version__}
+    record.write_text(json.dumps({"made_with": made_with, "tokens": PROMPT, "n_vocab": len(TOKENS), "models": models}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
