@@ -4,7 +4,11 @@
 //! by a single function, [`Block::group`], that reads 32 consecutive weights as
 //! a [`Group`]: small integers, their scales and minimums. Dequantization, the
 //! scalar dot product and the generic unpacking into panels all follow from it,
-//! so a new format works everywhere as soon as its `group` exists.
+//! so a new format works everywhere as soon as its `group` exists. Beside them
+//! lie blocks with the weights they stand for, from a dequantizer that is not
+//! ours (`vectors/make.py`).
+//!
+//! The layouts are those of ggml, whose formats GGUF files hold.
 //!
 //! # What a group means
 //!
@@ -14,7 +18,7 @@
 //!
 //! `q` are signed integers, `s` small integer sub-scales of 16 weights each
 //! (1 for most formats), `d` the scale and `m` the minimums (0 for formats that
-//! are symmetric about zero).
+//! have none).
 //!
 //! # What a group contributes to a dot product
 //!
@@ -29,10 +33,16 @@
 //! acc  = fma(m[1], dx · Σ x[16..], acc)      for formats with one minimum per 16
 //! ```
 //!
+//! `isum` is at most 32 · 2⁷ · 2⁷ · 2⁷ = 2²⁶ in magnitude, whatever the format.
 //! `isum as f32` rounds to nearest even, `fma` rounds once. [`crate::matmul`]
 //! says which `acc` a group adds to.
 
 mod float;
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod q2_k;
+mod q3_k;
 mod q4_0;
 mod q4_1;
 mod q4_k;
@@ -43,6 +53,11 @@ mod q6_k;
 mod q8_0;
 
 pub use float::{BF16, F16, F32, FloatWeight};
+pub use iq4_nl::{BlockIQ4_NL, IQ4_VALUES};
+pub use iq4_xs::BlockIQ4_XS;
+pub use mxfp4::{BlockMXFP4, MXFP4_VALUES, half_e8m0};
+pub use q2_k::BlockQ2_K;
+pub use q3_k::BlockQ3_K;
 pub use q4_0::BlockQ4_0;
 pub use q4_1::BlockQ4_1;
 pub use q4_k::{BlockQ4_K, scale_min};
@@ -74,7 +89,7 @@ pub struct Group {
 /// Which minimums a format has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Minimum {
-    /// `m` is zero: the format is symmetric about zero.
+    /// `m` is zero.
     None,
     /// One minimum for 32 weights: `m[0] == m[1]`.
     Per32,
@@ -165,12 +180,15 @@ macro_rules! formats {
         static TESTED: &[tests::Tested] = &[$(tests::Tested {
             format: Format::$variant,
             vectors: include_bytes!(concat!("vectors/", $name, ".bin")),
+            declared: formats!(@declared $form $block),
         }),*];
     };
     (@len Float $block:ty) => { 1 };
     (@len Int8 $block:ty) => { <$block as Block>::LEN };
     (@dequantize Float $block:ty) => { float::widen::<$block> };
     (@dequantize Int8 $block:ty) => { dequantize_blocks::<$block> };
+    (@declared Float $block:ty) => { None };
+    (@declared Int8 $block:ty) => { Some(tests::Declared::of::<$block>()) };
 }
 
 formats! {
@@ -182,9 +200,14 @@ formats! {
     Q5_0, "q5_0", Q5_0, Int8, BlockQ5_0;
     Q5_1, "q5_1", Q5_1, Int8, BlockQ5_1;
     Q8_0, "q8_0", Q8_0, Int8, BlockQ8_0;
+    Q2_K, "q2_k", Q2_K, Int8, BlockQ2_K;
+    Q3_K, "q3_k", Q3_K, Int8, BlockQ3_K;
     Q4_K, "q4_k", Q4_K, Int8, BlockQ4_K;
     Q5_K, "q5_k", Q5_K, Int8, BlockQ5_K;
     Q6_K, "q6_k", Q6_K, Int8, BlockQ6_K;
+    IQ4_NL, "iq4_nl", IQ4_NL, Int8, BlockIQ4_NL;
+    IQ4_XS, "iq4_xs", IQ4_XS, Int8, BlockIQ4_XS;
+    MXFP4, "mxfp4", MXFP4, Int8, BlockMXFP4;
 }
 
 fn dequantize_blocks<B: Block>(bytes: &[u8], out: &mut [f32]) {

@@ -311,4 +311,4 @@ fn strip_rows(rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

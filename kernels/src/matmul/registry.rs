@@ -42,9 +42,14 @@ static KERNELS: &[MatmulKernel] = kernels! {
     Q5_0 Scalar scalar::blocks::<BlockQ5_0>;
     Q5_1 Scalar scalar::blocks::<BlockQ5_1>;
     Q8_0 Scalar scalar::blocks::<BlockQ8_0>;
+    Q2_K Scalar scalar::blocks::<BlockQ2_K>;
+    Q3_K Scalar scalar::blocks::<BlockQ3_K>;
     Q4_K Scalar scalar::blocks::<BlockQ4_K>;
     Q5_K Scalar scalar::blocks::<BlockQ5_K>;
     Q6_K Scalar scalar::blocks::<BlockQ6_K>;
+    IQ4_NL Scalar scalar::blocks::<BlockIQ4_NL>;
+    IQ4_XS Scalar scalar::blocks::<BlockIQ4_XS>;
+    MXFP4 Scalar scalar::blocks::<BlockMXFP4>;
 };
 
 impl MatmulKernel {

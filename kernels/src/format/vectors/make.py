@@ -8,8 +8,8 @@ with which this crate shares no code. A file is named like its format and holds
 the blocks, as in a model file, then all their weights as little-endian f32.
 
 Blocks are random bytes, with scales that are ordinary numbers except for one
-block whose scales are subnormal in binary16. Their quants and small integer
-scales take every value, with all bits set and all bits clear forced once.
+block whose scales are subnormal in binary16. Quants of all bits set and all
+bits clear and, for Q6_K, the extreme sub-scales are forced once.
 """
 
 from pathlib import Path
@@ -59,9 +59,11 @@ def blocks(name, random):
     # The middle half of a block holds quants in every format.
     out[0, size // 4 : size // 2] = 0xFF
     out[0, size // 2 : size // 4 * 3] = 0x00
+    if name == "q6_k":
+        out[0, 192:194] = (0x80, 0x7F)
     for row in range(count):
         for at in fields:
-            value = random.uniform(0.01, 2.0) * random.choice((-1, 1))
+            value = random.uniform(0.1, 2.0) * random.choice((-1, 1))
             if row == 1:
                 value *= 2.0**-18
             out[row, at : at + 2] = np.array([value], np.float16).view(np.uint8)
