@@ -23,7 +23,9 @@
 pub mod activation;
 pub mod format;
 pub mod isa;
+pub mod lanes;
 pub mod matmul;
+pub mod ops;
 pub mod team;
 
 pub use format::Format;

@@ -9,17 +9,17 @@ pub trait FloatWeight: bytemuck::AnyBitPattern + Send + Sync {
 }
 
 /// IEEE 754 binary32.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct F32([u8; 4]);
 
 /// IEEE 754 binary16.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct F16([u8; 2]);
 
 /// The upper half of a binary32.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct BF16([u8; 2]);
 

@@ -1,0 +1,255 @@
+//! Lanes on AVX2, FMA and F16C: two 256-bit registers.
+
+use super::{LANES, Lanes, Op};
+use crate::format::{BF16, F16};
+use crate::isa::Isa;
+use std::arch::x86_64::*;
+
+/// The token of AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub struct Avx2(());
+
+/// Lanes 0..8 and 8..16.
+#[derive(Clone, Copy)]
+pub struct F(__m256, __m256);
+
+/// Lanes 0..8 and 8..16.
+#[derive(Clone, Copy)]
+pub struct I(__m256i, __m256i);
+
+/// Marks the use of an instruction.
+macro_rules! simd {
+    ($($body:tt)*) => {
+        // SAFETY: an `Avx2` exists only where the processor has AVX2, FMA and
+        // F16C (`new`, `new_unchecked`), and every use is in a method of one.
+        // Addresses come from references to arrays of the size that the
+        // instruction reads or writes; none of them demands alignment.
+        unsafe { $($body)* }
+    };
+}
+
+impl Avx2 {
+    /// Runs `op` with the features enabled.
+    #[inline]
+    pub(super) fn run<O: Op>(self, op: O) -> O::Out {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn enabled<O: Op>(lanes: Avx2, op: O) -> O::Out {
+            op.run(lanes)
+        }
+        simd! { enabled(self, op) }
+    }
+}
+
+/// The four lanes of the lower half plus those of the upper half, and so on.
+macro_rules! fold_with {
+    ($low:expr, $high:expr, $op256:ident, $op128:ident) => {
+        simd! {
+            let eight = $op256($low, $high);
+            let four = $op128(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = $op128(four, _mm_movehl_ps(four, four));
+            let one = $op128(two, _mm_movehdup_ps(two));
+            _mm_cvtss_f32(one)
+        }
+    };
+}
+
+impl Lanes for Avx2 {
+    type F = F;
+    type I = I;
+
+    #[inline]
+    fn new() -> Option<Self> {
+        Isa::Avx2.is_available().then_some(Avx2(()))
+    }
+
+    #[inline(always)]
+    unsafe fn new_unchecked() -> Self {
+        Avx2(())
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> F {
+        simd! { F(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> F {
+        let at = from.as_ptr();
+        simd! { F(_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))) }
+    }
+
+    #[inline(always)]
+    fn store(self, value: F, to: &mut [f32; LANES]) {
+        let at = to.as_mut_ptr();
+        simd! {
+            _mm256_storeu_ps(at, value.0);
+            _mm256_storeu_ps(at.add(8), value.1);
+        }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[F16; LANES]) -> F {
+        let at = from.as_ptr().cast::<__m128i>();
+        simd! {
+            F(
+                _mm256_cvtph_ps(_mm_loadu_si128(at)),
+                _mm256_cvtph_ps(_mm_loadu_si128(at.add(1))),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[BF16; LANES]) -> F {
+        let at = from.as_ptr().cast::<__m128i>();
+        simd! {
+            let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(at));
+            let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(at.add(1)));
+            F(
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; LANES]) -> F {
+        simd! {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            let low = _mm256_cvtepi8_epi32(bytes);
+            let high = _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes));
+            F(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+        }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, value: F, to: &mut [F16; LANES]) {
+        let at = to.as_mut_ptr().cast::<__m128i>();
+        simd! {
+            _mm_storeu_si128(at, _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.0));
+            _mm_storeu_si128(at.add(1), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value.1));
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: F, b: F) -> F {
+        simd! { F(_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: F, b: F) -> F {
+        simd! { F(_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: F, b: F) -> F {
+        simd! { F(_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: F, b: F) -> F {
+        simd! { F(_mm256_div_ps(a.0, b.0), _mm256_div_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: F, b: F, c: F) -> F {
+        simd! { F(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: F, b: F) -> F {
+        // VMAXPS is `a > b ? a : b`, NaNs and zeros included.
+        simd! { F(_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn abs(self, a: F) -> F {
+        simd! {
+            let sign = _mm256_set1_ps(-0.0);
+            F(_mm256_andnot_ps(sign, a.0), _mm256_andnot_ps(sign, a.1))
+        }
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: F, b: F, yes: F, no: F) -> F {
+        simd! {
+            let low = _mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0);
+            let high = _mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1);
+            F(
+                _mm256_blendv_ps(no.0, yes.0, low),
+                _mm256_blendv_ps(no.1, yes.1, high),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn scale_pow2(self, x: F, n: F) -> F {
+        // Two factors, each a normal number; the first product is exact.
+        macro_rules! scale {
+            ($x:expr, $n:expr) => {{
+                let bias = _mm256_set1_epi32(127);
+                let n = _mm256_cvtps_epi32($n);
+                let half = _mm256_srai_epi32::<1>(n);
+                let rest = _mm256_sub_epi32(n, half);
+                let first = _mm256_slli_epi32::<23>(_mm256_add_epi32(half, bias));
+                let second = _mm256_slli_epi32::<23>(_mm256_add_epi32(rest, bias));
+                let product = _mm256_mul_ps($x, _mm256_castsi256_ps(first));
+                _mm256_mul_ps(product, _mm256_castsi256_ps(second))
+            }};
+        }
+        simd! { F(scale!(x.0, n.0), scale!(x.1, n.1)) }
+    }
+
+    #[inline(always)]
+    fn fold(self, a: F) -> f32 {
+        fold_with!(a.0, a.1, _mm256_add_ps, _mm_add_ps)
+    }
+
+    #[inline(always)]
+    fn fold_max(self, a: F) -> f32 {
+        fold_with!(a.0, a.1, _mm256_max_ps, _mm_max_ps)
+    }
+
+    #[inline(always)]
+    fn swap_pairs(self, a: F) -> F {
+        simd! {
+            F(
+                _mm256_permute_ps::<0b10_11_00_01>(a.0),
+                _mm256_permute_ps::<0b10_11_00_01>(a.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn round(self, a: F) -> I {
+        simd! { I(_mm256_cvtps_epi32(a.0), _mm256_cvtps_epi32(a.1)) }
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: I) -> F {
+        simd! { F(_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }
+    }
+
+    #[inline(always)]
+    fn store_i8(self, value: I, to: &mut [i8; LANES]) {
+        simd! {
+            // 16-bit lanes 0..4, 8..12 | 4..8, 12..16, put in order.
+            let words = _mm256_packs_epi32(value.0, value.1);
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let low = _mm256_castsi256_si128(words);
+            let high = _mm256_extracti128_si256::<1>(words);
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packs_epi16(low, high));
+        }
+    }
+
+    #[inline(always)]
+    fn fold_int(self, a: I) -> i32 {
+        simd! {
+            let eight = _mm256_add_epi32(a.0, a.1);
+            let low = _mm256_castsi256_si128(eight);
+            let four = _mm_add_epi32(low, _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            let one = _mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
+            _mm_cvtsi128_si32(one)
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Lanes on Advanced SIMD: four 128-bit registers.
+
+use super::{LANES, Lanes, Op};
+use crate::format::{BF16, F16};
+use crate::isa::Isa;
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+/// The token of Advanced SIMD.
+#[derive(Clone, Copy)]
+pub struct Neon(());
+
+/// Lanes 0..4, 4..8, 8..12 and 12..16.
+#[derive(Clone, Copy)]
+pub struct F([float32x4_t; 4]);
+
+/// Lanes 0..4, 4..8, 8..12 and 12..16.
+#[derive(Clone, Copy)]
+pub struct I([int32x4_t; 4]);
+
+/// Marks the use of an instruction.
+macro_rules! simd {
+    ($($body:tt)*) => {
+        // SAFETY: a `Neon` exists only where the processor has Advanced SIMD
+        // (`new`, `new_unchecked`), and every use is in a method of one.
+        // Addresses come from references to arrays of the size that the
+        // instructions read or write; none of them demands alignment beyond
+        // the element's.
+        unsafe { $($body)* }
+    };
+}
+
+/// `$op` on each of the four registers.
+macro_rules! each {
+    ($i:ident => $op:expr) => {
+        simd! {
+            [
+                { const $i: usize = 0; $op },
+                { const $i: usize = 1; $op },
+                { const $i: usize = 2; $op },
+                { const $i: usize = 3; $op },
+            ]
+        }
+    };
+}
+
+impl Neon {
+    /// Runs `op` with the features enabled.
+    #[inline]
+    pub(super) fn run<O: Op>(self, op: O) -> O::Out {
+        #[target_feature(enable = "neon")]
+        fn enabled<O: Op>(lanes: Neon, op: O) -> O::Out {
+            op.run(lanes)
+        }
+        simd! { enabled(self, op) }
+    }
+
+    /// `a` where `a > b`, else `b`: FMAX would let NaNs through.
+    #[inline(always)]
+    fn max4(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        simd! { vbslq_f32(vcgtq_f32(a, b), a, b) }
+    }
+
+    /// Four binary16 values to binary32. In assembly, because the intrinsic's
+    /// type is not stable in the oldest compiler this crate is for.
+    #[inline(always)]
+    fn widen4(self, from: uint16x4_t) -> float32x4_t {
+        let to: float32x4_t;
+        simd! {
+            asm!(
+                "fcvtl {to:v}.4s, {from:v}.4h",
+                to = lateout(vreg) to,
+                from = in(vreg) from,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        to
+    }
+
+    /// Four binary32 values to binary16, rounded to nearest even.
+    #[inline(always)]
+    fn narrow4(self, from: float32x4_t) -> uint16x4_t {
+        let to: uint16x4_t;
+        simd! {
+            asm!(
+                "fcvtn {to:v}.4h, {from:v}.4s",
+                to = lateout(vreg) to,
+                from = in(vreg) from,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        to
+    }
+}
+
+impl Lanes for Neon {
+    type F = F;
+    type I = I;
+
+    #[inline]
+    fn new() -> Option<Self> {
+        Isa::Neon.is_available().then_some(Neon(()))
+    }
+
+    #[inline(always)]
+    unsafe fn new_unchecked() -> Self {
+        Neon(())
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> F {
+        F(each!(I => { let _ = I; vdupq_n_f32(value) }))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> F {
+        let at = from.as_ptr();
+        F(each!(I => vld1q_f32(at.add(4 * I))))
+    }
+
+    #[inline(always)]
+    fn store(self, value: F, to: &mut [f32; LANES]) {
+        let at = to.as_mut_ptr();
+        each!(I => vst1q_f32(at.add(4 * I), value.0[I]));
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[F16; LANES]) -> F {
+        // Byte loads: the values may lie at odd addresses.
+        let at = from.as_ptr().cast::<u8>();
+        F(each!(I => self.widen4(vreinterpret_u16_u8(vld1_u8(at.add(8 * I))))))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[BF16; LANES]) -> F {
+        let at = from.as_ptr().cast::<u8>();
+        F(each!(I => {
+            let four = vreinterpret_u16_u8(vld1_u8(at.add(8 * I)));
+            vreinterpretq_f32_u32(vshll_n_u16::<16>(four))
+        }))
+    }
+
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; LANES]) -> F {
+        simd! {
+            let bytes = vld1q_s8(from.as_ptr());
+            let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_s8(vget_high_s8(bytes)));
+            F([
+                vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+                vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+                vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+                vcvtq_f32_s32(vmovl_s16(vget_high_s16(high))),
+            ])
+        }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, value: F, to: &mut [F16; LANES]) {
+        let at = to.as_mut_ptr().cast::<u8>();
+        each!(I => vst1_u8(at.add(8 * I), vreinterpret_u8_u16(self.narrow4(value.0[I]))));
+    }
+
+    #[inline(always)]
+    fn add(self, a: F, b: F) -> F {
+        F(each!(I => vaddq_f32(a.0[I], b.0[I])))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: F, b: F) -> F {
+        F(each!(I => vsubq_f32(a.0[I], b.0[I])))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: F, b: F) -> F {
+        F(each!(I => vmulq_f32(a.0[I], b.0[I])))
+    }
+
+    #[inline(always)]
+    fn div(self, a: F, b: F) -> F {
+        F(each!(I => vdivq_f32(a.0[I], b.0[I])))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: F, b: F, c: F) -> F {
+        F(each!(I => vfmaq_f32(c.0[I], a.0[I], b.0[I])))
+    }
+
+    #[inline(always)]
+    fn max(self, a: F, b: F) -> F {
+        F(each!(I => self.max4(a.0[I], b.0[I])))
+    }
+
+    #[inline(always)]
+    fn abs(self, a: F) -> F {
+        F(each!(I => vabsq_f32(a.0[I])))
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: F, b: F, yes: F, no: F) -> F {
+        F(each!(I => vbslq_f32(vcgtq_f32(a.0[I], b.0[I]), yes.0[I], no.0[I])))
+    }
+
+    #[inline(always)]
+    fn scale_pow2(self, x: F, n: F) -> F {
+        // Two factors, each a normal number; the first product is exact.
+        F(each!(I => {
+            let bias = vdupq_n_s32(127);
+            let n = vcvtnq_s32_f32(n.0[I]);
+            let half = vshrq_n_s32::<1>(n);
+            let rest = vsubq_s32(n, half);
+            let first = vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(half, bias)));
+            let second = vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(rest, bias)));
+            vmulq_f32(vmulq_f32(x.0[I], first), second)
+        }))
+    }
+
+    #[inline(always)]
+    fn fold(self, a: F) -> f32 {
+        simd! {
+            let low = vaddq_f32(a.0[0], a.0[2]);
+            let high = vaddq_f32(a.0[1], a.0[3]);
+            let four = vaddq_f32(low, high);
+            let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+            vget_lane_f32::<0>(two) + vget_lane_f32::<1>(two)
+        }
+    }
+
+    #[inline(always)]
+    fn fold_max(self, a: F) -> f32 {
+        let low = self.max4(a.0[0], a.0[2]);
+        let high = self.max4(a.0[1], a.0[3]);
+        let four = self.max4(low, high);
+        simd! {
+            let (low, high) = (vget_low_f32(four), vget_high_f32(four));
+            let two = vbsl_f32(vcgt_f32(low, high), low, high);
+            let (first, second) = (vget_lane_f32::<0>(two), vget_lane_f32::<1>(two));
+            if first > second { first } else { second }
+        }
+    }
+
+    #[inline(always)]
+    fn swap_pairs(self, a: F) -> F {
+        F(each!(I => vrev64q_f32(a.0[I])))
+    }
+
+    #[inline(always)]
+    fn round(self, a: F) -> Self::I {
+        I(each!(N => vcvtnq_s32_f32(a.0[N])))
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: Self::I) -> F {
+        F(each!(N => vcvtq_f32_s32(a.0[N])))
+    }
+
+    #[inline(always)]
+    fn store_i8(self, value: Self::I, to: &mut [i8; LANES]) {
+        simd! {
+            let low = vcombine_s16(vqmovn_s32(value.0[0]), vqmovn_s32(value.0[1]));
+            let high = vcombine_s16(vqmovn_s32(value.0[2]), vqmovn_s32(value.0[3]));
+            vst1q_s8(to.as_mut_ptr(), vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+        }
+    }
+
+    #[inline(always)]
+    fn fold_int(self, a: Self::I) -> i32 {
+        simd! {
+            let low = vaddq_s32(a.0[0], a.0[1]);
+            let high = vaddq_s32(a.0[2], a.0[3]);
+            vaddvq_s32(vaddq_s32(low, high))
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Lanes in portable Rust: the definition of each operation.
+
+use super::{LANES, Lanes};
+use crate::format::{BF16, F16, FloatWeight};
+use half::f16;
+
+/// The token of portable Rust.
+#[derive(Clone, Copy)]
+pub struct Scalar;
+
+impl Lanes for Scalar {
+    type F = [f32; LANES];
+    type I = [i32; LANES];
+
+    #[inline(always)]
+    fn new() -> Option<Self> {
+        Some(Scalar)
+    }
+
+    #[inline(always)]
+    unsafe fn new_unchecked() -> Self {
+        Scalar
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F {
+        *from
+    }
+
+    #[inline(always)]
+    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
+        *to = value;
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[F16; LANES]) -> Self::F {
+        from.map(F16::to_f32)
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[BF16; LANES]) -> Self::F {
+        from.map(BF16::to_f32)
+    }
+
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; LANES]) -> Self::F {
+        from.map(f32::from)
+    }
+
+    #[inline(always)]
+    fn store_f16(self, value: Self::F, to: &mut [F16; LANES]) {
+        *to = value.map(|v| bytemuck::cast(f16::from_f32(v).to_le_bytes()));
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        self.select_gt(a, b, a, b)
+    }
+
+    #[inline(always)]
+    fn abs(self, a: Self::F) -> Self::F {
+        a.map(f32::abs)
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F {
+        std::array::from_fn(|i| if a[i] > b[i] { yes[i] } else { no[i] })
+    }
+
+    #[inline(always)]
+    fn scale_pow2(self, x: Self::F, n: Self::F) -> Self::F {
+        // Two factors, each a normal number; the first product is exact.
+        let pow2 = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
+        std::array::from_fn(|i| {
+            let n = n[i] as i32;
+            let half = n >> 1;
+            x[i] * pow2(half) * pow2(n - half)
+        })
+    }
+
+    #[inline(always)]
+    fn fold(self, mut a: Self::F) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                a[i] += a[i + half];
+            }
+        }
+        a[0]
+    }
+
+    #[inline(always)]
+    fn fold_max(self, mut a: Self::F) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                a[i] = if a[i] > a[i + half] {
+                    a[i]
+                } else {
+                    a[i + half]
+                };
+            }
+        }
+        a[0]
+    }
+
+    #[inline(always)]
+    fn swap_pairs(self, a: Self::F) -> Self::F {
+        std::array::from_fn(|i| a[i ^ 1])
+    }
+
+    #[inline(always)]
+    fn round(self, a: Self::F) -> Self::I {
+        a.map(|v| v.round_ties_even() as i32)
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: Self::I) -> Self::F {
+        a.map(|v| v as f32)
+    }
+
+    #[inline(always)]
+    fn store_i8(self, value: Self::I, to: &mut [i8; LANES]) {
+        *to = value.map(|v| v.clamp(-128, 127) as i8);
+    }
+
+    #[inline(always)]
+    fn fold_int(self, a: Self::I) -> i32 {
+        a.into_iter().fold(0, i32::wrapping_add)
+    }
+}

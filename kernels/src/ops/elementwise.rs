@@ -1,0 +1,105 @@
+//! Sums and multiples, element by element; one rounding each.
+
+use super::{UNIT_LEN, row_count, unit_rows};
+use crate::isa::Isa;
+use crate::lanes::{Lanes, Op};
+use crate::team::Region;
+
+/// A function of two lanes' values.
+pub(super) trait Binary: Copy + Sync {
+    fn apply<L: Lanes>(self, l: L, a: L::F, b: L::F) -> L::F;
+}
+
+/// `a[i] = f(a[i], b[i])`.
+struct InPlace<'a, F> {
+    f: F,
+    a: &'a mut [f32],
+    b: &'a [f32],
+}
+
+impl<F: Binary> Op for InPlace<'_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let (a, a_tail) = self.a.as_chunks_mut();
+        let (b, b_tail) = self.b.as_chunks();
+        for (a, b) in a.iter_mut().zip(b) {
+            l.store(self.f.apply(l, l.load(a), l.load(b)), a);
+        }
+        if !a_tail.is_empty() {
+            let (a, b) = (l.load_part(a_tail, 0.0), l.load_part(b_tail, 0.0));
+            l.store_part(self.f.apply(l, a, b), a_tail);
+        }
+    }
+}
+
+/// `a[i] = f(a[i], b[i])`, spread over the team.
+#[track_caller]
+pub(super) fn in_place(region: &Region<'_>, isa: Isa, f: impl Binary, a: &mut [f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len(), "lengths of the two operands");
+    region.chunks_mut(a, UNIT_LEN, |unit, a| {
+        let b = &b[unit * UNIT_LEN..][..a.len()];
+        isa.run(InPlace { f, a, b });
+    });
+}
+
+#[derive(Clone, Copy)]
+struct Sum;
+
+impl Binary for Sum {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, a: L::F, b: L::F) -> L::F {
+        l.add(a, b)
+    }
+}
+
+/// `x[i] = x[i] + y[i]`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn add(region: &Region<'_>, isa: Isa, x: &mut [f32], y: &[f32]) {
+    in_place(region, isa, Sum, x, y);
+}
+
+/// `x[r, i] = x[r, i] + bias[i]`.
+///
+/// # Panics
+///
+/// If `x` is no whole number of rows as long as `bias`.
+pub fn add_bias(region: &Region<'_>, isa: Isa, x: &mut [f32], bias: &[f32]) {
+    row_count(x, bias.len());
+    let cols = bias.len().max(1);
+    region.chunks_mut(x, unit_rows(cols) * cols, |_, rows| {
+        for a in rows.chunks_exact_mut(cols) {
+            isa.run(InPlace { f: Sum, a, b: bias });
+        }
+    });
+}
+
+struct Scale<'a> {
+    x: &'a mut [f32],
+    factor: f32,
+}
+
+impl Op for Scale<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let factor = l.splat(self.factor);
+        let (x, tail) = self.x.as_chunks_mut();
+        for x in x {
+            l.store(l.mul(l.load(x), factor), x);
+        }
+        for x in tail {
+            *x *= self.factor;
+        }
+    }
+}
+
+/// `x[i] = x[i] · factor`.
+pub fn scale(region: &Region<'_>, isa: Isa, x: &mut [f32], factor: f32) {
+    region.chunks_mut(x, UNIT_LEN, |_, x| isa.run(Scale { x, factor }));
+}

@@ -1,0 +1,119 @@
+//! Activation functions, alone and as gates.
+//!
+//! # Definition
+//!
+//! ```text
+//! silu(x) = x / (1 + exp(−x))
+//! gelu(x) = x / (1 + exp(c · (x + 0.044715·x³)))     c = −2·√(2/π)
+//! ```
+//!
+//! `exp` is [`super::exp`]. Gelu is the form with tanh, written with `½ (1 +
+//! tanh u) = 1 / (1 + exp(−2u))`; its argument is computed as
+//! `(c·x) · fma(0.044715, x·x, 1)`.
+//!
+//! silu is within 3 ulp. gelu's relative error grows with its argument where
+//! the result vanishes; it is within 1e-6 of |x| everywhere. Both are NaN at
+//! −∞.
+//!
+//! Sources: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016; Shazeer,
+//! "GLU Variants Improve Transformer", 2020.
+
+use super::elementwise::{Binary, in_place};
+use super::{UNIT_LEN, exp};
+use crate::isa::Isa;
+use crate::lanes::{Lanes, Op};
+use crate::team::Region;
+
+/// A function of one lane's value.
+trait Unary: Copy + Sync {
+    fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F;
+}
+
+#[derive(Clone, Copy)]
+struct Silu;
+
+impl Unary for Silu {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F {
+        let e = exp(l, l.mul(x, l.splat(-1.0)));
+        l.div(x, l.add(l.splat(1.0), e))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Gelu;
+
+impl Unary for Gelu {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F {
+        /// −2·√(2/π)
+        const C: f32 = -1.595_769;
+        let one = l.splat(1.0);
+        let cubic = l.fma(l.splat(0.044_715), l.mul(x, x), one);
+        let e = exp(l, l.mul(l.mul(l.splat(C), x), cubic));
+        l.div(x, l.add(one, e))
+    }
+}
+
+/// `f(a) · b`.
+#[derive(Clone, Copy)]
+struct Gate<F>(F);
+
+impl<F: Unary> Binary for Gate<F> {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, a: L::F, b: L::F) -> L::F {
+        l.mul(self.0.apply(l, a), b)
+    }
+}
+
+struct Map<'a, F> {
+    f: F,
+    x: &'a mut [f32],
+}
+
+impl<F: Unary> Op for Map<'_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let (x, tail) = self.x.as_chunks_mut();
+        for x in x {
+            l.store(self.f.apply(l, l.load(x)), x);
+        }
+        if !tail.is_empty() {
+            l.store_part(self.f.apply(l, l.load_part(tail, 0.0)), tail);
+        }
+    }
+}
+
+fn map(region: &Region<'_>, isa: Isa, f: impl Unary, x: &mut [f32]) {
+    region.chunks_mut(x, UNIT_LEN, |_, x| isa.run(Map { f, x }));
+}
+
+/// `x[i] = silu(x[i])`.
+pub fn silu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
+    map(region, isa, Silu, x);
+}
+
+/// `x[i] = gelu(x[i])`.
+pub fn gelu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
+    map(region, isa, Gelu, x);
+}
+
+/// `gate[i] = silu(gate[i]) · up[i]`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn silu_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
+    in_place(region, isa, Gate(Silu), gate, up);
+}
+
+/// `gate[i] = gelu(gate[i]) · up[i]`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn gelu_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
+    in_place(region, isa, Gate(Gelu), gate, up);
+}
