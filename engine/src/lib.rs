@@ -1,1 +1,3 @@
 //! firstlight
+
+pub mod tokenizer;

@@ -1,0 +1,218 @@
+//! The tokens of a vocabulary: text, kind, and the way from text to id.
+
+use super::error::TokenizerError;
+use super::hash::TextIndex;
+use gguf::Metadata;
+
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const TOKEN_TYPE: &str = "tokenizer.ggml.token_type";
+
+/// What a token is, by `tokenizer.ggml.token_type` (SentencePiece's piece types, counted from 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    Normal = 1,
+    /// Stands for what the vocabulary cannot express.
+    Unknown = 2,
+    /// Has a meaning and no text, such as BOS.
+    Control = 3,
+    /// Found in text before anything else is.
+    UserDefined = 4,
+    Unused = 5,
+    /// One byte, written `<0x41>`.
+    Byte = 6,
+}
+
+impl TokenKind {
+    fn from_id(id: i32) -> Option<Self> {
+        Some(match id {
+            1 => Self::Normal,
+            2 => Self::Unknown,
+            3 => Self::Control,
+            4 => Self::UserDefined,
+            5 => Self::Unused,
+            6 => Self::Byte,
+            _ => return None,
+        })
+    }
+
+    /// Whether a text may become this token without being asked to parse special tokens.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Normal | Self::UserDefined | Self::Unused)
+    }
+}
+
+/// All tokens, their texts one after the other in one buffer.
+#[derive(Debug)]
+pub(super) struct Vocab {
+    texts: Texts,
+    kinds: Vec<TokenKind>,
+    index: TextIndex,
+    /// The byte token of each byte.
+    bytes: Box<[Option<u32>; 256]>,
+}
+
+#[derive(Debug)]
+struct Texts {
+    text: String,
+    /// Where the text of each token ends.
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    fn get(&self, id: u32) -> &str {
+        let id = id as usize;
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.text[start as usize..self.ends[id] as usize]
+    }
+
+    fn bytes(&self, id: u32) -> &[u8] {
+        let id = id as usize;
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.text.as_bytes()[start as usize..self.ends[id] as usize]
+    }
+}
+
+impl Vocab {
+    /// Reads texts and kinds. Without `tokenizer.ggml.token_type` every token is normal, except that `<0x00>` to `<0xFF>`
+    /// are bytes where `has_byte_tokens`.
+    pub fn read(metadata: &Metadata<'_>, has_byte_tokens: bool) -> Result<Self, TokenizerError> {
+        let tokens = metadata.require_strings(TOKENS)?;
+        let found = tokens.len();
+        let size_error = || TokenizerError::VocabSize { found };
+        if found == 0 || found >= u32::MAX as usize {
+            return Err(size_error());
+        }
+
+        let mut text = String::with_capacity(8 * found);
+        let mut ends = Vec::with_capacity(found);
+        for token in tokens {
+            text.push_str(token);
+            ends.push(u32::try_from(text.len()).map_err(|_| size_error())?);
+        }
+        let texts = Texts { text, ends };
+
+        let mut index = TextIndex::with_capacity(found);
+        for id in 0..found as u32 {
+            // Some files fill up their vocabulary with empty tokens. Nothing can be encoded as one.
+            if !texts.bytes(id).is_empty() {
+                index.insert(id, |id| texts.bytes(id));
+            }
+        }
+
+        let kinds = match metadata.get_i32s(TOKEN_TYPE)? {
+            Some(types) => read_kinds(types, found)?,
+            None => (0..found as u32)
+                .map(|id| match byte_of(texts.get(id)) {
+                    Some(_) if has_byte_tokens => TokenKind::Byte,
+                    _ => TokenKind::Normal,
+                })
+                .collect(),
+        };
+        let mut bytes = Box::new([None; 256]);
+        for id in 0..found as u32 {
+            if kinds[id as usize] == TokenKind::Byte {
+                let text = texts.get(id);
+                let byte = byte_of(text).ok_or_else(|| TokenizerError::ByteToken {
+                    token: id as usize,
+                    found: text.into(),
+                })?;
+                bytes[usize::from(byte)].get_or_insert(id);
+            }
+        }
+        Ok(Self {
+            texts,
+            kinds,
+            index,
+            bytes,
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// The text of a token as it stands in the file.
+    pub fn text(&self, id: u32) -> &str {
+        self.check(id);
+        self.texts.get(id)
+    }
+
+    pub fn kind(&self, id: u32) -> TokenKind {
+        self.check(id);
+        self.kinds[id as usize]
+    }
+
+    fn check(&self, id: u32) {
+        let size = self.len();
+        assert!(
+            (id as usize) < size,
+            "token {id} of a vocabulary of {size} tokens"
+        );
+    }
+
+    pub fn set_kind(&mut self, id: u32, kind: TokenKind) {
+        self.kinds[id as usize] = kind;
+    }
+
+    /// The token of exactly that text; the lowest if there are several.
+    pub fn find(&self, text: &[u8]) -> Option<u32> {
+        self.index.find(text, |id| self.texts.bytes(id))
+    }
+
+    /// As [`find`](Self::find), if plain text may become that token.
+    pub fn find_text(&self, text: &[u8]) -> Option<u32> {
+        self.find(text).filter(|&id| self.kind(id).is_text())
+    }
+
+    pub fn ids_of_kind(&self, kind: TokenKind) -> impl Iterator<Item = u32> + '_ {
+        (0..self.len() as u32).filter(move |&id| self.kinds[id as usize] == kind)
+    }
+
+    /// The byte token `<0x00>` to `<0xFF>` of a byte.
+    pub fn byte_token(&self, byte: u8) -> Option<u32> {
+        self.bytes[usize::from(byte)]
+    }
+}
+
+fn read_kinds(
+    types: impl ExactSizeIterator<Item = i32>,
+    expected: usize,
+) -> Result<Vec<TokenKind>, TokenizerError> {
+    check_len(TOKEN_TYPE, expected, types.len())?;
+    types
+        .enumerate()
+        .map(|(token, found)| {
+            TokenKind::from_id(found).ok_or(TokenizerError::TokenType { token, found })
+        })
+        .collect()
+}
+
+/// An array with an element for each token must have as many as there are tokens.
+pub(super) fn check_len(
+    key: &'static str,
+    expected: usize,
+    found: usize,
+) -> Result<(), TokenizerError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(TokenizerError::Length {
+        key,
+        expected,
+        found,
+    })
+}
+
+/// The byte that `<0x41>` stands for.
+pub(super) fn byte_of(text: &str) -> Option<u8> {
+    let [b'<', b'0', b'x', digits @ .., b'>'] = text.as_bytes() else {
+        return None;
+    };
+    match digits {
+        [high, low] => {
+            let digit = |digit: &u8| char::from(*digit).to_digit(16);
+            Some((digit(high)? * 16 + digit(low)?) as u8)
+        }
+        _ => None,
+    }
+}
