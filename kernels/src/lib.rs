@@ -21,11 +21,13 @@
 //! `h / 2` until one is left.
 
 pub mod activation;
+pub mod attention;
 pub mod format;
 pub mod isa;
 pub mod lanes;
 pub mod matmul;
 pub mod ops;
+pub mod selftest;
 pub mod team;
 
 pub use format::Format;

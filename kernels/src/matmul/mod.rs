@@ -32,7 +32,7 @@ mod panel;
 mod registry;
 mod scalar;
 
-pub use registry::{Kernels, MatmulFn, MatmulKernel};
+pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
 use crate::format::{ActivationForm, Format};

@@ -21,7 +21,7 @@ pub use exp::exp;
 pub use gate::{gelu, gelu_mul, silu, silu_mul};
 pub use norm::{layer_norm, rms_norm, rms_norm_in_place};
 pub use rope::{Pairing, Rope, RopeAngles, RopeError, RopeScaling, Yarn, rope};
-pub use softmax::softmax;
+pub use softmax::{softmax, softmax_row};
 
 /// Values in a unit of work: enough to be worth a thread's attention.
 const UNIT_LEN: usize = 4096;

@@ -55,6 +55,11 @@ impl Op for Softmax<'_> {
     }
 }
 
+/// Softmax of one row, in place, on the calling thread.
+pub fn softmax_row(isa: Isa, x: &mut [f32]) {
+    isa.run(Softmax(x));
+}
+
 /// Softmax of each row of `x`: `[rows, cols]`, in place.
 ///
 /// # Panics

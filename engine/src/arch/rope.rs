@@ -1,0 +1,66 @@
+//! Rotary position embedding as the metadata describes it.
+
+use super::Hyperparameters;
+use crate::error::ModelError;
+use crate::tensors::Tensors;
+use kernels::ops::{Pairing, Rope, RopeScaling};
+
+/// Reads base, scaling and per-frequency factors.
+///
+/// `rope.scaling.type` may be absent, `none` or `linear`; others belong to
+/// families that are not supported yet and are refused.
+pub fn from_file(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+    head_dim: usize,
+    pairing: Pairing,
+) -> Result<Rope, ModelError> {
+    let n_rot = keys
+        .optional("rope.dimension_count", 1..=head_dim)?
+        .unwrap_or(head_dim);
+    if !n_rot.is_multiple_of(2) {
+        let key = keys.key("rope.dimension_count");
+        return Err(ModelError::value(&key, "an even number", n_rot));
+    }
+    let base = keys.positive("rope.freq_base", Some(10000.0))?;
+    let scaling = match keys.text("rope.scaling.type")? {
+        None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
+        Some("none") => RopeScaling::None,
+        Some("linear") => linear(keys.positive("rope.scaling.factor", Some(1.0))?),
+        Some(other) => {
+            let key = keys.key("rope.scaling.type");
+            return Err(ModelError::value(
+                &key,
+                "none or linear",
+                format!("{other:?}"),
+            ));
+        }
+    };
+    let factors = match tensors.get("rope_freqs.weight") {
+        None => None,
+        Some(_) => {
+            let factors = tensors.floats("rope_freqs.weight", n_rot / 2)?;
+            if let Some(bad) = factors
+                .iter()
+                .find(|factor| !factor.is_finite() || **factor <= 0.0)
+            {
+                return Err(ModelError::value(
+                    "rope_freqs.weight",
+                    "finite factors above 0",
+                    bad,
+                ));
+            }
+            Some(factors)
+        }
+    };
+    Rope::new(pairing, n_rot, f64::from(base), factors.as_deref(), scaling)
+        .map_err(|reason| ModelError::value(&keys.key("rope"), "usable parameters", reason))
+}
+
+fn linear(factor: f32) -> RopeScaling {
+    if factor == 1.0 {
+        RopeScaling::None
+    } else {
+        RopeScaling::Linear(f64::from(factor))
+    }
+}

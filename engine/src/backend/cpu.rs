@@ -1,0 +1,387 @@
+//! The CPU backend: weights stay where the file is mapped, operations run on
+//! the thread team.
+
+use super::{AttentionShape, Backend, Device, Experts, Product, Step};
+use crate::mapping::Bytes;
+use kernels::attention::{self, AttentionSeq};
+use kernels::matmul::{self, Job, Matrix, Store, Workspace};
+use kernels::ops::{self, Rope, RopeAngles};
+use kernels::team::{MatMut, Region, Team};
+use kernels::{Format, Kernels};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Holds weights in the mapped file.
+pub struct CpuDevice;
+
+/// A matrix in the mapped file.
+pub struct CpuMatrix {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    bytes: Bytes,
+}
+
+impl CpuMatrix {
+    fn view(&self) -> Matrix<'_> {
+        Matrix::new(self.format, self.rows, self.cols, &self.bytes)
+            .expect("the shape was checked when the tensor was looked up")
+    }
+}
+
+impl Device for CpuDevice {
+    type Matrix = CpuMatrix;
+    type Vector = Vec<f32>;
+
+    fn matrix(&self, format: Format, rows: usize, cols: usize, bytes: Bytes) -> CpuMatrix {
+        CpuMatrix {
+            format,
+            rows,
+            cols,
+            bytes,
+        }
+    }
+
+    fn vector(&self, values: Vec<f32>) -> Vec<f32> {
+        values
+    }
+}
+
+/// What the CPU computes with: threads, kernels and buffers, reused from step
+/// to step.
+pub struct Cpu {
+    team: Team,
+    kernels: Kernels,
+    workspace: Workspace,
+    attention: attention::Workspace,
+    pool: Pool,
+}
+
+/// Buffers of activations that are not in use.
+type Pool = Arc<Mutex<Vec<Vec<f32>>>>;
+
+impl Cpu {
+    /// With those threads and kernels.
+    pub fn new(team: Team, kernels: Kernels) -> Cpu {
+        let threads = team.threads();
+        Cpu {
+            team,
+            kernels,
+            workspace: Workspace::new(threads),
+            attention: attention::Workspace::new(threads),
+            pool: Pool::default(),
+        }
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// The kernels in use.
+    pub fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
+    /// Calls the team together for one forward pass.
+    pub fn region<R: Send>(&mut self, pass: impl FnOnce(&mut CpuBackend<'_>) -> R + Send) -> R {
+        let Cpu {
+            team,
+            kernels,
+            workspace,
+            attention,
+            pool,
+        } = self;
+        team.region(|region| {
+            pass(&mut CpuBackend {
+                region,
+                kernels,
+                workspace,
+                attention,
+                pool,
+                angles: None,
+            })
+        })
+    }
+}
+
+/// The CPU during a forward pass.
+pub struct CpuBackend<'r> {
+    region: &'r Region<'r>,
+    kernels: &'r Kernels,
+    workspace: &'r mut Workspace,
+    attention: &'r mut attention::Workspace,
+    pool: &'r Pool,
+    /// The step's angles, of the rope that was used last: one pass sees one
+    /// step, so they need computing once.
+    angles: Option<(*const Rope, RopeAngles)>,
+}
+
+/// Activations `[rows, cols]`; the buffer goes back to the pool.
+pub struct Tensor {
+    data: Vec<f32>,
+    rows: usize,
+    cols: usize,
+    pool: Pool,
+}
+
+impl Drop for Tensor {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.data);
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(buffer);
+    }
+}
+
+impl Tensor {
+    fn row(&self, index: usize) -> &[f32] {
+        &self.data[index * self.cols..][..self.cols]
+    }
+
+    fn row_mut(&mut self, index: usize) -> &mut [f32] {
+        &mut self.data[index * self.cols..][..self.cols]
+    }
+}
+
+impl CpuBackend<'_> {
+    fn run(&mut self, x: &Tensor, jobs: &mut [Job<'_>]) {
+        matmul::matmul(
+            self.region,
+            self.kernels,
+            self.workspace,
+            &x.data,
+            x.rows,
+            jobs,
+        );
+    }
+
+    /// Which tokens use which expert, with what weight: `[token]` lists of
+    /// (expert, weight), experts ascending.
+    fn route(&mut self, x: &Tensor, experts: &Experts<'_, Self>) -> Vec<Vec<(usize, f32)>> {
+        let mut scores = self.tensor(x.rows, experts.count);
+        let out = MatMut::new(&mut scores.data, x.rows);
+        self.run(
+            x,
+            &mut [Job {
+                weight: experts.router.view(),
+                out,
+                store: Store::Set,
+            }],
+        );
+        (0..x.rows)
+            .map(|row| {
+                let row = scores.row(row);
+                let mut order: Vec<usize> = (0..row.len()).collect();
+                order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+                order.truncate(experts.used);
+                order.sort_unstable();
+                let mut weights: Vec<f32> = order.iter().map(|&expert| row[expert]).collect();
+                ops::softmax_row(self.kernels.isa(), &mut weights);
+                order.into_iter().zip(weights).collect()
+            })
+            .collect()
+    }
+}
+
+impl Backend for CpuBackend<'_> {
+    type Device = CpuDevice;
+    type Tensor = Tensor;
+
+    fn tensor(&mut self, rows: usize, width: usize) -> Tensor {
+        let buffer = self
+            .pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut data = buffer.unwrap_or_default();
+        data.resize(rows * width, 0.0);
+        Tensor {
+            data,
+            rows,
+            cols: width,
+            pool: self.pool.clone(),
+        }
+    }
+
+    fn embed(&mut self, table: &CpuMatrix, tokens: &[u32]) -> Tensor {
+        let mut out = self.tensor(tokens.len(), table.cols);
+        let table = table.view();
+        self.region
+            .chunks_mut(&mut out.data, table.cols(), |row, out| {
+                table.dequantize_row(tokens[row] as usize, out);
+            });
+        out
+    }
+
+    fn select(&mut self, x: &Tensor, rows: &[usize]) -> Tensor {
+        let mut out = self.tensor(rows.len(), x.cols);
+        for (index, &row) in rows.iter().enumerate() {
+            out.row_mut(index).copy_from_slice(x.row(row));
+        }
+        out
+    }
+
+    fn read(&mut self, x: &Tensor, out: &mut Vec<f32>) {
+        out.clear();
+        out.extend_from_slice(&x.data);
+    }
+
+    fn rms_norm(&mut self, x: &Tensor, weight: &Vec<f32>, eps: f32, out: &mut Tensor) {
+        ops::rms_norm(
+            self.region,
+            self.kernels.isa(),
+            &mut out.data,
+            &x.data,
+            weight,
+            eps,
+        );
+    }
+
+    fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
+        let mut jobs: Vec<Job<'_>> = products
+            .iter_mut()
+            .map(|product| Job {
+                weight: product.weight.view(),
+                out: MatMut::new(&mut product.out.data, x.rows),
+                store: product.bias.map_or(Store::Set, |bias| Store::Bias(bias)),
+            })
+            .collect();
+        self.run(x, &mut jobs);
+    }
+
+    fn matmul_add(
+        &mut self,
+        x: &Tensor,
+        weight: &CpuMatrix,
+        bias: Option<&Vec<f32>>,
+        sum: &mut Tensor,
+    ) {
+        let out = MatMut::new(&mut sum.data, x.rows);
+        let store = bias.map_or(Store::Add, |bias| Store::AddBias(bias));
+        self.run(
+            x,
+            &mut [Job {
+                weight: weight.view(),
+                out,
+                store,
+            }],
+        );
+    }
+
+    fn rope(&mut self, x: &mut Tensor, head_dim: usize, rope: &Rope, step: &Step<'_>) {
+        let key = std::ptr::from_ref(rope);
+        if self.angles.as_ref().is_none_or(|(of, _)| *of != key) {
+            let mut angles = RopeAngles::default();
+            rope.angles(&step.positions, &mut angles);
+            self.angles = Some((key, angles));
+        }
+        if let Some((_, angles)) = &self.angles {
+            ops::rope(
+                self.region,
+                self.kernels.isa(),
+                &mut x.data,
+                head_dim,
+                angles,
+            );
+        }
+    }
+
+    fn attention(
+        &mut self,
+        layer: usize,
+        shape: &AttentionShape,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        for sequence in &mut step.sequences {
+            let rows = sequence.rows.clone();
+            let of = |x: &Tensor| rows.start * x.cols..rows.end * x.cols;
+            let cache = sequence.cache.layer_mut(layer);
+            cache.append(
+                self.region,
+                self.kernels.isa(),
+                &k.data[of(k)],
+                &v.data[of(v)],
+                sequence.position,
+            );
+        }
+        let sequences: Vec<AttentionSeq<'_>> = step
+            .sequences
+            .iter()
+            .map(|sequence| AttentionSeq {
+                cache: sequence.cache.layer(layer),
+                first_row: sequence.rows.start,
+                tokens: sequence.rows.len(),
+                position: sequence.position,
+            })
+            .collect();
+        attention::attention(
+            self.region,
+            self.kernels.isa(),
+            self.attention,
+            &mut out.data,
+            &q.data,
+            &sequences,
+            &attention::Heads {
+                n_head: shape.n_head,
+                n_head_kv: shape.n_head_kv,
+                head_dim_k: shape.head_dim_k,
+                head_dim_v: shape.head_dim_v,
+                scale: shape.scale,
+            },
+        );
+    }
+
+    fn silu_mul(&mut self, gate: &mut Tensor, up: &Tensor) {
+        ops::silu_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
+    }
+
+    fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
+        let routes = self.route(x, experts);
+        let rows_each = |matrix: &CpuMatrix| matrix.rows / experts.count;
+        fn job<'a>(stack: &'a CpuMatrix, expert: usize, out: &'a mut Tensor) -> Job<'a> {
+            let first = expert * out.cols;
+            let weight = stack.view().slice_rows(first..first + out.cols);
+            Job {
+                weight,
+                out: MatMut::new(&mut out.data, out.rows),
+                store: Store::Set,
+            }
+        }
+        for expert in 0..experts.count {
+            let (users, weights): (Vec<usize>, Vec<f32>) = routes
+                .iter()
+                .enumerate()
+                .filter_map(|(row, route)| {
+                    let (_, weight) = route.iter().find(|(used, _)| *used == expert)?;
+                    Some((row, *weight))
+                })
+                .unzip();
+            if users.is_empty() {
+                continue;
+            }
+            let x = self.select(x, &users);
+            let mut gate = self.tensor(users.len(), rows_each(experts.gate));
+            let mut up = self.tensor(users.len(), rows_each(experts.up));
+            let mut down = self.tensor(users.len(), rows_each(experts.down));
+            self.run(
+                &x,
+                &mut [
+                    job(experts.gate, expert, &mut gate),
+                    job(experts.up, expert, &mut up),
+                ],
+            );
+            self.silu_mul(&mut gate, &up);
+            self.run(&gate, &mut [job(experts.down, expert, &mut down)]);
+            for (index, (&row, weight)) in users.iter().zip(weights).enumerate() {
+                for (sum, value) in sum.row_mut(row).iter_mut().zip(down.row(index)) {
+                    *sum = weight.mul_add(*value, *sum);
+                }
+            }
+        }
+    }
+}

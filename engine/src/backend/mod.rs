@@ -1,0 +1,164 @@
+//! What model families are written against.
+//!
+//! A [`Device`] holds weights, a [`Backend`] computes with them: some ten
+//! operations on activations `[tokens, width]`. Families call nothing else, and
+//! a backend never names a family. Dispatch is static within a layer; which
+//! backend computes a layer is decided once per layer, outside.
+
+pub mod cpu;
+
+use crate::cache::KvCache;
+use crate::mapping::Bytes;
+use kernels::Format;
+use std::ops::Range;
+
+/// Holds weights.
+pub trait Device {
+    /// A weight matrix `[outputs, inputs]`, or several stacked.
+    type Matrix: Send + Sync;
+    /// A vector of parameters.
+    type Vector: Send + Sync;
+
+    /// Places a matrix of `rows` by `cols`; `bytes` has exactly that shape.
+    fn matrix(&self, format: Format, rows: usize, cols: usize, bytes: Bytes) -> Self::Matrix;
+
+    /// Places a vector.
+    fn vector(&self, values: Vec<f32>) -> Self::Vector;
+}
+
+/// Consecutive tokens of one sequence in a step.
+pub struct Rows<'a> {
+    /// The sequence's cache.
+    pub cache: &'a mut KvCache,
+    /// Which rows of the step's activations are its tokens.
+    pub rows: Range<usize>,
+    /// Position of the first of them.
+    pub position: usize,
+}
+
+/// The tokens that go through the model together.
+pub struct Step<'a> {
+    /// The sequences; their rows follow each other and cover all.
+    pub sequences: Vec<Rows<'a>>,
+    /// Position of every row's token in its sequence.
+    pub positions: Vec<usize>,
+}
+
+impl Step<'_> {
+    /// Number of tokens: rows of the activations.
+    pub fn rows(&self) -> usize {
+        self.positions.len()
+    }
+}
+
+/// One product of a call to [`Backend::matmul`].
+pub struct Product<'a, B: Backend + ?Sized> {
+    /// The weights.
+    pub weight: &'a <B::Device as Device>::Matrix,
+    /// Added to the product.
+    pub bias: Option<&'a <B::Device as Device>::Vector>,
+    /// Where it goes.
+    pub out: &'a mut B::Tensor,
+}
+
+/// How queries meet keys.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub n_head: usize,
+    /// Key and value heads; each serves `n_head / n_head_kv` query heads.
+    pub n_head_kv: usize,
+    /// Width of a query or key head.
+    pub head_dim_k: usize,
+    /// Width of a value head.
+    pub head_dim_v: usize,
+    /// Factor of the scores.
+    pub scale: f32,
+}
+
+/// A layer's experts.
+pub struct Experts<'a, B: Backend + ?Sized> {
+    /// Scores of the experts, `[experts, width]`.
+    pub router: &'a <B::Device as Device>::Matrix,
+    /// All gate matrices, stacked.
+    pub gate: &'a <B::Device as Device>::Matrix,
+    /// All up matrices, stacked.
+    pub up: &'a <B::Device as Device>::Matrix,
+    /// All down matrices, stacked.
+    pub down: &'a <B::Device as Device>::Matrix,
+    /// Number of experts.
+    pub count: usize,
+    /// How many each token uses.
+    pub used: usize,
+}
+
+/// Computes.
+pub trait Backend {
+    /// Where the weights are.
+    type Device: Device;
+    /// Activations `[tokens, width]`.
+    type Tensor;
+
+    /// Activations `[rows, width]` with any contents.
+    fn tensor(&mut self, rows: usize, width: usize) -> Self::Tensor;
+
+    /// The rows of `table` that belong to `tokens`.
+    fn embed(&mut self, table: &<Self::Device as Device>::Matrix, tokens: &[u32]) -> Self::Tensor;
+
+    /// The given rows of `x`.
+    fn select(&mut self, x: &Self::Tensor, rows: &[usize]) -> Self::Tensor;
+
+    /// Copies activations to memory.
+    fn read(&mut self, x: &Self::Tensor, out: &mut Vec<f32>);
+
+    /// `out = x / rms(x) · weight`, row by row.
+    fn rms_norm(
+        &mut self,
+        x: &Self::Tensor,
+        weight: &<Self::Device as Device>::Vector,
+        eps: f32,
+        out: &mut Self::Tensor,
+    );
+
+    /// `out = x·wᵀ (+ bias)` for each product; all share `x`.
+    fn matmul(&mut self, x: &Self::Tensor, products: &mut [Product<'_, Self>]);
+
+    /// `sum += x·wᵀ (+ bias)`: the residual.
+    fn matmul_add(
+        &mut self,
+        x: &Self::Tensor,
+        weight: &<Self::Device as Device>::Matrix,
+        bias: Option<&<Self::Device as Device>::Vector>,
+        sum: &mut Self::Tensor,
+    );
+
+    /// Rotates every head of `x` to its token's position.
+    fn rope(
+        &mut self,
+        x: &mut Self::Tensor,
+        head_dim: usize,
+        rope: &kernels::ops::Rope,
+        step: &Step<'_>,
+    );
+
+    /// Appends `k` and `v` to the layer's cache of each sequence, then lets
+    /// every token's queries attend to its own sequence up to itself.
+    #[allow(clippy::too_many_arguments)] // the operation has these operands
+    fn attention(
+        &mut self,
+        layer: usize,
+        shape: &AttentionShape,
+        q: &Self::Tensor,
+        k: &Self::Tensor,
+        v: &Self::Tensor,
+        step: &mut Step<'_>,
+        out: &mut Self::Tensor,
+    );
+
+    /// `gate = silu(gate) · up`.
+    fn silu_mul(&mut self, gate: &mut Self::Tensor, up: &Self::Tensor);
+
+    /// `sum += Σ weight_e · down_e(silu(gate_e(x)) · up_e(x))` over the experts
+    /// with the highest scores, weighted by the softmax of those scores.
+    fn experts(&mut self, x: &Self::Tensor, experts: &Experts<'_, Self>, sum: &mut Self::Tensor);
+}

@@ -1,0 +1,367 @@
+//! Generates text from a prompt.
+//!
+//! Text goes to stdout as it comes, everything else to stderr. Exit status 0 on
+//! success, 1 on an error, 2 on wrong usage.
+
+use clap::{ArgAction, Parser, ValueEnum};
+use firstlight::{
+    Finish, Isa, KvFormat, Model, ModelOptions, Request, Sampling, Session, SessionOptions, Stats,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::error::Error;
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+#[derive(Parser)]
+#[command(
+    name = "generate",
+    about = "Generates text with a language model from a GGUF file",
+    override_usage = "generate [OPTIONS] [PROMPT]",
+    after_help = "Example: generate --model model.gguf --max-tokens 100 \"The best thing about the sea is\"",
+    disable_help_flag = true,
+    allow_negative_numbers = true
+)]
+struct Cli {
+    /// The beginning of the text [default: what comes from stdin]
+    prompt: Option<String>,
+    /// Read the prompt from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    prompt_file: Option<PathBuf>,
+    /// Print help
+    #[arg(long, short, action = ArgAction::Help)]
+    help: (),
+
+    /// GGUF file [default: the small story model that comes with Firstlight]
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    model: Option<PathBuf>,
+    /// Tokens the context holds [default: what the model was trained for]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    context: Option<usize>,
+    /// Format of the key-value cache: f16, f32 or q8_0
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "f16",
+        help_heading = "Model"
+    )]
+    kv: KvFormat,
+    /// Threads that compute [default: physical cores]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    threads: Option<usize>,
+    /// Instruction set [default: the best of this machine]
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    isa: Option<Isa>,
+
+    /// Most tokens to generate [default: until the text ends]
+    #[arg(long, value_name = "N", help_heading = "Text")]
+    max_tokens: Option<usize>,
+    /// End the text before this string (repeatable)
+    #[arg(long, value_name = "STR", help_heading = "Text")]
+    stop: Vec<String>,
+
+    /// 0 takes the most probable token, higher is more adventurous
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 0.8,
+        help_heading = "Sampling"
+    )]
+    temperature: f32,
+    /// Choose among the K most probable tokens; 0: all
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 40,
+        help_heading = "Sampling"
+    )]
+    top_k: i64,
+    /// Choose among the most probable tokens that together reach P
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.95,
+        help_heading = "Sampling"
+    )]
+    top_p: f32,
+    /// Choose among tokens at least P times as probable as the first
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.05,
+        help_heading = "Sampling"
+    )]
+    min_p: f32,
+    /// Choose among tokens of typical surprise that together reach P
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 1.0,
+        help_heading = "Sampling"
+    )]
+    typical_p: f32,
+    /// Above 1 discourages repetition
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 1.0,
+        help_heading = "Sampling"
+    )]
+    repeat_penalty: f32,
+    /// Subtract F for every time a token occurred
+    #[arg(
+        long,
+        value_name = "F",
+        default_value_t = 0.0,
+        help_heading = "Sampling"
+    )]
+    frequency_penalty: f32,
+    /// Subtract F once for a token that occurred
+    #[arg(
+        long,
+        value_name = "F",
+        default_value_t = 0.0,
+        help_heading = "Sampling"
+    )]
+    presence_penalty: f32,
+    /// Make the choices repeatable
+    #[arg(long, value_name = "N", help_heading = "Sampling")]
+    seed: Option<u64>,
+
+    /// Say what is being done
+    #[arg(long, help_heading = "Reports")]
+    verbose: bool,
+    /// Print the figures at the end in this form
+    #[arg(long, value_name = "FORM", help_heading = "Reports")]
+    stats: Option<StatsForm>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StatsForm {
+    /// One JSON object on stderr
+    Json,
+}
+
+fn main() -> ExitCode {
+    let start = Instant::now();
+    let cli = Cli::parse();
+    match run(&cli, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has had enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+}
+
+fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
+    let request = request(cli)?;
+    let prompt = prompt(cli)?;
+    let path = cli.model.clone().unwrap_or_else(bundled_model);
+    let model = Model::open(
+        &path,
+        &ModelOptions {
+            threads: cli.threads,
+            isa: cli.isa,
+        },
+    )?;
+    if cli.verbose {
+        eprintln!(
+            "{}: {} layers, {:.1} MB of weights, {} on {} threads",
+            path.display(),
+            model.config().n_layer,
+            model.tensor_bytes() as f64 / 1e6,
+            model.isa(),
+            model.threads(),
+        );
+    }
+    let opened = start.elapsed();
+    let mut session = model.session(&SessionOptions {
+        context: cli.context,
+        kv: cli.kv,
+    })?;
+    if cli.verbose {
+        eprintln!("context of {} tokens, {} cache", session.context(), cli.kv);
+    }
+    session.feed(&prompt, request.parse_special)?;
+    read_prompt(&mut session)?;
+
+    let mut out = std::io::stdout().lock();
+    if std::io::stdout().is_terminal() {
+        // In a terminal the text stands there whole; a pipe gets only what is new.
+        write!(out, "{prompt}")?;
+        out.flush()?;
+    }
+    let mut first_token = None;
+    let mut generation = session.resume(&request)?;
+    let mut newline = true;
+    for piece in &mut generation {
+        let piece = piece?;
+        first_token.get_or_insert_with(|| start.elapsed());
+        if !piece.text.is_empty() {
+            newline = piece.text.ends_with('\n');
+            out.write_all(piece.text.as_bytes())?;
+            out.flush()?;
+        }
+    }
+    if !newline {
+        writeln!(out)?;
+    }
+    let finish = generation.finish().unwrap_or(Finish::EndOfText);
+    let report = Report {
+        opened,
+        first_token,
+        finish,
+        stats: generation.stats(),
+        model: &model,
+    };
+    match cli.stats {
+        Some(StatsForm::Json) => eprintln!("{}", report.json()),
+        None => eprintln!("{}", report.line()),
+    }
+    Ok(())
+}
+
+fn request(cli: &Cli) -> Result<Request, Box<dyn Error>> {
+    let top_k = usize::try_from(cli.top_k)
+        .map_err(|_| format!("top-k is {}, expected 0 or more", cli.top_k))?;
+    Ok(Request {
+        sampling: Sampling {
+            temperature: cli.temperature,
+            top_k,
+            top_p: cli.top_p,
+            min_p: cli.min_p,
+            typical_p: cli.typical_p,
+            repeat_penalty: cli.repeat_penalty,
+            frequency_penalty: cli.frequency_penalty,
+            presence_penalty: cli.presence_penalty,
+            seed: cli.seed,
+            ..Sampling::default()
+        },
+        max_tokens: cli.max_tokens,
+        stop: cli.stop.clone(),
+        parse_special: false,
+    })
+}
+
+fn prompt(cli: &Cli) -> Result<String, Box<dyn Error>> {
+    if let Some(prompt) = &cli.prompt {
+        return Ok(prompt.clone());
+    }
+    let (name, bytes) = match &cli.prompt_file {
+        Some(path) => (path.display().to_string(), std::fs::read(path)),
+        None => {
+            if std::io::stdin().is_terminal() {
+                return Err(
+                    "no prompt: give one as an argument, with --prompt-file, or on stdin".into(),
+                );
+            }
+            let mut bytes = Vec::new();
+            (
+                "stdin".to_owned(),
+                std::io::stdin()
+                    .lock()
+                    .read_to_end(&mut bytes)
+                    .map(|_| bytes),
+            )
+        }
+    };
+    let bytes = bytes.map_err(|error| format!("{name}: cannot be read: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        format!("{name}: expected UTF-8 text, found an invalid byte at {at}").into()
+    })
+}
+
+/// The model in the source tree this program was built from.
+fn bundled_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/firstlight-stories.gguf")
+}
+
+/// Takes the prompt through the model, with a progress bar if that takes long
+/// and somebody watches.
+fn read_prompt(session: &mut Session) -> Result<(), firstlight::Error> {
+    const LONG: Duration = Duration::from_millis(300);
+    let total = session.tokens().len() as u64;
+    let style = ProgressStyle::with_template(
+        "reading the prompt {wide_bar} {pos}/{len} tokens, {eta} left",
+    )
+    .expect("the template is well-formed");
+    let start = Instant::now();
+    let mut bar: Option<ProgressBar> = None;
+    while let Some(left) = session.advance()? {
+        if bar.is_none() && start.elapsed() > LONG && std::io::stderr().is_terminal() {
+            bar = Some(
+                ProgressBar::new(total)
+                    .with_style(style.clone())
+                    .with_elapsed(start.elapsed()),
+            );
+        }
+        if let Some(bar) = &bar {
+            bar.set_position(total - left as u64);
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(())
+}
+
+/// What is said at the end.
+struct Report<'a> {
+    opened: Duration,
+    first_token: Option<Duration>,
+    finish: Finish,
+    stats: Stats,
+    model: &'a Model,
+}
+
+impl Report<'_> {
+    fn line(&self) -> String {
+        let first = self.first_token.map_or(String::new(), |time| {
+            format!(
+                "first token after {:.3} s (opening {:.3} s) · ",
+                time.as_secs_f64(),
+                self.opened.as_secs_f64()
+            )
+        });
+        format!(
+            "[{first}prompt {} tokens, {:.1}/s · generated {} tokens, {:.1}/s · {}]",
+            self.stats.prompt_tokens,
+            self.stats.prompt_speed(),
+            self.stats.generated_tokens,
+            self.stats.generation_speed(),
+            self.finish.name(),
+        )
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "model": self.model.path().display().to_string(),
+            "isa": self.model.isa().name(),
+            "threads": self.model.threads(),
+            "open_ms": millis(self.opened),
+            "first_token_ms": self.first_token.map(millis),
+            "prompt_tokens": self.stats.prompt_tokens,
+            "prompt_ms": millis(self.stats.prompt_time),
+            "prompt_tokens_per_second": self.stats.prompt_speed(),
+            "generated_tokens": self.stats.generated_tokens,
+            "generation_ms": millis(self.stats.generation_time),
+            "generated_tokens_per_second": self.stats.generation_speed(),
+            "finish": self.finish.name(),
+        })
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,391 @@
+//! A session: one conversation with a model.
+
+use crate::Error;
+use crate::cache::{KvCache, KvFormat};
+use crate::model::{Model, Sequence, Wanted};
+use crate::sampler::{Sampler, Sampling};
+use crate::stop::StopStrings;
+use crate::tokenizer::{Decode, Detokenizer, Encode};
+use std::time::{Duration, Instant};
+
+/// Prompt tokens that go through the model at a time. Does not change what
+/// comes out; short enough that progress can be shown and work be cancelled.
+const PROMPT_CHUNK: usize = 512;
+
+/// How a session is set up.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Tokens the session can hold; by default what the model was trained for,
+    /// or less if memory does not suffice.
+    pub context: Option<usize>,
+    /// Format of the key-value cache.
+    pub kv: KvFormat,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        SessionOptions {
+            context: None,
+            kv: KvFormat::F16,
+        }
+    }
+}
+
+/// What is asked of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to generate; by default until the model ends the text or
+    /// the context is full.
+    pub max_tokens: Option<usize>,
+    /// Strings that end the text; they are not part of it.
+    pub stop: Vec<String>,
+    /// Whether special tokens written in the prompt count as such.
+    pub parse_special: bool,
+}
+
+/// Why a text ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended it.
+    EndOfText,
+    /// [`Request::max_tokens`] was reached.
+    MaxTokens,
+    /// A stop string came.
+    StopString,
+    /// The context is full.
+    ContextFull,
+}
+
+impl Finish {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Finish::EndOfText => "end of text",
+            Finish::MaxTokens => "max tokens",
+            Finish::StopString => "stop string",
+            Finish::ContextFull => "context full",
+        }
+    }
+}
+
+/// Time and tokens of a session's latest request.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Time they took.
+    pub prompt_time: Duration,
+    /// Tokens generated.
+    pub generated_tokens: usize,
+    /// Time they took, the first excluded: it comes out of the prompt.
+    pub generation_time: Duration,
+}
+
+impl Stats {
+    /// Prompt tokens per second.
+    pub fn prompt_speed(&self) -> f64 {
+        speed(self.prompt_tokens, self.prompt_time)
+    }
+
+    /// Generated tokens per second.
+    pub fn generation_speed(&self) -> f64 {
+        speed(
+            self.generated_tokens.saturating_sub(1),
+            self.generation_time,
+        )
+    }
+}
+
+fn speed(tokens: usize, time: Duration) -> f64 {
+    if tokens == 0 {
+        0.0
+    } else {
+        tokens as f64 / time.as_secs_f64().max(1e-9)
+    }
+}
+
+/// A conversation: tokens, their cache, and what comes next.
+pub struct Session {
+    model: Model,
+    cache: KvCache,
+    /// Tokens that are not in the cache yet.
+    pending: Vec<u32>,
+    /// All tokens so far.
+    tokens: Vec<u32>,
+    stats: Stats,
+}
+
+impl Session {
+    pub(crate) fn new(model: Model, options: &SessionOptions) -> Result<Session, Error> {
+        let trained = model.config().context_length;
+        let cache = match options.context {
+            Some(context) => {
+                if context == 0 || context > 1 << 30 {
+                    return Err(Error::Parameter {
+                        name: "the context",
+                        expected: "1 to 1073741824 tokens",
+                        found: context.to_string(),
+                    });
+                }
+                model.cache(options.kv, context)?
+            }
+            None => {
+                // Half of the memory at most, unless asked for.
+                let per_token = KvCache::bytes_per_token(model.config(), options.kv).max(1);
+                let fits = crate::machine::available_memory()
+                    .map_or(u64::MAX, |bytes| bytes / 2 / per_token);
+                model.cache(
+                    options.kv,
+                    trained
+                        .min(usize::try_from(fits).unwrap_or(usize::MAX))
+                        .max(1),
+                )?
+            }
+        };
+        Ok(Session {
+            model,
+            cache,
+            pending: Vec::new(),
+            tokens: Vec::new(),
+            stats: Stats::default(),
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Tokens the session can hold.
+    pub fn context(&self) -> usize {
+        self.cache.capacity()
+    }
+
+    /// All tokens so far, those not yet computed included.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Time and tokens of the latest request.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Adds text. At the start of a session the model's first token precedes
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// If the context cannot hold it: nothing is ever cut off.
+    pub fn feed(&mut self, text: &str, parse_special: bool) -> Result<(), Error> {
+        let add_special = self.tokens.is_empty();
+        let tokenizer = self.model.tokenizer();
+        let mut tokens = tokenizer.encode(
+            text,
+            Encode {
+                add_special: false,
+                parse_special,
+            },
+        );
+        if add_special
+            && tokenizer.adds_bos()
+            && let Some(bos) = tokenizer.bos()
+        {
+            tokens.insert(0, bos);
+        }
+        self.feed_tokens(&tokens)
+    }
+
+    /// Adds tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::feed`].
+    pub fn feed_tokens(&mut self, tokens: &[u32]) -> Result<(), Error> {
+        let (prompt, context) = (self.tokens.len() + tokens.len(), self.cache.capacity());
+        if prompt > context {
+            return Err(Error::PromptTooLong { prompt, context });
+        }
+        self.pending.extend_from_slice(tokens);
+        self.tokens.extend_from_slice(tokens);
+        Ok(())
+    }
+
+    /// Computes part of what was fed, except for the last token. Returns how
+    /// many tokens remain, or `None` if nothing was left to do.
+    ///
+    /// Calling this is optional: it is for those who want to show progress.
+    pub fn advance(&mut self) -> Result<Option<usize>, Error> {
+        let count = self.pending.len().saturating_sub(1).min(PROMPT_CHUNK);
+        if count == 0 {
+            return Ok(None);
+        }
+        let start = Instant::now();
+        self.compute(count, Wanted::Nothing)?;
+        self.stats.prompt_time += start.elapsed();
+        self.stats.prompt_tokens += count;
+        Ok(Some(self.pending.len() - 1))
+    }
+
+    /// Takes the first `count` pending tokens through the model.
+    fn compute(&mut self, count: usize, wanted: Wanted) -> Result<Vec<f32>, Error> {
+        let tokens = &self.pending[..count];
+        let logits = self.model.step(&mut [Sequence {
+            cache: &mut self.cache,
+            tokens,
+            wanted,
+        }])?;
+        self.pending.drain(..count);
+        Ok(logits)
+    }
+
+    /// Adds a prompt and generates what follows, token by token.
+    ///
+    /// # Errors
+    ///
+    /// If the prompt does not fit, or a parameter makes no sense.
+    pub fn generate(&mut self, prompt: &str, request: &Request) -> Result<Generation<'_>, Error> {
+        if self.pending.is_empty() {
+            self.stats = Stats::default();
+        }
+        self.feed(prompt, request.parse_special)?;
+        self.resume(request)
+    }
+
+    /// Generates what follows the tokens so far.
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or a parameter makes no sense.
+    pub fn resume(&mut self, request: &Request) -> Result<Generation<'_>, Error> {
+        let sampler = Sampler::new(&request.sampling, self.model.isa())?;
+        if self.pending.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        // The text begins here if nothing but the first token precedes it.
+        let nothing = self
+            .tokens
+            .iter()
+            .all(|&token| self.model.tokenizer().is_special(token));
+        let detokenizer = Detokenizer::new(Decode {
+            begins_text: nothing,
+            special: false,
+        });
+        Ok(Generation {
+            sampler,
+            detokenizer,
+            stop: StopStrings::new(&request.stop),
+            left: request.max_tokens.unwrap_or(usize::MAX),
+            finish: None,
+            session: self,
+        })
+    }
+}
+
+/// A piece of generated text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The token, or `None` for text that was held back until the end.
+    pub token: Option<u32>,
+    /// Text that is complete with this token: may be empty while a character
+    /// or a possible stop string is incomplete, and never holds half a
+    /// character.
+    pub text: String,
+}
+
+/// An iterator over generated text.
+///
+/// Dropping it stops the generation; the session keeps what was generated.
+pub struct Generation<'s> {
+    session: &'s mut Session,
+    sampler: Sampler,
+    detokenizer: Detokenizer,
+    stop: StopStrings,
+    left: usize,
+    finish: Option<Finish>,
+}
+
+impl Generation<'_> {
+    /// Why the text ended, once it has.
+    pub fn finish(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// Time and tokens so far.
+    pub fn stats(&self) -> Stats {
+        self.session.stats
+    }
+
+    fn end(&mut self, finish: Finish) -> Option<Result<Piece, Error>> {
+        self.finish = Some(finish);
+        let mut text = self.stop.push(self.detokenizer.finish()).text;
+        text += &self.stop.finish();
+        (!text.is_empty()).then_some(Ok(Piece { token: None, text }))
+    }
+
+    fn next_logits(&mut self) -> Result<Vec<f32>, Error> {
+        while self.session.advance()?.is_some() {}
+        let start = Instant::now();
+        let logits = self.session.compute(1, Wanted::Last)?;
+        let stats = &mut self.session.stats;
+        if stats.generated_tokens == 0 {
+            stats.prompt_time += start.elapsed();
+            stats.prompt_tokens += 1;
+        } else {
+            stats.generation_time += start.elapsed();
+        }
+        Ok(logits)
+    }
+}
+
+impl Iterator for Generation<'_> {
+    type Item = Result<Piece, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finish.is_some() {
+            return None;
+        }
+        if self.left == 0 {
+            return self.end(Finish::MaxTokens);
+        }
+        let mut logits = match self.next_logits() {
+            Ok(logits) => logits,
+            Err(error) => {
+                self.finish = Some(Finish::ContextFull);
+                return Some(Err(error));
+            }
+        };
+        let token = self.sampler.sample(&mut logits, &self.session.tokens);
+        self.session.stats.generated_tokens += 1;
+        self.left -= 1;
+        if self.session.model.tokenizer().is_end(token) {
+            return self.end(Finish::EndOfText);
+        }
+        self.session.tokens.push(token);
+        self.session.pending.push(token);
+        let text = self.detokenizer.push(self.session.model.tokenizer(), token);
+        let released = self.stop.push(text);
+        if released.stopped {
+            self.finish = Some(Finish::StopString);
+        } else if self.session.tokens.len() > self.session.cache.capacity() {
+            // The token was chosen, but its successor has no room.
+            self.session.tokens.pop();
+            self.session.pending.pop();
+            let rest = self.end(Finish::ContextFull);
+            let mut text = released.text;
+            if let Some(Ok(rest)) = rest {
+                text += &rest.text;
+            }
+            return Some(Ok(Piece {
+                token: Some(token),
+                text,
+            }));
+        }
+        Some(Ok(Piece {
+            token: Some(token),
+            text: released.text,
+        }))
+    }
+}

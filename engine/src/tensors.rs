@@ -1,0 +1,177 @@
+//! The tensors of a model: found by name, checked against the shape that the
+//! model family expects, and handed to the device that computes with them.
+
+use crate::backend::Device;
+use crate::error::ModelError;
+use crate::mapping::{Bytes, Mapping};
+use gguf::{Escaped, TensorType};
+use kernels::Format;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A tensor of the file, not yet placed on a device.
+#[derive(Clone)]
+pub struct Tensor {
+    /// Its type in the file.
+    pub ty: TensorType,
+    /// Its shape in GGUF's order: `k` first.
+    pub dims: Vec<u64>,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// Every tensor of the file or files.
+pub struct Tensors {
+    by_name: HashMap<String, Tensor>,
+}
+
+impl Tensors {
+    /// Takes over the tensor tables of the shards.
+    pub fn new(shards: &[(Arc<Mapping>, gguf::Gguf<'_>)]) -> Tensors {
+        let mut by_name = HashMap::new();
+        for (mapping, file) in shards {
+            for info in file.tensors() {
+                let range = info.range();
+                // Parsing has checked the range against the file's length.
+                let bytes = Bytes::new(mapping.clone(), range.start as usize..range.end as usize);
+                let tensor = Tensor {
+                    ty: info.ty,
+                    dims: info.dims().to_vec(),
+                    bytes,
+                };
+                by_name.insert(info.name.to_owned(), tensor);
+            }
+        }
+        Tensors { by_name }
+    }
+
+    /// The tensor of that name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.by_name.get(name)
+    }
+
+    /// Rows of the embedding: tokens in the vocabulary.
+    pub fn vocabulary_rows(&self) -> Result<usize, ModelError> {
+        let name = "token_embd.weight";
+        let tensor = self.get(name).ok_or_else(|| ModelError::MissingTensor {
+            name: name.to_owned(),
+        })?;
+        Ok(tensor.dims.get(1).map_or(1, |&rows| rows as usize))
+    }
+
+    /// Bytes of all tensors together.
+    pub fn len_bytes(&self) -> u64 {
+        self.by_name
+            .values()
+            .map(|tensor| tensor.bytes.len() as u64)
+            .sum()
+    }
+
+    /// The values of a small float tensor.
+    pub fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.require(name, &[len])?;
+        if !matches!(
+            tensor.ty,
+            TensorType::F32 | TensorType::F16 | TensorType::BF16
+        ) {
+            return Err(ModelError::TensorType {
+                name: Escaped(name).to_string(),
+                found: tensor.ty.name().to_owned(),
+                supported: "F32, F16, BF16 for this tensor".to_owned(),
+            });
+        }
+        let format = Format::from_tensor_type(tensor.ty).expect("float types have a format");
+        let mut values = vec![0.0; len];
+        format.dequantize(&tensor.bytes, &mut values);
+        Ok(values)
+    }
+
+    /// The tensor of that name and shape.
+    fn require(&self, name: &str, dims: &[usize]) -> Result<&Tensor, ModelError> {
+        let missing = || ModelError::MissingTensor {
+            name: Escaped(name).to_string(),
+        };
+        let tensor = self.get(name).ok_or_else(missing)?;
+        // Trailing dimensions of 1 mean nothing.
+        let found = tensor
+            .dims
+            .iter()
+            .rposition(|&dim| dim != 1)
+            .map_or(1, |last| last + 1);
+        let expected = dims
+            .iter()
+            .rposition(|&dim| dim != 1)
+            .map_or(1, |last| last + 1);
+        let same = found == expected
+            && tensor.dims[..found]
+                .iter()
+                .zip(dims)
+                .all(|(&found, &expected)| found == expected as u64);
+        if !same {
+            return Err(ModelError::Shape {
+                name: Escaped(name).to_string(),
+                expected: format!("{dims:?}"),
+                found: format!("{:?}", tensor.dims),
+            });
+        }
+        Ok(tensor)
+    }
+}
+
+/// Looks tensors up and places them on a device.
+pub struct Loader<'a, D: Device> {
+    tensors: &'a Tensors,
+    device: &'a D,
+}
+
+impl<'a, D: Device> Loader<'a, D> {
+    /// For one device.
+    pub fn new(tensors: &'a Tensors, device: &'a D) -> Self {
+        Loader { tensors, device }
+    }
+
+    /// Whether the file has a tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some()
+    }
+
+    /// A matrix with `rows` outputs and `cols` inputs.
+    pub fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<D::Matrix, ModelError> {
+        self.stack(name, &[cols, rows])
+    }
+
+    /// `count` matrices of that shape in one tensor: the experts.
+    pub fn matrices(
+        &self,
+        name: &str,
+        count: usize,
+        rows: usize,
+        cols: usize,
+    ) -> Result<D::Matrix, ModelError> {
+        self.stack(name, &[cols, rows, count])
+    }
+
+    fn stack(&self, name: &str, dims: &[usize]) -> Result<D::Matrix, ModelError> {
+        let tensor = self.tensors.require(name, dims)?;
+        let format = Format::from_tensor_type(tensor.ty).ok_or_else(|| ModelError::TensorType {
+            name: Escaped(name).to_string(),
+            found: tensor.ty.name().to_owned(),
+            supported: Format::all()
+                .map(Format::name)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        let (rows, cols) = (dims[1..].iter().product(), dims[0]);
+        Ok(self.device.matrix(format, rows, cols, tensor.bytes.clone()))
+    }
+
+    /// A vector of parameters, such as a norm's weight.
+    pub fn vector(&self, name: &str, len: usize) -> Result<D::Vector, ModelError> {
+        Ok(self.device.vector(self.tensors.floats(name, len)?))
+    }
+
+    /// A vector that a file may lack, such as a bias.
+    pub fn optional_vector(&self, name: &str, len: usize) -> Result<Option<D::Vector>, ModelError> {
+        self.has(name).then(|| self.vector(name, len)).transpose()
+    }
+}
