@@ -43,18 +43,20 @@ pub(super) fn char_of(byte: u8) -> char {
 }
 
 /// Appends the bytes that a token's text stands for. A text with a character outside of the alphabet stands for itself.
-pub(super) fn decode(text: &str, out: &mut Vec<u8>) {
+pub(super) fn decode(text: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
-    for c in text.chars() {
-        match BYTES.get(c as usize) {
-            Some(&Some(byte)) => out.push(byte),
-            _ => {
-                out.truncate(start);
-                out.extend_from_slice(text.as_bytes());
-                return;
-            }
-        }
+    if decode_alphabet(text, out).is_none() {
+        out.truncate(start);
+        out.extend_from_slice(text);
     }
+}
+
+fn decode_alphabet(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    for c in std::str::from_utf8(text).ok()?.chars() {
+        let byte = *BYTES.get(c as usize)?;
+        out.push(byte?);
+    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -93,7 +95,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, bytes: &[u8]) {
         let mut out = vec![7];
-        decode(text, &mut out);
+        decode(text.as_bytes(), &mut out);
         assert_eq!(out, [&[7], bytes].concat(), "{text:?}");
     }
 }

@@ -11,7 +11,7 @@ use super::hash::Hash;
 use super::merge::{self, Merge, Merger, NONE};
 use super::pretokenizer::{Alphabet, PreTokenizer, WholeWords};
 use super::sentencepiece::SPACE;
-use super::vocab::Vocab;
+use super::vocab::{Vocab, byte_strings};
 use gguf::Metadata;
 
 const MERGES: &str = "tokenizer.ggml.merges";
@@ -128,7 +128,7 @@ struct Row {
 
 impl MergeTable {
     fn read(metadata: &Metadata<'_>, vocab: &Vocab) -> Result<Self, TokenizerError> {
-        let merges = metadata.require_strings(MERGES)?;
+        let merges = byte_strings(metadata, MERGES)?;
         let mut table = Self {
             hash: Hash::new(),
             slots: vec![0; (2 * merges.len()).next_power_of_two()],
@@ -138,18 +138,20 @@ impl MergeTable {
         for (rank, merge) in merges.enumerate() {
             let error = || TokenizerError::Merge {
                 merge: rank,
-                found: merge.into(),
+                found: String::from_utf8_lossy(merge).into(),
             };
-            // A space within the alphabet would be escaped; as the first character it can only be part of the left token.
-            let space = merge.bytes().skip(1).position(|byte| byte == b' ');
-            let space = 1 + space.ok_or_else(error)?;
-            let (left, right) = (&merge.as_bytes()[..space], &merge.as_bytes()[space + 1..]);
+            // no token has a space within: the alphabet has none
+            let space = merge
+                .iter()
+                .position(|&byte| byte == b' ')
+                .ok_or_else(error)?;
+            let (left, right) = (&merge[..space], &merge[space + 1..]);
             let find = |text: &[u8]| {
                 vocab
                     .find(text)
                     .ok_or_else(|| TokenizerError::MergeOfMissing {
                         merge: rank,
-                        found: merge.into(),
+                        found: String::from_utf8_lossy(merge).into(),
                         missing: String::from_utf8_lossy(text).into(),
                     })
             };

@@ -20,6 +20,8 @@ pub enum TokenizerError {
         "tokenizer.ggml.tokens: expected 1 to 2^32-2 tokens of less than 4 GiB in all, found {found} tokens"
     )]
     VocabSize { found: usize },
+    #[error("{key}: expected an array of strings, found an array of {found}")]
+    NotStrings { key: &'static str, found: String },
     #[error("{key}: expected {expected} elements, one for each token, found {found}")]
     Length {
         key: &'static str,

@@ -147,7 +147,11 @@ impl Merger {
 pub(super) fn parts(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {
-        let (part, more) = rest.split_at(rest.floor_char_boundary(MAX_WORD_BYTES));
+        let mut end = rest.len().min(MAX_WORD_BYTES);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (part, more) = rest.split_at(end);
         rest = more;
         (!part.is_empty()).then_some(part)
     })

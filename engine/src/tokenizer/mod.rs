@@ -29,8 +29,9 @@ use byte_pair::BytePair;
 use gguf::Metadata;
 use merge::Merger;
 use pretokenizer::{Alphabet, PreTokenizer};
-use sentencepiece::{SPACE, SentencePiece};
+use sentencepiece::SentencePiece;
 use special::{SpecialMatcher, SpecialTokens};
+use std::borrow::Cow;
 use vocab::{TokenKind, Vocab};
 
 pub use detokenizer::{Decode, Detokenizer};
@@ -201,31 +202,24 @@ impl Tokenizer {
         match (self.vocab.kind(token), &self.model) {
             (TokenKind::Control | TokenKind::Unknown, _) => {
                 if special {
-                    out.extend_from_slice(text.as_bytes());
+                    out.extend_from_slice(text);
                 }
             }
             (TokenKind::Byte, _) => out.extend(vocab::byte_of(text)),
-            (TokenKind::UserDefined, Model::BytePair(_)) => out.extend_from_slice(text.as_bytes()),
+            (TokenKind::UserDefined, Model::BytePair(_)) => out.extend_from_slice(text),
             (_, Model::BytePair(model)) if model.alphabet() == Alphabet::ByteLevel => {
                 byte_level::decode(text, out);
             }
-            _ => {
-                for (i, part) in text.split(SPACE).enumerate() {
-                    if i > 0 {
-                        out.push(b' ');
-                    }
-                    out.extend_from_slice(part.as_bytes());
-                }
-            }
+            _ => sentencepiece::unescape(text, out),
         }
     }
 
-    /// A token as it stands in the file: `▁the`, `Ġthe`, `<0x0A>`, `<|eot_id|>`.
+    /// A token as it stands in the file: `▁the`, `Ġthe`, `<0x0A>`, `<|eot_id|>`; what is not UTF-8 becomes U+FFFD.
     ///
     /// # Panics
     /// If the token is not of the vocabulary.
-    pub fn token_text(&self, token: u32) -> &str {
-        self.vocab.text(token)
+    pub fn token_text(&self, token: u32) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.vocab.text(token))
     }
 
     /// The token with exactly this text in the file, whatever its kind.

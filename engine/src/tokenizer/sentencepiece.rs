@@ -17,6 +17,25 @@ const SCORES: &str = "tokenizer.ggml.scores";
 
 /// What stands for a space in the texts of tokens.
 pub(super) const SPACE: char = '\u{2581}';
+/// The same, in bytes.
+const ESCAPED_SPACE: &[u8] = "\u{2581}".as_bytes();
+
+/// Appends the text of a token with spaces for what stands for them.
+pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        rest = match rest.strip_prefix(ESCAPED_SPACE) {
+            Some(after) => {
+                out.push(b' ');
+                after
+            }
+            None => {
+                out.push(*first);
+                after
+            }
+        };
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct SentencePiece {
@@ -26,7 +45,7 @@ pub(super) struct SentencePiece {
     adds_space_prefix: bool,
     removes_extra_spaces: bool,
     /// Whether a token has this byte right before a ▁. Where none has, nothing merges across, and the text can be cut.
-    joins_space: [bool; 256],
+    joins_space: Box<[bool; 256]>,
 }
 
 impl SentencePiece {
@@ -35,11 +54,12 @@ impl SentencePiece {
         vocab: &Vocab,
         unknown: Option<u32>,
     ) -> Result<Self, TokenizerError> {
-        let mut joins_space = [false; 256];
+        let mut joins_space = Box::new([false; 256]);
         for id in 0..vocab.len() as u32 {
-            let text = vocab.text(id);
-            for (at, _) in text.match_indices(SPACE).filter(|&(at, _)| at > 0) {
-                joins_space[usize::from(text.as_bytes()[at - 1])] = true;
+            for joined in vocab.text(id).windows(1 + ESCAPED_SPACE.len()) {
+                if joined.ends_with(ESCAPED_SPACE) {
+                    joins_space[usize::from(joined[0])] = true;
+                }
             }
         }
         let flag = |key| metadata.get_bool(key);

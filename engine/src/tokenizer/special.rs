@@ -129,6 +129,9 @@ pub(super) struct SpecialMatcher {
     trims_after: bool,
 }
 
+/// The tokens of Phi-3 that do not trim.
+const UNTRIMMED: [&[u8]; 3] = [b"<unk>", b"<s>", b"<|endoftext|>"];
+
 /// A special token in a text.
 pub(super) struct Found {
     pub start: usize,
@@ -149,7 +152,7 @@ impl SpecialMatcher {
             ) {
                 continue;
             }
-            if let Some(&first) = vocab.text(id).as_bytes().first() {
+            if let Some(&first) = vocab.text(id).first() {
                 sorted.push(id);
                 starts[usize::from(first)] = true;
                 user_defined_starts[usize::from(first)] |= kind == TokenKind::UserDefined;
@@ -181,8 +184,7 @@ impl SpecialMatcher {
             .filter(|(_, byte)| starts[usize::from(**byte)])
             .find_map(|(at, _)| Some((at, self.longest(vocab, &bytes[at..], all)?)))?;
         let mut end = start + vocab.text(token).len();
-        let plain = ["<unk>", "<s>", "<|endoftext|>"];
-        if self.trims_after && !plain.contains(&vocab.text(token)) {
+        if self.trims_after && !UNTRIMMED.contains(&vocab.text(token)) {
             end = text.len() - text[end..].trim_start_matches(is_c_space).len();
         }
         Some(Found { start, end, token })
@@ -190,7 +192,7 @@ impl SpecialMatcher {
 
     /// The longest token that `text` starts with.
     fn longest(&self, vocab: &Vocab, text: &[u8], all: bool) -> Option<u32> {
-        let byte_of = |id: u32, at: usize| vocab.text(id).as_bytes().get(at).copied();
+        let byte_of = |id: u32, at: usize| vocab.text(id).get(at).copied();
         let mut longest = None;
         // the tokens that agree with the text so far, the shortest of them first
         let mut agreeing = &self.sorted[..];

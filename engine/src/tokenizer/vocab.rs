@@ -53,22 +53,16 @@ pub(super) struct Vocab {
 
 #[derive(Debug)]
 struct Texts {
-    text: String,
+    bytes: Vec<u8>,
     /// Where the text of each token ends.
     ends: Vec<u32>,
 }
 
 impl Texts {
-    fn get(&self, id: u32) -> &str {
+    fn get(&self, id: u32) -> &[u8] {
         let id = id as usize;
         let start = if id == 0 { 0 } else { self.ends[id - 1] };
-        &self.text[start as usize..self.ends[id] as usize]
-    }
-
-    fn bytes(&self, id: u32) -> &[u8] {
-        let id = id as usize;
-        let start = if id == 0 { 0 } else { self.ends[id - 1] };
-        &self.text.as_bytes()[start as usize..self.ends[id] as usize]
+        &self.bytes[start as usize..self.ends[id] as usize]
     }
 }
 
@@ -76,26 +70,26 @@ impl Vocab {
     /// Reads texts and kinds. Without `tokenizer.ggml.token_type` every token is normal, except that `<0x00>` to `<0xFF>`
     /// are bytes where `has_byte_tokens`.
     pub fn read(metadata: &Metadata<'_>, has_byte_tokens: bool) -> Result<Self, TokenizerError> {
-        let tokens = metadata.require_strings(TOKENS)?;
+        let tokens = byte_strings(metadata, TOKENS)?;
         let found = tokens.len();
         let size_error = || TokenizerError::VocabSize { found };
         if found == 0 || found >= u32::MAX as usize {
             return Err(size_error());
         }
 
-        let mut text = String::with_capacity(8 * found);
+        let mut bytes = Vec::with_capacity(8 * found);
         let mut ends = Vec::with_capacity(found);
         for token in tokens {
-            text.push_str(token);
-            ends.push(u32::try_from(text.len()).map_err(|_| size_error())?);
+            bytes.extend_from_slice(token);
+            ends.push(u32::try_from(bytes.len()).map_err(|_| size_error())?);
         }
-        let texts = Texts { text, ends };
+        let texts = Texts { bytes, ends };
 
         let mut index = TextIndex::with_capacity(found);
         for id in 0..found as u32 {
             // Some files fill up their vocabulary with empty tokens. Nothing can be encoded as one.
-            if !texts.bytes(id).is_empty() {
-                index.insert(id, |id| texts.bytes(id));
+            if !texts.get(id).is_empty() {
+                index.insert(id, |id| texts.get(id));
             }
         }
 
@@ -114,7 +108,7 @@ impl Vocab {
                 let text = texts.get(id);
                 let byte = byte_of(text).ok_or_else(|| TokenizerError::ByteToken {
                     token: id as usize,
-                    found: text.into(),
+                    found: String::from_utf8_lossy(text).into(),
                 })?;
                 bytes[usize::from(byte)].get_or_insert(id);
             }
@@ -131,8 +125,8 @@ impl Vocab {
         self.kinds.len()
     }
 
-    /// The text of a token as it stands in the file.
-    pub fn text(&self, id: u32) -> &str {
+    /// The text of a token as it stands in the file, UTF-8 or not.
+    pub fn text(&self, id: u32) -> &[u8] {
         self.check(id);
         self.texts.get(id)
     }
@@ -156,7 +150,7 @@ impl Vocab {
 
     /// The token of exactly that text; the lowest if there are several.
     pub fn find(&self, text: &[u8]) -> Option<u32> {
-        self.index.find(text, |id| self.texts.bytes(id))
+        self.index.find(text, |id| self.texts.get(id))
     }
 
     /// As [`find`](Self::find), if plain text may become that token.
@@ -204,15 +198,22 @@ pub(super) fn check_len(
 }
 
 /// The byte that `<0x41>` stands for.
-pub(super) fn byte_of(text: &str) -> Option<u8> {
-    let [b'<', b'0', b'x', digits @ .., b'>'] = text.as_bytes() else {
+pub(super) fn byte_of(text: &[u8]) -> Option<u8> {
+    let [b'<', b'0', b'x', high, low, b'>'] = *text else {
         return None;
     };
-    match digits {
-        [high, low] => {
-            let digit = |digit: &u8| char::from(*digit).to_digit(16);
-            Some((digit(high)? * 16 + digit(low)?) as u8)
-        }
-        _ => None,
-    }
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    Some((digit(high)? * 16 + digit(low)?) as u8)
+}
+
+/// The elements of an array of strings that must be there.
+pub(super) fn byte_strings<'a>(
+    metadata: &Metadata<'a>,
+    key: &'static str,
+) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + use<'a>, TokenizerError> {
+    let array = metadata.require_array(key)?;
+    array.byte_strings().ok_or_else(|| {
+        let found = array.ty().to_string();
+        TokenizerError::NotStrings { key, found }
+    })
 }

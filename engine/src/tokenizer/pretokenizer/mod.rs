@@ -347,7 +347,6 @@ static TABLE: &[PreTokenizer] = &[
         alphabet: Alphabet::Escaped,
         whole_words: WholeWords::LineEnds,
         adds_bos: true,
-        ..BY_WORD
     },
 ];
 
