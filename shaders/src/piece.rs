@@ -1,0 +1,181 @@
+//! Pieces that fill an operation's open slots.
+
+use gguf::TensorType;
+
+/// A WGSL file.
+#[derive(Debug)]
+pub struct File {
+    /// Path below `wgsl/`, without the ending.
+    pub name: &'static str,
+    /// What is in it.
+    pub text: &'static str,
+}
+
+/// Includes a WGSL file by its path below `wgsl/`.
+macro_rules! wgsl {
+    ($name:literal) => {
+        $crate::piece::File {
+            name: $name,
+            text: include_str!(concat!("../wgsl/", $name, ".wgsl")),
+        }
+    };
+}
+pub(crate) use wgsl;
+
+/// What an operation leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// A block format: `group` reads 32 weights as integers.
+    Int8Format,
+    /// A float format: `weights_4` reads four weights.
+    FloatFormat,
+    /// How a workgroup adds up: `reduce`, and the entry point.
+    Reduce,
+    /// `TOKENS` that a workgroup computes at once.
+    Tokens,
+    /// `QUERIES` that a workgroup computes at once.
+    Queries,
+    /// How keys and values are `Stored`.
+    Cache,
+}
+
+/// A choice for a slot.
+#[derive(Debug)]
+pub struct Piece {
+    /// Which slot it fills.
+    pub slot: Slot,
+    /// Its files, those it needs first.
+    pub files: &'static [File],
+    /// Whether the device must have subgroups.
+    pub subgroups: bool,
+}
+
+impl Piece {
+    /// The name of its own file.
+    pub fn name(&self) -> &'static str {
+        self.files.last().expect("a piece has a file").name
+    }
+}
+
+/// Sums through workgroup memory.
+pub static REDUCE_WORKGROUP: Piece = piece(Slot::Reduce, &[wgsl!("reduce/workgroup")]);
+
+/// Sums within subgroups first. WGSL asks for the directive `enable subgroups;`;
+/// naga 30 refuses it and knows the operations without.
+pub static REDUCE_SUBGROUP: Piece = Piece {
+    subgroups: true,
+    ..piece(Slot::Reduce, &[wgsl!("reduce/subgroup")])
+};
+
+/// Keys and values as binary16.
+pub static CACHE_F16: Piece = piece(Slot::Cache, &[wgsl!("kv/f16")]);
+
+/// Keys and values as they are.
+pub static CACHE_F32: Piece = piece(Slot::Cache, &[wgsl!("kv/f32")]);
+
+const fn piece(slot: Slot, files: &'static [File]) -> Piece {
+    Piece {
+        slot,
+        files,
+        subgroups: false,
+    }
+}
+
+const fn block(files: &'static [File]) -> Piece {
+    piece(Slot::Int8Format, files)
+}
+
+const fn float(files: &'static [File]) -> Piece {
+    piece(Slot::FloatFormat, files)
+}
+
+/// The formats that weights can have.
+pub static FORMATS: &[(TensorType, Piece)] = &[
+    (TensorType::F32, float(&[wgsl!("format/f32")])),
+    (TensorType::F16, float(&[wgsl!("format/f16")])),
+    (TensorType::BF16, float(&[wgsl!("format/bf16")])),
+    (TensorType::Q4_0, block(&[wgsl!("format/q4_0")])),
+    (TensorType::Q4_1, block(&[wgsl!("format/q4_1")])),
+    (
+        TensorType::Q5_0,
+        block(&[wgsl!("shared/fifth_bits"), wgsl!("format/q5_0")]),
+    ),
+    (
+        TensorType::Q5_1,
+        block(&[wgsl!("shared/fifth_bits"), wgsl!("format/q5_1")]),
+    ),
+    (TensorType::Q8_0, block(&[wgsl!("format/q8_0")])),
+    (TensorType::Q2_K, block(&[wgsl!("format/q2_k")])),
+    (TensorType::Q3_K, block(&[wgsl!("format/q3_k")])),
+    (
+        TensorType::Q4_K,
+        block(&[wgsl!("shared/scale_min"), wgsl!("format/q4_k")]),
+    ),
+    (
+        TensorType::Q5_K,
+        block(&[wgsl!("shared/scale_min"), wgsl!("format/q5_k")]),
+    ),
+    (TensorType::Q6_K, block(&[wgsl!("format/q6_k")])),
+    (
+        TensorType::IQ4_NL,
+        block(&[wgsl!("shared/iq4_values"), wgsl!("format/iq4_nl")]),
+    ),
+    (
+        TensorType::IQ4_XS,
+        block(&[wgsl!("shared/iq4_values"), wgsl!("format/iq4_xs")]),
+    ),
+    (TensorType::MXFP4, block(&[wgsl!("format/mxfp4")])),
+];
+
+/// Tokens that a workgroup can compute at once.
+pub static TOKENS: &[(u32, Piece)] = &[
+    (1, piece(Slot::Tokens, &[wgsl!("tile/tokens_1")])),
+    (2, piece(Slot::Tokens, &[wgsl!("tile/tokens_2")])),
+    (4, piece(Slot::Tokens, &[wgsl!("tile/tokens_4")])),
+    (8, piece(Slot::Tokens, &[wgsl!("tile/tokens_8")])),
+];
+
+/// Queries that a workgroup can compute at once.
+pub static QUERIES: &[(u32, Piece)] = &[
+    (1, piece(Slot::Queries, &[wgsl!("tile/queries_1")])),
+    (2, piece(Slot::Queries, &[wgsl!("tile/queries_2")])),
+    (4, piece(Slot::Queries, &[wgsl!("tile/queries_4")])),
+    (8, piece(Slot::Queries, &[wgsl!("tile/queries_8")])),
+];
+
+/// The piece of a weight format, if it has one.
+pub fn format(ty: TensorType) -> Option<&'static Piece> {
+    FORMATS
+        .iter()
+        .find(|(of, _)| *of == ty)
+        .map(|(_, piece)| piece)
+}
+
+/// The piece for that many tokens at once.
+pub fn tokens(tokens: u32) -> Option<&'static Piece> {
+    TOKENS
+        .iter()
+        .find(|(of, _)| *of == tokens)
+        .map(|(_, piece)| piece)
+}
+
+/// The piece for that many queries at once.
+pub fn queries(queries: u32) -> Option<&'static Piece> {
+    QUERIES
+        .iter()
+        .find(|(of, _)| *of == queries)
+        .map(|(_, piece)| piece)
+}
+
+/// Every piece that fits a slot.
+pub fn choices(slot: Slot) -> Vec<&'static Piece> {
+    let numbered = |table: &'static [(u32, Piece)]| table.iter().map(|(_, piece)| piece);
+    FORMATS
+        .iter()
+        .map(|(_, piece)| piece)
+        .chain(numbered(TOKENS))
+        .chain(numbered(QUERIES))
+        .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP, &CACHE_F16, &CACHE_F32])
+        .filter(|piece| piece.slot == slot)
+        .collect()
+}

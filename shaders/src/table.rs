@@ -1,0 +1,358 @@
+//! The table of operations: what each is made of, binds and takes.
+
+use crate::piece::{File, Slot, wgsl};
+
+/// An operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // their files say what they are
+pub enum Op {
+    MatvecInt8,
+    MatvecFloat,
+    MatmulInt8,
+    MatmulFloat,
+    RmsNorm,
+    Quantize,
+    SiluMul,
+    Rope,
+    CacheWrite,
+    Attention,
+    AttentionCombine,
+    EmbedInt8,
+    EmbedFloat,
+    Gather,
+    Argmax,
+}
+
+/// How an operation uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It only reads.
+    Read,
+    /// It writes, and may read.
+    ReadWrite,
+}
+
+/// A storage buffer, in group 0; its number is its place in the list.
+#[derive(Debug)]
+pub struct Binding {
+    /// Its name in the shader.
+    pub name: &'static str,
+    /// How it is used.
+    pub access: Access,
+    /// What is in it.
+    pub shape: &'static str,
+}
+
+/// A line of the table.
+#[derive(Debug)]
+pub struct Shader {
+    /// The operation.
+    pub op: Op,
+    /// Its own file.
+    pub file: File,
+    /// The shared files it needs.
+    pub shared: &'static [File],
+    /// What a caller has to choose.
+    pub slots: &'static [Slot],
+    /// Its buffers.
+    pub bindings: &'static [Binding],
+    /// Members of its uniform parameters (group 1, binding 0): words in this
+    /// order, all `u32` but for those that the shader has as `f32`.
+    pub params: &'static [&'static str],
+    /// Its `override` constants.
+    pub overrides: &'static [&'static str],
+    /// What one workgroup computes: (x, y, z) in the terms that the shader's
+    /// workgroup index counts.
+    pub workgroup: Workgroup,
+}
+
+/// How much a workgroup computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workgroup {
+    /// So many rows of the weights in x (and y, beyond the limit of x), and a
+    /// tile of tokens in z.
+    Rows(u32),
+    /// A square tile: so many rows in x, so many tokens in y.
+    Tile(u32),
+    /// One row of the activations in x (and y).
+    Row,
+    /// So many elements in x (and y).
+    Elements(u32),
+    /// A tile of queries in x, a key head in y, a split of the keys in z.
+    Queries,
+}
+
+const fn read(name: &'static str, shape: &'static str) -> Binding {
+    Binding {
+        name,
+        access: Access::Read,
+        shape,
+    }
+}
+
+const fn write(name: &'static str, shape: &'static str) -> Binding {
+    Binding {
+        name,
+        access: Access::ReadWrite,
+        shape,
+    }
+}
+
+const WEIGHTS: Binding = read(
+    "weights",
+    "[rows, row_bytes] in the format of the file, 16 bytes more at the end",
+);
+const QUANTIZED_INPUT: Binding = read("x", "[tokens, inputs / 32] activations of 48 bytes");
+const FLOAT_INPUT: Binding = read("x", "[tokens, inputs] f32");
+const QUANTIZED: Binding = write("quantized", "[rows, cols / 32] activations of 48 bytes");
+const BIAS: Binding = read("bias", "[outputs] f32");
+const PRODUCT: Binding = write("out", "[tokens, outputs] f32");
+const PRODUCT_PARAMS: &[&str] = &[
+    "rows",
+    "first_row",
+    "row_bytes",
+    "inputs",
+    "outputs",
+    "tokens",
+];
+const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
+const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
+const TOKENS: Binding = read("tokens", "[tokens] u32");
+const EMBEDDED: Binding = write("out", "[tokens, inputs] f32");
+
+/// Every operation, in the order of [`Op`].
+pub static SHADERS: &[Shader] = &[
+    Shader {
+        op: Op::MatvecInt8,
+        file: wgsl!("matvec_int8"),
+        shared: &[
+            wgsl!("shared/bytes"),
+            wgsl!("shared/group"),
+            wgsl!("shared/activation"),
+            wgsl!("shared/dot"),
+            wgsl!("shared/product"),
+        ],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
+        params: PRODUCT_PARAMS,
+        overrides: &["LANES", "ADD", "BIAS"],
+        workgroup: Workgroup::Rows(4),
+    },
+    Shader {
+        op: Op::MatvecFloat,
+        file: wgsl!("matvec_float"),
+        shared: &[
+            wgsl!("shared/bytes"),
+            wgsl!("shared/row_end"),
+            wgsl!("shared/float_input"),
+            wgsl!("shared/product"),
+        ],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
+        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
+        params: PRODUCT_PARAMS,
+        overrides: &["LANES", "ADD", "BIAS"],
+        workgroup: Workgroup::Rows(4),
+    },
+    Shader {
+        op: Op::MatmulInt8,
+        file: wgsl!("matmul_int8"),
+        shared: &[
+            wgsl!("shared/bytes"),
+            wgsl!("shared/group"),
+            wgsl!("shared/activation"),
+            wgsl!("shared/product"),
+            wgsl!("shared/tile_64"),
+        ],
+        slots: &[Slot::Int8Format],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
+        params: PRODUCT_PARAMS,
+        overrides: &["ADD", "BIAS"],
+        workgroup: Workgroup::Tile(64),
+    },
+    Shader {
+        op: Op::MatmulFloat,
+        file: wgsl!("matmul_float"),
+        shared: &[
+            wgsl!("shared/bytes"),
+            wgsl!("shared/row_end"),
+            wgsl!("shared/float_input"),
+            wgsl!("shared/product"),
+            wgsl!("shared/tile_64"),
+        ],
+        slots: &[Slot::FloatFormat],
+        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
+        params: PRODUCT_PARAMS,
+        overrides: &["ADD", "BIAS"],
+        workgroup: Workgroup::Tile(64),
+    },
+    Shader {
+        op: Op::RmsNorm,
+        file: wgsl!("rms_norm"),
+        shared: &[wgsl!("shared/activation"), wgsl!("shared/quantize")],
+        slots: &[Slot::Reduce],
+        bindings: &[
+            read("x", "[rows, cols] f32"),
+            read("weight", "[cols] f32"),
+            write("out", "[rows, cols] f32"),
+            QUANTIZED,
+        ],
+        params: &["cols", "groups", "eps"],
+        overrides: &["LANES"],
+        workgroup: Workgroup::Row,
+    },
+    Shader {
+        op: Op::Quantize,
+        file: wgsl!("quantize"),
+        shared: &[
+            wgsl!("shared/activation"),
+            wgsl!("shared/quantize"),
+            wgsl!("shared/stretch"),
+        ],
+        slots: &[],
+        bindings: &[read("x", "[rows, cols] f32"), QUANTIZED],
+        params: STRETCH_PARAMS,
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::SiluMul,
+        file: wgsl!("silu_mul"),
+        shared: &[
+            wgsl!("shared/activation"),
+            wgsl!("shared/quantize"),
+            wgsl!("shared/stretch"),
+        ],
+        slots: &[],
+        bindings: &[
+            write("gate", "[rows, cols] f32"),
+            read("up", "[rows, cols] f32"),
+            QUANTIZED,
+        ],
+        params: STRETCH_PARAMS,
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::Rope,
+        file: wgsl!("rope"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            write("x", "[tokens, heads, head_dim] f32"),
+            read("angles", "[tokens, pairs] cosine, sine"),
+        ],
+        params: &["tokens", "heads", "head_dim", "pairs", "halves"],
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::CacheWrite,
+        file: wgsl!("cache_write"),
+        shared: &[],
+        slots: &[Slot::Cache],
+        bindings: &[
+            read("k", "[rows, k_quads] four f32"),
+            read("v", "[rows, v_quads] four f32"),
+            write("keys", "[positions, k_quads] four as stored"),
+            write("values", "[positions, v_quads] four as stored"),
+        ],
+        params: &["tokens", "first_row", "position", "k_quads", "v_quads"],
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::Attention,
+        file: wgsl!("attention"),
+        shared: &[],
+        slots: &[Slot::Cache, Slot::Queries],
+        bindings: &[
+            read("q", "[rows, heads, k_quads] four f32"),
+            read("keys", "[positions, key heads, k_quads] four as stored"),
+            read("values", "[positions, key heads, v_quads] four as stored"),
+            write("out", "[rows, heads, v_quads] four f32"),
+            write("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
+        ],
+        params: &[
+            "tokens",
+            "first_row",
+            "position",
+            "heads",
+            "group",
+            "k_quads",
+            "v_quads",
+            "splits",
+            "split_keys",
+            "scale",
+        ],
+        overrides: &[],
+        workgroup: Workgroup::Queries,
+    },
+    Shader {
+        op: Op::AttentionCombine,
+        file: wgsl!("attention_combine"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
+            write("out", "[rows, heads, v_quads] four f32"),
+        ],
+        params: &["tokens", "first_row", "heads", "v_quads", "splits"],
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::EmbedInt8,
+        file: wgsl!("embed_int8"),
+        shared: &[
+            wgsl!("shared/bytes"),
+            wgsl!("shared/group"),
+            wgsl!("shared/embedding"),
+        ],
+        slots: &[Slot::Int8Format],
+        bindings: &[WEIGHTS, TOKENS, EMBEDDED],
+        params: EMBED_PARAMS,
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::EmbedFloat,
+        file: wgsl!("embed_float"),
+        shared: &[wgsl!("shared/bytes"), wgsl!("shared/embedding")],
+        slots: &[Slot::FloatFormat],
+        bindings: &[WEIGHTS, TOKENS, EMBEDDED],
+        params: EMBED_PARAMS,
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::Gather,
+        file: wgsl!("gather"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[any, cols] f32"),
+            read("indices", "[rows] u32"),
+            write("out", "[rows, cols] f32"),
+        ],
+        params: &["rows", "cols"],
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::Argmax,
+        file: wgsl!("argmax"),
+        shared: &[],
+        slots: &[],
+        bindings: &[read("x", "[rows, cols] f32"), write("out", "[rows] u32")],
+        params: &["cols"],
+        overrides: &[],
+        workgroup: Workgroup::Row,
+    },
+];
+
+impl Op {
+    /// The operation's line in the table.
+    pub fn shader(self) -> &'static Shader {
+        &SHADERS[self as usize]
+    }
+}

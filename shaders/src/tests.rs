@@ -1,0 +1,212 @@
+//! Every shader that can be put together is parsed, validated and compared with
+//! what the table says of it. No device is needed.
+
+use crate::piece::{self, Piece, Slot};
+use crate::table::{Access, SHADERS, Shader};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ScalarKind, StorageAccess, TypeInner};
+
+/// Workgroup memory that every WebGPU device has.
+const WORKGROUP_BYTES: u32 = 16384;
+
+/// Every way to fill the slots.
+fn fillings(slots: &[Slot]) -> Vec<Vec<&'static Piece>> {
+    slots.iter().fold(vec![Vec::new()], |partial, &slot| {
+        let extend = |pieces: &Vec<&'static Piece>| {
+            let pieces = pieces.clone();
+            piece::choices(slot)
+                .into_iter()
+                .map(move |choice| [&pieces[..], &[choice]].concat())
+        };
+        partial.iter().flat_map(extend).collect()
+    })
+}
+
+/// Calls `check` with every shader that can be put together.
+fn every_shader(check: impl Fn(&Shader, &Module, &str)) {
+    for shader in SHADERS {
+        for pieces in fillings(shader.slots) {
+            let names: Vec<_> = pieces.iter().map(|piece| piece.name()).collect();
+            let name = format!("{} with {names:?}", shader.file.name);
+            let text = crate::compose(shader.op, &pieces);
+            let module = naga::front::wgsl::parse_str(&text)
+                .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
+            check(shader, &module, &name);
+        }
+    }
+}
+
+#[test]
+fn every_operation_is_at_its_place() {
+    for (index, shader) in SHADERS.iter().enumerate() {
+        assert_eq!(shader.op as usize, index, "{}", shader.file.name);
+    }
+}
+
+#[test]
+fn every_shader_is_valid() {
+    every_shader(|shader, module, name| {
+        let subgroups = name.contains("reduce/subgroup");
+        // unpack2x16float is part of WebGPU, but naga counts it as a capability.
+        let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        capabilities.set(Capabilities::SUBGROUP, subgroups);
+        Validator::new(ValidationFlags::all(), capabilities)
+            .validate(module)
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let entries: Vec<_> = module
+            .entry_points
+            .iter()
+            .map(|entry| &entry.name[..])
+            .collect();
+        assert_eq!(entries, ["main"], "{name}");
+        let overrides: Vec<_> = module
+            .overrides
+            .iter()
+            .filter_map(|(_, constant)| constant.name.as_deref())
+            .collect();
+        let mut expected = shader.overrides.to_vec();
+        expected.sort_unstable();
+        let mut found = overrides.clone();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{name}");
+    });
+}
+
+#[test]
+fn bindings_are_as_the_table_says() {
+    every_shader(|shader, module, name| {
+        let mut found = Vec::new();
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else {
+                continue;
+            };
+            match variable.space {
+                AddressSpace::Storage { access } => {
+                    assert_eq!(binding.group, 0, "{name}");
+                    let access = match access.contains(StorageAccess::STORE) {
+                        true => Access::ReadWrite,
+                        false => Access::Read,
+                    };
+                    found.push((
+                        binding.binding as usize,
+                        variable.name.as_deref().unwrap_or(""),
+                        access,
+                    ));
+                }
+                AddressSpace::Uniform => {
+                    assert_eq!((binding.group, binding.binding), (1, 0), "{name}")
+                }
+                other => panic!("{name}: a binding in {other:?}"),
+            }
+        }
+        found.sort_unstable_by_key(|(index, ..)| *index);
+        let expected: Vec<_> = shader
+            .bindings
+            .iter()
+            .enumerate()
+            .map(|(index, binding)| (index, binding.name, binding.access))
+            .collect();
+        assert_eq!(found, expected, "{name}");
+    });
+}
+
+#[test]
+fn parameters_are_as_the_table_says() {
+    every_shader(|shader, module, name| {
+        let (_, ty) = module
+            .types
+            .iter()
+            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
+            .unwrap_or_else(|| panic!("{name} has no parameters"));
+        let TypeInner::Struct { members, .. } = &ty.inner else {
+            panic!("{name}: {:?}", ty.inner)
+        };
+        let found: Vec<_> = members
+            .iter()
+            .map(|member| member.name.as_deref().unwrap_or(""))
+            .collect();
+        assert_eq!(found, shader.params, "{name}");
+        for (index, member) in members.iter().enumerate() {
+            assert_eq!(member.offset as usize, 4 * index, "{name}");
+            let TypeInner::Scalar(scalar) = module.types[member.ty].inner else {
+                panic!("{name}: {:?} is no scalar", member.name)
+            };
+            assert!(
+                matches!(scalar.kind, ScalarKind::Uint | ScalarKind::Float),
+                "{name}: {scalar:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn workgroup_memory_fits_every_device() {
+    every_shader(|_, module, name| {
+        let mut layouter = naga::proc::Layouter::default();
+        layouter
+            .update(module.to_ctx())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let used: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
+            .map(|(_, variable)| layouter[variable.ty].size)
+            .sum();
+        assert!(used <= WORKGROUP_BYTES, "{name}: {used} bytes");
+    });
+}
+
+/// The number in `const NAME: u32 = NUMBERu;` or the override's default.
+fn constant(text: &str, name: &str) -> Option<u32> {
+    let rest = text.split_once(&format!("const {name}: u32 = "))?.1;
+    rest.split_once('u')?.0.parse().ok()
+}
+
+#[test]
+fn tiles_are_as_the_table_says() {
+    use crate::table::Workgroup;
+    for shader in SHADERS {
+        for pieces in fillings(shader.slots) {
+            let text = crate::compose(shader.op, &pieces);
+            match shader.workgroup {
+                Workgroup::Rows(rows) => assert_eq!(constant(&text, "ROWS"), Some(rows)),
+                Workgroup::Tile(side) => assert_eq!(constant(&text, "TILE"), Some(side)),
+                Workgroup::Elements(lanes) => {
+                    assert!(
+                        text.contains(&format!("@workgroup_size({lanes})")),
+                        "{}",
+                        shader.file.name
+                    );
+                    assert!(
+                        text.contains(&format!("* {lanes}u + lane")),
+                        "{}",
+                        shader.file.name
+                    );
+                }
+                Workgroup::Row | Workgroup::Queries => {}
+            }
+        }
+    }
+    for (number, piece) in piece::TOKENS {
+        assert_eq!(constant(piece.files[0].text, "TOKENS"), Some(*number));
+    }
+    for (number, piece) in piece::QUERIES {
+        assert_eq!(constant(piece.files[0].text, "QUERIES"), Some(*number));
+    }
+}
+
+#[test]
+fn block_sizes_are_those_of_the_file_format() {
+    for (ty, piece) in piece::FORMATS {
+        let text = piece.files.last().expect("a piece has a file").text;
+        let name = match piece.slot {
+            Slot::Int8Format => "BLOCK_BYTES",
+            _ => "WEIGHT_BYTES",
+        };
+        assert_eq!(
+            constant(text, name),
+            Some(ty.block_bytes() as u32),
+            "{ty:?}"
+        );
+    }
+}

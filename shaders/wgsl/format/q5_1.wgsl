@@ -1,0 +1,25 @@
+// Q5_1: 32 weights of 5 bits with one scale and one minimum.
+//
+//     byte   0   1   2   3   4     7   8        23
+//          | d f16 | m f16 | qh u32  | qs [16]   |   qh and qs as in Q5_0
+//
+//     weight = d * (five bits) + m
+
+const BLOCK_BYTES: u32 = 24u;
+const HAS_MINIMUM: bool = true;
+
+// Weights 32 * index .. of the row that begins at byte `row`.
+fn group(row: u32, index: u32) -> Group {
+    let block = row + index * BLOCK_BYTES;
+    let word = block >> 2u;
+    let dm = unpack2x16float(weights[word]);
+    let qh = weights[word + 1u];
+    let qs = aligned_16(block + 8u);
+    return Group(
+        (qs & LOW_NIBBLES) | fifth_bits(qh),
+        ((qs >> vec4(4u)) & LOW_NIBBLES) | fifth_bits(qh >> 16u),
+        vec2(1),
+        dm.x,
+        vec2(dm.y),
+    );
+}

@@ -1,0 +1,2 @@
+// Queries that a workgroup computes at once.
+const QUERIES: u32 = 2u;

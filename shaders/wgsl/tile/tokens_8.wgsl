@@ -1,0 +1,2 @@
+// Tokens that a workgroup computes at once.
+const TOKENS: u32 = 8u;
