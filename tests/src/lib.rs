@@ -3,6 +3,7 @@
 
 pub mod npy;
 pub mod story;
+pub mod tiny;
 
 use std::path::{Path, PathBuf};
 
