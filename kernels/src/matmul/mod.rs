@@ -28,6 +28,8 @@
 //! kernel computes one strip for all tokens. Whether it reads blocks in place
 //! or unpacks the strip into a panel first is the kernel's own business.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod panel;
 mod registry;
 mod scalar;

@@ -1,11 +1,56 @@
 //! Panels: a strip of weight rows, unpacked for many tokens.
+//!
+//! A panel is a thread's own scratch and lies in the second-level cache while
+//! all tokens are multiplied with it. What is in it, kernels decide; they have
+//! in common that rows lie side by side, as many as a vector has 32-bit lanes,
+//! and that four consecutive weights of each row make one vector:
+//!
+//! ```text
+//!               row 0        row 1              row 7
+//! step 0     │ w0 w1 w2 w3 │ w0 w1 w2 w3 │ ┄ │ w0 w1 w2 w3 │
+//! step 1     │ w4 w5 w6 w7 │ w4 w5 w6 w7 │ ┄ │ w4 w5 w6 w7 │
+//!   ┄
+//! step 7     │ w28 ┄ w31   │ w28 ┄ w31   │ ┄ │ w28 ┄ w31   │     a group
+//! ```
+//!
+//! so that the four activations they meet are one broadcast for all rows.
 
 /// From this many tokens on, kernels unpack strips into panels.
-pub const MIN_TOKENS: usize = 4;
+pub const MIN_TOKENS: usize = 8;
 
-/// A panel; see the module documentation.
+/// A thread's buffers for a panel and for what is summed from it.
 #[derive(Default)]
-pub struct Panel {}
+pub struct Panel {
+    /// Quants.
+    pub q: Lines,
+    /// Scales.
+    pub d: Lines,
+    /// Minimums.
+    pub m: Lines,
+    /// Sub-scales.
+    pub s: Lines,
+    /// Partial sums.
+    pub sums: Lines,
+}
+
+/// A buffer that begins on a cache line and keeps what it has grown to.
+#[derive(Default)]
+pub struct Lines(Vec<Line>);
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+impl Lines {
+    /// The first `len` values, whatever was left there.
+    pub fn get<T: bytemuck::Pod>(&mut self, len: usize) -> &mut [T] {
+        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
+        if self.0.len() < lines {
+            self.0.resize(lines, bytemuck::Zeroable::zeroed());
+        }
+        &mut bytemuck::cast_slice_mut(&mut self.0)[..len]
+    }
+}
 
 /// Rows of a strip whose panel stays in the second-level cache.
 pub fn strip_rows(cols: usize) -> usize {

@@ -5,6 +5,8 @@
 //! served by the plainer set that [`Isa::fallback`] names, in the end by the
 //! scalar kernel, which every format has.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::{Activations, Matrix, Scratch, scalar};
 use crate::format::{Format, *};
 use crate::isa::Isa;
@@ -27,40 +29,58 @@ pub struct MatmulKernel {
 }
 
 macro_rules! kernels {
-    ($($format:ident $isa:ident $run:expr;)*) => {
+    ($isa:ident: $($format:ident $run:expr;)*) => {
         &[$(MatmulKernel { format: Format::$format, isa: Isa::$isa, run: $run }),*]
     };
 }
 
-/// The registry.
-static KERNELS: &[MatmulKernel] = kernels! {
-    F32  Scalar scalar::float::<F32>;
-    F16  Scalar scalar::float::<F16>;
-    BF16 Scalar scalar::float::<BF16>;
-    Q4_0 Scalar scalar::blocks::<BlockQ4_0>;
-    Q4_1 Scalar scalar::blocks::<BlockQ4_1>;
-    Q5_0 Scalar scalar::blocks::<BlockQ5_0>;
-    Q5_1 Scalar scalar::blocks::<BlockQ5_1>;
-    Q8_0 Scalar scalar::blocks::<BlockQ8_0>;
-    Q2_K Scalar scalar::blocks::<BlockQ2_K>;
-    Q3_K Scalar scalar::blocks::<BlockQ3_K>;
-    Q4_K Scalar scalar::blocks::<BlockQ4_K>;
-    Q5_K Scalar scalar::blocks::<BlockQ5_K>;
-    Q6_K Scalar scalar::blocks::<BlockQ6_K>;
-    IQ4_NL Scalar scalar::blocks::<BlockIQ4_NL>;
-    IQ4_XS Scalar scalar::blocks::<BlockIQ4_XS>;
-    MXFP4 Scalar scalar::blocks::<BlockMXFP4>;
-};
+/// The registry, by instruction set.
+static KERNELS: &[&[MatmulKernel]] = &[
+    kernels! { Scalar:
+        F32    scalar::float::<F32>;
+        F16    scalar::float::<F16>;
+        BF16   scalar::float::<BF16>;
+        Q4_0   scalar::blocks::<BlockQ4_0>;
+        Q4_1   scalar::blocks::<BlockQ4_1>;
+        Q5_0   scalar::blocks::<BlockQ5_0>;
+        Q5_1   scalar::blocks::<BlockQ5_1>;
+        Q8_0   scalar::blocks::<BlockQ8_0>;
+        Q2_K   scalar::blocks::<BlockQ2_K>;
+        Q3_K   scalar::blocks::<BlockQ3_K>;
+        Q4_K   scalar::blocks::<BlockQ4_K>;
+        Q5_K   scalar::blocks::<BlockQ5_K>;
+        Q6_K   scalar::blocks::<BlockQ6_K>;
+        IQ4_NL scalar::blocks::<BlockIQ4_NL>;
+        IQ4_XS scalar::blocks::<BlockIQ4_XS>;
+        MXFP4  scalar::blocks::<BlockMXFP4>;
+    },
+    #[cfg(target_arch = "x86_64")]
+    kernels! { Avx2:
+        Q4_0   avx2::blocks::<BlockQ4_0>;
+        Q4_1   avx2::blocks::<BlockQ4_1>;
+        Q5_0   avx2::blocks::<BlockQ5_0>;
+        Q5_1   avx2::blocks::<BlockQ5_1>;
+        Q8_0   avx2::blocks::<BlockQ8_0>;
+        Q2_K   avx2::blocks::<BlockQ2_K>;
+        Q3_K   avx2::blocks::<BlockQ3_K>;
+        Q4_K   avx2::blocks::<BlockQ4_K>;
+        Q5_K   avx2::blocks::<BlockQ5_K>;
+        Q6_K   avx2::blocks::<BlockQ6_K>;
+        IQ4_NL avx2::blocks::<BlockIQ4_NL>;
+        IQ4_XS avx2::blocks::<BlockIQ4_XS>;
+        MXFP4  avx2::blocks::<BlockMXFP4>;
+    },
+];
 
 impl MatmulKernel {
     /// Every kernel that runs on this machine.
     pub fn available() -> impl Iterator<Item = &'static MatmulKernel> {
-        KERNELS.iter().filter(|kernel| kernel.isa.is_available())
+        Self::all().filter(|kernel| kernel.isa.is_available())
     }
 
     /// Every kernel of this build, also those this machine cannot run.
     pub fn all() -> impl Iterator<Item = &'static MatmulKernel> {
-        KERNELS.iter()
+        KERNELS.iter().copied().flatten()
     }
 
     /// `<format>.<instruction set>`.
@@ -126,7 +146,7 @@ impl Kernels {
         }
         let pick = |format: Format| {
             std::iter::successors(Some(isa), |isa| isa.fallback())
-                .find_map(|isa| KERNELS.iter().find(|k| k.format == format && k.isa == isa))
+                .find_map(|isa| MatmulKernel::all().find(|k| k.format == format && k.isa == isa))
                 .copied()
                 .unwrap_or_else(|| panic!("{format:?} has no scalar kernel"))
         };
@@ -159,16 +179,16 @@ mod tests {
 
     #[test]
     fn every_format_has_a_scalar_kernel_and_no_line_stands_twice() {
+        let all: Vec<_> = MatmulKernel::all().collect();
         for format in Format::all() {
             assert!(
-                KERNELS
-                    .iter()
+                all.iter()
                     .any(|k| k.format == format && k.isa == Isa::Scalar),
                 "{format:?}"
             );
         }
-        for (index, kernel) in KERNELS.iter().enumerate() {
-            let twin = KERNELS[..index].iter().any(|k| k.name() == kernel.name());
+        for (index, kernel) in all.iter().enumerate() {
+            let twin = all[..index].iter().any(|k| k.name() == kernel.name());
             assert!(!twin, "{} stands twice", kernel.name());
         }
     }

@@ -1,0 +1,82 @@
+//! Few tokens: rows are read as one stream, each octet is unpacked once and
+//! multiplied with every token.
+//!
+//! The eight partial sums of an output are the eight lanes of one register.
+
+use super::octet::{Octet, Octets, Row, add, fold};
+use crate::activation::{Int8Rows, OCTET};
+use crate::format::{GROUP, blocks};
+use crate::matmul::Matrix;
+use crate::team::TileMut;
+use std::arch::x86_64::*;
+
+/// Tokens computed together.
+const TOKENS: usize = 4;
+
+/// Computes a strip.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn strip<B: Octets>(weight: Matrix<'_>, x: Int8Rows<'_>, out: &mut TileMut<'_>) {
+    let mut rows = [Row::EMPTY; TOKENS];
+    for first in (0..x.rows).step_by(TOKENS) {
+        let count = TOKENS.min(x.rows - first);
+        for (i, row) in rows[..count].iter_mut().enumerate() {
+            *row = Row::new(x.row(first + i));
+        }
+        let first = out.rows().start + first;
+        match rows {
+            [a, ..] if count == 1 => tokens::<B, 1>(weight, &[a], first, out),
+            [a, b, ..] if count == 2 => tokens::<B, 2>(weight, &[a, b], first, out),
+            [a, b, c, ..] if count == 3 => tokens::<B, 3>(weight, &[a, b, c], first, out),
+            all => tokens::<B, TOKENS>(weight, &all, first, out),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tokens<B: Octets, const T: usize>(
+    weight: Matrix<'_>,
+    x: &[Row<'_>; T],
+    first: usize,
+    out: &mut TileMut<'_>,
+) {
+    for n in 0..weight.rows() {
+        let row = weight.row(n);
+        let mut acc = [_mm256_setzero_ps(); T];
+        let mut octets = blocks::<B>(row).chunks_exact(B::BLOCKS);
+        for (o, blocks) in octets.by_ref().enumerate() {
+            // SAFETY: this function has the features.
+            let w = unsafe { B::octet(blocks) };
+            for (acc, x) in acc.iter_mut().zip(x) {
+                *acc = add::<B>(&w, x, o, *acc);
+            }
+        }
+        let rest = octets.remainder();
+        if !rest.is_empty() {
+            let w = zero_padded::<B>(rest);
+            let real = first_lanes(rest.len() * B::LEN / GROUP);
+            for (acc, x) in acc.iter_mut().zip(x) {
+                let sum = add::<B>(&w, x, x.q.len() - 1, *acc);
+                *acc = _mm256_blendv_ps(*acc, sum, real);
+            }
+        }
+        for (t, acc) in acc.into_iter().enumerate() {
+            out.row(first + t)[n] = fold(acc);
+        }
+    }
+}
+
+/// Unpacks fewer blocks than make an octet, as if zero blocks followed.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn zero_padded<B: Octets>(rest: &[B]) -> Octet {
+    let mut padded = [B::zeroed(); OCTET];
+    padded[..rest.len()].copy_from_slice(rest);
+    // SAFETY: this function has the features.
+    unsafe { B::octet(&padded[..B::BLOCKS]) }
+}
+
+/// All bits set in the first `count` lanes.
+#[target_feature(enable = "avx2")]
+fn first_lanes(count: usize) -> __m256 {
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes))
+}

@@ -1,0 +1,338 @@
+//! Eight groups of a row in registers.
+
+use crate::activation::{Int8Row, OCTET, OCTET_LEN, half_offset};
+use crate::format::{Block, GROUP, Minimum};
+use std::arch::x86_64::*;
+
+/// Eight groups of a row, unpacked.
+///
+/// What a format does not have (minimums, sub-scales) is left zero and costs
+/// nothing once inlined.
+#[derive(Clone, Copy)]
+pub struct Octet {
+    /// Quants in the paired order of [`crate::activation`]: `q[2p]` holds the
+    /// first halves of groups `p` and `p + 4`, `q[2p + 1]` the last halves.
+    /// Unsigned, with the format's offset, up to 6 bits; signed beyond.
+    pub q: [__m256i; 8],
+    /// Scale of each group.
+    pub d: __m256,
+    /// Minimums of the first and the last halves of each group.
+    pub m: [__m256; 2],
+    /// Sub-scales as `i16`, in the order of the halves.
+    pub s: __m256i,
+}
+
+impl Octet {
+    /// Quants and scales; no minimums, no sub-scales.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn new(q: [__m256i; 8], d: __m256) -> Octet {
+        Octet {
+            q,
+            d,
+            m: [_mm256_setzero_ps(); 2],
+            s: _mm256_setzero_si256(),
+        }
+    }
+}
+
+/// How the quants of a format are multiplied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Quants {
+    /// Unsigned, at most 15.
+    Bits4,
+    /// Unsigned, at most 31.
+    Bits5,
+    /// Unsigned, at most 63.
+    Bits6,
+    /// Signed bytes.
+    Bits8,
+}
+
+/// A format whose blocks can be brought into registers.
+pub trait Octets: Block {
+    /// Blocks in an octet.
+    const BLOCKS: usize = OCTET_LEN / Self::LEN;
+
+    /// How the quants are multiplied.
+    const QUANTS: Quants = match Self::MAX {
+        0..=15 => Quants::Bits4,
+        16..=31 => Quants::Bits5,
+        32..=63 => Quants::Bits6,
+        _ => Quants::Bits8,
+    };
+
+    /// Unpacks an octet; `blocks` holds [`Octets::BLOCKS`] of them.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2, FMA and F16C.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        octet_of_groups(blocks)
+    }
+}
+
+/// Unpacks any format, by its definition; slow.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn octet_of_groups<B: Octets>(blocks: &[B]) -> Octet {
+    let offset = if B::QUANTS == Quants::Bits8 {
+        0
+    } else {
+        B::OFFSET
+    };
+    let (mut q, mut s) = ([0; OCTET_LEN], [0; 2 * OCTET]);
+    let (mut d, mut m) = ([0.0; OCTET], [[0.0; OCTET]; 2]);
+    let groups_per_block = B::LEN / GROUP;
+    for g in 0..OCTET {
+        let group = blocks[g / groups_per_block].group(g % groups_per_block);
+        for (half, quants) in group.q.chunks_exact(16).enumerate() {
+            let q = &mut q[half_offset(2 * g + half)..][..16];
+            for (q, quant) in q.iter_mut().zip(quants) {
+                *q = quant.wrapping_add_unsigned(offset) as u8;
+            }
+            s[2 * g + half] = i16::from(group.s[half]);
+            m[half][g] = group.m[half];
+        }
+        d[g] = group.d;
+    }
+    let mut vectors = [_mm256_setzero_si256(); 8];
+    for (vector, bytes) in vectors.iter_mut().zip(q.as_chunks().0) {
+        *vector = load(bytes);
+    }
+    Octet {
+        q: vectors,
+        d: load_f32(&d),
+        m: [load_f32(&m[0]), load_f32(&m[1])],
+        s: load_i16(&s),
+    }
+}
+
+/// Quantized activations of a row, cut into octets.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    /// Quants in paired order.
+    pub q: &'a [[i8; OCTET_LEN]],
+    /// Scale of each group.
+    pub d: &'a [[f32; OCTET]],
+    /// `d · Σ q` of each group.
+    pub xsum: &'a [[f32; OCTET]],
+    /// `Σ q` of each half.
+    pub sums: &'a [[i16; 2 * OCTET]],
+}
+
+impl<'a> Row<'a> {
+    /// Cuts a row, which is a whole number of octets.
+    pub fn new(row: Int8Row<'a>) -> Row<'a> {
+        Row {
+            q: row.q.as_chunks().0,
+            d: row.d.as_chunks().0,
+            xsum: row.xsum.as_chunks().0,
+            sums: row.sums.as_chunks().0,
+        }
+    }
+
+    /// An empty row.
+    pub const EMPTY: Row<'static> = Row {
+        q: &[],
+        d: &[],
+        xsum: &[],
+        sums: &[],
+    };
+}
+
+/// Adds the products of an octet with octet `o` of a row to its eight partial
+/// sums.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
+    let sums = load_i16(&x.sums[o]);
+    let dx = load_f32(&x.d[o]);
+    let isum = _mm256_cvtepi32_ps(dot::<B>(w, &x.q[o], sums));
+    let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), isum, acc);
+    match B::MINIMUM {
+        Minimum::None => acc,
+        Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_f32(&x.xsum[o]), acc),
+        Minimum::Per16 => {
+            let low = _mm256_srai_epi32(_mm256_slli_epi32::<16>(sums), 16);
+            let high = _mm256_srai_epi32(sums, 16);
+            let acc = _mm256_fmadd_ps(w.m[0], _mm256_mul_ps(dx, _mm256_cvtepi32_ps(low)), acc);
+            _mm256_fmadd_ps(w.m[1], _mm256_mul_ps(dx, _mm256_cvtepi32_ps(high)), acc)
+        }
+    }
+}
+
+/// The integer sums of the eight groups, in their order.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
+    let ones = _mm256_set1_epi16(1);
+    let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
+    let x: &[[i8; 32]; 8] = bytemuck::cast_ref(x);
+    // Sums of pair p: its lanes hold four sums each of groups p and p + 4,
+    // 32 bits wide; two of 16 bits in their place where that is possible.
+    let mut pairs = [_mm256_setzero_si256(); 4];
+    for (p, pair) in pairs.iter_mut().enumerate() {
+        let (first, last) = (w.q[2 * p], w.q[2 * p + 1]);
+        let (x_first, x_last) = (load_i8(&x[2 * p]), load_i8(&x[2 * p + 1]));
+        *pair = if B::QUANTS == Quants::Bits8 {
+            let first = maddubs_signed(first, x_first);
+            let last = maddubs_signed(last, x_last);
+            _mm256_add_epi32(
+                _mm256_madd_epi16(first, ones),
+                _mm256_madd_epi16(last, ones),
+            )
+        } else {
+            let first = _mm256_maddubs_epi16(first, x_first);
+            let last = _mm256_maddubs_epi16(last, x_last);
+            if B::SUBSCALES {
+                let scale =
+                    |half: usize| _mm256_set1_epi16((0x0101 * (4 * p + 2 * half) + 0x0100) as i16);
+                let first = _mm256_madd_epi16(first, _mm256_shuffle_epi8(w.s, scale(0)));
+                let last = _mm256_madd_epi16(last, _mm256_shuffle_epi8(w.s, scale(1)));
+                _mm256_add_epi32(first, last)
+            } else {
+                _mm256_add_epi16(first, last)
+            }
+        };
+    }
+    let quad = |pairs: [__m256i; 4]| {
+        let low = halve_i32(pairs[0], pairs[1]);
+        let high = halve_i32(pairs[2], pairs[3]);
+        quarter_i32(low, high)
+    };
+    if B::QUANTS == Quants::Bits8 {
+        quad(pairs)
+    } else if B::SUBSCALES {
+        let sums = _mm256_madd_epi16(_mm256_mullo_epi16(w.s, offset), sums);
+        _mm256_sub_epi32(quad(pairs), sums)
+    } else {
+        let isum = match B::QUANTS {
+            Quants::Bits4 => {
+                let low = halve_i16(pairs[0], pairs[1]);
+                let high = halve_i16(pairs[2], pairs[3]);
+                _mm256_madd_epi16(quarter_i16(low, high), ones)
+            }
+            Quants::Bits5 => {
+                let low = halve_i16(pairs[0], pairs[1]);
+                let high = halve_i16(pairs[2], pairs[3]);
+                quarter_i32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
+            }
+            Quants::Bits6 | Quants::Bits8 => {
+                for pair in &mut pairs {
+                    *pair = _mm256_madd_epi16(*pair, ones);
+                }
+                quad(pairs)
+            }
+        };
+        if B::OFFSET == 0 {
+            isum
+        } else {
+            _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
+        }
+    }
+}
+
+/// Sums of neighbouring products of signed bytes; `x` is not −128.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
+    _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+}
+
+/// `[a0 a1 a2 a3]`, `[b0 b1 b2 b3]` → `[a0+a2 a1+a3 b0+b2 b1+b3]` in each lane
+/// of 128 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn halve_i32(a: __m256i, b: __m256i) -> __m256i {
+    _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b))
+}
+
+/// As [`halve_i32`], in pairs of `i16`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn halve_i16(a: __m256i, b: __m256i) -> __m256i {
+    _mm256_add_epi16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b))
+}
+
+/// `[a0 a1 b0 b1]`, `[c0 c1 d0 d1]` → `[a0+a1 b0+b1 c0+c1 d0+d1]` in each lane
+/// of 128 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quarter_i32(a: __m256i, b: __m256i) -> __m256i {
+    let (even, odd) = deal(a, b);
+    _mm256_add_epi32(even, odd)
+}
+
+/// As [`quarter_i32`], in pairs of `i16`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quarter_i16(a: __m256i, b: __m256i) -> __m256i {
+    let (even, odd) = deal(a, b);
+    _mm256_add_epi16(even, odd)
+}
+
+/// The even and the odd 32-bit elements of both.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn deal(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+    let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+    let even = _mm256_shuffle_ps(a, b, 0b10_00_10_00);
+    let odd = _mm256_shuffle_ps(a, b, 0b11_01_11_01);
+    (_mm256_castps_si256(even), _mm256_castps_si256(odd))
+}
+
+/// Folds the eight partial sums in halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn fold(p: __m256) -> f32 {
+    let p = _mm_add_ps(_mm256_castps256_ps128(p), _mm256_extractf128_ps(p, 1));
+    let p = _mm_add_ps(p, _mm_movehl_ps(p, p));
+    _mm_cvtss_f32(_mm_add_ss(p, _mm_movehdup_ps(p)))
+}
+
+/// Loads 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: 32 bytes are readable; the load needs no alignment.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+/// Loads 32 signed bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_i8(bytes: &[i8; 32]) -> __m256i {
+    load(bytemuck::cast_ref(bytes))
+}
+
+/// Loads 16 `i16`.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_i16(values: &[i16; 16]) -> __m256i {
+    load(bytemuck::cast_ref(values))
+}
+
+/// Loads 8 `f32`.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_f32(values: &[f32; 8]) -> __m256 {
+    _mm256_castsi256_ps(load(bytemuck::cast_ref(values)))
+}
+
+/// Loads 16 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_half(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: 16 bytes are readable; the load needs no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// Loads two times 16 bytes side by side.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_pair(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
+    _mm256_inserti128_si256(_mm256_castsi128_si256(load_half(low)), load_half(high), 1)
+}
