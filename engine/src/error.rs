@@ -53,6 +53,8 @@ pub enum Error {
         available_bytes: u64,
     },
     #[error(transparent)]
+    Load(#[from] crate::loading::LoadError),
+    #[error(transparent)]
     Isa(#[from] kernels::matmul::IsaUnavailable),
     #[error(transparent)]
     Threads(#[from] kernels::team::TeamError),

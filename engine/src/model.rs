@@ -7,14 +7,15 @@ use crate::backend::cpu::{Cpu, CpuBackend, CpuDevice};
 use crate::backend::{Backend, Device, Product, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use crate::error::ModelError;
-use crate::mapping::Mapping;
+use crate::files;
+use crate::loading::{LoadError, LoadOptions, Loading, Pass, Plan, Progress};
 use crate::session::{Session, SessionOptions};
 use crate::tensors::{Loader, Tensors};
 use crate::tokenizer::Tokenizer;
-use gguf::Gguf;
 use kernels::{Isa, Kernels, Team};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How a model is opened.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct ModelOptions {
     pub threads: Option<usize>,
     /// The instruction set; by default the best of this machine.
     pub isa: Option<Isa>,
+    /// How weights are brought in.
+    pub load: LoadOptions,
 }
 
 /// A model that is ready to compute.
@@ -50,6 +53,7 @@ struct Inner {
     network: Box<dyn Network>,
     tokenizer: Tokenizer,
     tensor_bytes: u64,
+    loading: Loading,
     /// One forward pass at a time.
     cpu: Mutex<Cpu>,
     threads: usize,
@@ -101,19 +105,25 @@ impl Model {
         };
         let isa = options.isa.unwrap_or_else(Isa::detect);
         let kernels = Kernels::new(isa)?;
-        let mappings = map_shards(path)?;
-        let shards = parse_shards(&mappings)?;
+        let mappings = files::map(path, &options.load)?;
+        let shards = files::parse(&mappings)?;
         let metadata = shards[0].1.metadata();
         let wrong = |reason| Error::Model {
             path: path.to_owned(),
             reason,
         };
+        let tensors = Tensors::new(&shards);
+        if options.load.growing {
+            files::wait_for_small_tensors(&tensors, &options.load)?;
+        }
+        let network = arch::network(metadata, &tensors).map_err(wrong)?;
+        // From here on weights arrive while the rest is being set up.
+        let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
+        let loading = Loading::start(plan, options.load.clone())?;
         let tokenizer = Tokenizer::new(metadata).map_err(|reason| Error::Tokenizer {
             path: path.to_owned(),
             reason,
         })?;
-        let tensors = Tensors::new(&shards);
-        let network = arch::network(metadata, &tensors).map_err(wrong)?;
         let (vocab, rows) = (tokenizer.vocab_size(), network.config().n_vocab);
         if vocab != rows {
             return Err(wrong(ModelError::VocabularySize { vocab, rows }));
@@ -124,6 +134,7 @@ impl Model {
                 network,
                 tokenizer,
                 tensor_bytes: tensors.len_bytes(),
+                loading,
                 cpu: Mutex::new(Cpu::new(Team::new(threads)?, kernels)),
                 threads,
                 isa,
@@ -154,6 +165,28 @@ impl Model {
     /// Bytes of all weights.
     pub fn tensor_bytes(&self) -> u64 {
         self.inner.tensor_bytes
+    }
+
+    /// How far loading is.
+    pub fn load_progress(&self) -> Progress {
+        self.inner.loading.progress()
+    }
+
+    /// What loading failed with, if it has. Steps that need the missing weights
+    /// fail with the same.
+    pub fn load_error(&self) -> Option<LoadError> {
+        self.inner.loading.error()
+    }
+
+    /// Time that computing has waited for weights.
+    pub fn waited(&self) -> Duration {
+        self.inner.loading.waited()
+    }
+
+    /// How many of the model's stages (layers and output) stay in memory, and
+    /// how many there are. The others are read for every step.
+    pub fn resident_stages(&self) -> (usize, usize) {
+        self.inner.loading.resident()
     }
 
     /// Number of threads that compute.
@@ -246,8 +279,13 @@ impl Model {
             .cpu
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        cpu.region(|backend| network.forward(backend, &tokens, &mut step, &wanted, &mut logits));
+        let pass = self.inner.loading.pass();
+        let computed = cpu.region(|backend| {
+            network.forward(backend, &tokens, &mut step, &wanted, &pass, &mut logits)
+        });
+        pass.end();
         drop(cpu);
+        computed?;
 
         for (row, &index) in logits.chunks_exact(n_vocab).zip(&wanted) {
             if let Some(bad) = row.iter().find(|value| !value.is_finite()) {
@@ -269,54 +307,22 @@ impl Model {
     }
 }
 
-/// Maps a file, or all files of a split model if it is the first of them.
-fn map_shards(path: &Path) -> Result<Vec<Arc<Mapping>>, Error> {
-    let first = Arc::new(Mapping::open(path)?);
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let Some(names) = gguf::split::shard_names(name) else {
-        return Ok(vec![first]);
-    };
-    names
-        .iter()
-        .map(|shard| match shard == name {
-            true => Ok(first.clone()),
-            false => Ok(Arc::new(Mapping::open(&path.with_file_name(shard))?)),
-        })
-        .collect()
-}
-
-/// Parses the mapped files and checks that they belong together.
-fn parse_shards(mappings: &[Arc<Mapping>]) -> Result<Vec<(Arc<Mapping>, Gguf<'_>)>, Error> {
-    let failed = |path: &Path, reason| Error::Format {
-        path: path.to_owned(),
-        reason,
-    };
-    let files = mappings
-        .iter()
-        .map(|mapping| Gguf::parse(mapping).map_err(|reason| failed(mapping.path(), reason)))
-        .collect::<Result<Vec<_>, _>>()?;
-    gguf::split::check_shards(&files).map_err(|reason| failed(mappings[0].path(), reason))?;
-    Ok(mappings.iter().cloned().zip(files).collect())
-}
-
 /// A model family with its weights.
 pub trait Network: Send + Sync {
     /// Its hyperparameters.
     fn config(&self) -> &Config;
 
-    /// Takes `tokens` through all layers and writes the logits of the rows
-    /// `wanted`.
+    /// Takes `tokens` through all layers, each as soon as its weights are
+    /// there, and writes the logits of the rows `wanted`.
     fn forward(
         &self,
         cpu: &mut CpuBackend<'_>,
         tokens: &[u32],
         step: &mut Step<'_>,
         wanted: &[usize],
+        pass: &Pass<'_>,
         logits: &mut Vec<f32>,
-    );
+    ) -> Result<(), LoadError>;
 }
 
 /// What is common to all families: embedding, layers, final norm, output.
@@ -365,16 +371,21 @@ impl<F: Family> Network for Runner<F> {
         tokens: &[u32],
         step: &mut Step<'_>,
         wanted: &[usize],
+        pass: &Pass<'_>,
         logits: &mut Vec<f32>,
-    ) {
+    ) -> Result<(), LoadError> {
         let config = self.family.config();
+        pass.wait_for_embedding()?;
         let mut x = cpu.embed(&self.token_embd, tokens);
         for (index, layer) in self.layers.iter().enumerate() {
+            pass.wait(index)?;
             self.family.layer(cpu, index, layer, step, &mut x);
+            pass.done(index);
         }
         if wanted.is_empty() {
-            return;
+            return Ok(());
         }
+        pass.wait(self.layers.len())?;
         let x = cpu.select(&x, wanted);
         let mut normed = cpu.tensor(wanted.len(), config.n_embd);
         cpu.rms_norm(&x, &self.output_norm, config.norm_eps, &mut normed);
@@ -389,5 +400,6 @@ impl<F: Family> Network for Runner<F> {
             }],
         );
         cpu.read(&out, logits);
+        Ok(())
     }
 }

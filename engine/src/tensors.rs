@@ -7,7 +7,7 @@ use crate::mapping::{Bytes, Mapping};
 use gguf::{Escaped, TensorType};
 use kernels::Format;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A tensor of the file, not yet placed on a device.
 #[derive(Clone)]
@@ -50,6 +50,13 @@ impl Tensors {
         self.by_name.get(name)
     }
 
+    /// Names and tensors, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.by_name
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
     /// Rows of the embedding: tokens in the vocabulary.
     pub fn vocabulary_rows(&self) -> Result<usize, ModelError> {
         let name = "token_embd.weight";
@@ -67,23 +74,22 @@ impl Tensors {
             .sum()
     }
 
-    /// The values of a small float tensor.
-    pub fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+    /// A small tensor of floats, not read yet.
+    pub fn vector(&self, name: &str, len: usize) -> Result<Vector, ModelError> {
         let tensor = self.require(name, &[len])?;
-        if !matches!(
-            tensor.ty,
-            TensorType::F32 | TensorType::F16 | TensorType::BF16
-        ) {
-            return Err(ModelError::TensorType {
+        match Format::from_tensor_type(tensor.ty) {
+            Some(format @ (Format::F32 | Format::F16 | Format::BF16)) => Ok(Vector {
+                format,
+                len,
+                bytes: tensor.bytes.clone(),
+                values: OnceLock::new(),
+            }),
+            _ => Err(ModelError::TensorType {
                 name: Escaped(name).to_string(),
                 found: tensor.ty.name().to_owned(),
                 supported: "F32, F16, BF16 for this tensor".to_owned(),
-            });
+            }),
         }
-        let format = Format::from_tensor_type(tensor.ty).expect("float types have a format");
-        let mut values = vec![0.0; len];
-        format.dequantize(&tensor.bytes, &mut values);
-        Ok(values)
     }
 
     /// The tensor of that name and shape.
@@ -115,6 +121,26 @@ impl Tensors {
             });
         }
         Ok(tensor)
+    }
+}
+
+/// A vector of parameters, such as a norm's weight, that is read when it is
+/// first needed: a model can be opened before its weights have arrived.
+pub struct Vector {
+    format: Format,
+    len: usize,
+    bytes: Bytes,
+    values: OnceLock<Vec<f32>>,
+}
+
+impl Vector {
+    /// The values.
+    pub fn values(&self) -> &[f32] {
+        self.values.get_or_init(|| {
+            let mut values = vec![0.0; self.len];
+            self.format.dequantize(&self.bytes, &mut values);
+            values
+        })
     }
 }
 
@@ -167,7 +193,7 @@ impl<'a, D: Device> Loader<'a, D> {
 
     /// A vector of parameters, such as a norm's weight.
     pub fn vector(&self, name: &str, len: usize) -> Result<D::Vector, ModelError> {
-        Ok(self.device.vector(self.tensors.floats(name, len)?))
+        Ok(self.device.vector(self.tensors.vector(name, len)?))
     }
 
     /// A vector that a file may lack, such as a bias.

@@ -25,6 +25,7 @@ fn open(name: &str, isa: Isa, threads: usize) -> Model {
     let options = ModelOptions {
         threads: Some(threads),
         isa: Some(isa),
+        ..ModelOptions::default()
     };
     Model::open(folder().join(format!("{name}.gguf")), &options).unwrap()
 }

@@ -47,6 +47,7 @@ fn open(case: &Case, isa: Isa, threads: usize) -> Model {
         &ModelOptions {
             threads: Some(threads),
             isa: Some(isa),
+            ..ModelOptions::default()
         },
     )
     .unwrap()

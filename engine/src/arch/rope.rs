@@ -39,8 +39,9 @@ pub fn from_file(
     let factors = match tensors.get("rope_freqs.weight") {
         None => None,
         Some(_) => {
-            let factors = tensors.floats("rope_freqs.weight", n_rot / 2)?;
+            let factors = tensors.vector("rope_freqs.weight", n_rot / 2)?;
             if let Some(bad) = factors
+                .values()
                 .iter()
                 .find(|factor| !factor.is_finite() || **factor <= 0.0)
             {
@@ -50,7 +51,7 @@ pub fn from_file(
                     bad,
                 ));
             }
-            Some(factors)
+            Some(factors.values().to_vec())
         }
     };
     Rope::new(pairing, n_rot, f64::from(base), factors.as_deref(), scaling)

@@ -3,6 +3,7 @@
 
 use super::{AttentionShape, Backend, Device, Experts, Product, Step};
 use crate::mapping::Bytes;
+use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
 use kernels::matmul::{self, Job, Matrix, Store, Workspace};
 use kernels::ops::{self, Rope, RopeAngles};
@@ -30,7 +31,7 @@ impl CpuMatrix {
 
 impl Device for CpuDevice {
     type Matrix = CpuMatrix;
-    type Vector = Vec<f32>;
+    type Vector = Vector;
 
     fn matrix(&self, format: Format, rows: usize, cols: usize, bytes: Bytes) -> CpuMatrix {
         CpuMatrix {
@@ -41,8 +42,8 @@ impl Device for CpuDevice {
         }
     }
 
-    fn vector(&self, values: Vec<f32>) -> Vec<f32> {
-        values
+    fn vector(&self, vector: Vector) -> Vector {
+        vector
     }
 }
 
@@ -227,13 +228,13 @@ impl Backend for CpuBackend<'_> {
         out.extend_from_slice(&x.data);
     }
 
-    fn rms_norm(&mut self, x: &Tensor, weight: &Vec<f32>, eps: f32, out: &mut Tensor) {
+    fn rms_norm(&mut self, x: &Tensor, weight: &Vector, eps: f32, out: &mut Tensor) {
         ops::rms_norm(
             self.region,
             self.kernels.isa(),
             &mut out.data,
             &x.data,
-            weight,
+            weight.values(),
             eps,
         );
     }
@@ -244,7 +245,9 @@ impl Backend for CpuBackend<'_> {
             .map(|product| Job {
                 weight: product.weight.view(),
                 out: MatMut::new(&mut product.out.data, x.rows),
-                store: product.bias.map_or(Store::Set, |bias| Store::Bias(bias)),
+                store: product
+                    .bias
+                    .map_or(Store::Set, |bias| Store::Bias(bias.values())),
             })
             .collect();
         self.run(x, &mut jobs);
@@ -254,11 +257,11 @@ impl Backend for CpuBackend<'_> {
         &mut self,
         x: &Tensor,
         weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
+        bias: Option<&Vector>,
         sum: &mut Tensor,
     ) {
         let out = MatMut::new(&mut sum.data, x.rows);
-        let store = bias.map_or(Store::Add, |bias| Store::AddBias(bias));
+        let store = bias.map_or(Store::Add, |bias| Store::AddBias(bias.values()));
         self.run(
             x,
             &mut [Job {

@@ -9,6 +9,7 @@ pub mod cpu;
 
 use crate::cache::KvCache;
 use crate::mapping::Bytes;
+use crate::tensors::Vector;
 use kernels::Format;
 use std::ops::Range;
 
@@ -23,7 +24,7 @@ pub trait Device {
     fn matrix(&self, format: Format, rows: usize, cols: usize, bytes: Bytes) -> Self::Matrix;
 
     /// Places a vector.
-    fn vector(&self, values: Vec<f32>) -> Self::Vector;
+    fn vector(&self, vector: Vector) -> Self::Vector;
 }
 
 /// Consecutive tokens of one sequence in a step.

@@ -120,12 +120,14 @@ impl ModelArgs {
             &ModelOptions {
                 threads: self.threads,
                 isa: self.isa,
+                ..ModelOptions::default()
             },
         )
     }
 }
 
 fn main() -> ExitCode {
+    firstlight::mapping::exit_on_bus_error();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,

@@ -5,7 +5,8 @@
 
 use clap::{ArgAction, Parser, ValueEnum};
 use firstlight::{
-    Finish, Isa, KvFormat, Model, ModelOptions, Request, Sampling, Session, SessionOptions, Stats,
+    Finish, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Request, Sampling, Session,
+    SessionOptions, Stats,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
@@ -53,6 +54,19 @@ struct Cli {
     /// Instruction set [default: the best of this machine]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     isa: Option<Isa>,
+
+    /// Read the whole model before computing
+    #[arg(long, help_heading = "Loading")]
+    preload: bool,
+    /// Read weights only when they are touched
+    #[arg(long, conflicts_with = "preload", help_heading = "Loading")]
+    no_readahead: bool,
+    /// Keep the model in memory
+    #[arg(long, help_heading = "Loading")]
+    mlock: bool,
+    /// The file is still being written: begin with what is there [default: if its name ends in .part]
+    #[arg(long, help_heading = "Loading")]
+    growing: bool,
 
     /// Most tokens to generate [default: until the text ends]
     #[arg(long, value_name = "N", help_heading = "Text")]
@@ -146,6 +160,7 @@ enum StatsForm {
 fn main() -> ExitCode {
     let start = Instant::now();
     let cli = Cli::parse();
+    firstlight::mapping::exit_on_bus_error();
     match run(&cli, start) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has had enough.
@@ -172,6 +187,7 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         &ModelOptions {
             threads: cli.threads,
             isa: cli.isa,
+            load: load_options(cli),
         },
     )?;
     if cli.verbose {
@@ -229,6 +245,23 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         None => eprintln!("{}", report.line()),
     }
     Ok(())
+}
+
+fn load_options(cli: &Cli) -> LoadOptions {
+    let part = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "part")
+    };
+    LoadOptions {
+        mode: match (cli.preload, cli.no_readahead) {
+            (true, _) => LoadMode::Preload,
+            (_, true) => LoadMode::OnDemand,
+            _ => LoadMode::Progressive,
+        },
+        lock: cli.mlock,
+        growing: cli.growing || cli.model.as_ref().is_some_and(part),
+        ..LoadOptions::default()
+    }
 }
 
 fn request(cli: &Cli) -> Result<Request, Box<dyn Error>> {

@@ -1,0 +1,80 @@
+//! What brings bytes of a file into memory.
+
+use crate::mapping::Mapping;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Brings bytes of a mapped file into memory.
+pub trait Reader: fmt::Debug + Send + Sync {
+    /// Returns when the bytes `range` are in memory. `ahead` begins with the
+    /// same bytes and goes on to what will be wanted next.
+    fn bring(&self, mapping: &Mapping, range: Range<usize>, ahead: Range<usize>) -> io::Result<()>;
+}
+
+/// The file itself.
+///
+/// Where the system can (Linux since 5.14), it is asked to read ahead and to
+/// fill the page tables, so that computing threads meet no faults. Elsewhere
+/// the bytes are read once in large pieces, which leaves them in the file
+/// cache.
+#[derive(Debug, Default)]
+pub struct FromFile {
+    scratch: Mutex<Vec<u8>>,
+}
+
+impl Reader for FromFile {
+    fn bring(&self, mapping: &Mapping, range: Range<usize>, ahead: Range<usize>) -> io::Result<()> {
+        mapping.read_ahead(ahead);
+        match mapping.populate(range.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            done => return done,
+        }
+        let mut scratch = self
+            .scratch
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        scratch.resize(range.len(), 0);
+        mapping.read_at(&mut scratch, range.start as u64)
+    }
+}
+
+/// Another reader, slowed down to a number of bytes per second: for measuring
+/// what a slower disk would do.
+#[derive(Debug)]
+pub struct Throttled<R> {
+    reader: R,
+    bytes_per_second: f64,
+    /// When it began, and what it has delivered.
+    state: Mutex<Option<(Instant, u64)>>,
+}
+
+impl<R: Reader> Throttled<R> {
+    /// Slows `reader` down.
+    pub fn new(reader: R, bytes_per_second: f64) -> Throttled<R> {
+        Throttled {
+            reader,
+            bytes_per_second,
+            state: Mutex::new(None),
+        }
+    }
+}
+
+impl<R: Reader> Reader for Throttled<R> {
+    fn bring(&self, mapping: &Mapping, range: Range<usize>, ahead: Range<usize>) -> io::Result<()> {
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (begun, bytes) = state.get_or_insert_with(|| (Instant::now(), 0));
+        *bytes += range.len() as u64;
+        let due = Duration::from_secs_f64(*bytes as f64 / self.bytes_per_second);
+        let early = due.saturating_sub(begun.elapsed());
+        self.reader.bring(mapping, range, ahead)?;
+        std::thread::sleep(early.min(due.saturating_sub(begun.elapsed())));
+        Ok(())
+    }
+}
