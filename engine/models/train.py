@@ -268,7 +268,7 @@ def loss_of(model: Llama, batch: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), ignore_index=-1)
 
 
-def train(model: Llama, stories, held_out, args) -> None:
+def train(model: Llama, tokenizer: Tokenizer, stories, held_out, args) -> None:
     """AdamW, a short warmup, then a cosine that reaches its end when the time is up."""
     matrices = [w for w in model.parameters() if w.dim() == 2]
     norms = [w for w in model.parameters() if w.dim() == 1]
@@ -277,7 +277,7 @@ def train(model: Llama, stories, held_out, args) -> None:
     source = batches(stories, args.batch, args.seed)
     held_batch = next(batches(held_out, len(held_out), 0))
     start, seen, losses = time.monotonic(), 0, []
-    step, warmup = 0, 100
+    step, warmup = 0, 50
     while True:
         spent = (time.monotonic() - start) / (60 * args.minutes)
         if spent >= 1:
@@ -303,12 +303,20 @@ def train(model: Llama, stories, held_out, args) -> None:
                 flush=True,
             )
         if step % 500 == 0:
-            save(model, args.work / "checkpoint.pt")
-    save(model, args.work / "checkpoint.pt")
+            save(model, tokenizer, args.work / "checkpoint.pt")
+    save(model, tokenizer, args.work / "checkpoint.pt")
 
 
-def save(model: Llama, path: Path):
-    torch.save({"config": asdict(model.config), "weights": model.state_dict()}, path)
+def save(model: Llama, tokenizer: Tokenizer, path: Path):
+    parts = {"config": asdict(model.config), "pieces": tokenizer.pieces}
+    torch.save(parts | {"weights": model.state_dict()}, path)
+
+
+def resume(path: Path) -> tuple[Llama, Tokenizer]:
+    parts = torch.load(path)
+    model = Llama(Config(**parts["config"]))
+    model.load_state_dict(parts["weights"])
+    return model, Tokenizer(parts["pieces"])
 
 
 # ------------------------------------------------------------------------------------- export
@@ -415,12 +423,12 @@ def judge(model: Llama, tokenizer: Tokenizer, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--storygen", required=True, help="the built storygen binary")
-    parser.add_argument("--work", type=Path, required=True, help="folder for stories and checkpoints")
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--out", type=Path, default=HERE / "firstlight-stories.gguf")
-    parser.add_argument("--minutes", type=float, default=45, help="time to train")
+    parser.add_argument("--minutes", type=float, default=60, help="time to train")
     parser.add_argument("--stories", type=int, default=100_000)
     parser.add_argument("--vocab", type=int, default=1280)
-    parser.add_argument("--batch", type=int, default=24, help="stories per step")
+    parser.add_argument("--batch", type=int, default=16, help="stories per step")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -437,18 +445,19 @@ def main():
         capture_output=True, text=True, check=True,
     ).stdout
     texts = text.removesuffix(SEPARATOR).split(SEPARATOR)
-    tokenizer = Tokenizer.train(texts[:8000], args.vocab, for_common_words=80)
+    if args.resume:
+        model, tokenizer = resume(args.work / "checkpoint.pt")
+    else:
+        tokenizer = Tokenizer.train(texts[:8000], args.vocab, for_common_words=80)
+        model = Llama(Config(vocab_size=len(tokenizer)))
     encoded = [tokenizer.encode(text) for text in texts]
     assert tokenizer.decode(encoded[0]) == texts[0]
     stories, held_out = encoded[HELD_OUT:], encoded[:HELD_OUT]
     print(f"{len(stories)} stories, {np.mean([len(story) for story in stories]):.1f} tokens each, "
           f"longest {max(len(story) for story in stories)}")
 
-    model = Llama(Config(vocab_size=len(tokenizer)))
     print(f"{sum(weight.numel() for weight in model.parameters())} parameters")
-    if args.resume:
-        model.load_state_dict(torch.load(args.work / "checkpoint.pt")["weights"])
-    train(model, stories, held_out, args)
+    train(model, tokenizer, stories, held_out, args)
     export(model, tokenizer, args.out)
     print(f"{args.out}: {args.out.stat().st_size} bytes")
     judge(model, tokenizer, args)

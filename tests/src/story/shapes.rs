@@ -64,10 +64,8 @@ pub(super) const RULES: &[(&str, &[&str])] = &[
     (
         "home",
         &[
-            "2 {hero.world=child}{house}",
-            "1 {hero.world=child}{house} with {hero.his} {elder}",
-            "2 {hero.world=animal}{hero.home}",
-            "1 {hero.world=animal}{hero.home} with {hero.his} {elder}",
+            "{hero.world=child}{house}",
+            "{hero.world=animal}{hero.home}",
         ],
     ),
     (
@@ -138,7 +136,7 @@ pub(super) const RULES: &[(&str, &[&str])] = &[
         "lost.tell",
         &[
             "\"I have lost my {toy},\" said {hero}. <lost.offer>",
-            "\"My {color} {toy} is gone,\" {hero.he} said, \"and I have looked everywhere.\" <lost.offer>",
+            "\"My {toy} is gone,\" {hero.he} said, \"and I have looked everywhere.\" <lost.offer>",
         ],
     ),
     (
@@ -161,7 +159,7 @@ pub(super) const RULES: &[(&str, &[&str])] = &[
         "lost.found",
         &[
             "They ran there as fast as they could. There it was, {spot}!",
-            "They went to look, and there was the {color} {toy}, safe and sound.",
+            "They went to look, and there was the {toy}, safe and sound.",
             "So they hurried outside, and {spot} they found the {toy}.",
         ],
     ),
@@ -477,8 +475,8 @@ pub(super) const RULES: &[(&str, &[&str])] = &[
     (
         "food.new",
         &[
-            "\"My name is {friend},\" said the {friend.kind}. \"I am new here, and I don't know anyone.\"",
-            "\"I am {friend},\" the {friend.kind} said. \"We moved here yesterday, and I have no friends yet.\"",
+            "\"My name is {friend},\" came the answer. \"I am new here, and I don't know anyone.\"",
+            "\"I am {friend},\" {friend.he} said. \"We moved here yesterday, and I have no friends yet.\"",
         ],
     ),
     (

@@ -88,15 +88,16 @@ fn every_generated_story_passes() {
 fn a_seed_gives_the_same_story_everywhere() {
     assert_eq!(
         generate(4),
-        "One day, a little girl named Ella woke up with a smile. Everyone liked Ella, because she was so \
-         friendly. Her best friend was Ben, and they did everything together.\n\n\
-         After breakfast, both of them wanted to play with the green wagon. \"Give it to me!\" cried Ella. \
-         \"No, it is my turn!\" cried Ben. Ella pulled on one side and Ben pulled on the other, and the \
-         wagon lost a wheel. Ben ran away in tears, and Ella walked home without a word.\n\n\
-         Ella felt bad all evening. The next day, she knocked on Ben's door. \"I am sorry,\" she said. \
-         \"You matter more to me than a wagon.\" \"I am sorry, too,\" said Ben. Together they hammered the \
-         wheel back on. First Ben played with the wagon, and then it was Ella's turn. Sharing was much \
-         more fun than fighting."
+        "One day, a little girl named Ella woke up with a smile. Everyone liked Ella, because she \
+         was so friendly. Her best friend was Ben, and they did everything together.\n\n\
+         After breakfast, both of them wanted to play with the green wagon. \"Give it to me!\" \
+         cried Ella. \"No, it is my turn!\" cried Ben. Ella pulled on one side and Ben pulled on \
+         the other, and the wagon lost a wheel. Ben ran away in tears, and Ella walked home \
+         without a word.\n\n\
+         Ella felt bad all evening. The next day, she knocked on Ben's door. \"I am sorry,\" she \
+         said. \"You matter more to me than a wagon.\" \"I am sorry, too,\" said Ben. Together \
+         they hammered the wheel back on. First Ben played with the wagon, and then it was Ella's \
+         turn. Sharing was much more fun than fighting."
     );
 }
 
@@ -277,20 +278,22 @@ fn one_wrong_thing_is_refused() {
     });
 }
 
-/// The cause of one story with the remedy of another.
+/// The beginning and the trouble of one story with the end of another one, which is
+/// about somebody else.
 #[test]
-fn the_second_half_of_another_story_is_refused() {
-    let parts = |story: &str| story.rfind("\n\n").expect("a story has three parts");
-    check_all_refused(0..600, |story| {
+fn the_end_of_another_story_is_refused() {
+    let last_part = |story: &str| story.rfind("\n\n").expect("a story has three parts");
+    check_all_refused(0..800, |story| {
         let other = generate(story.len() as u64 * 7919);
-        if other[parts(&other)..] == story[parts(story)..] {
-            return Vec::new();
+        let end = &other[last_part(&other)..];
+        let about_somebody_else = [GIRLS, BOYS, ANIMALS_SHE, ANIMALS_HE]
+            .into_iter()
+            .flatten()
+            .any(|name| end.contains(name) && !story.contains(name));
+        match about_somebody_else {
+            true => vec![format!("{}{end}", &story[..last_part(story)])],
+            false => Vec::new(),
         }
-        vec![format!(
-            "{}{}",
-            &story[..parts(story)],
-            &other[parts(&other)..]
-        )]
     });
 }
 
