@@ -81,8 +81,9 @@ impl Merger {
         });
     }
 
-    /// Merges until `rule` allows nothing more. It is given the tokens of two neighbours and the bytes they span.
-    pub fn merge(&mut self, mut rule: impl FnMut(u32, u32, Range<usize>) -> Option<Merge>) {
+    /// Merges until `rule` allows nothing more. It is given the bytes that two neighbours span and how many of them are the
+    /// left one's.
+    pub fn merge(&mut self, mut rule: impl FnMut(Range<usize>, usize) -> Option<Merge>) {
         for right in 1..self.symbols.len() as u32 {
             self.consider(right - 1, right, &mut rule);
         }
@@ -112,16 +113,18 @@ impl Merger {
         &mut self,
         left: u32,
         right: u32,
-        rule: &mut impl FnMut(u32, u32, Range<usize>) -> Option<Merge>,
+        rule: &mut impl FnMut(Range<usize>, usize) -> Option<Merge>,
     ) {
         if left == NONE || right == NONE {
             return;
         }
-        let (l, r) = (&self.symbols[left as usize], &self.symbols[right as usize]);
-        let len = l.len + r.len;
-        if let Some(Merge { priority, token }) =
-            rule(l.token, r.token, l.start as usize..(l.start + len) as usize)
-        {
+        let (start, left_len) = {
+            let symbol = &self.symbols[left as usize];
+            (symbol.start as usize, symbol.len)
+        };
+        let len = left_len + self.symbols[right as usize].len;
+        let merged = rule(start..start + len as usize, left_len as usize);
+        if let Some(Merge { priority, token }) = merged {
             self.candidates.push(Candidate {
                 order: Reverse((priority, left)),
                 right,

@@ -99,8 +99,8 @@ fn arrays_of_another_length_or_type() {
             "tokenizer.ggml.token_type: token 1 has type -1, expected 1 to 6",
         ),
         (
-            sentencepiece().with(types, vec![1f32; 3]),
-            "metadata key \"tokenizer.ggml.token_type\": expected an array of 32-bit integers, found",
+            sentencepiece().with(types, vec![1.5f32; 3]),
+            "tokenizer.ggml.token_type: token 0 has type 1.5, expected 1 to 6 as a 32-bit integer",
         ),
         (
             sentencepiece().with(tokens, Vec::<&str>::new()),
@@ -141,15 +141,15 @@ fn merges_that_make_no_sense() {
         ),
         (
             " ab",
-            "merge 1 is \" ab\", but the vocabulary has no token \"\"",
+            "merge 1 is \" ab\", expected two tokens with a space between them",
         ),
         (
             "x ba",
-            "merge 1 is \"x ba\", but the vocabulary has no token \"ba\"",
+            "merge 1 is \"x ba\", but the vocabulary has no token \"xba\"",
         ),
         (
             "zz a",
-            "merge 1 is \"zz a\", but the vocabulary has no token \"zz\"",
+            "merge 1 is \"zz a\", but the vocabulary has no token \"zza\"",
         ),
         (
             "b a",
@@ -157,7 +157,7 @@ fn merges_that_make_no_sense() {
         ),
         (
             "a ",
-            "merge 1 is \"a \", but the vocabulary has no token \"\"",
+            "merge 1 is \"a \", expected two tokens with a space between them",
         ),
     ];
     for (merge, message) in rows {
