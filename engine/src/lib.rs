@@ -35,10 +35,11 @@ pub mod sampler;
 pub mod session;
 mod stop;
 pub mod tensors;
+pub mod text;
 pub mod tokenizer;
 
 pub use cache::{KvCache, KvFormat};
-pub use error::{Error, ModelError};
+pub use error::{Error, ModelError, Printable};
 pub use kernels::Isa;
 pub use loading::{LoadError, LoadMode, LoadOptions, Progress};
 pub use model::{Model, ModelOptions, Sequence, Wanted};

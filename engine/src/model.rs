@@ -295,6 +295,7 @@ impl Model {
                     "infinite logits"
                 };
                 return Err(Error::NonFinite {
+                    path: self.inner.path.clone(),
                     what,
                     position: step.positions[index],
                 });

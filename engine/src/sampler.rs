@@ -74,7 +74,7 @@ impl Sampling {
         }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let check = |name, value: f32, good: bool, expected| match good {
             true => Ok(()),
             false => Err(Error::Parameter {
@@ -226,14 +226,20 @@ impl Sampler {
             let Some(logit) = logits.get_mut(token as usize) else {
                 continue;
             };
-            *logit = if *logit > 0.0 {
+            let repeated = if *logit > 0.0 {
                 *logit / s.repeat_penalty
             } else {
                 *logit * s.repeat_penalty
             };
-            *logit -= count as f32 * s.frequency_penalty + s.presence_penalty;
+            let penalty = count as f32 * s.frequency_penalty + s.presence_penalty;
+            // Extreme penalties must not make infinities, whose differences are NaN.
+            *logit = finite(finite(repeated) - finite(penalty));
         }
     }
+}
+
+fn finite(x: f32) -> f32 {
+    x.clamp(f32::MIN, f32::MAX)
 }
 
 /// The token with the highest logit, the first of equals.
@@ -292,6 +298,7 @@ fn typical(candidates: &mut Vec<Candidate>, p: f32) {
     let surprise = |candidate: &Candidate| highest - candidate.logit;
     let expected: f32 = candidates
         .iter()
+        .filter(|candidate| candidate.p > 0.0)
         .map(|candidate| candidate.p * surprise(candidate))
         .sum();
     let distance = |candidate: &Candidate| (surprise(candidate) - expected).abs();
@@ -542,6 +549,37 @@ mod tests {
         assert_eq!(draws(Some(3)), draws(Some(3)));
         assert_ne!(draws(Some(3)), draws(Some(4)));
         assert_ne!(draws(None), draws(None));
+    }
+
+    #[test]
+    fn extreme_parameters_choose_some_token() {
+        let extremes: &[(&str, fn(&mut Sampling))] = &[
+            ("repeat penalty tiny", |s| s.repeat_penalty = 1e-38),
+            ("repeat penalty huge", |s| s.repeat_penalty = f32::MAX),
+            ("frequency penalty huge", |s| s.frequency_penalty = f32::MAX),
+            ("frequency penalty very negative", |s| {
+                s.frequency_penalty = f32::MIN;
+            }),
+            ("all of them", |s| {
+                s.repeat_penalty = 1e-38;
+                s.frequency_penalty = f32::MAX;
+                s.presence_penalty = f32::MAX;
+            }),
+            ("temperature subnormal", |s| s.temperature = 1e-45),
+            ("temperature huge", |s| s.temperature = f32::MAX),
+        ];
+        for (what, change) in extremes {
+            let mut sampling = Sampling {
+                min_p: 0.05,
+                typical_p: 0.9,
+                top_p: 0.9,
+                ..open()
+            };
+            change(&mut sampling);
+            let tokens = support(sampling, &[1, 1, 1, 4]);
+            assert!(!tokens.is_empty(), "{what}");
+            assert!(tokens.iter().all(|&token| token < 5), "{what}: {tokens:?}");
+        }
     }
 
     #[test]

@@ -45,6 +45,24 @@ pub struct Request {
     pub parse_special: bool,
 }
 
+impl Request {
+    /// Whether all parameters make sense.
+    ///
+    /// # Errors
+    ///
+    /// Names the first that does not.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.max_tokens == Some(0) {
+            return Err(Error::Parameter {
+                name: "the number of tokens to generate",
+                expected: "at least 1",
+                found: "0".to_owned(),
+            });
+        }
+        self.sampling.check()
+    }
+}
+
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -213,21 +231,20 @@ impl Session {
         Ok(())
     }
 
-    /// Computes part of what was fed, if it is much, and always leaves the end
-    /// of it to the first generated token. Returns how many tokens remain, or
-    /// `None` if nothing was done.
+    /// Computes part of what was fed, except for the last token. Returns how
+    /// many tokens remain, or `None` if nothing was left to do.
     ///
     /// Calling this is optional: it is for those who want to show progress.
     pub fn advance(&mut self) -> Result<Option<usize>, Error> {
-        let count = PROMPT_CHUNK;
-        if self.pending.len() <= count {
+        let count = self.pending.len().saturating_sub(1).min(PROMPT_CHUNK);
+        if count == 0 {
             return Ok(None);
         }
         let start = Instant::now();
         self.compute(count, Wanted::Nothing)?;
         self.stats.prompt_time += start.elapsed();
         self.stats.prompt_tokens += count;
-        Ok(Some(self.pending.len()))
+        Ok(Some(self.pending.len() - 1))
     }
 
     /// Takes the first `count` pending tokens through the model.
@@ -248,6 +265,7 @@ impl Session {
     ///
     /// If the prompt does not fit, or a parameter makes no sense.
     pub fn generate(&mut self, prompt: &str, request: &Request) -> Result<Generation<'_>, Error> {
+        request.check()?;
         if self.pending.is_empty() {
             self.stats = Stats::default();
         }
@@ -261,6 +279,7 @@ impl Session {
     ///
     /// If there are none, or a parameter makes no sense.
     pub fn resume(&mut self, request: &Request) -> Result<Generation<'_>, Error> {
+        request.check()?;
         let sampler = Sampler::new(&request.sampling, self.model.isa())?;
         if self.pending.is_empty() {
             return Err(Error::EmptyPrompt);
@@ -329,12 +348,11 @@ impl Generation<'_> {
     fn next_logits(&mut self) -> Result<Vec<f32>, Error> {
         while self.session.advance()?.is_some() {}
         let start = Instant::now();
-        let count = self.session.pending.len();
-        let logits = self.session.compute(count, Wanted::Last)?;
+        let logits = self.session.compute(1, Wanted::Last)?;
         let stats = &mut self.session.stats;
         if stats.generated_tokens == 0 {
             stats.prompt_time += start.elapsed();
-            stats.prompt_tokens += count;
+            stats.prompt_tokens += 1;
         } else {
             stats.generation_time += start.elapsed();
         }

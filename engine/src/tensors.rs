@@ -4,7 +4,7 @@
 use crate::backend::Device;
 use crate::error::ModelError;
 use crate::mapping::{Bytes, Mapping};
-use gguf::{Escaped, TensorType};
+use gguf::TensorType;
 use kernels::Format;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -85,7 +85,7 @@ impl Tensors {
                 values: OnceLock::new(),
             }),
             _ => Err(ModelError::TensorType {
-                name: Escaped(name).to_string(),
+                name: name.to_owned(),
                 found: tensor.ty.name().to_owned(),
                 supported: "F32, F16, BF16 for this tensor".to_owned(),
             }),
@@ -95,7 +95,7 @@ impl Tensors {
     /// The tensor of that name and shape.
     fn require(&self, name: &str, dims: &[usize]) -> Result<&Tensor, ModelError> {
         let missing = || ModelError::MissingTensor {
-            name: Escaped(name).to_string(),
+            name: name.to_owned(),
         };
         let tensor = self.get(name).ok_or_else(missing)?;
         // Trailing dimensions of 1 mean nothing.
@@ -115,7 +115,7 @@ impl Tensors {
                 .all(|(&found, &expected)| found == expected as u64);
         if !same {
             return Err(ModelError::Shape {
-                name: Escaped(name).to_string(),
+                name: name.to_owned(),
                 expected: format!("{dims:?}"),
                 found: format!("{:?}", tensor.dims),
             });
@@ -180,7 +180,7 @@ impl<'a, D: Device> Loader<'a, D> {
     fn stack(&self, name: &str, dims: &[usize]) -> Result<D::Matrix, ModelError> {
         let tensor = self.tensors.require(name, dims)?;
         let format = Format::from_tensor_type(tensor.ty).ok_or_else(|| ModelError::TensorType {
-            name: Escaped(name).to_string(),
+            name: name.to_owned(),
             found: tensor.ty.name().to_owned(),
             supported: Format::all()
                 .map(Format::name)

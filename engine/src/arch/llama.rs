@@ -10,7 +10,7 @@
 //!    └──────────────────────────────────────────────────────┘ └────────────────┘
 //! ```
 
-use super::{Config, Family, Hyperparameters};
+use super::{Config, Family, Hyperparameters, MAX_WIDTH};
 use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Step};
 use crate::error::ModelError;
 use crate::tensors::{Loader, Tensors};
@@ -89,12 +89,12 @@ impl Family for Llama {
 
     fn from_file(metadata: &Metadata<'_>, tensors: &Tensors) -> Result<Self, ModelError> {
         let keys = Hyperparameters::new(metadata)?;
-        let n_embd = keys.require("embedding_length", 1..=1 << 20)?;
+        let n_embd = keys.require("embedding_length", 1..=MAX_WIDTH)?;
         let n_layer = keys.require("block_count", 1..=1024)?;
-        let n_ff = keys.require("feed_forward_length", 1..=1 << 24)?;
-        let n_head = keys.require("attention.head_count", 1..=1 << 16)?;
+        let n_ff = keys.require("feed_forward_length", 1..=MAX_WIDTH)?;
+        let n_head = keys.require("attention.head_count", 1..=MAX_WIDTH)?;
         let n_head_kv = keys
-            .optional("attention.head_count_kv", 1..=1 << 16)?
+            .optional("attention.head_count_kv", 1..=n_head)?
             .unwrap_or(n_head);
         if !n_head.is_multiple_of(n_head_kv) {
             let key = keys.key("attention.head_count_kv");
@@ -104,7 +104,7 @@ impl Family for Llama {
                 n_head_kv,
             ));
         }
-        let head_dim_k = match keys.optional("attention.key_length", 1..=1 << 16)? {
+        let head_dim_k = match keys.optional("attention.key_length", 1..=MAX_WIDTH / n_head)? {
             Some(found) => found,
             None if n_embd.is_multiple_of(n_head) => n_embd / n_head,
             None => {
@@ -117,7 +117,7 @@ impl Family for Llama {
             }
         };
         let head_dim_v = keys
-            .optional("attention.value_length", 1..=1 << 16)?
+            .optional("attention.value_length", 1..=MAX_WIDTH / n_head)?
             .unwrap_or(head_dim_k);
         let context_length = keys.require("context_length", 1..=1 << 30)?;
         let experts = match keys.optional("expert_count", 0..=4096)? {

@@ -63,6 +63,10 @@ pub trait Family: Sized + Send + Sync + 'static {
     );
 }
 
+/// No model is wider, in its residual stream, its heads together or its
+/// feed-forward network: what a step allocates stays within bounds.
+pub const MAX_WIDTH: usize = 1 << 18;
+
 /// Makes a network of a family from a file.
 type Build = fn(&Metadata<'_>, &Tensors) -> Result<Box<dyn Network>, ModelError>;
 
@@ -124,6 +128,14 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         // Some files hold one value per layer; uniform ones mean the same.
         let found = match self.metadata.get(&key) {
             Some(gguf::Value::Array(array)) => {
+                let n_layer = self.metadata.require_u64(&self.key("block_count"))?;
+                if array.len() as u64 != n_layer {
+                    return Err(ModelError::value(
+                        &key,
+                        format!("one for each of {n_layer} layers"),
+                        format!("an array of {} values", array.len()),
+                    ));
+                }
                 let mut values = array.iter().map(|value| value.integer());
                 let first = values.next().flatten();
                 match first {

@@ -3,6 +3,7 @@
 use super::Hyperparameters;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
+use gguf::Escaped;
 use kernels::ops::{Pairing, Rope, RopeScaling};
 
 /// Reads base, scaling and per-frequency factors.
@@ -23,17 +24,17 @@ pub fn from_file(
         return Err(ModelError::value(&key, "an even number", n_rot));
     }
     let base = keys.positive("rope.freq_base", Some(10000.0))?;
+    if base <= 1.0 {
+        let key = keys.key("rope.freq_base");
+        return Err(ModelError::value(&key, "a number above 1", base));
+    }
     let scaling = match keys.text("rope.scaling.type")? {
         None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
         Some("none") => RopeScaling::None,
         Some("linear") => linear(keys.positive("rope.scaling.factor", Some(1.0))?),
         Some(other) => {
             let key = keys.key("rope.scaling.type");
-            return Err(ModelError::value(
-                &key,
-                "none or linear",
-                format!("{other:?}"),
-            ));
+            return Err(ModelError::value(&key, "none or linear", Escaped(other)));
         }
     };
     let factors = match tensors.get("rope_freqs.weight") {
@@ -45,11 +46,11 @@ pub fn from_file(
                 .iter()
                 .find(|factor| !factor.is_finite() || **factor <= 0.0)
             {
-                return Err(ModelError::value(
-                    "rope_freqs.weight",
-                    "finite factors above 0",
-                    bad,
-                ));
+                return Err(ModelError::TensorValue {
+                    name: "rope_freqs.weight".to_owned(),
+                    expected: "finite factors above 0",
+                    found: *bad,
+                });
             }
             Some(factors.values().to_vec())
         }

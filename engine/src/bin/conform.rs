@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use conform::{inspect, npy};
 use firstlight::mapping::Mapping;
 use firstlight::tokenizer::{Encode, Tokenizer};
-use firstlight::{Isa, KvFormat, Model, ModelOptions, Sequence, Wanted};
+use firstlight::{Isa, KvFormat, Model, ModelOptions, Printable, Sequence, Wanted, text};
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -132,10 +132,16 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to stderr. Unlike `eprintln!`, does not panic when whoever
+/// read it is gone.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
@@ -160,7 +166,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             parse_special,
         } => {
             let tokenizer = tokenizer(&model)?;
-            let text = read_text(&text_file)?;
+            let text = text::read_file(&text_file)?;
             let ids = tokenizer.encode(
                 &text,
                 Encode {
@@ -184,25 +190,13 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             context,
         } => {
             let model = args.open()?;
-            let text = read_text(&file)?;
+            let text = text::read_file(&file)?;
             writeln!(out, "{}", perplexity(&model, args.kv, &text, context)?)?;
         }
         Command::Kernels => kernels(&mut out)?,
         Command::Inspect { model, json } => inspect::inspect(&model, json, &mut out)?,
     }
     Ok(())
-}
-
-fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!(
-            "{}: expected UTF-8 text, found an invalid byte at {at}",
-            path.display()
-        )
-    })
 }
 
 /// The tokenizer of a file that may hold nothing else.
@@ -239,14 +233,14 @@ fn logits(
     }
     let n_vocab = model.config().n_vocab;
     npy::write(out, &values, tokens.len(), n_vocab)
-        .map_err(|error| format!("{}: cannot be written: {error}", out.display()))?;
-    eprintln!(
+        .map_err(|error| format!("{}: cannot be written: {error}", Printable(out)))?;
+    say(format_args!(
         "{}: [{}, {n_vocab}], {}, kv {}",
-        out.display(),
+        Printable(out),
         tokens.len(),
         model.isa(),
         args.kv
-    );
+    ));
     Ok(())
 }
 
@@ -300,7 +294,8 @@ fn perplexity(
             squares += loss * loss;
             count += 1;
         }
-        eprintln!("{}/{pieces}: {:.4}", index + 1, (sum / count as f64).exp());
+        let so_far = (sum / count as f64).exp();
+        say(format_args!("{}/{pieces}: {so_far:.4}", index + 1));
     }
     let mean = sum / count as f64;
     let variance = (squares / count as f64 - mean * mean).max(0.0);

@@ -3,23 +3,17 @@
 //! Text goes to stdout as it comes, everything else to stderr. Exit status 0 on
 //! success, 1 on an error, 2 on wrong usage.
 
-mod generate {
-    pub mod report;
-    pub mod waiting;
-}
-
 use clap::{ArgAction, Parser, ValueEnum};
 use firstlight::{
-    Finish, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Request, Sampling,
-    SessionOptions,
+    Finish, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Printable, Request,
+    Sampling, Session, SessionOptions, Stats, text,
 };
-use generate::report::Report;
-use generate::waiting::Waiting;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
-use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Parser)]
 #[command(
@@ -172,10 +166,16 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to stderr. Unlike `eprintln!`, does not panic when whoever
+/// read it is gone.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
@@ -186,6 +186,7 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 
 fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
     let request = request(cli)?;
+    request.check()?;
     let prompt = prompt(cli)?;
     let path = cli.model.clone().unwrap_or_else(bundled_model);
     let model = Model::open(
@@ -197,14 +198,14 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         },
     )?;
     if cli.verbose {
-        eprintln!(
+        say(format_args!(
             "{}: {} layers, {:.1} MB of weights, {} on {} threads",
-            path.display(),
+            Printable(&path),
             model.config().n_layer,
             model.tensor_bytes() as f64 / 1e6,
             model.isa(),
             model.threads(),
-        );
+        ));
     }
     let opened = start.elapsed();
     let mut session = model.session(&SessionOptions {
@@ -212,14 +213,14 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         kv: cli.kv,
     })?;
     if cli.verbose {
-        eprintln!("context of {} tokens, {} cache", session.context(), cli.kv);
+        say(format_args!(
+            "context of {} tokens, {} cache",
+            session.context(),
+            cli.kv
+        ));
     }
     session.feed(&prompt, request.parse_special)?;
-    let waiting = Waiting::new(&model, session.tokens().len());
-    while let Some(left) = session.advance()? {
-        waiting.done(session.tokens().len() - left);
-    }
-    let mut waiting = Some(waiting);
+    read_prompt(&mut session)?;
 
     let mut out = std::io::stdout().lock();
     if std::io::stdout().is_terminal() {
@@ -231,7 +232,6 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
     let mut generation = session.resume(&request)?;
     let mut newline = true;
     for piece in &mut generation {
-        drop(waiting.take());
         let piece = piece?;
         first_token.get_or_insert_with(|| start.elapsed());
         if !piece.text.is_empty() {
@@ -252,8 +252,8 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         model: &model,
     };
     match cli.stats {
-        Some(StatsForm::Json) => eprintln!("{}", report.json()),
-        None => eprintln!("{}", report.line()),
+        Some(StatsForm::Json) => say(report.json()),
+        None => say(report.line()),
     }
     Ok(())
 }
@@ -301,32 +301,96 @@ fn prompt(cli: &Cli) -> Result<String, Box<dyn Error>> {
     if let Some(prompt) = &cli.prompt {
         return Ok(prompt.clone());
     }
-    let (name, bytes) = match &cli.prompt_file {
-        Some(path) => (path.display().to_string(), std::fs::read(path)),
-        None => {
-            if std::io::stdin().is_terminal() {
-                return Err(
-                    "no prompt: give one as an argument, with --prompt-file, or on stdin".into(),
-                );
-            }
-            let mut bytes = Vec::new();
-            (
-                "stdin".to_owned(),
-                std::io::stdin()
-                    .lock()
-                    .read_to_end(&mut bytes)
-                    .map(|_| bytes),
-            )
-        }
-    };
-    let bytes = bytes.map_err(|error| format!("{name}: cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!("{name}: expected UTF-8 text, found an invalid byte at {at}").into()
-    })
+    if let Some(path) = &cli.prompt_file {
+        return Ok(text::read_file(path)?);
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Err("no prompt: give one as an argument, with --prompt-file, or on stdin".into());
+    }
+    Ok(text::read("stdin", stdin.lock())?)
 }
 
 /// The model in the source tree this program was built from.
 fn bundled_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/firstlight-stories.gguf")
+}
+
+/// Takes the prompt through the model, with a progress bar if that takes long
+/// and somebody watches.
+fn read_prompt(session: &mut Session) -> Result<(), firstlight::Error> {
+    const LONG: Duration = Duration::from_millis(300);
+    let total = session.tokens().len() as u64;
+    let style = ProgressStyle::with_template(
+        "reading the prompt {wide_bar} {pos}/{len} tokens, {eta} left",
+    )
+    .expect("the template is well-formed");
+    let start = Instant::now();
+    let mut bar: Option<ProgressBar> = None;
+    while let Some(left) = session.advance()? {
+        if bar.is_none() && start.elapsed() > LONG && std::io::stderr().is_terminal() {
+            bar = Some(
+                ProgressBar::new(total)
+                    .with_style(style.clone())
+                    .with_elapsed(start.elapsed()),
+            );
+        }
+        if let Some(bar) = &bar {
+            bar.set_position(total - left as u64);
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(())
+}
+
+/// What is said at the end.
+struct Report<'a> {
+    opened: Duration,
+    first_token: Option<Duration>,
+    finish: Finish,
+    stats: Stats,
+    model: &'a Model,
+}
+
+impl Report<'_> {
+    fn line(&self) -> String {
+        let first = self.first_token.map_or(String::new(), |time| {
+            format!(
+                "first token after {:.3} s (opening {:.3} s) · ",
+                time.as_secs_f64(),
+                self.opened.as_secs_f64()
+            )
+        });
+        format!(
+            "[{first}prompt {} tokens, {:.1}/s · generated {} tokens, {:.1}/s · {}]",
+            self.stats.prompt_tokens,
+            self.stats.prompt_speed(),
+            self.stats.generated_tokens,
+            self.stats.generation_speed(),
+            self.finish.name(),
+        )
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "model": self.model.path().display().to_string(),
+            "isa": self.model.isa().name(),
+            "threads": self.model.threads(),
+            "open_ms": millis(self.opened),
+            "first_token_ms": self.first_token.map(millis),
+            "prompt_tokens": self.stats.prompt_tokens,
+            "prompt_ms": millis(self.stats.prompt_time),
+            "prompt_tokens_per_second": self.stats.prompt_speed(),
+            "generated_tokens": self.stats.generated_tokens,
+            "generation_ms": millis(self.stats.generation_time),
+            "generated_tokens_per_second": self.stats.generation_speed(),
+            "finish": self.finish.name(),
+        })
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

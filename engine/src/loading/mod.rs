@@ -83,19 +83,19 @@ pub enum LoadMode {
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages document the variants
 pub enum LoadError {
-    #[error("{}: bytes {}..{} cannot be read: {reason}", .path.display(), .range.start, .range.end)]
+    #[error("{}: bytes {}..{} cannot be read: {reason}", crate::Printable(.path), .range.start, .range.end)]
     Read {
         path: PathBuf,
         range: Range<usize>,
         reason: Arc<std::io::Error>,
     },
-    #[error("{}: the file had {expected} bytes when it was opened, now it has {found}", .path.display())]
+    #[error("{}: the file had {expected} bytes when it was opened, now it has {found}", crate::Printable(.path))]
     Shrunk {
         path: PathBuf,
         expected: u64,
         found: u64,
     },
-    #[error("{}: {found} of {expected} bytes are there, and nothing came for {} s", .path.display(), .patience.as_secs())]
+    #[error("{}: {found} of {expected} bytes are there, and nothing came for {} s", crate::Printable(.path), .patience.as_secs())]
     Stalled {
         path: PathBuf,
         expected: u64,

@@ -1,0 +1,87 @@
+//! Text from outside: read whole, but neither without end nor without being
+//! text.
+
+use crate::Error;
+use std::io::Read;
+use std::path::Path;
+
+/// No context holds a text of this size: what is longer is not meant, like
+/// `/dev/zero`.
+const LIMIT_BYTES: u64 = 1 << 28;
+
+/// Reads all text of `source`, which messages call `name`.
+///
+/// # Errors
+///
+/// If it cannot be read, is no UTF-8, or is longer than 256 MiB.
+pub fn read(name: &str, source: impl Read) -> Result<String, Error> {
+    read_limited(name, source, LIMIT_BYTES)
+}
+
+/// As [`read`], from a file.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_file(path: &Path) -> Result<String, Error> {
+    let name = crate::Printable(path).to_string();
+    match std::fs::File::open(path) {
+        Ok(file) => read(&name, file),
+        Err(reason) => Err(Error::Unreadable { name, reason }),
+    }
+}
+
+fn read_limited(name: &str, source: impl Read, limit_bytes: u64) -> Result<String, Error> {
+    let name = || name.to_owned();
+    let mut bytes = Vec::new();
+    source
+        .take(limit_bytes + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|reason| Error::Unreadable {
+            name: name(),
+            reason,
+        })?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(Error::TextTooLong {
+            name: name(),
+            limit_bytes,
+        });
+    }
+    String::from_utf8(bytes).map_err(|error| Error::NotText {
+        name: name(),
+        at: error.utf8_error().valid_up_to(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(source: impl Read, expected: Result<&str, &str>) {
+        let found = read_limited("stdin", source, 8).map_err(|error| error.to_string());
+        assert_eq!(found.as_deref().map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn text_ends_and_is_text() {
+        check(&b""[..], Ok(""));
+        check("für".as_bytes(), Ok("für"));
+        check(&b"12345678"[..], Ok("12345678"));
+        let long = "stdin: expected at most 8 bytes of text, found more";
+        check(&b"123456789"[..], Err(long));
+        check(std::io::repeat(0), Err(long));
+        let invalid = "stdin: expected UTF-8 text, found an invalid byte at 2";
+        check(&b"ab\xffcd"[..], Err(invalid));
+    }
+
+    #[test]
+    fn files_that_cannot_be_read() {
+        let error = read_file(Path::new("no\x1bsuch/file")).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("no\\u{1b}such/file: cannot be read: "),
+            "{message}"
+        );
+    }
+}
