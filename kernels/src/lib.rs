@@ -25,6 +25,7 @@ pub mod attention;
 pub mod format;
 pub mod isa;
 pub mod lanes;
+pub mod limits;
 pub mod matmul;
 pub mod ops;
 pub mod selftest;

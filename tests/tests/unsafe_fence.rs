@@ -10,6 +10,7 @@ const FENCED: &[(&str, &str)] = &[
         "hands out disjoint parts of outputs to threads",
     ),
     ("kernels/src/lanes/", "vector instructions"),
+    ("kernels/src/limits/", "vector instructions"),
     ("kernels/src/matmul/avx2/", "vector instructions"),
     ("kernels/src/matmul/avx512/", "vector instructions"),
     ("kernels/src/matmul/neon/", "vector instructions"),

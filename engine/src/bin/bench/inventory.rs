@@ -1,0 +1,203 @@
+//! What a model costs: bytes to read and operations to do, from its tensor
+//! table.
+
+use crate::synthetic::Recipe;
+use firstlight::mapping::Mapping;
+use gguf::{Gguf, TensorType};
+use kernels::Format;
+use kernels::format::ActivationForm;
+use std::error::Error;
+use std::path::Path;
+
+/// Prompt tokens that go through the model together, as in a session.
+pub const CHUNK: usize = 512;
+
+/// Matrices by what they cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    /// How the model is quantized.
+    pub quant: String,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Bytes of all tensors.
+    pub bytes: u64,
+    /// What every token passes.
+    layers: Cost,
+    /// All experts; a token passes some of them.
+    experts: Cost,
+    /// Experts that a token passes, of how many.
+    used: Option<(u64, u64)>,
+    /// What a token passes whose logits are wanted.
+    output: Cost,
+    /// Bytes of a token's embedding.
+    embedding_row_bytes: u64,
+}
+
+/// Bytes, and operations for one token.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Cost {
+    bytes: u64,
+    int8_ops: u64,
+    f32_ops: u64,
+}
+
+impl Cost {
+    fn add(&mut self, ty: TensorType, weights: u64, bytes: u64) {
+        self.bytes += bytes;
+        let form = Format::from_tensor_type(ty).map(|format| format.info().activations);
+        match form {
+            Some(ActivationForm::Int8) => self.int8_ops += 2 * weights,
+            _ => self.f32_ops += 2 * weights,
+        }
+    }
+}
+
+/// Operations of a test.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ops {
+    /// With 8-bit integers.
+    pub int8: f64,
+    /// With floats.
+    pub f32: f64,
+}
+
+impl Inventory {
+    /// Reads the tensor tables of a model's file or files.
+    pub fn read(path: &Path) -> Result<Inventory, Box<dyn Error>> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let shards = name.and_then(gguf::split::shard_names);
+        let paths = match shards {
+            Some(names) => names.iter().map(|name| path.with_file_name(name)).collect(),
+            None => vec![path.to_owned()],
+        };
+        let mappings = paths
+            .iter()
+            .map(|path| Mapping::open(path))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut inventory = Inventory::default();
+        let mut files = Vec::new();
+        for mapping in &mappings {
+            let file = Gguf::parse(mapping).map_err(|reason| firstlight::Error::Format {
+                path: mapping.path().to_owned(),
+                reason,
+            })?;
+            files.push(file);
+        }
+        let metadata = files[0].metadata();
+        if let Ok(architecture) = metadata.require_str("general.architecture") {
+            // What is wrong with a key is said when the model is opened.
+            let number = |key: &str| {
+                let value = metadata.get_u64(&format!("{architecture}.{key}"));
+                value.ok().flatten()
+            };
+            let experts = (number("expert_used_count"), number("expert_count"));
+            if let (Some(used), Some(count @ 1..)) = experts {
+                inventory.used = Some((used, count));
+            }
+        }
+        let tensors = || files.iter().flat_map(Gguf::tensors);
+        let tied = !tensors().any(|tensor| tensor.name == "output.weight");
+        for tensor in tensors() {
+            inventory.add(
+                tensor.name,
+                tensor.ty,
+                tensor.dims(),
+                tensor.len_bytes,
+                tied,
+            );
+        }
+        let declared = metadata.get_u64("general.file_type").ok().flatten();
+        inventory.quant = match declared.and_then(Recipe::of_file_type) {
+            Some(name) => name.to_owned(),
+            None => {
+                let heaviest = tensors().max_by_key(|tensor| tensor.len_bytes);
+                heaviest.map_or_else(String::new, |tensor| tensor.ty.name().to_lowercase())
+            }
+        };
+        Ok(inventory)
+    }
+
+    fn add(&mut self, name: &str, ty: TensorType, dims: &[u64], len_bytes: u64, tied: bool) {
+        let weights: u64 = dims.iter().product();
+        self.parameters += weights;
+        self.bytes += len_bytes;
+        if dims.len() < 2 {
+            // Norms and biases are read, but nothing beside the matrices.
+            self.layers.bytes += len_bytes;
+            return;
+        }
+        if name == "token_embd.weight" {
+            self.embedding_row_bytes = len_bytes / dims[1].max(1);
+            if tied {
+                self.output.add(ty, weights, len_bytes);
+            }
+        } else if name == "output.weight" {
+            self.output.add(ty, weights, len_bytes);
+        } else if name.ends_with("_exps.weight") {
+            self.experts.add(ty, weights, len_bytes);
+        } else {
+            self.layers.add(ty, weights, len_bytes);
+        }
+    }
+
+    /// Bytes of weights that a step of `tokens` tokens reads at least; experts
+    /// as if tokens agreed on as few as possible.
+    pub fn step_bytes(&self, tokens: usize, wants_logits: bool) -> f64 {
+        let experts = match self.used {
+            Some((used, count)) => {
+                // Random routing: the expected share of experts that someone uses.
+                let unused = (1.0 - used as f64 / count as f64).powi(tokens.min(10_000) as i32);
+                self.experts.bytes as f64 * (1.0 - unused)
+            }
+            None => self.experts.bytes as f64,
+        };
+        let output = if wants_logits { self.output.bytes } else { 0 };
+        (self.layers.bytes + output) as f64
+            + experts
+            + tokens as f64 * self.embedding_row_bytes as f64
+    }
+
+    /// Operations in matrices for `tokens` tokens, `logits` of which have
+    /// logits.
+    pub fn ops(&self, tokens: usize, logits: usize) -> Ops {
+        let share = match self.used {
+            Some((used, count)) => used as f64 / count as f64,
+            None => 1.0,
+        };
+        let (tokens, logits) = (tokens as f64, logits as f64);
+        let sum = |ops: fn(&Cost) -> u64| {
+            tokens * (ops(&self.layers) as f64 + share * ops(&self.experts) as f64)
+                + logits * ops(&self.output) as f64
+        };
+        Ops {
+            int8: sum(|cost| cost.int8_ops),
+            f32: sum(|cost| cost.f32_ops),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gguf::TensorType::{F32, Q8_0};
+
+    #[test]
+    fn experts_and_tied_output_are_counted_as_often_as_they_are_used() {
+        let mut inventory = Inventory {
+            used: Some((2, 8)),
+            ..Inventory::default()
+        };
+        inventory.add("token_embd.weight", Q8_0, &[32, 10], 340, true);
+        inventory.add("blk.0.attn_norm.weight", F32, &[32], 128, true);
+        inventory.add("blk.0.attn_q.weight", Q8_0, &[32, 32], 1088, true);
+        inventory.add("blk.0.ffn_up_exps.weight", F32, &[32, 4, 8], 4096, true);
+        assert_eq!(inventory.parameters, 320 + 32 + 1024 + 1024);
+        assert_eq!(inventory.bytes, 340 + 128 + 1088 + 4096);
+        let one = inventory.step_bytes(1, true);
+        assert_eq!(one, (128 + 1088 + 340 + 34) as f64 + 4096.0 / 4.0);
+        assert!(inventory.step_bytes(100, false) > 4096.0 + 1088.0);
+        let ops = inventory.ops(3, 1);
+        assert_eq!(ops.int8, (3 * 2 * 1024 + 2 * 320) as f64);
+        assert_eq!(ops.f32, 3.0 * 2.0 * 1024.0 / 4.0);
+    }
+}

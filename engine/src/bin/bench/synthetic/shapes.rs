@@ -1,0 +1,284 @@
+//! Dimensions of well-known models.
+//!
+//! Source: the configurations that their makers published. All are built as
+//! models of the `llama` family. For those that are not of it the table says
+//! so: their matrices are right, and with them what time and memory go to; what
+//! else is particular about them (extra norms, windows of attention) is not
+//! there.
+
+use firstlight::arch::Config;
+use gguf::write::Writer;
+
+/// A model's dimensions.
+#[derive(Debug, PartialEq)]
+pub struct Shape {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// Parameters of the real model, as published.
+    pub published_parameters: u64,
+    /// Whether the real model is of another family.
+    pub stand_in: bool,
+    n_embd: u32,
+    pub(super) n_layer: u32,
+    n_ff: u32,
+    n_head: u32,
+    n_head_kv: u32,
+    head_dim: u32,
+    n_vocab: u32,
+    /// Whether the output is the embedding.
+    pub(super) tied: bool,
+    /// Whether q, k and v have a bias.
+    biases: bool,
+    /// Experts, and how many a token uses; 0 for a dense model.
+    pub(super) experts: (u32, u32),
+    context: u32,
+    rope_base: f32,
+}
+
+/// What a tensor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Embedding,
+    Output,
+    AttnV,
+    AttnK,
+    AttnOutput,
+    FfnDown,
+    /// Any other matrix.
+    Matrix,
+    /// Norms, biases, routers: kept as `f32`.
+    Float,
+}
+
+/// A tensor, its type still open.
+pub struct Tensor {
+    pub name: String,
+    pub role: Role,
+    pub layer: u32,
+    pub dims: Vec<u64>,
+}
+
+macro_rules! shapes {
+    ($($name:literal $published:literal $family:ident:
+       $embd:literal x $layer:literal, ff $ff:literal $(x $experts:literal use $used:literal)?,
+       heads $head:literal / $kv:literal of $dim:literal $(+ $biases:ident)?,
+       vocab $vocab:literal $output:ident, context $context:literal, rope $base:literal;)*) => {
+        /// The table.
+        pub static SHAPES: &[Shape] = &[$(Shape {
+            name: $name,
+            published_parameters: $published,
+            stand_in: shapes!(@stand_in $family),
+            n_embd: $embd,
+            n_layer: $layer,
+            n_ff: $ff,
+            n_head: $head,
+            n_head_kv: $kv,
+            head_dim: $dim,
+            n_vocab: $vocab,
+            tied: shapes!(@tied $output),
+            biases: shapes!(@biases $($biases)?),
+            experts: (0 $(+ $experts)?, 0 $(+ $used)?),
+            context: $context,
+            rope_base: $base,
+        }),*];
+    };
+    (@stand_in llama) => { false };
+    (@stand_in stand_in) => { true };
+    (@tied tied) => { true };
+    (@tied untied) => { false };
+    (@biases) => { false };
+    (@biases biases) => { true };
+}
+
+shapes! {
+    "smollm-135m"    134_515_008    llama: 576 x 30, ff 1536, heads 9 / 3 of 64, vocab 49152 tied, context 2048, rope 10000.0;
+    "smollm-360m"    361_821_120    llama: 960 x 32, ff 2560, heads 15 / 5 of 64, vocab 49152 tied, context 2048, rope 10000.0;
+    "tinyllama-1.1b" 1_100_048_384  llama: 2048 x 22, ff 5632, heads 32 / 4 of 64, vocab 32000 untied, context 2048, rope 10000.0;
+    "llama-3.2-1b"   1_235_814_400  llama: 2048 x 16, ff 8192, heads 32 / 8 of 64, vocab 128256 tied, context 131072, rope 500000.0;
+    "llama-3.2-3b"   3_212_749_824  llama: 3072 x 28, ff 8192, heads 24 / 8 of 128, vocab 128256 tied, context 131072, rope 500000.0;
+    "llama-3.1-8b"   8_030_261_248  llama: 4096 x 32, ff 14336, heads 32 / 8 of 128, vocab 128256 untied, context 131072, rope 500000.0;
+    "llama-3.1-70b"  70_553_706_496 llama: 8192 x 80, ff 28672, heads 64 / 8 of 128, vocab 128256 untied, context 131072, rope 500000.0;
+    "mistral-7b"     7_248_023_552  llama: 4096 x 32, ff 14336, heads 32 / 8 of 128, vocab 32768 untied, context 32768, rope 1000000.0;
+    "mixtral-8x7b"   46_702_792_704 llama: 4096 x 32, ff 14336 x 8 use 2, heads 32 / 8 of 128, vocab 32000 untied, context 32768, rope 1000000.0;
+    "qwen2.5-0.5b"   494_032_768    stand_in: 896 x 24, ff 4864, heads 14 / 2 of 64 + biases, vocab 151936 tied, context 32768, rope 1000000.0;
+    "qwen2.5-7b"     7_615_616_512  stand_in: 3584 x 28, ff 18944, heads 28 / 4 of 128 + biases, vocab 152064 untied, context 32768, rope 1000000.0;
+    "qwen3-4b"       4_022_468_096  stand_in: 2560 x 36, ff 9728, heads 32 / 8 of 128, vocab 151936 tied, context 40960, rope 1000000.0;
+    "gemma-3-1b"     999_885_952    stand_in: 1152 x 26, ff 6912, heads 4 / 1 of 256, vocab 262144 tied, context 32768, rope 1000000.0;
+    "gemma-2-2b"     2_614_341_888  stand_in: 2304 x 26, ff 9216, heads 8 / 4 of 256, vocab 256000 tied, context 8192, rope 10000.0;
+    "phi-4"          14_659_507_200 stand_in: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
+}
+
+impl Shape {
+    /// The shape of that name.
+    pub fn named(name: &str) -> Option<&'static Shape> {
+        SHAPES
+            .iter()
+            .find(|shape| shape.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The hyperparameters as the engine has them.
+    pub fn config(&self) -> Config {
+        Config {
+            n_embd: self.n_embd as usize,
+            n_layer: self.n_layer as usize,
+            n_vocab: self.n_vocab as usize,
+            context_length: self.context as usize,
+            norm_eps: 1e-5,
+            n_head_kv: self.n_head_kv as usize,
+            head_dim_k: self.head_dim as usize,
+            head_dim_v: self.head_dim as usize,
+        }
+    }
+
+    /// Bytes of the buffers that `tokens` tokens need on their way through.
+    pub fn buffer_bytes(&self, tokens: u64) -> u64 {
+        let [embd, ff, vocab] = [self.n_embd, self.n_ff, self.n_vocab].map(u64::from);
+        let q = u64::from(self.n_head * self.head_dim);
+        let kv = u64::from(self.n_head_kv * self.head_dim);
+        // Residual, normed and selected rows; queries and what attention made
+        // of them; keys and values; both halves of the feed-forward; the widest
+        // of these as bytes; logits, twice.
+        let floats = 3 * embd + 2 * q + 2 * kv + 2 * ff;
+        tokens * (4 * floats + 2 * ff.max(embd).max(q)) + 2 * 4 * vocab
+    }
+
+    /// All tensors, in the order in which a forward pass uses them.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let [embd, ff, vocab] = [self.n_embd, self.n_ff, self.n_vocab].map(u64::from);
+        let q = u64::from(self.n_head * self.head_dim);
+        let kv = u64::from(self.n_head_kv * self.head_dim);
+        let mut tensors = Vec::new();
+        let mut add = |layer, role, name: String, dims: &[u64]| {
+            tensors.push(Tensor {
+                name,
+                role,
+                layer,
+                dims: dims.to_vec(),
+            });
+        };
+        add(
+            0,
+            Role::Embedding,
+            "token_embd.weight".into(),
+            &[embd, vocab],
+        );
+        for layer in 0..self.n_layer {
+            let mut add = |role, name: &str, dims: &[u64]| {
+                add(layer, role, format!("blk.{layer}.{name}"), dims);
+            };
+            add(Role::Float, "attn_norm.weight", &[embd]);
+            add(Role::Matrix, "attn_q.weight", &[embd, q]);
+            add(Role::AttnK, "attn_k.weight", &[embd, kv]);
+            add(Role::AttnV, "attn_v.weight", &[embd, kv]);
+            if self.biases {
+                add(Role::Float, "attn_q.bias", &[q]);
+                add(Role::Float, "attn_k.bias", &[kv]);
+                add(Role::Float, "attn_v.bias", &[kv]);
+            }
+            add(Role::AttnOutput, "attn_output.weight", &[q, embd]);
+            add(Role::Float, "ffn_norm.weight", &[embd]);
+            match u64::from(self.experts.0) {
+                0 => {
+                    add(Role::Matrix, "ffn_gate.weight", &[embd, ff]);
+                    add(Role::Matrix, "ffn_up.weight", &[embd, ff]);
+                    add(Role::FfnDown, "ffn_down.weight", &[ff, embd]);
+                }
+                n => {
+                    add(Role::Float, "ffn_gate_inp.weight", &[embd, n]);
+                    add(Role::Matrix, "ffn_gate_exps.weight", &[embd, ff, n]);
+                    add(Role::Matrix, "ffn_up_exps.weight", &[embd, ff, n]);
+                    add(Role::FfnDown, "ffn_down_exps.weight", &[ff, embd, n]);
+                }
+            }
+        }
+        let last = self.n_layer - 1;
+        add(last, Role::Float, "output_norm.weight".into(), &[embd]);
+        if !self.tied {
+            add(last, Role::Output, "output.weight".into(), &[embd, vocab]);
+        }
+        tensors
+    }
+
+    /// Adds the metadata of the model and of a vocabulary of its size.
+    pub fn metadata(&self, writer: Writer<'static>) -> Writer<'static> {
+        let writer = writer
+            .metadata("general.architecture", "llama")
+            .metadata("llama.vocab_size", self.n_vocab)
+            .metadata("llama.context_length", self.context)
+            .metadata("llama.embedding_length", self.n_embd)
+            .metadata("llama.block_count", self.n_layer)
+            .metadata("llama.feed_forward_length", self.n_ff)
+            .metadata("llama.attention.head_count", self.n_head)
+            .metadata("llama.attention.head_count_kv", self.n_head_kv)
+            .metadata("llama.attention.key_length", self.head_dim)
+            .metadata("llama.attention.value_length", self.head_dim)
+            .metadata("llama.attention.layer_norm_rms_epsilon", 1e-5f32)
+            .metadata("llama.rope.dimension_count", self.head_dim)
+            .metadata("llama.rope.freq_base", self.rope_base);
+        let writer = match self.experts {
+            (0, _) => writer,
+            (count, used) => writer
+                .metadata("llama.expert_count", count)
+                .metadata("llama.expert_used_count", used),
+        };
+        self.vocabulary(writer)
+    }
+
+    /// The special tokens, a token for each byte, and names without meaning.
+    fn vocabulary(&self, writer: Writer<'static>) -> Writer<'static> {
+        const NORMAL: i32 = 1;
+        const UNKNOWN: i32 = 2;
+        const CONTROL: i32 = 3;
+        const BYTE: i32 = 6;
+        let special = [("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL)];
+        let bytes = (0..=255).map(|byte: u8| (format!("<0x{byte:02X}>"), BYTE));
+        let (tokens, types): (Vec<String>, Vec<i32>) = special
+            .into_iter()
+            .map(|(text, ty)| (text.to_owned(), ty))
+            .chain(bytes)
+            .chain((0..).map(|index| (format!("w{index}"), NORMAL)))
+            .take(self.n_vocab as usize)
+            .unzip();
+        let scores: Vec<f32> = (0..tokens.len()).map(|index| -(index as f32)).collect();
+        writer
+            .metadata("tokenizer.ggml.model", "llama")
+            .metadata("tokenizer.ggml.tokens", tokens)
+            .metadata("tokenizer.ggml.scores", scores)
+            .metadata("tokenizer.ggml.token_type", types)
+            .metadata("tokenizer.ggml.unknown_token_id", 0u32)
+            .metadata("tokenizer.ggml.bos_token_id", 1u32)
+            .metadata("tokenizer.ggml.eos_token_id", 2u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_have_the_published_number_of_parameters() {
+        for shape in SHAPES {
+            let found: u64 = shape
+                .tensors()
+                .iter()
+                .map(|tensor| tensor.dims.iter().product::<u64>())
+                .sum();
+            let expected = shape.published_parameters;
+            if shape.stand_in {
+                // Other norms, a few thousand parameters each.
+                let off = found.abs_diff(expected) as f64 / expected as f64;
+                assert!(off < 2e-3, "{}: {found}, expected {expected}", shape.name);
+            } else {
+                assert_eq!(found, expected, "{}", shape.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_found_and_unique() {
+        for shape in SHAPES {
+            assert_eq!(Shape::named(shape.name), Some(shape));
+        }
+        assert_eq!(Shape::named("llama-9000b"), None);
+    }
+}
