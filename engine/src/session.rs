@@ -231,20 +231,21 @@ impl Session {
         Ok(())
     }
 
-    /// Computes part of what was fed, except for the last token. Returns how
-    /// many tokens remain, or `None` if nothing was left to do.
+    /// Computes part of what was fed, if it is much, and always leaves the end
+    /// of it to the first generated token. Returns how many tokens remain, or
+    /// `None` if nothing was done.
     ///
     /// Calling this is optional: it is for those who want to show progress.
     pub fn advance(&mut self) -> Result<Option<usize>, Error> {
-        let count = self.pending.len().saturating_sub(1).min(PROMPT_CHUNK);
-        if count == 0 {
+        let count = PROMPT_CHUNK;
+        if self.pending.len() <= count {
             return Ok(None);
         }
         let start = Instant::now();
         self.compute(count, Wanted::Nothing)?;
         self.stats.prompt_time += start.elapsed();
         self.stats.prompt_tokens += count;
-        Ok(Some(self.pending.len() - 1))
+        Ok(Some(self.pending.len()))
     }
 
     /// Takes the first `count` pending tokens through the model.
@@ -348,11 +349,12 @@ impl Generation<'_> {
     fn next_logits(&mut self) -> Result<Vec<f32>, Error> {
         while self.session.advance()?.is_some() {}
         let start = Instant::now();
-        let logits = self.session.compute(1, Wanted::Last)?;
+        let count = self.session.pending.len();
+        let logits = self.session.compute(count, Wanted::Last)?;
         let stats = &mut self.session.stats;
         if stats.generated_tokens == 0 {
             stats.prompt_time += start.elapsed();
-            stats.prompt_tokens += 1;
+            stats.prompt_tokens += count;
         } else {
             stats.generation_time += start.elapsed();
         }

@@ -3,17 +3,23 @@
 //! Text goes to stdout as it comes, everything else to stderr. Exit status 0 on
 //! success, 1 on an error, 2 on wrong usage.
 
+mod generate {
+    pub mod report;
+    pub mod waiting;
+}
+
 use clap::{ArgAction, Parser, ValueEnum};
 use firstlight::{
     Finish, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Printable, Request,
-    Sampling, Session, SessionOptions, Stats, text,
+    Sampling, SessionOptions, text,
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use generate::report::Report;
+use generate::waiting::Waiting;
 use std::error::Error;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[derive(Parser)]
 #[command(
@@ -220,7 +226,11 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         ));
     }
     session.feed(&prompt, request.parse_special)?;
-    read_prompt(&mut session)?;
+    let waiting = Waiting::new(&model, session.tokens().len());
+    while let Some(left) = session.advance()? {
+        waiting.done(session.tokens().len() - left);
+    }
+    let mut waiting = Some(waiting);
 
     let mut out = std::io::stdout().lock();
     if std::io::stdout().is_terminal() {
@@ -232,6 +242,7 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
     let mut generation = session.resume(&request)?;
     let mut newline = true;
     for piece in &mut generation {
+        drop(waiting.take());
         let piece = piece?;
         first_token.get_or_insert_with(|| start.elapsed());
         if !piece.text.is_empty() {
@@ -314,83 +325,4 @@ fn prompt(cli: &Cli) -> Result<String, Box<dyn Error>> {
 /// The model in the source tree this program was built from.
 fn bundled_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/firstlight-stories.gguf")
-}
-
-/// Takes the prompt through the model, with a progress bar if that takes long
-/// and somebody watches.
-fn read_prompt(session: &mut Session) -> Result<(), firstlight::Error> {
-    const LONG: Duration = Duration::from_millis(300);
-    let total = session.tokens().len() as u64;
-    let style = ProgressStyle::with_template(
-        "reading the prompt {wide_bar} {pos}/{len} tokens, {eta} left",
-    )
-    .expect("the template is well-formed");
-    let start = Instant::now();
-    let mut bar: Option<ProgressBar> = None;
-    while let Some(left) = session.advance()? {
-        if bar.is_none() && start.elapsed() > LONG && std::io::stderr().is_terminal() {
-            bar = Some(
-                ProgressBar::new(total)
-                    .with_style(style.clone())
-                    .with_elapsed(start.elapsed()),
-            );
-        }
-        if let Some(bar) = &bar {
-            bar.set_position(total - left as u64);
-        }
-    }
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    Ok(())
-}
-
-/// What is said at the end.
-struct Report<'a> {
-    opened: Duration,
-    first_token: Option<Duration>,
-    finish: Finish,
-    stats: Stats,
-    model: &'a Model,
-}
-
-impl Report<'_> {
-    fn line(&self) -> String {
-        let first = self.first_token.map_or(String::new(), |time| {
-            format!(
-                "first token after {:.3} s (opening {:.3} s) · ",
-                time.as_secs_f64(),
-                self.opened.as_secs_f64()
-            )
-        });
-        format!(
-            "[{first}prompt {} tokens, {:.1}/s · generated {} tokens, {:.1}/s · {}]",
-            self.stats.prompt_tokens,
-            self.stats.prompt_speed(),
-            self.stats.generated_tokens,
-            self.stats.generation_speed(),
-            self.finish.name(),
-        )
-    }
-
-    fn json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "model": self.model.path().display().to_string(),
-            "isa": self.model.isa().name(),
-            "threads": self.model.threads(),
-            "open_ms": millis(self.opened),
-            "first_token_ms": self.first_token.map(millis),
-            "prompt_tokens": self.stats.prompt_tokens,
-            "prompt_ms": millis(self.stats.prompt_time),
-            "prompt_tokens_per_second": self.stats.prompt_speed(),
-            "generated_tokens": self.stats.generated_tokens,
-            "generation_ms": millis(self.stats.generation_time),
-            "generated_tokens_per_second": self.stats.generation_speed(),
-            "finish": self.finish.name(),
-        })
-    }
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

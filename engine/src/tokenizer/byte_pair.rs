@@ -7,12 +7,12 @@
 
 use super::byte_level;
 use super::error::TokenizerError;
-use super::hash::Hash;
 use super::merge::{self, Merge, Merger, NONE};
 use super::pretokenizer::{Alphabet, PreTokenizer, WholeWords};
 use super::sentencepiece::SPACE;
 use super::vocab::{Vocab, byte_strings};
 use gguf::Metadata;
+use std::ops::Range;
 
 const MERGES: &str = "tokenizer.ggml.merges";
 
@@ -55,21 +55,12 @@ impl BytePair {
     pub fn encode(&self, vocab: &Vocab, text: &str, merger: &mut Merger, out: &mut Vec<u32>) {
         match self.alphabet() {
             Alphabet::ByteLevel => {
-                let mut characters = String::new();
+                let mut spelled = String::new();
                 self.pre_tokenizer.split(text, &mut |word| {
-                    if self.pre_tokenizer.whole_words == WholeWords::All {
-                        characters.clear();
-                        characters.extend(word.bytes().map(byte_level::char_of));
-                        if let Some(token) = vocab.find_text(characters.as_bytes()) {
-                            return out.push(token);
-                        }
-                    }
                     for part in merge::parts(word) {
-                        merger.start();
-                        for byte in part.bytes() {
-                            merger.push(1, self.bytes[usize::from(byte)]);
-                        }
-                        self.merge(part, merger, out);
+                        spelled.clear();
+                        spelled.extend(part.bytes().map(byte_level::char_of));
+                        self.encode_word(vocab, &spelled, merger, out);
                     }
                 });
             }
@@ -77,30 +68,38 @@ impl BytePair {
                 let mut utf8 = [0; 4];
                 let text = text.replace(' ', SPACE.encode_utf8(&mut utf8));
                 self.pre_tokenizer.split(&text, &mut |word| {
-                    let whole = self.pre_tokenizer.whole_words == WholeWords::LineEnds
-                        && word.bytes().all(|byte| byte == b'\n');
-                    if whole && let Some(token) = vocab.find_text(word.as_bytes()) {
-                        return out.push(token);
-                    }
                     for part in merge::parts(word) {
-                        merger.start();
-                        for c in part.chars() {
-                            let token = vocab.find_text(c.encode_utf8(&mut utf8).as_bytes());
-                            merger.push(c.len_utf8(), token.unwrap_or(NONE));
-                        }
-                        self.merge(part, merger, out);
+                        self.encode_word(vocab, part, merger, out);
                     }
                 });
             }
         }
     }
 
-    fn merge(&self, word: &str, merger: &mut Merger, out: &mut Vec<u32>) {
-        merger.merge(|left, right, _| self.merges.get(left, right));
+    /// Appends the tokens of a word as the vocabulary spells it.
+    fn encode_word(&self, vocab: &Vocab, word: &str, merger: &mut Merger, out: &mut Vec<u32>) {
+        let whole = match self.pre_tokenizer.whole_words {
+            WholeWords::None => false,
+            WholeWords::All => true,
+            WholeWords::LineEnds => word.bytes().all(|byte| byte == b'\n'),
+        };
+        if whole && let Some(token) = vocab.find_text(word.as_bytes()) {
+            return out.push(token);
+        }
+        merger.start();
+        for c in word.chars() {
+            merger.push(c.len_utf8(), NONE);
+        }
+        merger.merge(|range, left_len| self.merges.get(vocab, word, range, left_len));
         for (token, range) in merger.symbols() {
+            let text = &word.as_bytes()[range];
             match token {
-                NONE => self.encode_bytes(&word.as_bytes()[range], out),
-                token => out.push(token),
+                NONE => match vocab.find_text(text) {
+                    Some(token) => out.push(token),
+                    None if self.alphabet() == Alphabet::Escaped => self.encode_bytes(text, out),
+                    None => {}
+                },
+                merged => out.push(merged),
             }
         }
     }
@@ -112,90 +111,78 @@ impl BytePair {
     }
 }
 
-/// The merges by rank, and a hash table from pairs of tokens to them: open addressing, at most half full.
+/// The merges by what they make.
+///
+/// What two neighbours make together is found by its text, as a token; what is left to know of a merge is how many bytes of
+/// that are the left neighbour's. So neither half of a merge has to be looked up when the table is built, and what it makes
+/// stands near what the merge before it made, or is the same: files list merges in the order of the tokens they make. A
+/// merge whose halves are no tokens never comes about.
 struct MergeTable {
-    hash: Hash,
-    /// Rank + 1, 0 when the slot is free.
-    slots: Vec<u32>,
-    merges: Vec<Row>,
+    /// The last row of each token; [`NONE`] where it has none.
+    last: Vec<u32>,
+    /// By rank.
+    rows: Vec<Row>,
 }
 
 struct Row {
-    left: u32,
-    right: u32,
-    merged: u32,
+    left_len: u32,
+    /// The row before this one that makes the same token, or [`NONE`].
+    before: u32,
 }
 
 impl MergeTable {
     fn read(metadata: &Metadata<'_>, vocab: &Vocab) -> Result<Self, TokenizerError> {
         let merges = byte_strings(metadata, MERGES)?;
-        let mut table = Self {
-            hash: Hash::new(),
-            slots: vec![0; (2 * merges.len()).next_power_of_two()],
-            merges: Vec::with_capacity(merges.len()),
-        };
-        let mut merged = Vec::new();
+        let mut rows: Vec<Row> = Vec::with_capacity(merges.len());
+        let mut last = vec![NONE; vocab.len()];
+        let mut near = 0;
         for (rank, merge) in merges.enumerate() {
-            let error = || TokenizerError::Merge {
-                merge: rank,
-                found: String::from_utf8_lossy(merge).into(),
-            };
+            let found = || String::from_utf8_lossy(merge).into_owned();
             // no token has a space within: the alphabet has none
-            let space = merge
-                .iter()
-                .position(|&byte| byte == b' ')
-                .ok_or_else(error)?;
-            let (left, right) = (&merge[..space], &merge[space + 1..]);
-            let find = |text: &[u8]| {
-                vocab
-                    .find(text)
-                    .ok_or_else(|| TokenizerError::MergeOfMissing {
+            let space = merge.iter().position(|&byte| byte == b' ');
+            let (left, right) = match space {
+                Some(at) if at > 0 && at + 1 < merge.len() => (&merge[..at], &merge[at + 1..]),
+                _ => {
+                    return Err(TokenizerError::Merge {
                         merge: rank,
-                        found: String::from_utf8_lossy(merge).into(),
-                        missing: String::from_utf8_lossy(text).into(),
-                    })
+                        found: found(),
+                    });
+                }
             };
-            merged.clear();
-            merged.extend_from_slice(left);
-            merged.extend_from_slice(right);
-            table.add(Row {
-                left: find(left)?,
-                right: find(right)?,
-                merged: find(&merged)?,
+            let merged = vocab.find_near(near, left, right);
+            let merged = merged.ok_or_else(|| TokenizerError::MergeOfMissing {
+                merge: rank,
+                found: found(),
+                missing: String::from_utf8_lossy(&[left, right].concat()).into_owned(),
+            })?;
+            near = merged;
+            let before = std::mem::replace(&mut last[merged as usize], rank as u32);
+            rows.push(Row {
+                left_len: left.len() as u32,
+                before,
             });
         }
-        Ok(table)
+        Ok(Self { last, rows })
     }
 
-    /// Adds a row. Of two merges of the same pair the first counts.
-    fn add(&mut self, row: Row) {
-        if let Err(slot) = self.probe(row.left, row.right) {
-            self.slots[slot] = self.merges.len() as u32 + 1;
-        }
-        self.merges.push(row);
-    }
-
-    fn get(&self, left: u32, right: u32) -> Option<Merge> {
-        let priority = self.probe(left, right).ok()?;
-        Some(Merge {
-            priority,
-            token: self.merges[priority as usize].merged,
-        })
-    }
-
-    /// The rank of a pair, or the free slot.
-    fn probe(&self, left: u32, right: u32) -> Result<u32, usize> {
-        let mask = self.slots.len() - 1;
-        let mut slot = self.hash.of_pair(left, right) as usize & mask;
-        loop {
-            let Some(rank) = self.slots[slot].checked_sub(1) else {
-                return Err(slot);
-            };
-            let row = &self.merges[rank as usize];
-            if (row.left, row.right) == (left, right) {
-                return Ok(rank);
+    /// What two neighbours become that span a range of a word. Of two equal merges the first counts.
+    fn get(
+        &self,
+        vocab: &Vocab,
+        word: &str,
+        range: Range<usize>,
+        left_len: usize,
+    ) -> Option<Merge> {
+        let token = vocab.find_text(&word.as_bytes()[range])?;
+        let mut first = None;
+        let mut rank = self.last[token as usize];
+        while rank != NONE {
+            let row = &self.rows[rank as usize];
+            if row.left_len as usize == left_len {
+                first = Some(rank);
             }
-            slot = (slot + 1) & mask;
+            rank = row.before;
         }
+        first.map(|priority| Merge { priority, token })
     }
 }

@@ -28,8 +28,10 @@ pub enum TokenizerError {
         expected: usize,
         found: usize,
     },
-    #[error("tokenizer.ggml.token_type: token {token} has type {found}, expected 1 to 6")]
-    TokenType { token: usize, found: i32 },
+    #[error(
+        "tokenizer.ggml.token_type: token {token} has type {found}, expected 1 to 6 as a 32-bit integer"
+    )]
+    TokenType { token: usize, found: String },
     #[error("tokenizer.ggml.scores: expected an array of f32 or i32, found an array of {found}")]
     ScoreType { found: String },
     #[error("tokenizer.ggml.scores: the score of token {token} is not a number")]

@@ -1,25 +1,26 @@
-//! A fast hash for short keys, and a hash table from the texts of tokens to their ids.
+//! A hash table from the texts of tokens to their ids.
 //!
-//! Building a table of some 10^5 tokens and 10^5 merges stands between opening a file and its first token, so the hash is a
-//! few multiplications (the folded multiply of wyhash and foldhash) rather than SipHash. It is seeded anew in every process,
-//! so that no file can be made whose tokens all collide.
+//! Building a table of some 10^5 tokens stands between opening a file and its first token, so the hash is a few
+//! multiplications (the folded multiply of wyhash and foldhash) rather than SipHash, and a slot has 4 bytes, so that the
+//! table fits the processor's caches. It is seeded anew in every process, so that no file can be made whose tokens all
+//! collide.
 
 use std::hash::{BuildHasher, RandomState};
 
 /// Hash of a process-wide secret and the key.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hash {
+struct Hash {
     seed: u64,
 }
 
 impl Hash {
-    pub fn new() -> Self {
+    fn new() -> Self {
         Self {
             seed: RandomState::new().hash_one(0u64),
         }
     }
 
-    pub fn of_bytes(self, bytes: &[u8]) -> u64 {
+    fn of(self, bytes: &[u8]) -> u64 {
         let mut state = self.seed ^ bytes.len() as u64;
         let mut rest = bytes;
         while let Some((chunk, more)) = rest.split_first_chunk() {
@@ -38,10 +39,6 @@ impl Hash {
         };
         fold(state, tail)
     }
-
-    pub fn of_pair(self, left: u32, right: u32) -> u64 {
-        fold(self.seed, u64::from(left) << 32 | u64::from(right))
-    }
 }
 
 /// Spreads every bit of both over the result.
@@ -54,19 +51,23 @@ fn fold(state: u64, word: u64) -> u64 {
 /// Token ids by text. Open addressing, at most half full.
 ///
 /// ```text
-/// slot  │ upper half of the hash u32 │ id + 1 u32, 0 when the slot is free │
+/// slot  │ tag: the upper bits of the hash │ id + 1, 0 when the slot is free │   u32
 /// ```
 #[derive(Debug)]
 pub(super) struct TextIndex {
     hash: Hash,
-    slots: Vec<u64>,
+    slots: Vec<u32>,
+    /// The bits of a slot that hold id + 1.
+    id_mask: u32,
 }
 
 impl TextIndex {
-    pub fn with_capacity(tokens: usize) -> Self {
+    /// An index for ids below `tokens`.
+    pub fn with_capacity(tokens: u32) -> Self {
         Self {
             hash: Hash::new(),
-            slots: vec![0; (2 * tokens).next_power_of_two()],
+            slots: vec![0; (2 * tokens as usize).next_power_of_two()],
+            id_mask: u32::MAX >> tokens.leading_zeros(),
         }
     }
 
@@ -75,10 +76,14 @@ impl TextIndex {
         self.probe(text, text_of).ok()
     }
 
-    /// Adds an id under its text, unless a lower one has that text already.
-    pub fn insert<'t>(&mut self, id: u32, text_of: impl Fn(u32) -> &'t [u8]) {
-        if let Err((slot, tag)) = self.probe(text_of(id), text_of) {
-            self.slots[slot] = tag | u64::from(id + 1);
+    /// Adds an id under its text, unless a lower one has that text already. Returns whether it was added.
+    pub fn insert<'t>(&mut self, id: u32, text_of: impl Fn(u32) -> &'t [u8]) -> bool {
+        match self.probe(text_of(id), text_of) {
+            Ok(_) => false,
+            Err((slot, tag)) => {
+                self.slots[slot] = tag | (id + 1);
+                true
+            }
         }
     }
 
@@ -87,21 +92,44 @@ impl TextIndex {
         &self,
         text: &[u8],
         text_of: impl Fn(u32) -> &'t [u8],
-    ) -> Result<u32, (usize, u64)> {
-        let hash = self.hash.of_bytes(text);
-        let tag = hash & !0xffff_ffff;
+    ) -> Result<u32, (usize, u32)> {
+        let hash = self.hash.of(text);
+        let tag = (hash >> 32) as u32 & !self.id_mask;
         let mask = self.slots.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
             let entry = self.slots[slot];
-            let id = entry as u32;
-            if id == 0 {
+            let Some(id) = (entry & self.id_mask).checked_sub(1) else {
                 return Err((slot, tag));
-            }
-            if entry & !0xffff_ffff == tag && text_of(id - 1) == text {
-                return Ok(id - 1);
+            };
+            if entry & !self.id_mask == tag && text_of(id) == text {
+                return Ok(id);
             }
             slot = (slot + 1) & mask;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_every_text_and_no_other() {
+        // as many texts as the ids need all bits for, of every length
+        let texts: Vec<Vec<u8>> = (0..1023u32)
+            .map(|i| format!("{i}{}", "x".repeat(i as usize % 19)).into_bytes())
+            .collect();
+        let text_of = |id: u32| texts[id as usize].as_slice();
+        let mut index = TextIndex::with_capacity(1023);
+        for id in 0..1023 {
+            assert!(index.insert(id, text_of));
+            assert!(!index.insert(id, text_of));
+        }
+        for (id, text) in texts.iter().enumerate() {
+            assert_eq!(index.find(text, text_of), Some(id as u32));
+            assert_eq!(index.find(&[text, &b"y"[..]].concat(), text_of), None);
+        }
+        assert_eq!(index.find(b"", text_of), None);
     }
 }

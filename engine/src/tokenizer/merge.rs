@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 use std::ops::Range;
 
 /// Longer words are merged in parts of this size. Words of text end sooner by far; this bounds the memory that a text
-/// without any break takes to some 250 MB.
+/// without any break takes to some 200 MB.
 pub(super) const MAX_WORD_BYTES: usize = 4 << 20;
 
 /// Stands where there is no token and no neighbour.
@@ -38,11 +38,11 @@ struct Symbol {
     token: u32,
 }
 
+/// A symbol and its right neighbour, which may merge.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     /// Priority, then index of the left symbol.
     order: Reverse<(u32, u32)>,
-    right: u32,
     /// Bytes of both symbols together.
     len: u32,
     token: u32,
@@ -81,30 +81,34 @@ impl Merger {
         });
     }
 
-    /// Merges until `rule` allows nothing more. It is given the tokens of two neighbours and the bytes they span.
-    pub fn merge(&mut self, mut rule: impl FnMut(u32, u32, Range<usize>) -> Option<Merge>) {
+    /// Merges until `rule` allows nothing more. It is given the bytes that two neighbours span and how many of them are the
+    /// left one's.
+    pub fn merge(&mut self, mut rule: impl FnMut(Range<usize>, usize) -> Option<Merge>) {
         for right in 1..self.symbols.len() as u32 {
             self.consider(right - 1, right, &mut rule);
         }
         while let Some(candidate) = self.candidates.pop() {
             let Reverse((_, left)) = candidate.order;
-            let right = &mut self.symbols[candidate.right as usize];
-            let (right_len, next) = (right.len, right.next);
-            let left_len = self.symbols[left as usize].len;
-            if left_len == 0 || right_len == 0 || left_len + right_len != candidate.len {
-                continue; // one of the two has been merged with another since
+            let Symbol { len, next, .. } = self.symbols[left as usize];
+            if len == 0 || next == NONE {
+                continue; // has been merged into its left neighbour, or with the last symbol
             }
-            self.symbols[candidate.right as usize].len = 0;
-            if next != NONE {
-                self.symbols[next as usize].prev = left;
+            let right = &mut self.symbols[next as usize];
+            if len + right.len != candidate.len {
+                continue; // one of the two has been merged with another
+            }
+            right.len = 0;
+            let after = right.next;
+            if after != NONE {
+                self.symbols[after as usize].prev = left;
             }
             let merged = &mut self.symbols[left as usize];
             merged.len = candidate.len;
-            merged.next = next;
+            merged.next = after;
             merged.token = candidate.token;
-            let prev = merged.prev;
-            self.consider(prev, left, &mut rule);
-            self.consider(left, next, &mut rule);
+            let before = merged.prev;
+            self.consider(before, left, &mut rule);
+            self.consider(left, after, &mut rule);
         }
     }
 
@@ -112,19 +116,17 @@ impl Merger {
         &mut self,
         left: u32,
         right: u32,
-        rule: &mut impl FnMut(u32, u32, Range<usize>) -> Option<Merge>,
+        rule: &mut impl FnMut(Range<usize>, usize) -> Option<Merge>,
     ) {
         if left == NONE || right == NONE {
             return;
         }
-        let (l, r) = (&self.symbols[left as usize], &self.symbols[right as usize]);
-        let len = l.len + r.len;
-        if let Some(Merge { priority, token }) =
-            rule(l.token, r.token, l.start as usize..(l.start + len) as usize)
-        {
+        let Symbol { start, len, .. } = self.symbols[left as usize];
+        let (start, left_len) = (start as usize, len as usize);
+        let len = len + self.symbols[right as usize].len;
+        if let Some(Merge { priority, token }) = rule(start..start + len as usize, left_len) {
             self.candidates.push(Candidate {
                 order: Reverse((priority, left)),
-                right,
                 len,
                 token,
             });

@@ -123,7 +123,7 @@ impl SentencePiece {
             merger.push(c.len_utf8(), NONE);
         }
         let bytes = segment.as_bytes();
-        merger.merge(|_, _, range| {
+        merger.merge(|range, _| {
             let token = vocab.find_text(&bytes[range])?;
             let priority = self.priorities[token as usize];
             Some(Merge { priority, token })

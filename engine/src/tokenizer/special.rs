@@ -50,7 +50,7 @@ const END_TEXTS: &[&str] = &[
 ];
 
 /// The same, but not where the file has them as ordinary text, which they also are (`</s>` is HTML).
-const END_TEXTS_IF_CONTROL: &[&str] = &[
+const END_TEXTS_UNLESS_NORMAL: &[&str] = &[
     "</s>",
     "<eos>",
     "<EOT>",
@@ -87,15 +87,14 @@ impl SpecialTokens {
         for key in MORE_ENDS {
             ends.extend(id(key)?);
         }
-        for text in END_TEXTS {
-            if let Some(id) = vocab.find(text.as_bytes()) {
+        for text in [END_TEXTS, END_TEXTS_UNLESS_NORMAL].concat() {
+            let Some(id) = vocab.find(text.as_bytes()) else {
+                continue;
+            };
+            if END_TEXTS.contains(&text) || vocab.kind(id) != TokenKind::Normal {
                 vocab.set_kind(id, TokenKind::Control);
                 ends.push(id);
             }
-        }
-        for text in END_TEXTS_IF_CONTROL {
-            let found = vocab.find(text.as_bytes());
-            ends.extend(found.filter(|&id| vocab.kind(id) == TokenKind::Control));
         }
         // Where a turn ends in <|return|> or <|call|> (the harmony format), <|end|> only ends a message within it.
         let has = |text: &str| vocab.find(text.as_bytes()).is_some();

@@ -2,7 +2,7 @@
 
 use super::error::TokenizerError;
 use super::hash::TextIndex;
-use gguf::Metadata;
+use gguf::{Array, Metadata, Value};
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TOKEN_TYPE: &str = "tokenizer.ggml.token_type";
@@ -47,6 +47,10 @@ pub(super) struct Vocab {
     texts: Texts,
     kinds: Vec<TokenKind>,
     index: TextIndex,
+    /// Whether no two tokens have the same text.
+    is_unique: bool,
+    /// Bytes of the longest text.
+    longest: usize,
     /// The byte token of each byte.
     bytes: Box<[Option<u32>; 256]>,
 }
@@ -85,15 +89,18 @@ impl Vocab {
         }
         let texts = Texts { bytes, ends };
 
-        let mut index = TextIndex::with_capacity(found);
+        let mut index = TextIndex::with_capacity(found as u32);
+        let mut is_unique = true;
+        let mut longest = 0;
         for id in 0..found as u32 {
+            longest = longest.max(texts.get(id).len());
             // Some files fill up their vocabulary with empty tokens. Nothing can be encoded as one.
             if !texts.get(id).is_empty() {
-                index.insert(id, |id| texts.get(id));
+                is_unique &= index.insert(id, |id| texts.get(id));
             }
         }
 
-        let kinds = match metadata.get_i32s(TOKEN_TYPE)? {
+        let kinds = match metadata.get_array(TOKEN_TYPE)? {
             Some(types) => read_kinds(types, found)?,
             None => (0..found as u32)
                 .map(|id| match byte_of(texts.get(id)) {
@@ -117,6 +124,8 @@ impl Vocab {
             texts,
             kinds,
             index,
+            is_unique,
+            longest,
             bytes,
         })
     }
@@ -150,7 +159,27 @@ impl Vocab {
 
     /// The token of exactly that text; the lowest if there are several.
     pub fn find(&self, text: &[u8]) -> Option<u32> {
+        if text.len() > self.longest {
+            return None;
+        }
         self.index.find(text, |id| self.texts.get(id))
+    }
+
+    /// The token of two texts together, which often is the one `near` or the next: that is looked at first, which spares a
+    /// random access to memory.
+    pub fn find_near(&self, near: u32, left: &[u8], right: &[u8]) -> Option<u32> {
+        let is_joined = |id: u32| {
+            let text = self.texts.get(id);
+            text.len() == left.len() + right.len()
+                && text.starts_with(left)
+                && text.ends_with(right)
+        };
+        for id in [near, near + 1] {
+            if self.is_unique && (id as usize) < self.len() && is_joined(id) {
+                return Some(id);
+            }
+        }
+        self.find(&[left, right].concat())
     }
 
     /// As [`find`](Self::find), if plain text may become that token.
@@ -168,17 +197,21 @@ impl Vocab {
     }
 }
 
-fn read_kinds(
-    types: impl ExactSizeIterator<Item = i32>,
-    expected: usize,
-) -> Result<Vec<TokenKind>, TokenizerError> {
+fn read_kinds(types: Array<'_>, expected: usize) -> Result<Vec<TokenKind>, TokenizerError> {
     check_len(TOKEN_TYPE, expected, types.len())?;
-    types
-        .enumerate()
-        .map(|(token, found)| {
-            TokenKind::from_id(found).ok_or(TokenizerError::TokenType { token, found })
-        })
-        .collect()
+    let mut kinds = Vec::with_capacity(expected);
+    for (token, found) in types.iter().enumerate() {
+        let kind = match found {
+            Value::I32(id) => TokenKind::from_id(id),
+            Value::U32(id) => TokenKind::from_id(id as i32),
+            _ => None,
+        };
+        kinds.push(kind.ok_or_else(|| TokenizerError::TokenType {
+            token,
+            found: found.to_string(),
+        })?);
+    }
+    Ok(kinds)
 }
 
 /// An array with an element for each token must have as many as there are tokens.

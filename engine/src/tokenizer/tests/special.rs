@@ -178,6 +178,7 @@ fn ends() {
             &["<end_of_turn>"],
         ),
         (&[("</s>", CONTROL)], &[], &["</s>"]),
+        (&[("</s>", USER_DEFINED)], &[], &["</s>"]),
         (
             &[("<|end|>", CONTROL), ("<|call|>", CONTROL)],
             &[],
