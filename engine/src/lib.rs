@@ -37,6 +37,7 @@ mod stop;
 pub mod tensors;
 pub mod text;
 pub mod tokenizer;
+pub mod trace;
 
 pub use cache::{KvCache, KvFormat};
 pub use error::{Error, ModelError, Printable};

@@ -103,6 +103,10 @@ impl Model {
                 });
             }
         };
+        let mut team = Team::new(threads)?;
+        if let Some(trace) = &options.load.trace {
+            team.observe(trace.clone());
+        }
         let isa = options.isa.unwrap_or_else(Isa::detect);
         let kernels = Kernels::new(isa)?;
         let mappings = files::map(path, &options.load)?;
@@ -135,7 +139,7 @@ impl Model {
                 tokenizer,
                 tensor_bytes: tensors.len_bytes(),
                 loading,
-                cpu: Mutex::new(Cpu::new(Team::new(threads)?, kernels)),
+                cpu: Mutex::new(Cpu::new(team, kernels)),
                 threads,
                 isa,
             }),
@@ -380,7 +384,9 @@ impl<F: Family> Network for Runner<F> {
         let mut x = cpu.embed(&self.token_embd, tokens);
         for (index, layer) in self.layers.iter().enumerate() {
             pass.wait(index)?;
-            self.family.layer(cpu, index, layer, step, &mut x);
+            pass.compute("layer", Some(index), || {
+                self.family.layer(cpu, index, layer, step, &mut x);
+            });
             pass.done(index);
         }
         if wanted.is_empty() {

@@ -24,11 +24,11 @@
 //! All results are independent of who takes which unit.
 
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a waiting thread spins before it parks.
@@ -39,6 +39,13 @@ pub struct Team {
     /// `None` for a team of one, which needs no pool.
     pool: Option<rayon::ThreadPool>,
     threads: usize,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// Is told what each thread did when.
+pub trait Observer: Send + Sync {
+    /// Thread `thread` took part in an operation.
+    fn span(&self, label: &'static str, thread: usize, start: Instant, end: Instant);
 }
 
 /// The operating system gave no threads.
@@ -63,7 +70,16 @@ impl Team {
                     .map_err(|reason| TeamError { threads, reason })?,
             ),
         };
-        Ok(Team { pool, threads })
+        Ok(Team {
+            pool,
+            threads,
+            observer: None,
+        })
+    }
+
+    /// Has all operations from now on reported.
+    pub fn observe(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
     }
 
     /// Number of threads.
@@ -79,12 +95,14 @@ impl Team {
     /// With what `leader` or a unit of work panicked with.
     pub fn region<R: Send>(&self, leader: impl FnOnce(&Region<'_>) -> R + Send) -> R {
         let shared = Shared::default();
-        let region = Region {
+        let region = || Region {
             shared: &shared,
             threads: self.threads,
+            observer: self.observer.as_deref(),
+            label: Cell::new(""),
         };
         let Some(pool) = &self.pool else {
-            return leader(&region);
+            return leader(&region());
         };
         let leader = Mutex::new(Some(leader));
         let results = pool.broadcast(|thread| {
@@ -93,7 +111,7 @@ impl Team {
                 return None;
             }
             let leader = lock(&leader).take().expect("the leader runs once");
-            let result = catch_unwind(AssertUnwindSafe(|| leader(&region)));
+            let result = catch_unwind(AssertUnwindSafe(|| leader(&region())));
             // Also when the leader panicked: nobody may wait for ever.
             shared.end();
             Some(result)
@@ -255,9 +273,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub struct Region<'t> {
     shared: &'t Shared,
     threads: usize,
+    observer: Option<&'t dyn Observer>,
+    label: Cell<&'static str>,
 }
 
 impl Region<'_> {
+    /// What the operations that follow are called in reports to an
+    /// [`Observer`].
+    pub fn label(&self, label: &'static str) {
+        self.label.set(label);
+    }
+
     /// Number of threads that may take part, the leader included.
     pub fn threads(&self) -> usize {
         self.threads
@@ -367,12 +393,12 @@ impl Region<'_> {
     /// The base of all: every unit once, with the index of the thread.
     fn each(&self, units: usize, body: impl Fn(usize, usize) + Sync) {
         if units <= 1 || self.threads == 1 {
-            (0..units).for_each(|unit| body(0, unit));
+            self.observed(0, || (0..units).for_each(|unit| body(0, unit)));
             return;
         }
         let cursor = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        self.shared.run(&|thread| {
+        let work = |thread| {
             while !stop.load(Relaxed) {
                 let unit = cursor.fetch_add(1, Relaxed);
                 if unit >= units {
@@ -384,8 +410,29 @@ impl Region<'_> {
                 body(thread, unit);
                 std::mem::forget(guard);
             }
-        });
+        };
+        let (observer, label) = (self.observer, self.label.get());
+        self.shared
+            .run(&|thread| observed(observer, label, thread, || work(thread)));
     }
+
+    fn observed(&self, thread: usize, work: impl FnOnce()) {
+        observed(self.observer, self.label.get(), thread, work);
+    }
+}
+
+fn observed(
+    observer: Option<&dyn Observer>,
+    label: &'static str,
+    thread: usize,
+    work: impl FnOnce(),
+) {
+    let Some(observer) = observer else {
+        return work();
+    };
+    let start = Instant::now();
+    work();
+    observer.span(label, thread, start, Instant::now());
 }
 
 struct StopOnPanic<'a>(&'a AtomicBool);

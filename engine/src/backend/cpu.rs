@@ -147,6 +147,10 @@ impl Tensor {
 
 impl CpuBackend<'_> {
     fn run(&mut self, x: &Tensor, jobs: &mut [Job<'_>]) {
+        self.region.label(
+            jobs.first()
+                .map_or("matmul", |job| job.weight.format().name()),
+        );
         matmul::matmul(
             self.region,
             self.kernels,
@@ -206,6 +210,7 @@ impl Backend for CpuBackend<'_> {
     }
 
     fn embed(&mut self, table: &CpuMatrix, tokens: &[u32]) -> Tensor {
+        self.region.label("embed");
         let mut out = self.tensor(tokens.len(), table.cols);
         let table = table.view();
         self.region
@@ -229,6 +234,7 @@ impl Backend for CpuBackend<'_> {
     }
 
     fn rms_norm(&mut self, x: &Tensor, weight: &Vector, eps: f32, out: &mut Tensor) {
+        self.region.label("rms_norm");
         ops::rms_norm(
             self.region,
             self.kernels.isa(),
@@ -273,6 +279,7 @@ impl Backend for CpuBackend<'_> {
     }
 
     fn rope(&mut self, x: &mut Tensor, head_dim: usize, rope: &Rope, step: &Step<'_>) {
+        self.region.label("rope");
         let key = std::ptr::from_ref(rope);
         if self.angles.as_ref().is_none_or(|(of, _)| *of != key) {
             let mut angles = RopeAngles::default();
@@ -300,6 +307,7 @@ impl Backend for CpuBackend<'_> {
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
+        self.region.label("attention");
         for sequence in &mut step.sequences {
             let rows = sequence.rows.clone();
             let of = |x: &Tensor| rows.start * x.cols..rows.end * x.cols;
@@ -340,6 +348,7 @@ impl Backend for CpuBackend<'_> {
     }
 
     fn silu_mul(&mut self, gate: &mut Tensor, up: &Tensor) {
+        self.region.label("silu_mul");
         ops::silu_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
     }
 

@@ -9,6 +9,7 @@ mod generate {
 }
 
 use clap::{ArgAction, Parser, ValueEnum};
+use firstlight::trace::Trace;
 use firstlight::{
     Finish, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Printable, Request,
     Sampling, SessionOptions, text,
@@ -16,9 +17,10 @@ use firstlight::{
 use generate::report::Report;
 use generate::waiting::Waiting;
 use std::error::Error;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Parser)]
@@ -152,6 +154,9 @@ struct Cli {
     /// Say what is being done
     #[arg(long, help_heading = "Reports")]
     verbose: bool,
+    /// Write a timeline of reading and computing that Perfetto opens
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    trace: Option<PathBuf>,
     /// Print the figures at the end in this form
     #[arg(long, value_name = "FORM", help_heading = "Reports")]
     stats: Option<StatsForm>,
@@ -194,13 +199,14 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
     let request = request(cli)?;
     request.check()?;
     let prompt = prompt(cli)?;
+    let trace = cli.trace.as_ref().map(|_| Arc::new(Trace::new(start)));
     let path = cli.model.clone().unwrap_or_else(bundled_model);
     let model = Model::open(
         &path,
         &ModelOptions {
             threads: cli.threads,
             isa: cli.isa,
-            load: load_options(cli),
+            load: load_options(cli, trace.clone()),
         },
     )?;
     if cli.verbose {
@@ -262,6 +268,10 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         stats: generation.stats(),
         model: &model,
     };
+    if let (Some(path), Some(trace)) = (&cli.trace, &trace) {
+        write_trace(path, trace)
+            .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+    }
     match cli.stats {
         Some(StatsForm::Json) => say(report.json()),
         None => say(report.line()),
@@ -269,7 +279,7 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn load_options(cli: &Cli) -> LoadOptions {
+fn load_options(cli: &Cli, trace: Option<Arc<Trace>>) -> LoadOptions {
     let part = |path: &PathBuf| {
         path.extension()
             .is_some_and(|extension| extension == "part")
@@ -282,6 +292,7 @@ fn load_options(cli: &Cli) -> LoadOptions {
         },
         lock: cli.mlock,
         growing: cli.growing || cli.model.as_ref().is_some_and(part),
+        trace,
         ..LoadOptions::default()
     }
 }
@@ -320,6 +331,12 @@ fn prompt(cli: &Cli) -> Result<String, Box<dyn Error>> {
         return Err("no prompt: give one as an argument, with --prompt-file, or on stdin".into());
     }
     Ok(text::read("stdin", stdin.lock())?)
+}
+
+fn write_trace(path: &Path, trace: &Trace) -> std::io::Result<()> {
+    let mut out = BufWriter::new(std::fs::File::create(path)?);
+    trace.write(&mut out)?;
+    out.flush()
 }
 
 /// The model in the source tree this program was built from.

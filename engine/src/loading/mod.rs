@@ -24,6 +24,7 @@ pub use plan::{Plan, Stage};
 pub use reader::{FromFile, Reader, Throttled};
 
 use crate::mapping::Mapping;
+use crate::trace::{Trace, Track};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
@@ -52,6 +53,8 @@ pub struct LoadOptions {
     pub growing: bool,
     /// How long a growing file may stand still before that is an error.
     pub patience: Duration,
+    /// Where the timeline of loading and computing is recorded.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl Default for LoadOptions {
@@ -63,6 +66,7 @@ impl Default for LoadOptions {
             memory_bytes: None,
             growing: false,
             patience: Duration::from_secs(30),
+            trace: None,
         }
     }
 }
@@ -238,10 +242,24 @@ impl Loading {
                 .wait(failed)
                 .unwrap_or_else(PoisonError::into_inner);
         };
+        self.record(Track::Model, "wait for stage", Some(count - 1), start);
         shared
             .waiting_ns
             .fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
         result
+    }
+
+    /// Records what took from `start` until now, if a timeline is wanted.
+    pub(crate) fn record(
+        &self,
+        track: Track,
+        label: &'static str,
+        index: Option<usize>,
+        start: Instant,
+    ) {
+        if let Some(trace) = &self.shared.options.trace {
+            trace.record(track, label, index, start);
+        }
     }
 
     /// How far loading is.
@@ -315,6 +333,13 @@ impl Pass<'_> {
     /// Waits until stage `index` is there.
     pub fn wait(&self, index: usize) -> Result<(), LoadError> {
         self.loading.wait_for(self.first + index + 1)
+    }
+
+    /// Runs the stage's computation and records it.
+    pub fn compute(&self, label: &'static str, index: Option<usize>, work: impl FnOnce()) {
+        let start = Instant::now();
+        work();
+        self.loading.record(Track::Model, label, index, start);
     }
 
     /// The pass is through with stage `index`.
@@ -426,6 +451,9 @@ impl Shared {
             self.reading_ns
                 .fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
             self.bytes.fetch_add(range.len() as u64, Relaxed);
+            if let Some(trace) = &self.options.trace {
+                trace.record(Track::Loader, "read for stage", Some(index), start);
+            }
             if let Err(reason) = result {
                 wait_for_bytes(mapping, range.end, &self.options, &|| true)?;
                 let path = mapping.path().to_owned();
