@@ -77,6 +77,19 @@ fn real_text_returns() {
     }
 }
 
+/// TinyStories-656K has no byte tokens: what it cannot express is one unknown token.
+#[test]
+fn unknown_characters_of_a_real_vocabulary() {
+    let Some(shared) = shared_dir() else { return };
+    let tokenizer = open(&shared.join("models/TinyStories-656K-Q8_0.gguf"));
+    let plain = tokenizer.encode("Tom  was", Encode::default());
+    assert!(!plain.contains(&0), "{plain:?}");
+    let ids = tokenizer.encode("Tom 中文 was", Encode::default());
+    assert_eq!(ids.iter().filter(|&&id| id == 0).count(), 1, "{ids:?}");
+    assert_eq!(tokenizer.unknown(), Some(0));
+    assert_eq!(tokenizer.decode(&ids), "Tom  was");
+}
+
 #[test]
 fn prompts_of_the_reference_engine() {
     let Some(shared) = shared_dir() else { return };

@@ -86,7 +86,6 @@ pub(super) struct Words {
 
 /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 /// with the variations of [`Words`].
-///
 pub(super) fn words(text: &str, kind: &Words) -> usize {
     let contraction = contraction(text, Case::Any);
     if contraction > 0 {

@@ -115,6 +115,12 @@ fn check(tokenizer: &Tokenizer, options: Encode, rows: &[(&str, &[&str])]) {
     }
 }
 
+#[test]
+fn tokenizers_are_shared_between_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Tokenizer>();
+}
+
 /// Numbers below a limit, the same on every run.
 struct Random(u64);
 
