@@ -553,7 +553,8 @@ mod tests {
 
     #[test]
     fn extreme_parameters_choose_some_token() {
-        let extremes: &[(&str, fn(&mut Sampling))] = &[
+        type Change = fn(&mut Sampling);
+        let extremes: &[(&str, Change)] = &[
             ("repeat penalty tiny", |s| s.repeat_penalty = 1e-38),
             ("repeat penalty huge", |s| s.repeat_penalty = f32::MAX),
             ("frequency penalty huge", |s| s.frequency_penalty = f32::MAX),

@@ -177,7 +177,12 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format_args!("error: {error}"));
+            // Errors of files name them; what is left is stdout's.
+            let stdout = match error.is::<std::io::Error>() {
+                true => "stdout: cannot be written: ",
+                false => "",
+            };
+            say(format_args!("error: {stdout}{error}"));
             ExitCode::FAILURE
         }
     }

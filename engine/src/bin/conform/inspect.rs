@@ -100,8 +100,16 @@ fn print_json(file: &Gguf<'_>, out: &mut impl Write) -> Result<(), Box<dyn Error
         "metadata": metadata,
         "tensors": tensors,
     });
-    writeln!(out, "{all:#}")?;
-    Ok(())
+    // JSON leaves some control characters as they are; terminals obey them.
+    let mut escaped = String::new();
+    for c in format!("{all:#}\n").chars() {
+        if c.is_control() && c != '\n' {
+            escaped += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    Ok(out.write_all(escaped.as_bytes())?)
 }
 
 fn to_json(value: &Value<'_>) -> serde_json::Value {
