@@ -336,6 +336,14 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
             limits,
         };
         let measured = measure::run(&model, cli.kv, &tests, cli.repetitions)?;
+        // Again: somebody else may have used the machine the first time.
+        let setting = match setting.limits {
+            Some(before) => Setting {
+                limits: Some(before.max(measure_limits(threads, isa)?)),
+                ..setting
+            },
+            None => setting,
+        };
         outcomes.extend(
             measured
                 .into_iter()

@@ -43,6 +43,22 @@ pub struct Limits {
     pub f32_ops_per_second: f64,
 }
 
+impl Limits {
+    /// The higher of each: what two measurements of one machine say together.
+    pub fn max(self, other: Limits) -> Limits {
+        let Limits {
+            read_bytes_per_second: read,
+            int8_ops_per_second: int8,
+            f32_ops_per_second: f32,
+        } = other;
+        Limits {
+            read_bytes_per_second: self.read_bytes_per_second.max(read),
+            int8_ops_per_second: self.int8_ops_per_second.max(int8),
+            f32_ops_per_second: self.f32_ops_per_second.max(f32),
+        }
+    }
+}
+
 /// How the limits are measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
