@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How often a growing file is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// How much of a growing file is read at first to find its header.
+const HEADER_STEP_BYTES: u64 = 1 << 20;
+
 /// Maps a file, or all files of a split model if it is the first of them.
 pub fn map(path: &Path, options: &LoadOptions) -> Result<Vec<Arc<Mapping>>, Error> {
     if options.growing {
@@ -62,7 +65,11 @@ fn map_growing(path: &Path, options: &LoadOptions) -> Result<Mapping, Error> {
     let mut bytes = Vec::new();
     let mut since = Instant::now();
     loop {
-        if file.read_to_end(&mut bytes).map_err(failed)? > 0 {
+        // Twice as much each time, so that little more than the header is read.
+        let step = HEADER_STEP_BYTES.max(bytes.len() as u64);
+        let read = file.by_ref().take(step).read_to_end(&mut bytes);
+        let read = read.map_err(failed)? as u64;
+        if read > 0 {
             since = Instant::now();
         }
         // The final length is not known yet: any will do.
@@ -78,6 +85,9 @@ fn map_growing(path: &Path, options: &LoadOptions) -> Result<Mapping, Error> {
             }
             Parsed::NeedMore { at_least } => at_least,
         };
+        if read == step {
+            continue;
+        }
         if since.elapsed() > options.patience {
             let found = bytes.len() as u64;
             let patience = options.patience;
