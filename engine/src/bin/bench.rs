@@ -351,21 +351,29 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
         );
     }
     results::print(cli.output, &outcomes, out)?;
-    if let Some(limits) = outcomes.first().and_then(|outcome| outcome.limits)
-        && matches!(cli.output, Form::Table | Form::Md)
-    {
-        writeln!(
-            out,
-            "\nlimits with {} threads: read {:.1} GB/s, int8 {:.0} GOP/s, f32 {:.0} GFLOP/s",
-            outcomes[0].threads,
-            limits.read_bytes_per_second / 1e9,
-            limits.int8_ops_per_second / 1e9,
-            limits.f32_ops_per_second / 1e9
-        )?;
+    if cli.limits && matches!(cli.output, Form::Table | Form::Md) {
+        print_limits(&outcomes, out)?;
     }
     if let Some(plot) = &cli.plot {
         std::fs::write(plot, plot::svg(&outcomes))
             .map_err(|error| format!("{}: cannot be written: {error}", plot.display()))?;
+    }
+    Ok(())
+}
+
+/// The limits that results are a share of, a line for each number of threads.
+fn print_limits(outcomes: &[Outcome], out: &mut impl Write) -> std::io::Result<()> {
+    for results in outcomes.chunk_by(|a, b| a.threads == b.threads) {
+        if let Some(limits) = results[0].limits {
+            writeln!(
+                out,
+                "\nlimits with {} threads: read {:.1} GB/s, int8 {:.0} GOP/s, f32 {:.0} GFLOP/s",
+                results[0].threads,
+                limits.read_bytes_per_second / 1e9,
+                limits.int8_ops_per_second / 1e9,
+                limits.f32_ops_per_second / 1e9
+            )?;
+        }
     }
     Ok(())
 }
