@@ -56,6 +56,7 @@ macro_rules! fold_with {
 impl Lanes for Avx2 {
     type F = F;
     type I = I;
+    const MANY: bool = false;
 
     #[inline]
     fn new() -> Option<Self> {

@@ -51,6 +51,7 @@ macro_rules! fold_with {
 impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
+    const MANY: bool = true;
 
     #[inline]
     fn new() -> Option<Self> {

@@ -61,6 +61,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Sixteen `i32`.
     type I: Copy;
 
+    /// Whether 24 of `F` fit the registers beside a few operands; if not, 6 do.
+    const MANY: bool;
+
     /// The token, if the processor has the instructions.
     fn new() -> Option<Self>;
 

@@ -96,6 +96,7 @@ impl Neon {
 impl Lanes for Neon {
     type F = F;
     type I = I;
+    const MANY: bool = false;
 
     #[inline]
     fn new() -> Option<Self> {

@@ -11,6 +11,7 @@ pub struct Scalar;
 impl Lanes for Scalar {
     type F = [f32; LANES];
     type I = [i32; LANES];
+    const MANY: bool = false;
 
     #[inline(always)]
     fn new() -> Option<Self> {
