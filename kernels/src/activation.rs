@@ -49,6 +49,7 @@
 
 use crate::format::GROUP;
 use crate::isa::Isa;
+use crate::lanes::{LANES, Lanes, Op};
 use crate::team::Region;
 
 /// Groups a kernel works through at a time.
@@ -211,8 +212,62 @@ impl Int8Buffer {
 
 /// The quantizer of an instruction set.
 pub fn quantizer(isa: Isa) -> QuantizeFn {
-    let _ = isa;
-    quantize_scalar
+    match isa {
+        Isa::Scalar => quantize_scalar,
+        Isa::Avx2 | Isa::AvxVnni => |x, out| Isa::Avx2.run(Quantize { x, out }),
+        Isa::Avx512 => |x, out| Isa::Avx512.run(Quantize { x, out }),
+        Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => |x, out| Isa::Neon.run(Quantize { x, out }),
+    }
+}
+
+struct Quantize<'a> {
+    x: &'a [f32],
+    out: Int8RowMut<'a>,
+}
+
+impl Op for Quantize<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let Int8RowMut { q, d, xsum, sums } = self.out;
+        let (halves, tail) = self.x.as_chunks();
+        let half = |index: usize| match halves.get(index) {
+            Some(half) => l.load(half),
+            None if index == halves.len() => l.load_part(tail, 0.0),
+            None => l.splat(0.0),
+        };
+        for group in 0..d.len() {
+            let (scale, quants) = quantize_group(l, [half(2 * group), half(2 * group + 1)]);
+            d[group] = scale;
+            for (i, quants) in quants.into_iter().enumerate() {
+                let index = 2 * group + i;
+                let to = &mut q[half_offset(index)..][..LANES];
+                l.store_i8(quants, to.as_chunks_mut().0.first_mut().expect("sixteen"));
+                sums[index] = l.fold_int(quants) as i16;
+            }
+            xsum[group] = scale * f32::from(sums[2 * group] + sums[2 * group + 1]);
+        }
+    }
+}
+
+/// Scale and quants of a group in two halves, as the [module](self) defines
+/// them.
+#[inline(always)]
+pub(crate) fn quantize_group<L: Lanes>(l: L, x: [L::F; 2]) -> (f32, [L::I; 2]) {
+    let amax = l.max_magnitude(x[0], x[1]);
+    let (d, inverse) = if amax < AMAX_FLOOR {
+        (0.0, None)
+    } else if !amax.is_finite() {
+        (f32::NAN, None)
+    } else {
+        (amax / 127.0, Some(127.0 / amax))
+    };
+    let quants = match inverse {
+        Some(inverse) => x.map(|x| l.round(l.mul(x, l.splat(inverse)))),
+        None => [l.round(l.splat(0.0)); 2],
+    };
+    (d, quants)
 }
 
 /// The definition.
@@ -266,5 +321,52 @@ mod tests {
         );
         offsets.sort();
         assert_eq!(offsets, (0..16).map(|i| 256 + 16 * i).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_set_quantizes_alike() {
+        let mut random = crate::selftest::Random(11);
+        let specials = [
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MAX,
+            1e-30,
+            0.99e-30,
+            1e-40,
+            -0.0,
+        ];
+        for len in [0_usize, 1, 15, 16, 17, 31, 32, 33, 100, 255, 256, 257, 700] {
+            for special in specials.map(Some).into_iter().chain([None]) {
+                let scale = 10_f32.powi((len % 7) as i32 * 5 - 15);
+                let mut x: Vec<f32> = (0..len).map(|_| random.float() * scale).collect();
+                if let Some(special) = special {
+                    x.iter_mut().step_by(45).for_each(|x| *x = special);
+                }
+                let run = |quantize: QuantizeFn| {
+                    let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
+                    let mut q = vec![1_i8; groups * GROUP];
+                    let (mut d, mut xsum) = (vec![1.0; groups], vec![1.0; groups]);
+                    let mut sums = vec![1_i16; groups * 2];
+                    let out = Int8RowMut {
+                        q: &mut q,
+                        d: &mut d,
+                        xsum: &mut xsum,
+                        sums: &mut sums,
+                    };
+                    quantize(&x, out);
+                    let bits = |v: Vec<f32>| -> Vec<u32> {
+                        let one_nan = |v: f32| if v.is_nan() { f32::NAN } else { v };
+                        v.into_iter().map(|v| one_nan(v).to_bits()).collect()
+                    };
+                    (q, bits(d), bits(xsum), sums)
+                };
+                let expected = run(quantize_scalar);
+                for isa in Isa::available() {
+                    let what = format!("{isa}, {len} values with {special:?}");
+                    assert_eq!(expected, run(quantizer(isa)), "{what}");
+                }
+            }
+        }
     }
 }

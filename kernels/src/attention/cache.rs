@@ -9,6 +9,7 @@
 //! ```text
 //! chunk   [heads] { keys, values }                      heads start on cache lines
 //!
+//! F32, F16
 //! keys    [4 sixteens of positions][head_dim_k][16]     lanes are positions
 //! values  [sixteens of head_dim_v][64 positions][16]    lanes are dimensions
 //! ```
@@ -16,13 +17,27 @@
 //! So a step over a dimension of the keys is one load for sixteen scores, with
 //! no sums across lanes, and so is a step over a position of the values. Where
 //! `head_dim_v` is no multiple of 16 the last panel is padded with zeros.
+//!
+//! ```text
+//! Q8_0
+//! keys          i8   [4 sixteens of positions][blocks][8][16][4]
+//! key scales    f16  [4 sixteens of positions][blocks][16]
+//! values        i8   [sixteens of head_dim_v][64 positions][16]
+//! value scales  f16  [blocks][64 positions]
+//! ```
+//!
+//! A block is 32 dimensions, the last one padded with zeros. Four consecutive
+//! dimensions of a key lie side by side, which is what integer dot products
+//! take.
 
-use super::panel::Element;
-use crate::format::F16;
+use super::append::Append;
+use crate::format::GROUP;
 use crate::isa::Isa;
-use crate::lanes::{LANES, Lanes, Op};
+use crate::lanes::LANES;
 use crate::team::Region;
 use bytemuck::Zeroable;
+use std::fmt;
+use std::str::FromStr;
 
 /// Positions in a chunk.
 pub const CHUNK: usize = 64;
@@ -34,25 +49,46 @@ pub enum KvFormat {
     F32,
     /// Rounded to binary16, to nearest even.
     F16,
+    /// 8-bit integers with a binary16 scale for 32 dimensions: `d = amax / 127`
+    /// rounded to binary16, `q = x · (1 / d)` rounded to nearest even and
+    /// clamped to ±127. A block with an infinity or a NaN has the scale NaN;
+    /// one whose scale overflows or vanishes has `q = 0`.
+    Q8_0,
 }
 
 impl KvFormat {
     /// Every format.
-    pub const ALL: [KvFormat; 2] = [KvFormat::F32, KvFormat::F16];
+    pub const ALL: [KvFormat; 3] = [KvFormat::F32, KvFormat::F16, KvFormat::Q8_0];
 
     /// The name used on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             KvFormat::F32 => "f32",
             KvFormat::F16 => "f16",
+            KvFormat::Q8_0 => "q8_0",
         }
     }
+}
 
-    const fn value_bytes(self) -> usize {
-        match self {
-            KvFormat::F32 => 4,
-            KvFormat::F16 => 2,
-        }
+impl fmt::Display for KvFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text names no cache format.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown cache format {0:?}, expected f32, f16 or q8_0")]
+pub struct UnknownKvFormat(String);
+
+impl FromStr for KvFormat {
+    type Err = UnknownKvFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        KvFormat::ALL
+            .into_iter()
+            .find(|format| format.name() == text)
+            .ok_or_else(|| UnknownKvFormat(text.to_owned()))
     }
 }
 
@@ -63,37 +99,91 @@ struct Line([u8; 64]);
 
 /// Shape of a layer's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    format: KvFormat,
-    n_head_kv: usize,
-    head_dim_k: usize,
-    head_dim_v: usize,
+pub(super) struct Shape {
+    pub format: KvFormat,
+    pub n_head_kv: usize,
+    pub head_dim_k: usize,
+    pub head_dim_v: usize,
+}
+
+/// One head in one chunk; see the module documentation. `B` is `&[u8]` or
+/// `&mut [u8]`.
+pub(super) struct Head<B> {
+    pub keys: B,
+    pub key_scales: B,
+    pub values: B,
+    pub value_scales: B,
 }
 
 impl Shape {
-    fn key_bytes(&self) -> usize {
-        CHUNK * self.head_dim_k * self.format.value_bytes()
+    /// Bytes of keys, their scales, values and theirs, of a head in a chunk.
+    fn parts(&self) -> [usize; 4] {
+        let keys = CHUNK * self.head_dim_k;
+        let values = CHUNK * self.head_dim_v.next_multiple_of(LANES);
+        match self.format {
+            KvFormat::F32 => [keys * 4, 0, values * 4, 0],
+            KvFormat::F16 => [keys * 2, 0, values * 2, 0],
+            KvFormat::Q8_0 => {
+                let scales = |dim: usize| CHUNK * dim.div_ceil(GROUP) * 2;
+                let keys = CHUNK * self.head_dim_k.next_multiple_of(GROUP);
+                [
+                    keys,
+                    scales(self.head_dim_k),
+                    values,
+                    scales(self.head_dim_v),
+                ]
+            }
+        }
     }
 
-    fn head_bytes(&self) -> usize {
-        let values = CHUNK * self.head_dim_v.next_multiple_of(LANES);
-        (self.key_bytes() + values * self.format.value_bytes()).next_multiple_of(64)
+    /// Bytes of a head in a chunk.
+    pub fn head_bytes(&self) -> usize {
+        self.parts()
+            .iter()
+            .sum::<usize>()
+            .next_multiple_of(size_of::<Line>())
+    }
+
+    fn chunk_bytes(&self) -> usize {
+        self.n_head_kv * self.head_bytes()
+    }
+
+    /// Takes a head's bytes apart.
+    #[inline(always)]
+    fn head<'a>(&self, bytes: &'a [u8]) -> Head<&'a [u8]> {
+        let [keys, key_scales, values, value_scales] = self.parts();
+        let (keys, rest) = bytes.split_at(keys);
+        let (key_scales, rest) = rest.split_at(key_scales);
+        let (values, rest) = rest.split_at(values);
+        Head {
+            keys,
+            key_scales,
+            values,
+            value_scales: &rest[..value_scales],
+        }
+    }
+
+    /// Takes a head's bytes apart.
+    pub fn head_mut<'a>(&self, bytes: &'a mut [u8]) -> Head<&'a mut [u8]> {
+        let [keys, key_scales, values, value_scales] = self.parts();
+        let (keys, rest) = bytes.split_at_mut(keys);
+        let (key_scales, rest) = rest.split_at_mut(key_scales);
+        let (values, rest) = rest.split_at_mut(values);
+        Head {
+            keys,
+            key_scales,
+            values,
+            value_scales: &mut rest[..value_scales],
+        }
     }
 }
 
-/// The keys and values of one sequence in one layer.
+/// The keys and values of one sequence in one layer; the layout stands at the
+/// top of this file.
 pub struct KvLayer {
     shape: Shape,
     chunks: Vec<Vec<Line>>,
     len: usize,
-}
-
-/// The keys and values of one head in one chunk.
-pub(super) struct Panels<'a, E> {
-    /// `[4][head_dim_k]`
-    pub keys: &'a [[E; LANES]],
-    /// `[sixteens of head_dim_v][CHUNK]`
-    pub values: &'a [[E; LANES]],
 }
 
 impl KvLayer {
@@ -122,22 +212,6 @@ impl KvLayer {
             chunks: Vec::new(),
             len: 0,
         }
-    }
-
-    /// Bytes that `positions` positions of such a cache occupy.
-    pub fn bytes_for(
-        format: KvFormat,
-        n_head_kv: usize,
-        head_dim_k: usize,
-        head_dim_v: usize,
-        positions: usize,
-    ) -> usize {
-        KvLayer::new(format, n_head_kv, head_dim_k, head_dim_v).chunk_bytes()
-            * positions.div_ceil(CHUNK)
-    }
-
-    fn chunk_bytes(&self) -> usize {
-        self.shape.n_head_kv * self.shape.head_bytes()
     }
 
     /// The format.
@@ -170,14 +244,19 @@ impl KvLayer {
         self.len == 0
     }
 
+    /// Bytes that a cache like this one takes for `positions` positions.
+    pub fn bytes_for(&self, positions: usize) -> usize {
+        positions.div_ceil(CHUNK) * self.shape.chunk_bytes()
+    }
+
     /// Bytes allocated.
     pub fn bytes(&self) -> usize {
-        self.chunks.len() * self.chunk_bytes()
+        self.chunks.len() * self.shape.chunk_bytes()
     }
 
     /// Allocates what `positions` positions need.
     pub fn reserve(&mut self, positions: usize) {
-        let lines = self.chunk_bytes() / size_of::<Line>();
+        let lines = self.shape.chunk_bytes() / size_of::<Line>();
         while self.chunks.len() < positions.div_ceil(CHUNK) {
             self.chunks.push(vec![Line::zeroed(); lines]);
         }
@@ -190,13 +269,15 @@ impl KvLayer {
         self.chunks.truncate(self.len.div_ceil(CHUNK));
     }
 
-    /// Adds the keys `[tokens, n_head_kv · head_dim_k]` and values `[tokens,
-    /// n_head_kv · head_dim_v]` of the next positions.
+    /// Writes the keys `[tokens, n_head_kv · head_dim_k]` and values `[tokens,
+    /// n_head_kv · head_dim_v]` of the positions from `position` on, and
+    /// forgets those after them.
     ///
     /// # Panics
     ///
-    /// If the two are not of equally many tokens.
-    pub fn append(&mut self, region: &Region<'_>, isa: Isa, k: &[f32], v: &[f32]) {
+    /// If the two are not of equally many tokens, or positions before
+    /// `position` are missing.
+    pub fn append(&mut self, region: &Region<'_>, isa: Isa, k: &[f32], v: &[f32], position: usize) {
         let shape = self.shape;
         let (k_cols, v_cols) = (
             shape.n_head_kv * shape.head_dim_k,
@@ -208,20 +289,20 @@ impl KvLayer {
             (tokens * k_cols, tokens * v_cols),
             "rows of {k_cols} keys and {v_cols} values"
         );
-        if tokens == 0 {
-            return;
-        }
-        let start = self.len;
-        self.reserve(start + tokens);
-        self.len += tokens;
-        let first = start / CHUNK;
-        region.chunks_mut(&mut self.chunks[first..], 1, |index, chunk| {
+        assert!(
+            position <= self.len,
+            "position {position} after {} positions",
+            self.len
+        );
+        let end = position + tokens;
+        self.reserve(end);
+        self.len = end;
+        let chunks = position / CHUNK..end.div_ceil(CHUNK);
+        let first = chunks.start;
+        region.chunks_mut(&mut self.chunks[chunks], 1, |index, chunk| {
             let begin = (first + index) * CHUNK;
-            let positions = start.max(begin)..(start + tokens).min(begin + CHUNK);
-            if positions.is_empty() {
-                return; // reserved for later
-            }
-            let rows = positions.start - start..positions.end - start;
+            let positions = position.max(begin)..end.min(begin + CHUNK);
+            let rows = positions.start - position..positions.end - position;
             isa.run(Append {
                 shape,
                 chunk: bytemuck::cast_slice_mut(&mut chunk[0]),
@@ -232,109 +313,43 @@ impl KvLayer {
         });
     }
 
-    /// A head's panels in a chunk.
-    ///
-    /// # Panics
-    ///
-    /// If `E` is not what the format is made of.
+    /// A head in a chunk.
     #[inline(always)]
-    pub(super) fn panels<E: Element>(&self, chunk: usize, head: usize) -> Panels<'_, E> {
-        assert_eq!(size_of::<E>(), self.shape.format.value_bytes());
+    pub(super) fn head(&self, chunk: usize, head: usize) -> Head<&[u8]> {
         let bytes: &[u8] = bytemuck::cast_slice(&self.chunks[chunk]);
         let head_bytes = self.shape.head_bytes();
-        let head = &bytes[head * head_bytes..][..head_bytes];
-        let (keys, values) = head.split_at(self.shape.key_bytes());
-        let groups = self.shape.head_dim_v.div_ceil(LANES);
-        let values = &values[..groups * CHUNK * LANES * size_of::<E>()];
-        Panels {
-            keys: bytemuck::cast_slice::<_, E>(keys).as_chunks().0,
-            values: bytemuck::cast_slice::<_, E>(values).as_chunks().0,
+        self.shape.head(&bytes[head * head_bytes..][..head_bytes])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for format in KvFormat::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
         }
+        let error = "q4_0".parse::<KvFormat>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "unknown cache format \"q4_0\", expected f32, f16 or q8_0"
+        );
     }
-}
 
-/// Writes consecutive positions of one chunk.
-struct Append<'a> {
-    shape: Shape,
-    chunk: &'a mut [u8],
-    /// The first position in the chunk.
-    at: usize,
-    k: &'a [f32],
-    v: &'a [f32],
-}
-
-impl Op for Append<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        match self.shape.format {
-            KvFormat::F32 => self.write::<L, f32>(l),
-            KvFormat::F16 => self.write::<L, F16>(l),
+    #[test]
+    fn bytes_of_a_position() {
+        for (format, dim_k, dim_v, expected) in [
+            (KvFormat::F32, 64, 64, 2 * 64 * 4),
+            (KvFormat::F16, 64, 64, 2 * 64 * 2),
+            (KvFormat::Q8_0, 64, 64, 2 * 2 * (32 + 2)),
+            (KvFormat::F16, 24, 20, (24 + 32) * 2),
+            (KvFormat::Q8_0, 24, 20, 32 + 2 + 32 + 2),
+        ] {
+            let layer = KvLayer::new(format, 3, dim_k, dim_v);
+            assert_eq!(layer.bytes_for(1), layer.bytes_for(CHUNK));
+            assert_eq!(layer.bytes_for(2 * CHUNK), 2 * CHUNK * 3 * expected);
         }
-    }
-}
-
-impl Append<'_> {
-    #[inline(always)]
-    fn write<L: Lanes, E: Narrow>(self, l: L) {
-        let Shape {
-            n_head_kv,
-            head_dim_k,
-            head_dim_v,
-            ..
-        } = self.shape;
-        let key_bytes = self.shape.key_bytes();
-        let heads = self.chunk.chunks_exact_mut(self.shape.head_bytes());
-        for (head, bytes) in heads.enumerate() {
-            let (keys, values) = bytes.split_at_mut(key_bytes);
-            let keys: &mut [[E; LANES]] = bytemuck::cast_slice_mut::<_, E>(keys).as_chunks_mut().0;
-            let groups = head_dim_v.div_ceil(LANES);
-            let values = &mut values[..groups * CHUNK * LANES * size_of::<E>()];
-            let values: &mut [[E; LANES]] =
-                bytemuck::cast_slice_mut::<_, E>(values).as_chunks_mut().0;
-
-            let rows = self.k.chunks_exact(n_head_kv * head_dim_k);
-            for (at, row) in (self.at..).zip(rows) {
-                let panel = &mut keys[at / LANES * head_dim_k..][..head_dim_k];
-                let key = row[head * head_dim_k..][..head_dim_k].chunks(LANES);
-                for (key, panel) in key.zip(panel.chunks_mut(LANES)) {
-                    let narrow = E::narrow(l, l.load_part(key, 0.0));
-                    for (narrow, panel) in narrow.into_iter().zip(panel) {
-                        panel[at % LANES] = narrow;
-                    }
-                }
-            }
-            let rows = self.v.chunks_exact(n_head_kv * head_dim_v);
-            for (at, row) in (self.at..).zip(rows) {
-                let value = row[head * head_dim_v..][..head_dim_v].chunks(LANES);
-                for (value, panel) in value.zip(values.chunks_exact_mut(CHUNK)) {
-                    panel[at] = E::narrow(l, l.load_part(value, 0.0));
-                }
-            }
-        }
-    }
-}
-
-/// Elements that values are rounded to.
-trait Narrow: Element {
-    fn narrow<L: Lanes>(l: L, value: L::F) -> [Self; LANES];
-}
-
-impl Narrow for f32 {
-    #[inline(always)]
-    fn narrow<L: Lanes>(l: L, value: L::F) -> [f32; LANES] {
-        let mut to = [0.0; LANES];
-        l.store(value, &mut to);
-        to
-    }
-}
-
-impl Narrow for F16 {
-    #[inline(always)]
-    fn narrow<L: Lanes>(l: L, value: L::F) -> [F16; LANES] {
-        let mut to = [F16::default(); LANES];
-        l.store_f16(value, &mut to);
-        to
     }
 }

@@ -19,7 +19,7 @@
 //! enters a state so:
 //!
 //! ```text
-//! s[j] = Σ_d q'[d]·k[j, d]             d ascending, fma from 0
+//! s[j] = Σ_d q'[d]·k[j, d]             d ascending, fma from 0 (Q8_0: see below)
 //! m'   = max(m, s[j] of the visible j)                 NaNs do not count
 //! c    = exp(m − m')
 //! p[j] = exp(s[j] − m')                exp of crate::ops
@@ -42,6 +42,17 @@
 //!
 //! A NaN or infinite score makes the row NaN.
 //!
+//! With a Q8_0 cache, whose keys and values are integers `i` with a scale `d`
+//! for each block `b` of 32 dimensions ([`KvLayer`]), the query row is
+//! quantized too, as [`crate::activation`] has it, to integers `x` with scales
+//! `e`:
+//!
+//! ```text
+//! s[j] = Σ_b (Σ x·i over block b) · (e[b]·d[j, b])      b ascending, fma from 0;
+//!                                                       the inner sum is exact
+//! o[d] = … fma(p[j]·d[j, b], i[j, d], o[d])             p·d rounded
+//! ```
+//!
 //! # How the work is split
 //!
 //! A unit of work is a head of keys, a tile of the tokens of a sequence with
@@ -53,13 +64,20 @@
 //! softmax", 2018; Dao, "FlashAttention-2", 2023; the fixed splits are those of
 //! batch-invariant kernels ("Defeating Nondeterminism in LLM Inference", 2025).
 
+mod append;
 mod cache;
+#[allow(clippy::needless_range_loop)] // tiles of registers, indexed alike
+mod float;
+#[allow(clippy::needless_range_loop)]
+mod int8;
+#[allow(clippy::needless_range_loop)]
 mod panel;
 mod state;
-#[allow(clippy::needless_range_loop)] // tiles of registers, indexed alike
+#[allow(clippy::needless_range_loop)]
+mod tile;
 mod unit;
 
-pub use cache::{CHUNK, KvFormat, KvLayer};
+pub use cache::{CHUNK, KvFormat, KvLayer, UnknownKvFormat};
 
 use crate::isa::Isa;
 use crate::lanes::LANES;
@@ -74,37 +92,42 @@ pub const SPLIT: usize = 512;
 /// Query rows a unit of work aims at.
 const TILE_ROWS: usize = 64;
 
-/// What all layers of a model have in common.
+/// The query heads and how they attend.
 #[derive(Clone, Copy, Debug)]
-pub struct Attention {
+pub struct Heads {
     /// Query heads; a multiple of the cache's heads.
     pub n_head: usize,
-    /// Factor on the scores, usually `1 / √head_dim`.
+    /// Factor on the scores, usually `1 / √head_dim_k`.
     pub scale: f32,
     /// How many positions a token sees, its own included; `None`: all.
     pub window: Option<usize>,
 }
 
-/// The tokens of one sequence in a step. Their keys and values are the last
-/// ones of the cache.
+/// The tokens of one sequence in a step, whose keys and values are in the
+/// cache already.
 #[derive(Clone, Copy)]
 pub struct AttentionSeq<'a> {
     /// The sequence's cache in this layer.
     pub cache: &'a KvLayer,
+    /// The first of its rows in `q` and `out`: the rows of the sequences before
+    /// it end there.
+    pub first_row: usize,
     /// Number of tokens.
     pub tokens: usize,
+    /// Position of the first of them.
+    pub position: usize,
 }
 
 /// Buffers that are reused from call to call.
-pub struct AttentionWorkspace {
+pub struct Workspace {
     threads: Vec<Scratch>,
     partial: Vec<f32>,
 }
 
-impl AttentionWorkspace {
+impl Workspace {
     /// For a team of `threads`.
-    pub fn new(threads: usize) -> AttentionWorkspace {
-        AttentionWorkspace {
+    pub fn new(threads: usize) -> Workspace {
+        Workspace {
             threads: (0..threads.max(1)).map(|_| Scratch::default()).collect(),
             partial: Vec::new(),
         }
@@ -172,32 +195,32 @@ impl<'a> Sequence<'a> {
 ///
 /// # Panics
 ///
-/// If shapes do not fit, or a sequence has more tokens than its cache.
+/// If shapes do not fit, or a sequence has positions that are not in its cache.
 pub fn attention(
     region: &Region<'_>,
     isa: Isa,
-    workspace: &mut AttentionWorkspace,
+    workspace: &mut Workspace,
     out: &mut [f32],
     q: &[f32],
     seqs: &[AttentionSeq<'_>],
-    params: Attention,
+    heads: &Heads,
 ) {
     let Some(first) = seqs.first() else {
         assert!(out.is_empty() && q.is_empty(), "rows of no sequence");
         return;
     };
-    let (n_head, n_head_kv) = (params.n_head, first.cache.n_head_kv());
+    let (n_head, n_head_kv) = (heads.n_head, first.cache.n_head_kv());
     assert!(
         n_head > 0 && n_head.is_multiple_of(n_head_kv),
         "{n_head} query heads for {n_head_kv} of keys"
     );
-    assert_ne!(params.window, Some(0), "a window of no positions");
+    assert_ne!(heads.window, Some(0), "a window of no positions");
     let group = n_head / n_head_kv;
     let (dim_k, dim_v) = (first.cache.head_dim_k(), first.cache.head_dim_v());
 
     let mut sequences = Vec::with_capacity(seqs.len());
     let mut outs = Vec::with_capacity(seqs.len());
-    let (mut q_left, mut out_left) = (q, out);
+    let (mut rows, mut q_left, mut out_left) = (0, q, out);
     for seq in seqs {
         let cache = seq.cache;
         assert_eq!(
@@ -206,11 +229,14 @@ pub fn attention(
             "heads of the caches"
         );
         assert!(
-            seq.tokens <= cache.len(),
-            "{} tokens, {} positions in the cache",
+            seq.position + seq.tokens <= cache.len(),
+            "{} tokens from position {} on, {} positions in the cache",
             seq.tokens,
+            seq.position,
             cache.len()
         );
+        assert_eq!(seq.first_row, rows, "rows follow one another");
+        rows += seq.tokens;
         let (q, q_rest) = q_left.split_at(seq.tokens * n_head * dim_k);
         let (out, out_rest) = out_left.split_at_mut(seq.tokens * n_head * dim_v);
         (q_left, out_left) = (q_rest, out_rest);
@@ -221,10 +247,10 @@ pub fn attention(
             cache,
             q,
             tokens: seq.tokens,
-            position: cache.len() - seq.tokens,
+            position: seq.position,
             group,
-            scale: params.scale,
-            window: params.window.unwrap_or(usize::MAX),
+            scale: heads.scale,
+            window: heads.window.unwrap_or(usize::MAX),
         });
         outs.push(MatMut::new(out, seq.tokens));
     }
@@ -262,7 +288,7 @@ pub fn attention(
 fn by_split(
     region: &Region<'_>,
     isa: Isa,
-    workspace: &mut AttentionWorkspace,
+    workspace: &mut Workspace,
     sequences: &[Sequence<'_>],
     outs: &mut [MatMut<'_>],
     step: (usize, usize),
@@ -286,7 +312,7 @@ fn by_split(
         first_unit.push(firsts);
     }
 
-    let AttentionWorkspace { threads, partial } = workspace;
+    let Workspace { threads, partial } = workspace;
     let partial_len = units.len() * state_len;
     if partial.len() < partial_len {
         partial.resize(partial_len, 0.0);

@@ -5,10 +5,10 @@
 //! acc[r][n] += a[r][i] · b[n][i]        i ascending, one fma each
 //!
 //! scores:  a = query rows, i = dimension, b[n] = 16 keys, transposed
-//! values:  a = weights p,  i = key,       b[n] = 16 dimensions of the values
+//! values:  a = weights p,  i = position,  b[n] = 16 dimensions of the values
 //! ```
 
-use crate::format::{BF16, F16};
+use crate::format::F16;
 use crate::lanes::{LANES, Lanes};
 
 /// What panels are made of: converted to `f32`, exactly, as they are read.
@@ -31,18 +31,25 @@ impl Element for F16 {
     }
 }
 
-impl Element for BF16 {
-    #[inline(always)]
-    fn load<L: Lanes>(l: L, from: &[BF16; LANES]) -> L::F {
-        l.load_bf16(from)
-    }
-}
-
 impl Element for i8 {
     #[inline(always)]
     fn load<L: Lanes>(l: L, from: &[i8; LANES]) -> L::F {
         l.load_i8(from)
     }
+}
+
+/// Views the bytes of a cache as a panel.
+///
+/// # Panics
+///
+/// If they are not aligned as `E` is: heads start on cache lines.
+pub fn panel<E: Element>(bytes: &[u8]) -> &[[E; LANES]] {
+    bytemuck::cast_slice::<_, E>(bytes).as_chunks().0
+}
+
+/// As [`panel`], to be written.
+pub fn panel_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
+    bytemuck::cast_slice_mut::<_, E>(bytes).as_chunks_mut().0
 }
 
 /// `acc` and the product of `R` rows with `N` panels, all of equal length.
@@ -69,11 +76,16 @@ pub fn product<L: Lanes, E: Element, const R: usize, const N: usize>(
     acc
 }
 
-/// Writes a panel as `f32`.
+/// A panel as `f32`.
 #[inline(always)]
-pub fn widen<L: Lanes, E: Element>(l: L, from: &[[E; LANES]], to: &mut [[f32; LANES]]) {
-    assert_eq!(from.len(), to.len());
-    for (from, to) in from.iter().zip(to) {
+pub fn widen<'t, L: Lanes, E: Element>(
+    l: L,
+    from: &[[E; LANES]],
+    to: &'t mut Vec<[f32; LANES]>,
+) -> &'t [[f32; LANES]] {
+    to.resize(from.len(), [0.0; LANES]);
+    for (from, to) in from.iter().zip(to.iter_mut()) {
         l.store(E::load(l, from), to);
     }
+    to
 }

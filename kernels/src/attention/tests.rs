@@ -2,7 +2,6 @@
 //! cut.
 
 use super::*;
-use crate::format::{F16, FloatWeight};
 use crate::team::Team;
 
 fn random(len: usize, seed: u64) -> Vec<f32> {
@@ -36,8 +35,8 @@ struct Tensors {
 }
 
 impl Case {
-    fn params(&self) -> Attention {
-        Attention {
+    fn heads(&self) -> Heads {
+        Heads {
             n_head: self.n_head,
             scale: 1.0 / (self.dim_k as f32).sqrt(),
             window: self.window,
@@ -70,7 +69,7 @@ impl Case {
         at_once: usize,
     ) -> Vec<f32> {
         let team = Team::new(threads).unwrap();
-        let mut workspace = AttentionWorkspace::new(threads);
+        let mut workspace = Workspace::new(threads);
         let mut cache = self.cache();
         let rows = |x: &[f32], r: &Range<usize>| {
             let cols = x.len() / self.tokens;
@@ -84,6 +83,7 @@ impl Case {
                 isa,
                 &rows(&tensors.k, &before),
                 &rows(&tensors.v, &before),
+                0,
             );
             let mut at = from;
             while at < self.tokens {
@@ -94,11 +94,14 @@ impl Case {
                     isa,
                     &rows(&tensors.k, &piece),
                     &rows(&tensors.v, &piece),
+                    piece.start,
                 );
                 let mut out = vec![0.0; piece.len() * self.n_head * self.dim_v];
                 let seqs = [AttentionSeq {
                     cache: &cache,
+                    first_row: 0,
                     tokens: piece.len(),
+                    position: piece.start,
                 }];
                 let q = rows(&tensors.q, &piece);
                 attention(
@@ -108,7 +111,7 @@ impl Case {
                     &mut out,
                     &q,
                     &seqs,
-                    self.params(),
+                    &self.heads(),
                 );
                 all.extend(out);
             }
@@ -116,23 +119,33 @@ impl Case {
         all
     }
 
+    /// A head of keys or values as the cache keeps it.
+    fn kept(&self, x: &[f32]) -> Vec<f64> {
+        let half = |x: f32| half::f16::from_f32(x).to_f32();
+        match self.format {
+            KvFormat::F32 => x.iter().map(|x| f64::from(*x)).collect(),
+            KvFormat::F16 => x.iter().map(|x| f64::from(half(*x))).collect(),
+            KvFormat::Q8_0 => int8(x, half),
+        }
+    }
+
     /// The formula, for one row of the output.
     fn exact(&self, tensors: &Tensors, token: usize, head: usize) -> Vec<f64> {
-        let rounded = |x: f32| match self.format {
-            KvFormat::F32 => f64::from(x),
-            KvFormat::F16 => {
-                let bits = half::f16::from_f32(x).to_le_bytes();
-                f64::from(bytemuck::cast::<_, F16>(bits).to_f32())
-            }
-        };
         let kv_head = head / (self.n_head / self.n_head_kv);
-        let q = &tensors.q[(token * self.n_head + head) * self.dim_k..][..self.dim_k];
+        let row = |x: &[f32], heads: usize, at: usize, head: usize, dim: usize| -> Vec<f32> {
+            x[(at * heads + head) * dim..][..dim].to_vec()
+        };
+        let q = row(&tensors.q, self.n_head, token, head, self.dim_k);
+        let q = match self.format {
+            KvFormat::Q8_0 => int8(&q, |d| d),
+            _ => q.into_iter().map(f64::from).collect(),
+        };
         let first = self.window.map_or(0, |w| (token + 1).saturating_sub(w));
-        let k = |j: usize| &tensors.k[(j * self.n_head_kv + kv_head) * self.dim_k..][..self.dim_k];
-        let v = |j: usize| &tensors.v[(j * self.n_head_kv + kv_head) * self.dim_v..][..self.dim_v];
+        let k = |j| self.kept(&row(&tensors.k, self.n_head_kv, j, kv_head, self.dim_k));
+        let v = |j| self.kept(&row(&tensors.v, self.n_head_kv, j, kv_head, self.dim_v));
         let score = |j: usize| -> f64 {
-            let dot = q.iter().zip(k(j)).map(|(q, k)| f64::from(*q) * rounded(*k));
-            dot.sum::<f64>() / (self.dim_k as f64).sqrt()
+            let dot: f64 = q.iter().zip(k(j)).map(|(q, k)| q * k).sum();
+            dot / (self.dim_k as f64).sqrt()
         };
         let scores: Vec<f64> = (first..=token).map(score).collect();
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -141,11 +154,22 @@ impl Case {
         for (j, score) in (first..=token).zip(scores) {
             let weight = (score - max).exp() / sum;
             for (out, v) in out.iter_mut().zip(v(j)) {
-                *out += weight * rounded(*v);
+                *out += weight * v;
             }
         }
         out
     }
+}
+
+/// Rounded to integers with a scale for 32 of them, itself rounded by `scale`.
+fn int8(x: &[f32], scale: impl Fn(f32) -> f32) -> Vec<f64> {
+    let block = |x: &[f32]| -> Vec<f64> {
+        let amax = x.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+        let d = f64::from(scale(amax / 127.0));
+        let quant = |x: &f32| (f64::from(*x) / d).round_ties_even().clamp(-127.0, 127.0);
+        x.iter().map(|x| quant(x) * d).collect()
+    };
+    x.chunks(32).flat_map(block).collect()
 }
 
 fn bits(x: &[f32]) -> Vec<u32> {
@@ -280,19 +304,25 @@ fn sequences_do_not_see_each_other() {
                 let at_once = usize::MAX;
                 expected.extend(case.run(isa, 1, &tensors, case.tokens - new, at_once));
                 let mut cache = case.cache();
-                team.region(|region| cache.append(region, isa, &tensors.k, &tensors.v));
+                team.region(|region| cache.append(region, isa, &tensors.k, &tensors.v, 0));
                 caches.push(cache);
             }
-            let seqs: Vec<_> = caches
-                .iter()
-                .zip(cases)
-                .map(|(cache, (_, tokens))| AttentionSeq { cache, tokens })
-                .collect();
+            let mut first_row = 0;
+            let mut seqs = Vec::new();
+            for (cache, (case, tokens)) in caches.iter().zip(cases) {
+                seqs.push(AttentionSeq {
+                    cache,
+                    first_row,
+                    tokens,
+                    position: case.tokens - tokens,
+                });
+                first_row += tokens;
+            }
             let mut out = vec![0.0; expected.len()];
-            let mut workspace = AttentionWorkspace::new(threads);
-            let params = cases[0].0.params();
+            let mut workspace = Workspace::new(threads);
+            let heads = cases[0].0.heads();
             team.region(|region| {
-                attention(region, isa, &mut workspace, &mut out, &q, &seqs, params);
+                attention(region, isa, &mut workspace, &mut out, &q, &seqs, &heads);
             });
             assert!(
                 bits(&expected) == bits(&out),
@@ -319,18 +349,26 @@ fn what_lies_behind_the_end_does_not_matter() {
     let mut cache = case.cache();
     let isa = Isa::detect();
     let mut out = vec![0.0; expected.len()];
-    let mut workspace = AttentionWorkspace::new(1);
+    let mut workspace = Workspace::new(1);
     team.region(|region| {
         let (k, v) = (tensors.k.split_at(30 * 16), tensors.v.split_at(30 * 16));
-        cache.append(region, isa, k.0, v.0);
-        cache.append(region, isa, &[f32::NAN; 50 * 16], &[f32::INFINITY; 50 * 16]);
+        cache.append(region, isa, k.0, v.0, 0);
+        cache.append(
+            region,
+            isa,
+            &[f32::NAN; 50 * 16],
+            &[f32::INFINITY; 50 * 16],
+            30,
+        );
         assert_eq!((cache.len(), cache.bytes()), (80, 2 * CHUNK * 16 * 4));
         cache.truncate(30);
         assert_eq!((cache.len(), cache.bytes()), (30, CHUNK * 16 * 4));
-        cache.append(region, isa, k.1, v.1);
+        cache.append(region, isa, k.1, v.1, 30);
         let seqs = [AttentionSeq {
             cache: &cache,
+            first_row: 0,
             tokens: 40,
+            position: 0,
         }];
         attention(
             region,
@@ -339,7 +377,7 @@ fn what_lies_behind_the_end_does_not_matter() {
             &mut out,
             &tensors.q,
             &seqs,
-            case.params(),
+            &case.heads(),
         );
     });
     assert_eq!(bits(&expected), bits(&out));

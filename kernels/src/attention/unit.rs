@@ -5,13 +5,15 @@
 //! group`.
 
 use super::SPLIT;
-use super::cache::{CHUNK, KvFormat, KvLayer, Panels};
-use super::panel::{Element, product, widen};
+use super::cache::{CHUNK, KvFormat, KvLayer};
+use super::float::{FloatKeys, FloatValues};
+use super::int8::{Int8Keys, Int8Query, Int8Values};
+use super::panel::{Element, panel, widen};
 use super::state::{State, StateRef, state_len};
-use crate::format::F16;
+use super::tile::Tile;
+use crate::format::{F16, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
-use crate::ops::exp;
 use crate::team::TileMut;
 use std::ops::Range;
 
@@ -19,17 +21,21 @@ use std::ops::Range;
 /// converted for every few rows.
 const WIDEN_ROWS: usize = 8;
 
-/// Panels of sixteen keys in a chunk.
-const KEY_PANELS: usize = CHUNK / LANES;
-
 /// A thread's own buffers.
 #[derive(Default)]
 pub struct Scratch {
-    /// Scaled query rows, `[rows][head_dim_k]`.
-    q: Vec<f32>,
+    buffers: Buffers,
     /// The state of a split, and of all splits so far.
     split: Vec<f32>,
     total: Vec<f32>,
+}
+
+#[derive(Default)]
+struct Buffers {
+    /// Scaled query rows, `[rows][head_dim_k]`; and as integers, where the
+    /// cache wants them.
+    q: Vec<f32>,
+    int8: Int8Query,
     /// A chunk's panels widened.
     keys: Vec<[f32; LANES]>,
     values: Vec<[f32; LANES]>,
@@ -60,13 +66,14 @@ impl Unit<'_> {
     }
 
     /// Sixteens that hold a head of values.
-    fn groups(&self) -> usize {
+    #[inline(always)]
+    pub fn groups(&self) -> usize {
         self.cache.head_dim_v().div_ceil(LANES)
     }
 
     /// Those of `positions` that row `row` sees.
     #[inline(always)]
-    fn visible(&self, row: usize, positions: Range<usize>) -> Range<usize> {
+    pub fn visible(&self, row: usize, positions: Range<usize>) -> Range<usize> {
         let end = self.position + row / self.group + 1;
         positions.start.max(end.saturating_sub(self.window))..positions.end.min(end)
     }
@@ -128,9 +135,10 @@ impl Unit<'_> {
         });
     }
 
-    /// Scales the query rows.
+    /// Brings the query rows to the form that the cache wants.
     #[inline(always)]
-    fn scale_rows<L: Lanes>(&self, l: L, q: &mut Vec<f32>) {
+    fn prepare<L: Lanes>(&self, l: L, buffers: &mut Buffers) {
+        let q = &mut buffers.q;
         let dim = self.cache.head_dim_k();
         let cols = self.cache.n_head_kv() * self.group * dim;
         let width = self.group * dim;
@@ -143,33 +151,14 @@ impl Unit<'_> {
                 l.store_part(l.mul(l.load_part(from, 0.0), scale), to);
             }
         }
-    }
-
-    /// Computes the state of a split from scaled query rows.
-    #[inline(always)]
-    fn split<L: Lanes>(
-        &self,
-        l: L,
-        split: usize,
-        q: &[f32],
-        wide: Wide<'_>,
-        state: &mut State<'_>,
-    ) {
-        match self.cache.format() {
-            KvFormat::F32 => self.split_of::<L, f32>(l, split, q, wide, state),
-            KvFormat::F16 => self.split_of::<L, F16>(l, split, q, wide, state),
+        if self.cache.format() == KvFormat::Q8_0 {
+            buffers.int8.quantize(l, q, dim);
         }
     }
 
+    /// Computes the state of a split.
     #[inline(always)]
-    fn split_of<L: Lanes, E: Element>(
-        &self,
-        l: L,
-        split: usize,
-        q: &[f32],
-        wide: Wide<'_>,
-        state: &mut State<'_>,
-    ) {
+    fn split<L: Lanes>(&self, l: L, split: usize, scratch: &mut Buffers, state: &mut State<'_>) {
         state.reset();
         let end = self.position + self.tokens.len();
         for chunk in split * SPLIT / CHUNK..(split + 1) * SPLIT / CHUNK {
@@ -178,236 +167,88 @@ impl Unit<'_> {
             if rows.is_empty() {
                 continue;
             }
-            let panels = self.cache.panels::<E>(chunk, self.head);
-            if rows.len() >= WIDEN_ROWS && size_of::<E>() < size_of::<f32>() {
-                widen(l, panels.keys, wide.keys);
-                widen(l, panels.values, wide.values);
-                let panels = Panels {
-                    keys: &*wide.keys,
-                    values: &*wide.values,
-                };
-                self.chunk(l, positions, &panels, rows, q, state);
-            } else {
-                self.chunk(l, positions, &panels, rows, q, state);
+            match self.cache.format() {
+                KvFormat::F32 => self.float_chunk::<L, f32>(l, positions, rows, scratch, state),
+                KvFormat::F16 => self.float_chunk::<L, F16>(l, positions, rows, scratch, state),
+                KvFormat::Q8_0 => self.int8_chunk(l, positions, rows, scratch, state),
             }
         }
     }
 
-    /// Lets the positions of a chunk enter the states of `rows`.
     #[inline(always)]
-    fn chunk<L: Lanes, E: Element>(
+    fn float_chunk<L: Lanes, E: Element>(
         &self,
         l: L,
         positions: Range<usize>,
-        panels: &Panels<'_, E>,
         rows: Range<usize>,
-        q: &[f32],
+        scratch: &mut Buffers,
         state: &mut State<'_>,
     ) {
-        let mut tile = Tile {
-            unit: self,
-            positions,
-            panels,
-            q,
-            state,
-        };
-        let mut row = rows.start;
-        while row < rows.end {
-            let left = rows.end - row;
-            // Rows × panels that fit the registers; see `Lanes::MANY`.
-            row += if L::MANY {
-                match left {
-                    8.. => tile.rows::<L, 8, 2>(l, row),
-                    4.. => tile.rows::<L, 4, 4>(l, row),
-                    2.. => tile.rows::<L, 2, 4>(l, row),
-                    _ => tile.rows::<L, 1, 4>(l, row),
-                }
-            } else {
-                match left {
-                    6.. => tile.rows::<L, 6, 1>(l, row),
-                    4.. => tile.rows::<L, 4, 1>(l, row),
-                    3 => tile.rows::<L, 3, 2>(l, row),
-                    2 => tile.rows::<L, 2, 2>(l, row),
-                    _ => tile.rows::<L, 1, 4>(l, row),
-                }
-            };
-        }
-    }
-}
-
-/// Room for widened panels.
-struct Wide<'a> {
-    keys: &'a mut [[f32; LANES]],
-    values: &'a mut [[f32; LANES]],
-}
-
-/// A chunk and the rows that it is entering.
-struct Tile<'a, 's, E> {
-    unit: &'a Unit<'a>,
-    positions: Range<usize>,
-    panels: &'a Panels<'a, E>,
-    q: &'a [f32],
-    state: &'a mut State<'s>,
-}
-
-impl<E: Element> Tile<'_, '_, E> {
-    /// Does `R` rows from `row` on, with `N` panels at a time. Returns `R`.
-    #[inline(always)]
-    fn rows<L: Lanes, const R: usize, const N: usize>(&mut self, l: L, row: usize) -> usize {
-        // What each row sees, counted from the chunk's first position.
-        let begin = self.positions.start;
-        let mut seen = [(0, 0); R];
-        for (r, seen) in seen.iter_mut().enumerate() {
-            let visible = self.unit.visible(row + r, self.positions.clone());
-            *seen = (visible.start - begin, visible.end - begin);
-        }
-        let lowest = seen.iter().fold(CHUNK, |low, seen| low.min(seen.0));
-        let highest = seen.iter().fold(0, |high, seen| high.max(seen.1));
-
-        let mut scores = [[[0.0; LANES]; KEY_PANELS]; R];
-        let key_panels = lowest / LANES..highest.div_ceil(LANES);
-        self.scores::<L, R, N>(l, row, key_panels, &mut scores);
-        let mut factors = [l.splat(0.0); R];
-        for r in 0..R {
-            factors[r] = self.weights(l, row + r, seen[r], &mut scores[r]);
-        }
-        if seen.iter().all(|s| *s == seen[0]) {
-            self.values::<L, R, N>(l, row, seen[0], &scores, factors);
-        } else {
-            for r in 0..R {
-                self.values::<L, 1, 4>(l, row + r, seen[r], &[scores[r]], [factors[r]]);
+        let head = self.cache.head(positions.start / CHUNK, self.head);
+        let (keys, values) = (panel::<E>(head.keys), panel::<E>(head.values));
+        let (q, dim) = (&scratch.q[..], self.cache.head_dim_k());
+        if rows.len() >= WIDEN_ROWS && size_of::<E>() < size_of::<f32>() {
+            Tile {
+                unit: self,
+                positions,
+                keys: FloatKeys {
+                    q,
+                    dim,
+                    keys: widen(l, keys, &mut scratch.keys),
+                },
+                values: FloatValues(widen(l, values, &mut scratch.values)),
+                state,
             }
+            .enter(l, rows);
+        } else {
+            Tile {
+                unit: self,
+                positions,
+                keys: FloatKeys { q, dim, keys },
+                values: FloatValues(values),
+                state,
+            }
+            .enter(l, rows);
         }
-        R
     }
 
-    /// Scores of the keys of some panels.
     #[inline(always)]
-    fn scores<L: Lanes, const R: usize, const N: usize>(
+    fn int8_chunk<L: Lanes>(
         &self,
         l: L,
-        row: usize,
-        key_panels: Range<usize>,
-        scores: &mut [[[f32; LANES]; KEY_PANELS]; R],
+        positions: Range<usize>,
+        rows: Range<usize>,
+        scratch: &mut Buffers,
+        state: &mut State<'_>,
     ) {
-        let dim = self.unit.cache.head_dim_k();
-        let a: [&[f32]; R] = std::array::from_fn(|r| &self.q[(row + r) * dim..][..dim]);
-        let panel = |i: usize| &self.panels.keys[i * dim..][..dim];
-        let mut at = key_panels.start;
-        while at + N <= key_panels.end {
-            let b: [_; N] = std::array::from_fn(|n| panel(at + n));
-            let s = product(l, a, b, [[l.splat(0.0); N]; R]);
-            for r in 0..R {
-                for n in 0..N {
-                    l.store(s[r][n], &mut scores[r][at + n]);
-                }
+        let head = self.cache.head(positions.start / CHUNK, self.head);
+        let keys = Int8Keys {
+            query: &scratch.int8,
+            blocks: self.cache.head_dim_k().div_ceil(GROUP),
+            keys: bytemuck::cast_slice::<_, [i8; 64]>(head.keys).as_chunks().0,
+            scales: bytemuck::cast_slice(head.key_scales),
+        };
+        let values = panel::<i8>(head.values);
+        let scales = bytemuck::cast_slice(head.value_scales);
+        if rows.len() >= WIDEN_ROWS {
+            let values = widen(l, values, &mut scratch.values);
+            Tile {
+                unit: self,
+                positions,
+                keys,
+                values: Int8Values { values, scales },
+                state,
             }
-            at += N;
-        }
-        while at < key_panels.end {
-            let s = product(l, a, [panel(at)], [[l.splat(0.0); 1]; R]);
-            for r in 0..R {
-                l.store(s[r][0], &mut scores[r][at]);
+            .enter(l, rows);
+        } else {
+            Tile {
+                unit: self,
+                positions,
+                keys,
+                values: Int8Values { values, scales },
+                state,
             }
-            at += 1;
-        }
-    }
-
-    /// Turns the scores of a row into weights; returns the factor on what the
-    /// row has summed before.
-    #[inline(always)]
-    fn weights<L: Lanes>(
-        &mut self,
-        l: L,
-        row: usize,
-        seen: (usize, usize),
-        scores: &mut [[f32; LANES]; KEY_PANELS],
-    ) -> L::F {
-        let lowest = l.splat(f32::NEG_INFINITY);
-        let panels = seen.0 / LANES..seen.1.div_ceil(LANES);
-        if seen != (0, CHUNK) {
-            // What is not seen may be anything.
-            let (first, end) = (l.splat(seen.0 as f32 - 0.5), l.splat(seen.1 as f32));
-            for panel in panels.clone() {
-                let at = l.load(&std::array::from_fn(|i| (panel * LANES + i) as f32));
-                let s = l.load(&scores[panel]);
-                let s = l.select_gt(end, at, s, lowest);
-                l.store(l.select_gt(at, first, s, lowest), &mut scores[panel]);
-            }
-        }
-        let mut highest = lowest;
-        for panel in panels.clone() {
-            highest = l.max(l.load(&scores[panel]), highest);
-        }
-        let old = self.state.max[row];
-        let highest = l.fold_max(highest);
-        let max = if old > highest { old } else { highest };
-        self.state.max[row] = max;
-        let factor = exp(l, l.splat(old - max));
-
-        let max = l.splat(max);
-        let sums = &mut self.state.sum[row];
-        let mut sum = l.mul(l.load(sums), factor);
-        for panel in panels {
-            let p = exp(l, l.sub(l.load(&scores[panel]), max));
-            l.store(p, &mut scores[panel]);
-            sum = l.add(sum, p);
-        }
-        l.store(sum, sums);
-        factor
-    }
-
-    /// Adds the values of the positions that all of `R` rows see.
-    #[inline(always)]
-    fn values<L: Lanes, const R: usize, const N: usize>(
-        &mut self,
-        l: L,
-        row: usize,
-        seen: (usize, usize),
-        weights: &[[[f32; LANES]; KEY_PANELS]; R],
-        factors: [L::F; R],
-    ) {
-        let groups = self.unit.groups();
-        let a: [&[f32]; R] = std::array::from_fn(|r| &weights[r].as_flattened()[seen.0..seen.1]);
-        let mut at = 0;
-        while at + N <= groups {
-            self.value_panels::<L, R, N>(l, row, seen, a, factors, at);
-            at += N;
-        }
-        while at < groups {
-            self.value_panels::<L, R, 1>(l, row, seen, a, factors, at);
-            at += 1;
-        }
-    }
-
-    #[inline(always)]
-    fn value_panels<L: Lanes, const R: usize, const N: usize>(
-        &mut self,
-        l: L,
-        row: usize,
-        seen: (usize, usize),
-        a: [&[f32]; R],
-        factors: [L::F; R],
-        at: usize,
-    ) {
-        let groups = self.unit.groups();
-        let b: [_; N] =
-            std::array::from_fn(|n| &self.panels.values[(at + n) * CHUNK..][seen.0..seen.1]);
-        let mut sums = [[l.splat(0.0); N]; R];
-        for r in 0..R {
-            for n in 0..N {
-                let old = l.load(&self.state.values[(row + r) * groups + at + n]);
-                sums[r][n] = l.mul(old, factors[r]);
-            }
-        }
-        let sums = product(l, a, b, sums);
-        for r in 0..R {
-            for n in 0..N {
-                l.store(
-                    sums[r][n],
-                    &mut self.state.values[(row + r) * groups + at + n],
-                );
-            }
+            .enter(l, rows);
         }
     }
 }
@@ -425,13 +266,10 @@ impl Op for OneSplit<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let unit = self.unit;
-        let Scratch {
-            q, keys, values, ..
-        } = self.scratch;
-        unit.scale_rows(l, q);
-        let wide = wide(unit, keys, values);
+        let buffers = &mut self.scratch.buffers;
+        unit.prepare(l, buffers);
         let mut state = State::new(self.state, unit.rows(), unit.groups());
-        unit.split(l, self.split, q, wide, &mut state);
+        unit.split(l, self.split, buffers, &mut state);
     }
 }
 
@@ -450,19 +288,16 @@ impl Op for AllSplits<'_, '_> {
         let unit = self.unit;
         let (rows, groups) = (unit.rows(), unit.groups());
         let Scratch {
-            q,
+            buffers,
             split,
             total,
-            keys,
-            values,
         } = self.scratch;
-        unit.scale_rows(l, q);
+        unit.prepare(l, buffers);
         let mut total = state(total, rows, groups);
         let mut part = state(split, rows, groups);
         total.reset();
         for split in self.splits {
-            let wide = wide(unit, keys, values);
-            unit.split(l, split, q, wide, &mut part);
+            unit.split(l, split, buffers, &mut part);
             for row in unit.rows_that_see(split * SPLIT..(split + 1) * SPLIT) {
                 total.merge_row(l, &part.as_ref(), row);
             }
@@ -504,16 +339,6 @@ fn state(buffer: &mut Vec<f32>, rows: usize, groups: usize) -> State<'_> {
         buffer.resize(len, 0.0);
     }
     State::new(buffer, rows, groups)
-}
-
-fn wide<'a>(
-    unit: &Unit<'_>,
-    keys: &'a mut Vec<[f32; LANES]>,
-    values: &'a mut Vec<[f32; LANES]>,
-) -> Wide<'a> {
-    keys.resize(KEY_PANELS * unit.cache.head_dim_k(), [0.0; LANES]);
-    values.resize(unit.groups() * CHUNK, [0.0; LANES]);
-    Wide { keys, values }
 }
 
 /// Writes the rows to where they belong in the output.

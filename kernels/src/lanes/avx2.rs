@@ -1,6 +1,6 @@
 //! Lanes on AVX2, FMA and F16C: two 256-bit registers.
 
-use super::{LANES, Lanes, Op};
+use super::{LANES, Lanes, Op, four};
 use crate::format::{BF16, F16};
 use crate::isa::Isa;
 use std::arch::x86_64::*;
@@ -211,6 +211,22 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, a: F, b: F) -> f32 {
+        // Without the sign, bits order like values, infinities and NaNs on top.
+        let (a, b) = (self.abs(a), self.abs(b));
+        simd! {
+            let a = _mm256_max_epi32(_mm256_castps_si256(a.0), _mm256_castps_si256(a.1));
+            let b = _mm256_max_epi32(_mm256_castps_si256(b.0), _mm256_castps_si256(b.1));
+            let eight = _mm256_max_epi32(a, b);
+            let low = _mm256_castsi256_si128(eight);
+            let four = _mm_max_epi32(low, _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            let one = _mm_max_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
+            _mm_cvtss_f32(_mm_castsi128_ps(one))
+        }
+    }
+
+    #[inline(always)]
     fn swap_pairs(self, a: F) -> F {
         simd! {
             F(
@@ -251,6 +267,34 @@ impl Lanes for Avx2 {
             let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
             let one = _mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
             _mm_cvtsi128_si32(one)
+        }
+    }
+
+    #[inline(always)]
+    fn dot32<const R: usize>(
+        self,
+        a: &[[i8; 4 * LANES]; 8],
+        b: [&[i8; 32]; R],
+        _: [i32; R],
+    ) -> [I; R] {
+        simd! {
+            let ones = _mm256_set1_epi16(1);
+            let mut sums = [I(_mm256_setzero_si256(), _mm256_setzero_si256()); R];
+            for (i, a) in a.iter().enumerate() {
+                let at = a.as_ptr().cast::<__m256i>();
+                let (low, high) = (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1)));
+                // VPMADDUBSW wants one operand unsigned: |a|, and b with the
+                // sign of a. Two products are at most 2·127², which fits.
+                let (abs_low, abs_high) = (_mm256_abs_epi8(low), _mm256_abs_epi8(high));
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    let b = _mm256_set1_epi32(four(b, i));
+                    let pairs = _mm256_maddubs_epi16(abs_low, _mm256_sign_epi8(b, low));
+                    sum.0 = _mm256_add_epi32(sum.0, _mm256_madd_epi16(pairs, ones));
+                    let pairs = _mm256_maddubs_epi16(abs_high, _mm256_sign_epi8(b, high));
+                    sum.1 = _mm256_add_epi32(sum.1, _mm256_madd_epi16(pairs, ones));
+                }
+            }
+            sums
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Lanes on AVX-512: one 512-bit register.
 
-use super::{LANES, Lanes, Op};
+use super::{LANES, Lanes, Op, four};
 use crate::format::{BF16, F16};
 use crate::isa::Isa;
 use std::arch::x86_64::*;
@@ -167,6 +167,16 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, a: __m512, b: __m512) -> f32 {
+        // Without the sign, bits order like values, infinities and NaNs on top.
+        simd! {
+            let a = _mm512_castps_si512(_mm512_abs_ps(a));
+            let b = _mm512_castps_si512(_mm512_abs_ps(b));
+            f32::from_bits(_mm512_reduce_max_epu32(_mm512_max_epu32(a, b)))
+        }
+    }
+
+    #[inline(always)]
     fn swap_pairs(self, a: __m512) -> __m512 {
         simd! { _mm512_permute_ps::<0b10_11_00_01>(a) }
     }
@@ -189,5 +199,30 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn fold_int(self, a: __m512i) -> i32 {
         simd! { _mm512_reduce_add_epi32(a) }
+    }
+
+    #[inline(always)]
+    fn dot32<const R: usize>(
+        self,
+        a: &[[i8; 4 * LANES]; 8],
+        b: [&[i8; 32]; R],
+        sums: [i32; R],
+    ) -> [__m512i; R] {
+        simd! {
+            // VPDPBUSD wants one operand unsigned: a + 128, which adds 128·Σb.
+            let offset = _mm512_set1_epi8(-128);
+            let mut products = [_mm512_setzero_si512(); R];
+            for (product, sum) in products.iter_mut().zip(sums) {
+                *product = _mm512_set1_epi32(-128 * sum);
+            }
+            for (i, a) in a.iter().enumerate() {
+                let a = _mm512_loadu_si512(a.as_ptr().cast());
+                let a = _mm512_xor_si512(a, offset);
+                for (product, b) in products.iter_mut().zip(b) {
+                    *product = _mm512_dpbusd_epi32(*product, a, _mm512_set1_epi32(four(b, i)));
+                }
+            }
+            products
+        }
     }
 }

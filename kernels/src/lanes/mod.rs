@@ -131,6 +131,10 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// The largest lane: [`Lanes::max`] folded in halves, `max(p[i], p[i + h])`.
     fn fold_max(self, a: Self::F) -> f32;
 
+    /// The largest magnitude of 32 values: a NaN if one of them is, else infinite
+    /// if one of them is.
+    fn max_magnitude(self, a: Self::F, b: Self::F) -> f32;
+
     /// Lanes 1, 0, 3, 2, … 15, 14.
     fn swap_pairs(self, a: Self::F) -> Self::F;
 
@@ -145,6 +149,16 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     /// The sum of the lanes, wrapping.
     fn fold_int(self, a: Self::I) -> i32;
+
+    /// `Σ a[i/4][4·lane + i%4] · b[r][i]` over `i` in 0..32, for each `r`: the
+    /// products of sixteen vectors, four elements at a time side by side, with
+    /// `R` others. Exact. No element is −128; `sums[r]` is `Σ b[r]`.
+    fn dot32<const R: usize>(
+        self,
+        a: &[[i8; 4 * LANES]; 8],
+        b: [&[i8; 32]; R],
+        sums: [i32; R],
+    ) -> [Self::I; R];
 
     /// Reads up to sixteen values; the remaining lanes are `fill`.
     ///
@@ -163,6 +177,13 @@ pub trait Lanes: Copy + Send + Sync + 'static {
         self.store(value, &mut all);
         to.copy_from_slice(&all[..to.len()]);
     }
+}
+
+/// Bytes `4·i..` of `b`, to be repeated in all lanes.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn four(b: &[i8; 32], i: usize) -> i32 {
+    i32::from_le_bytes(std::array::from_fn(|j| b[4 * i + j] as u8))
 }
 
 /// An algorithm: its arguments, and what to do with them on some lanes.

@@ -1,6 +1,6 @@
 //! Lanes on Advanced SIMD: four 128-bit registers.
 
-use super::{LANES, Lanes, Op};
+use super::{LANES, Lanes, Op, four};
 use crate::format::{BF16, F16};
 use crate::isa::Isa;
 use std::arch::aarch64::*;
@@ -240,6 +240,20 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, a: F, b: F) -> f32 {
+        // Without the sign, bits order like values, infinities and NaNs on top.
+        let bits: [uint32x4_t; 4] = each!(N => {
+            let (a, b) = (vabsq_f32(a.0[N]), vabsq_f32(b.0[N]));
+            vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b))
+        });
+        simd! {
+            let low = vmaxq_u32(bits[0], bits[1]);
+            let high = vmaxq_u32(bits[2], bits[3]);
+            f32::from_bits(vmaxvq_u32(vmaxq_u32(low, high)))
+        }
+    }
+
+    #[inline(always)]
     fn swap_pairs(self, a: F) -> F {
         F(each!(I => vrev64q_f32(a.0[I])))
     }
@@ -269,6 +283,39 @@ impl Lanes for Neon {
             let low = vaddq_s32(a.0[0], a.0[1]);
             let high = vaddq_s32(a.0[2], a.0[3]);
             vaddvq_s32(vaddq_s32(low, high))
+        }
+    }
+
+    #[inline(always)]
+    fn dot32<const R: usize>(
+        self,
+        a: &[[i8; 4 * LANES]; 8],
+        b: [&[i8; 32]; R],
+        _: [i32; R],
+    ) -> [Self::I; R] {
+        simd! {
+            let mut out = [I([vdupq_n_s32(0); 4]); R];
+            for (out, b) in out.iter_mut().zip(b) {
+                for quarter in 0..4 {
+                    // Sums of two elements each, of lanes 0, 1 and 2, 3 of the
+                    // quarter. Two products are at most 2·127², which fits.
+                    let (mut low, mut high) = (vdupq_n_s32(0), vdupq_n_s32(0));
+                    for i in 0..4 {
+                        let a0 = vld1q_s8(a[2 * i].as_ptr().add(16 * quarter));
+                        let a1 = vld1q_s8(a[2 * i + 1].as_ptr().add(16 * quarter));
+                        let b0 = vreinterpretq_s8_s32(vdupq_n_s32(four(b, 2 * i)));
+                        let b1 = vreinterpretq_s8_s32(vdupq_n_s32(four(b, 2 * i + 1)));
+                        let products = vmull_s8(vget_low_s8(a0), vget_low_s8(b0));
+                        let products = vmlal_s8(products, vget_low_s8(a1), vget_low_s8(b1));
+                        low = vpadalq_s16(low, products);
+                        let products = vmull_high_s8(a0, b0);
+                        let products = vmlal_high_s8(products, a1, b1);
+                        high = vpadalq_s16(high, products);
+                    }
+                    out.0[quarter] = vpaddq_s32(low, high);
+                }
+            }
+            out
         }
     }
 }

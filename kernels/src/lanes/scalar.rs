@@ -134,6 +134,14 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, a: Self::F, b: Self::F) -> f32 {
+        // Without the sign, bits order like values, infinities and NaNs on top.
+        let bits = |v: f32| v.to_bits() & 0x7fff_ffff;
+        let largest = (0..LANES).fold(0, |m, i| bits(a[i]).max(bits(b[i])).max(m));
+        f32::from_bits(largest)
+    }
+
+    #[inline(always)]
     fn swap_pairs(self, a: Self::F) -> Self::F {
         std::array::from_fn(|i| a[i ^ 1])
     }
@@ -156,5 +164,20 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn fold_int(self, a: Self::I) -> i32 {
         a.into_iter().fold(0, i32::wrapping_add)
+    }
+
+    #[inline(always)]
+    fn dot32<const R: usize>(
+        self,
+        a: &[[i8; 4 * LANES]; 8],
+        b: [&[i8; 32]; R],
+        _: [i32; R],
+    ) -> [Self::I; R] {
+        b.map(|b| {
+            std::array::from_fn(|lane| {
+                let product = |i: usize| i32::from(a[i / 4][4 * lane + i % 4]) * i32::from(b[i]);
+                (0..32).map(product).sum()
+            })
+        })
     }
 }

@@ -78,6 +78,7 @@ impl Op for All {
         float("swap_pairs", l.swap_pairs(va));
         float("fold", l.splat(l.fold(va)));
         float("fold_max", l.splat(l.fold_max(va)));
+        float("max_magnitude", l.splat(l.max_magnitude(va, vb)));
         let fractions: [f32; LANES] =
             std::array::from_fn(|i| 0.5 + (self.0 + i) as f32 / 97.0 % 3.5);
         let scaled = l.scale_pow2(l.load(&fractions), l.load(&exponents(self.0)));
@@ -112,6 +113,24 @@ impl Op for All {
         l.store_i8(whole, &mut packed);
         out.push(("store_i8", packed.map(|v| v as u32).to_vec()));
         out.push(("fold_int", vec![l.fold_int(whole) as u32]));
+        // Everything at its largest in the first rounds.
+        let quant = |i: usize| match self.0 {
+            0 => 127,
+            1 => -127,
+            _ => ((self.0 * 71 + i * i * 13 + i * 29) % 255) as u8 as i8,
+        };
+        let quant = |i: usize| quant(i).max(-127);
+        let many: [[i8; 64]; 8] =
+            std::array::from_fn(|i| std::array::from_fn(|j| quant(64 * i + j)));
+        let few: [[i8; 32]; 3] =
+            std::array::from_fn(|i| std::array::from_fn(|j| quant(700 + 32 * i + j)));
+        let sums = few.map(|few| few.into_iter().map(i32::from).sum());
+        let dots = l.dot32(&many, [&few[0], &few[1], &few[2]], sums);
+        for (row, dot) in dots.into_iter().enumerate() {
+            let name = ["dot32 0", "dot32 1", "dot32 2"][row];
+            l.store(l.to_float(dot), &mut stored);
+            out.push((name, stored.map(bits).to_vec()));
+        }
         for len in 0..=LANES {
             let mut part = [7.0; LANES];
             l.store_part(va, &mut part[..len]);
