@@ -2,7 +2,7 @@
 
 use crate::arch::Config;
 pub use kernels::attention::KvFormat;
-use kernels::attention::KvLayer;
+use kernels::attention::{CHUNK, KvLayer};
 
 /// Keys and values of a sequence, one [`KvLayer`] per layer.
 ///
@@ -87,13 +87,13 @@ impl KvCache {
 
     /// Bytes a cache of that shape takes for each token, all layers together.
     pub fn bytes_per_token(config: &Config, format: KvFormat) -> u64 {
-        let width = config.n_head_kv * (config.head_dim_k + config.head_dim_v);
-        let bytes = match format {
-            KvFormat::F32 => width * 4,
-            KvFormat::F16 => width * 2,
-            // One scale for 32 values.
-            KvFormat::Q8_0 => width + width.div_ceil(32) * 4,
-        };
+        let layer = KvLayer::new(
+            format,
+            config.n_head_kv,
+            config.head_dim_k,
+            config.head_dim_v,
+        );
+        let bytes = layer.bytes_for(CHUNK) / CHUNK;
         (bytes * config.n_layer) as u64
     }
 }

@@ -339,10 +339,8 @@ impl Backend for CpuBackend<'_> {
             &sequences,
             &attention::Heads {
                 n_head: shape.n_head,
-                n_head_kv: shape.n_head_kv,
-                head_dim_k: shape.head_dim_k,
-                head_dim_v: shape.head_dim_v,
                 scale: shape.scale,
+                window: None,
             },
         );
     }

@@ -1,7 +1,7 @@
 //! Writing keys and values to a chunk.
 
 use super::cache::{CHUNK, Head, KvFormat, Shape};
-use super::panel::{Element, panel_mut};
+use super::panel::{Element, panels_mut};
 use crate::format::{F16, FloatWeight, GROUP};
 use crate::lanes::{LANES, Lanes, Op};
 use half::f16;
@@ -50,7 +50,7 @@ impl Op for Append<'_> {
 /// Writes position `at` of a head.
 #[inline(always)]
 fn float<L: Lanes, E: Narrow>(l: L, head: &mut Head<&mut [u8]>, at: usize, k: &[f32], v: &[f32]) {
-    let keys = panel_mut::<E>(head.keys);
+    let keys = panels_mut::<E>(head.keys);
     let keys = &mut keys[at / LANES * k.len()..][..k.len()];
     for (k, keys) in k.chunks(LANES).zip(keys.chunks_mut(LANES)) {
         let narrow = E::narrow(l, l.load_part(k, 0.0));
@@ -58,7 +58,7 @@ fn float<L: Lanes, E: Narrow>(l: L, head: &mut Head<&mut [u8]>, at: usize, k: &[
             keys[at % LANES] = narrow;
         }
     }
-    let values = panel_mut::<E>(head.values);
+    let values = panels_mut::<E>(head.values);
     for (v, values) in v.chunks(LANES).zip(values.chunks_exact_mut(CHUNK)) {
         values[at] = E::narrow(l, l.load_part(v, 0.0));
     }
@@ -80,7 +80,7 @@ fn int8<L: Lanes>(l: L, head: &mut Head<&mut [u8]>, at: usize, k: &[f32], v: &[f
             keys[lane] = *quants;
         }
     }
-    let values = panel_mut::<i8>(head.values);
+    let values = panels_mut::<i8>(head.values);
     let value_scales: &mut [[F16; CHUNK]] = bytemuck::cast_slice_mut(head.value_scales);
     for (block, v) in v.chunks(GROUP).enumerate() {
         let (scale, quants) = quantize(l, v);

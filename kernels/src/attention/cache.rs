@@ -42,6 +42,9 @@ use std::str::FromStr;
 /// Positions in a chunk.
 pub const CHUNK: usize = 64;
 
+/// Panels of sixteen keys in a chunk.
+pub(super) const KEY_PANELS: usize = CHUNK / LANES;
+
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KvFormat {

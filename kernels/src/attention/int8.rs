@@ -1,11 +1,11 @@
-//! Keys and values as 8-bit integers with a scale for 32 dimensions.
+//! What a cache of 8-bit integers needs beside [`super::panel`]: quantized
+//! queries, scores by integer dot products, weights times scales.
 
-use super::float::FloatValues;
-use super::panel::Element;
-use super::tile::{KEY_PANELS, Keys, Values, Weights};
+use super::cache::{CHUNK, KEY_PANELS};
 use crate::activation::quantize_group;
 use crate::format::{F16, GROUP};
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, Op};
+use std::ops::Range;
 
 /// Query rows as integers.
 #[derive(Default)]
@@ -43,8 +43,11 @@ impl Int8Query {
     }
 }
 
-/// Query rows and the keys of a chunk.
-pub struct Int8Keys<'a> {
+/// Scores of query rows with the keys of a chunk.
+pub struct Int8Scores<'a> {
+    pub rows: Range<usize>,
+    /// Sixteens of keys.
+    pub panels: Range<usize>,
     pub query: &'a Int8Query,
     /// Blocks of 32 dimensions.
     pub blocks: usize,
@@ -52,71 +55,77 @@ pub struct Int8Keys<'a> {
     pub keys: &'a [[[i8; 4 * LANES]; 8]],
     /// `[KEY_PANELS][blocks]`
     pub scales: &'a [[F16; LANES]],
+    /// `[rows][KEY_PANELS]`
+    pub out: &'a mut [[f32; LANES]],
 }
 
-impl Keys for Int8Keys<'_> {
+impl Op for Int8Scores<'_> {
+    type Out = ();
+
     #[inline(always)]
-    fn scores<L: Lanes, const R: usize, const N: usize>(
-        &self,
-        l: L,
-        row: usize,
-        panel: usize,
-    ) -> [[L::F; N]; R] {
-        let mut scores = [[l.splat(0.0); N]; R];
-        for n in 0..N {
-            for block in 0..self.blocks {
-                let at = (panel + n) * self.blocks + block;
-                let d = l.load_f16(&self.scales[at]);
-                let of = |r: usize| (row + r) * self.blocks + block;
-                let q: [&[i8; GROUP]; R] = std::array::from_fn(|r| &self.query.q[of(r)]);
-                let sums = std::array::from_fn(|r| self.query.sums[of(r)]);
-                let dots = l.dot32(&self.keys[at], q, sums);
-                for r in 0..R {
-                    let d = l.mul(l.splat(self.query.d[of(r)]), d);
-                    scores[r][n] = l.fma(l.to_float(dots[r]), d, scores[r][n]);
-                }
-            }
+    fn run<L: Lanes>(mut self, l: L) {
+        if L::REGISTERS >= 24 {
+            self.rows::<L, 8>(l);
         }
-        scores
+        if L::REGISTERS >= 6 {
+            self.rows::<L, 4>(l);
+            self.rows::<L, 2>(l);
+        }
+        self.rows::<L, 1>(l);
     }
 }
 
-/// The values of a chunk, as integers or widened from them, and their scales.
-pub struct Int8Values<'a, E> {
-    /// `[groups][CHUNK]`
-    pub values: &'a [[E; LANES]],
-    /// `[blocks of two groups][CHUNK]`
-    pub scales: &'a [[F16; LANES]],
-}
-
-impl<E: Element> Values for Int8Values<'_, E> {
+impl Int8Scores<'_> {
+    /// Does the rows that are left, `R` at a time, and leaves fewer than `R`.
     #[inline(always)]
-    fn add<L: Lanes, const R: usize, const N: usize>(
-        &self,
-        l: L,
-        weights: &Weights<'_, L, R>,
-        mut sums: [&mut [[f32; LANES]]; R],
-    ) {
-        let groups = sums[0].len();
-        let mut scaled = [[[0.0; LANES]; KEY_PANELS]; R];
-        for block in 0..groups.div_ceil(2) {
-            for panel in weights.seen.0 / LANES..weights.seen.1.div_ceil(LANES) {
-                let d = l.load_f16(&self.scales[block * KEY_PANELS + panel]);
+    fn rows<L: Lanes, const R: usize>(&mut self, l: L) {
+        let rows = self.rows.start..self.rows.end - self.rows.len() % R;
+        self.rows.start = rows.end;
+        for panel in self.panels.clone() {
+            for row in rows.clone().step_by(R) {
+                let mut scores = [l.splat(0.0); R];
+                for block in 0..self.blocks {
+                    let at = panel * self.blocks + block;
+                    let d = l.load_f16(&self.scales[at]);
+                    let of = |r: usize| (row + r) * self.blocks + block;
+                    let q: [&[i8; GROUP]; R] = std::array::from_fn(|r| &self.query.q[of(r)]);
+                    let sums = std::array::from_fn(|r| self.query.sums[of(r)]);
+                    let dots = l.dot32(&self.keys[at], q, sums);
+                    for r in 0..R {
+                        let d = l.mul(l.splat(self.query.d[of(r)]), d);
+                        scores[r] = l.fma(l.to_float(dots[r]), d, scores[r]);
+                    }
+                }
                 for r in 0..R {
-                    let p = l.mul(l.load(&weights.p[r][panel]), d);
-                    l.store(p, &mut scaled[r][panel]);
+                    l.store(scores[r], &mut self.out[(row + r) * KEY_PANELS + panel]);
                 }
             }
-            let scaled = Weights::<L, R> {
-                p: scaled.each_ref(),
-                factors: weights.factors,
-                seen: weights.seen,
-            };
-            let values = FloatValues(self.values);
-            if block * 2 + 1 < groups {
-                values.add_groups::<L, R, 2>(l, &scaled, &mut sums, block * 2);
-            } else {
-                values.add_groups::<L, R, 1>(l, &scaled, &mut sums, block * 2);
+        }
+    }
+}
+
+/// Weights times the scales of a block of values.
+pub struct ScaleWeights<'a> {
+    pub rows: Range<usize>,
+    /// `[rows][KEY_PANELS]`
+    pub weights: &'a [[f32; LANES]],
+    /// The block's scales.
+    pub scales: &'a [F16; CHUNK],
+    /// `[rows][KEY_PANELS]`
+    pub out: &'a mut [[f32; LANES]],
+}
+
+impl Op for ScaleWeights<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let (scales, _) = self.scales.as_chunks();
+        for (panel, scales) in scales.iter().enumerate() {
+            let d = l.load_f16(scales);
+            for row in self.rows.clone() {
+                let at = row * KEY_PANELS + panel;
+                l.store(l.mul(l.load(&self.weights[at]), d), &mut self.out[at]);
             }
         }
     }

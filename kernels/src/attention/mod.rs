@@ -67,15 +67,12 @@
 mod append;
 mod cache;
 #[allow(clippy::needless_range_loop)] // tiles of registers, indexed alike
-mod float;
-#[allow(clippy::needless_range_loop)]
 mod int8;
 #[allow(clippy::needless_range_loop)]
 mod panel;
 mod state;
-#[allow(clippy::needless_range_loop)]
-mod tile;
 mod unit;
+mod weights;
 
 pub use cache::{CHUNK, KvFormat, KvLayer, UnknownKvFormat};
 

@@ -1,15 +1,16 @@
-//! The product that both halves of attention are: a few rows against panels of
+//! The product that both halves of attention are: rows against panels of
 //! sixteen lanes.
 //!
 //! ```text
-//! acc[r][n] += a[r][i] · b[n][i]        i ascending, one fma each
+//! out[r][n] = out[r][n] · factor[r], then += a[r][i] · b[n][i]     i ascending, fma
 //!
 //! scores:  a = query rows, i = dimension, b[n] = 16 keys, transposed
 //! values:  a = weights p,  i = position,  b[n] = 16 dimensions of the values
 //! ```
 
 use crate::format::F16;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, Op};
+use std::ops::Range;
 
 /// What panels are made of: converted to `f32`, exactly, as they are read.
 pub trait Element: bytemuck::Pod + Send + Sync {
@@ -38,54 +39,171 @@ impl Element for i8 {
     }
 }
 
-/// Views the bytes of a cache as a panel.
+/// Views the bytes of a cache as panels.
 ///
 /// # Panics
 ///
 /// If they are not aligned as `E` is: heads start on cache lines.
-pub fn panel<E: Element>(bytes: &[u8]) -> &[[E; LANES]] {
+pub fn panels<E: Element>(bytes: &[u8]) -> &[[E; LANES]] {
     bytemuck::cast_slice::<_, E>(bytes).as_chunks().0
 }
 
-/// As [`panel`], to be written.
-pub fn panel_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
+/// As [`panels`], to be written.
+pub fn panels_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
     bytemuck::cast_slice_mut::<_, E>(bytes).as_chunks_mut().0
 }
 
-/// `acc` and the product of `R` rows with `N` panels, all of equal length.
-#[inline(always)]
-pub fn product<L: Lanes, E: Element, const R: usize, const N: usize>(
-    l: L,
-    a: [&[f32]; R],
-    b: [&[[E; LANES]]; N],
-    mut acc: [[L::F; N]; R],
-) -> [[L::F; N]; R] {
-    let len = b[0].len();
-    // So that the compiler sees that no index is out of bounds.
-    let a = a.map(|a| &a[..len]);
-    let b = b.map(|b| &b[..len]);
-    for i in 0..len {
-        let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
+/// The product.
+pub struct Multiply<'a, E> {
+    /// Rows of `a`, `a_stride` apart, and of `out`.
+    pub rows: Range<usize>,
+    /// The panels, which are also the columns of `out`.
+    pub panels: Range<usize>,
+    /// Which `i` of a row and of a panel take part.
+    pub inner: Range<usize>,
+    pub a: &'a [f32],
+    pub a_stride: usize,
+    /// Panels of `b_stride` sixteens each.
+    pub b: &'a [[E; LANES]],
+    pub b_stride: usize,
+    /// `[rows][out_stride]`
+    pub out: &'a mut [[f32; LANES]],
+    pub out_stride: usize,
+    /// Factors on what `out` holds, by row; without them it counts as zero.
+    pub factors: Option<&'a [f32]>,
+}
+
+impl<'a, E> Multiply<'a, E> {
+    /// The same product with the panels in another form.
+    #[inline(always)]
+    pub fn with<T>(self, b: &'a [[T; LANES]]) -> Multiply<'a, T> {
+        let Multiply {
+            rows,
+            panels,
+            inner,
+            a,
+            a_stride,
+            b_stride,
+            out,
+            out_stride,
+            factors,
+            ..
+        } = self;
+        Multiply {
+            rows,
+            panels,
+            inner,
+            a,
+            a_stride,
+            b,
+            b_stride,
+            out,
+            out_stride,
+            factors,
+        }
+    }
+}
+
+impl<E: Element> Op for Multiply<'_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(mut self, l: L) {
+        // Rows × panels that fit the registers and keep the multipliers busy:
+        // as many rows as there are, the rest in smaller steps.
+        if L::REGISTERS >= 24 {
+            self.rows::<L, 8, 2>(l);
+            self.rows::<L, 4, 4>(l);
+            self.rows::<L, 2, 4>(l);
+            self.rows::<L, 1, 4>(l);
+        } else if L::REGISTERS >= 6 {
+            self.rows::<L, 6, 1>(l);
+            self.rows::<L, 4, 1>(l);
+            self.rows::<L, 2, 2>(l);
+            self.rows::<L, 1, 4>(l);
+        } else {
+            self.rows::<L, 1, 1>(l);
+        }
+    }
+}
+
+impl<E: Element> Multiply<'_, E> {
+    /// Does the rows that are left, `R` at a time, and leaves fewer than `R`.
+    #[inline(always)]
+    fn rows<L: Lanes, const R: usize, const N: usize>(&mut self, l: L) {
+        let rows = self.rows.start..self.rows.end - self.rows.len() % R;
+        self.rows.start = rows.end;
+        if rows.is_empty() {
+            return;
+        }
+        // Panels outside: they stay in the first-level cache for all rows.
+        let mut panel = self.panels.start;
+        while panel + N <= self.panels.end {
+            for row in rows.clone().step_by(R) {
+                self.tile::<L, R, N>(l, row, panel);
+            }
+            panel += N;
+        }
+        while panel < self.panels.end {
+            for row in rows.clone().step_by(R) {
+                self.tile::<L, R, 1>(l, row, panel);
+            }
+            panel += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<L: Lanes, const R: usize, const N: usize>(&mut self, l: L, row: usize, panel: usize) {
+        let (inner, len) = (self.inner.start, self.inner.len());
+        let a: [&[f32]; R] =
+            std::array::from_fn(|r| &self.a[(row + r) * self.a_stride + inner..][..len]);
+        let b: [&[[E; LANES]]; N] =
+            std::array::from_fn(|n| &self.b[(panel + n) * self.b_stride + inner..][..len]);
+        let mut acc = [[l.splat(0.0); N]; R];
+        if let Some(factors) = self.factors {
+            for r in 0..R {
+                let factor = l.splat(factors[row + r]);
+                for n in 0..N {
+                    let old = l.load(&self.out[(row + r) * self.out_stride + panel + n]);
+                    acc[r][n] = l.mul(old, factor);
+                }
+            }
+        }
+        for i in 0..len {
+            let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
+            for r in 0..R {
+                let a = l.splat(a[r][i]);
+                for n in 0..N {
+                    acc[r][n] = l.fma(a, b[n], acc[r][n]);
+                }
+            }
+        }
         for r in 0..R {
-            let a = l.splat(a[r][i]);
             for n in 0..N {
-                acc[r][n] = l.fma(a, b[n], acc[r][n]);
+                l.store(
+                    acc[r][n],
+                    &mut self.out[(row + r) * self.out_stride + panel + n],
+                );
             }
         }
     }
-    acc
 }
 
-/// A panel as `f32`.
-#[inline(always)]
-pub fn widen<'t, L: Lanes, E: Element>(
-    l: L,
-    from: &[[E; LANES]],
-    to: &'t mut Vec<[f32; LANES]>,
-) -> &'t [[f32; LANES]] {
-    to.resize(from.len(), [0.0; LANES]);
-    for (from, to) in from.iter().zip(to.iter_mut()) {
-        l.store(E::load(l, from), to);
+/// Writes panels as `f32`.
+pub struct Widen<'a, E> {
+    pub from: &'a [[E; LANES]],
+    pub to: &'a mut Vec<[f32; LANES]>,
+}
+
+impl<'a, E: Element> Op for Widen<'a, E> {
+    type Out = &'a [[f32; LANES]];
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) -> Self::Out {
+        self.to.resize(self.from.len(), [0.0; LANES]);
+        for (from, to) in self.from.iter().zip(self.to.iter_mut()) {
+            l.store(E::load(l, from), to);
+        }
+        self.to
     }
-    to
 }

@@ -5,12 +5,11 @@
 //! group`.
 
 use super::SPLIT;
-use super::cache::{CHUNK, KvFormat, KvLayer};
-use super::float::{FloatKeys, FloatValues};
-use super::int8::{Int8Keys, Int8Query, Int8Values};
-use super::panel::{Element, panel, widen};
+use super::cache::{CHUNK, KEY_PANELS, KvFormat, KvLayer};
+use super::int8::{Int8Query, Int8Scores, ScaleWeights};
+use super::panel::{Element, Multiply, Widen, panels};
 use super::state::{State, StateRef, state_len};
-use super::tile::Tile;
+use super::weights::Weights;
 use crate::format::{F16, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
@@ -36,9 +35,14 @@ struct Buffers {
     /// cache wants them.
     q: Vec<f32>,
     int8: Int8Query,
-    /// A chunk's panels widened.
-    keys: Vec<[f32; LANES]>,
-    values: Vec<[f32; LANES]>,
+    /// Panels of keys or values as `f32`.
+    wide: Vec<[f32; LANES]>,
+    /// Scores, then weights of a chunk, `[rows][KEY_PANELS]`; and those times
+    /// the scales of the values.
+    weights: Vec<[f32; LANES]>,
+    scaled: Vec<[f32; LANES]>,
+    /// By row: the factor on what was summed before a chunk.
+    factors: Vec<f32>,
 }
 
 /// See the module documentation.
@@ -71,21 +75,29 @@ impl Unit<'_> {
         self.cache.head_dim_v().div_ceil(LANES)
     }
 
-    /// Those of `positions` that row `row` sees.
+    /// Those of `positions` that row `row` sees, counted from the first.
     #[inline(always)]
-    pub fn visible(&self, row: usize, positions: Range<usize>) -> Range<usize> {
+    pub fn seen(&self, row: usize, positions: &Range<usize>) -> Range<usize> {
         let end = self.position + row / self.group + 1;
-        positions.start.max(end.saturating_sub(self.window))..positions.end.min(end)
+        let first = positions.start.max(end.saturating_sub(self.window));
+        first - positions.start..positions.end.min(end).saturating_sub(positions.start)
     }
 
     /// The rows that see some of `positions`.
-    fn rows_that_see(&self, positions: Range<usize>) -> Range<usize> {
-        let sees = |row: &usize| !self.visible(*row, positions.clone()).is_empty();
+    fn rows_that_see(&self, positions: &Range<usize>) -> Range<usize> {
+        let sees = |row: &usize| !self.seen(*row, positions).is_empty();
         let first = (0..self.rows()).find(sees).unwrap_or(0);
         let end = (first..self.rows())
             .rfind(sees)
             .map_or(first, |row| row + 1);
         first..end
+    }
+
+    /// The sixteens of a chunk's positions of which some of `rows` sees some.
+    fn seen_panels(&self, rows: &Range<usize>, positions: &Range<usize>) -> Range<usize> {
+        let first = self.seen(rows.start, positions).start;
+        let end = self.seen(rows.end - 1, positions).end;
+        first / LANES..end.div_ceil(LANES)
     }
 
     /// Computes the unit.
@@ -151,104 +163,201 @@ impl Unit<'_> {
                 l.store_part(l.mul(l.load_part(from, 0.0), scale), to);
             }
         }
+        buffers
+            .weights
+            .resize(self.rows() * KEY_PANELS, [0.0; LANES]);
+        buffers.factors.resize(self.rows(), 0.0);
         if self.cache.format() == KvFormat::Q8_0 {
             buffers.int8.quantize(l, q, dim);
+            buffers
+                .scaled
+                .resize(self.rows() * KEY_PANELS, [0.0; LANES]);
         }
     }
 
     /// Computes the state of a split.
     #[inline(always)]
-    fn split<L: Lanes>(&self, l: L, split: usize, scratch: &mut Buffers, state: &mut State<'_>) {
+    fn split<L: Lanes>(&self, l: L, split: usize, buffers: &mut Buffers, state: &mut State<'_>) {
         state.reset();
         let end = self.position + self.tokens.len();
         for chunk in split * SPLIT / CHUNK..(split + 1) * SPLIT / CHUNK {
             let positions = chunk * CHUNK..((chunk + 1) * CHUNK).min(end);
-            let rows = self.rows_that_see(positions.clone());
+            let rows = self.rows_that_see(&positions);
             if rows.is_empty() {
                 continue;
             }
             match self.cache.format() {
-                KvFormat::F32 => self.float_chunk::<L, f32>(l, positions, rows, scratch, state),
-                KvFormat::F16 => self.float_chunk::<L, F16>(l, positions, rows, scratch, state),
-                KvFormat::Q8_0 => self.int8_chunk(l, positions, rows, scratch, state),
+                KvFormat::F32 => self.float::<L, f32>(l, positions, rows, buffers, state),
+                KvFormat::F16 => self.float::<L, F16>(l, positions, rows, buffers, state),
+                KvFormat::Q8_0 => self.int8(l, positions, rows, buffers, state),
             }
         }
     }
 
+    /// Lets a chunk of floats enter the states of `rows`.
     #[inline(always)]
-    fn float_chunk<L: Lanes, E: Element>(
+    fn float<L: Lanes, E: Element>(
         &self,
         l: L,
         positions: Range<usize>,
         rows: Range<usize>,
-        scratch: &mut Buffers,
+        buffers: &mut Buffers,
         state: &mut State<'_>,
     ) {
         let head = self.cache.head(positions.start / CHUNK, self.head);
-        let (keys, values) = (panel::<E>(head.keys), panel::<E>(head.values));
-        let (q, dim) = (&scratch.q[..], self.cache.head_dim_k());
-        if rows.len() >= WIDEN_ROWS && size_of::<E>() < size_of::<f32>() {
-            Tile {
-                unit: self,
-                positions,
-                keys: FloatKeys {
-                    q,
-                    dim,
-                    keys: widen(l, keys, &mut scratch.keys),
-                },
-                values: FloatValues(widen(l, values, &mut scratch.values)),
-                state,
-            }
-            .enter(l, rows);
-        } else {
-            Tile {
-                unit: self,
-                positions,
-                keys: FloatKeys { q, dim, keys },
-                values: FloatValues(values),
-                state,
-            }
-            .enter(l, rows);
-        }
-    }
+        let (keys, values) = (panels::<E>(head.keys), panels::<E>(head.values));
+        let widen = rows.len() >= WIDEN_ROWS && size_of::<E>() < size_of::<f32>();
+        let Buffers {
+            q,
+            wide,
+            weights,
+            factors,
+            ..
+        } = buffers;
 
-    #[inline(always)]
-    fn int8_chunk<L: Lanes>(
-        &self,
-        l: L,
-        positions: Range<usize>,
-        rows: Range<usize>,
-        scratch: &mut Buffers,
-        state: &mut State<'_>,
-    ) {
-        let head = self.cache.head(positions.start / CHUNK, self.head);
-        let keys = Int8Keys {
-            query: &scratch.int8,
-            blocks: self.cache.head_dim_k().div_ceil(GROUP),
-            keys: bytemuck::cast_slice::<_, [i8; 64]>(head.keys).as_chunks().0,
-            scales: bytemuck::cast_slice(head.key_scales),
+        let dim = self.cache.head_dim_k();
+        let scores = Multiply {
+            rows: rows.clone(),
+            panels: self.seen_panels(&rows, &positions),
+            inner: 0..dim,
+            a: q,
+            a_stride: dim,
+            b: keys,
+            b_stride: dim,
+            out: weights,
+            out_stride: KEY_PANELS,
+            factors: None,
         };
-        let values = panel::<i8>(head.values);
-        let scales = bytemuck::cast_slice(head.value_scales);
-        if rows.len() >= WIDEN_ROWS {
-            let values = widen(l, values, &mut scratch.values);
-            Tile {
-                unit: self,
-                positions,
-                keys,
-                values: Int8Values { values, scales },
-                state,
-            }
-            .enter(l, rows);
+        if widen {
+            let from = scores.b;
+            let b = l.call(Widen { from, to: wide });
+            l.call(scores.with(b));
         } else {
-            Tile {
-                unit: self,
-                positions,
-                keys,
-                values: Int8Values { values, scales },
-                state,
+            l.call(scores);
+        }
+        l.call(Weights {
+            unit: self,
+            positions: positions.clone(),
+            rows: rows.clone(),
+            scores: weights,
+            state,
+            factors,
+        });
+        let wide = widen.then(|| {
+            let from = values;
+            l.call(Widen { from, to: wide })
+        });
+        self.alike(rows, &positions, |rows, seen| {
+            let sums = Multiply {
+                rows,
+                panels: 0..self.groups(),
+                inner: seen,
+                a: weights.as_flattened(),
+                a_stride: CHUNK,
+                b: values,
+                b_stride: CHUNK,
+                out: state.values,
+                out_stride: self.groups(),
+                factors: Some(factors),
+            };
+            match wide {
+                Some(values) => l.call(sums.with(values)),
+                None => l.call(sums),
             }
-            .enter(l, rows);
+        });
+    }
+
+    /// Lets a chunk of integers enter the states of `rows`.
+    #[inline(always)]
+    fn int8<L: Lanes>(
+        &self,
+        l: L,
+        positions: Range<usize>,
+        rows: Range<usize>,
+        buffers: &mut Buffers,
+        state: &mut State<'_>,
+    ) {
+        let head = self.cache.head(positions.start / CHUNK, self.head);
+        let values = panels::<i8>(head.values);
+        let value_scales: &[[F16; CHUNK]] = bytemuck::cast_slice(head.value_scales);
+        let Buffers {
+            int8,
+            wide,
+            weights,
+            scaled,
+            factors,
+            ..
+        } = buffers;
+
+        l.call(Int8Scores {
+            rows: rows.clone(),
+            panels: self.seen_panels(&rows, &positions),
+            query: int8,
+            blocks: self.cache.head_dim_k().div_ceil(GROUP),
+            keys: bytemuck::cast_slice::<_, [i8; 4 * LANES]>(head.keys)
+                .as_chunks()
+                .0,
+            scales: bytemuck::cast_slice(head.key_scales),
+            out: weights,
+        });
+        l.call(Weights {
+            unit: self,
+            positions: positions.clone(),
+            rows: rows.clone(),
+            scores: weights,
+            state,
+            factors,
+        });
+        let wide = (rows.len() >= WIDEN_ROWS).then(|| {
+            let from = values;
+            l.call(Widen { from, to: wide })
+        });
+        for (block, scales) in value_scales.iter().enumerate() {
+            l.call(ScaleWeights {
+                rows: rows.clone(),
+                weights,
+                scales,
+                out: scaled,
+            });
+            self.alike(rows.clone(), &positions, |rows, seen| {
+                let sums = Multiply {
+                    rows,
+                    panels: 2 * block..self.groups().min(2 * block + 2),
+                    inner: seen,
+                    a: scaled.as_flattened(),
+                    a_stride: CHUNK,
+                    b: values,
+                    b_stride: CHUNK,
+                    out: state.values,
+                    out_stride: self.groups(),
+                    factors: Some(factors),
+                };
+                match wide {
+                    Some(values) => l.call(sums.with(values)),
+                    None => l.call(sums),
+                }
+            });
+        }
+    }
+
+    /// Cuts `rows` into stretches that see the same of a chunk's positions.
+    #[inline(always)]
+    fn alike(
+        &self,
+        rows: Range<usize>,
+        positions: &Range<usize>,
+        mut body: impl FnMut(Range<usize>, Range<usize>),
+    ) {
+        let mut start = rows.start;
+        while start < rows.end {
+            let seen = self.seen(start, positions);
+            // Rows of a token always do.
+            let mut end = (start / self.group + 1) * self.group;
+            while end < rows.end && self.seen(end, positions) == seen {
+                end += self.group;
+            }
+            body(start..end, seen);
+            start = end;
         }
     }
 }
@@ -298,7 +407,7 @@ impl Op for AllSplits<'_, '_> {
         total.reset();
         for split in self.splits {
             unit.split(l, split, buffers, &mut part);
-            for row in unit.rows_that_see(split * SPLIT..(split + 1) * SPLIT) {
+            for row in unit.rows_that_see(&(split * SPLIT..(split + 1) * SPLIT)) {
                 total.merge_row(l, &part.as_ref(), row);
             }
         }
@@ -325,7 +434,7 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
         total.reset();
         for (split, part) in self.splits.zip(self.states) {
             let part = StateRef::new(part, rows, groups);
-            for row in unit.rows_that_see(split * SPLIT..(split + 1) * SPLIT) {
+            for row in unit.rows_that_see(&(split * SPLIT..(split + 1) * SPLIT)) {
                 total.merge_row(l, &part, row);
             }
         }

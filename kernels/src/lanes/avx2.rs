@@ -28,18 +28,6 @@ macro_rules! simd {
     };
 }
 
-impl Avx2 {
-    /// Runs `op` with the features enabled.
-    #[inline]
-    pub(super) fn run<O: Op>(self, op: O) -> O::Out {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn enabled<O: Op>(lanes: Avx2, op: O) -> O::Out {
-            op.run(lanes)
-        }
-        simd! { enabled(self, op) }
-    }
-}
-
 /// The four lanes of the lower half plus those of the upper half, and so on.
 macro_rules! fold_with {
     ($low:expr, $high:expr, $op256:ident, $op128:ident) => {
@@ -56,7 +44,7 @@ macro_rules! fold_with {
 impl Lanes for Avx2 {
     type F = F;
     type I = I;
-    const MANY: bool = false;
+    const REGISTERS: usize = 6;
 
     #[inline]
     fn new() -> Option<Self> {
@@ -66,6 +54,16 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn new_unchecked() -> Self {
         Avx2(())
+    }
+
+    #[inline]
+    fn call<O: Op>(self, op: O) -> O::Out {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn enabled<O: Op>(lanes: Avx2, op: O) -> O::Out {
+            op.run(lanes)
+        }
+        simd! { enabled(self, op) }
     }
 
     #[inline(always)]
@@ -203,6 +201,11 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn fold(self, a: F) -> f32 {
         fold_with!(a.0, a.1, _mm256_add_ps, _mm_add_ps)
+    }
+
+    #[inline(always)]
+    fn first(self, a: F) -> f32 {
+        simd! { _mm256_cvtss_f32(a.0) }
     }
 
     #[inline(always)]

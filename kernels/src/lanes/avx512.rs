@@ -21,18 +21,6 @@ macro_rules! simd {
     };
 }
 
-impl Avx512 {
-    /// Runs `op` with the features enabled.
-    #[inline]
-    pub(super) fn run<O: Op>(self, op: O) -> O::Out {
-        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn enabled<O: Op>(lanes: Avx512, op: O) -> O::Out {
-            op.run(lanes)
-        }
-        simd! { enabled(self, op) }
-    }
-}
-
 /// Lanes 0..8 with 8..16, then as in 256-bit registers.
 macro_rules! fold_with {
     ($a:expr, $op256:ident, $op128:ident) => {
@@ -51,7 +39,7 @@ macro_rules! fold_with {
 impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
-    const MANY: bool = true;
+    const REGISTERS: usize = 24;
 
     #[inline]
     fn new() -> Option<Self> {
@@ -61,6 +49,16 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn new_unchecked() -> Self {
         Avx512(())
+    }
+
+    #[inline]
+    fn call<O: Op>(self, op: O) -> O::Out {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn enabled<O: Op>(lanes: Avx512, op: O) -> O::Out {
+            op.run(lanes)
+        }
+        simd! { enabled(self, op) }
     }
 
     #[inline(always)]
@@ -159,6 +157,11 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn fold(self, a: __m512) -> f32 {
         fold_with!(a, _mm256_add_ps, _mm_add_ps)
+    }
+
+    #[inline(always)]
+    fn first(self, a: __m512) -> f32 {
+        simd! { _mm512_cvtss_f32(a) }
     }
 
     #[inline(always)]

@@ -25,7 +25,8 @@
 //! [`Isa::run`] calls. All below it, `Op::run` and the methods of the token,
 //! is `#[inline(always)]` and becomes part of that function. An algorithm must
 //! therefore mark its generic functions `#[inline(always)]` too; one that is
-//! not inlined is still right, but slow.
+//! not inlined is still right, but slow. What is large and used in several
+//! places is better an [`Op`] of its own, run by [`Lanes::call`].
 
 mod scalar;
 
@@ -61,8 +62,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Sixteen `i32`.
     type I: Copy;
 
-    /// Whether 24 of `F` fit the registers beside a few operands; if not, 6 do.
-    const MANY: bool;
+    /// How many `F` the registers hold beside a few operands: what an algorithm
+    /// may keep there at a time.
+    const REGISTERS: usize;
 
     /// The token, if the processor has the instructions.
     fn new() -> Option<Self>;
@@ -73,6 +75,10 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     ///
     /// The processor has the instructions: `new` would return it.
     unsafe fn new_unchecked() -> Self;
+
+    /// Runs `op` as a function of its own, so that the code of a large algorithm
+    /// stands once and not in all places that use it.
+    fn call<O: Op>(self, op: O) -> O::Out;
 
     /// `value` in every lane.
     fn splat(self, value: f32) -> Self::F;
@@ -127,6 +133,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     /// The sum of the lanes, folded in halves (see the [crate]'s rule).
     fn fold(self, a: Self::F) -> f32;
+
+    /// Lane 0.
+    fn first(self, a: Self::F) -> f32;
 
     /// The largest lane: [`Lanes::max`] folded in halves, `max(p[i], p[i + h])`.
     fn fold_max(self, a: Self::F) -> f32;
@@ -204,13 +213,13 @@ impl Isa {
     #[inline]
     pub fn run<O: Op>(self, op: O) -> O::Out {
         match self {
-            Isa::Scalar => op.run(Scalar),
+            Isa::Scalar => Scalar.call(op),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 | Isa::AvxVnni => Avx2::run(self.token(), op),
+            Isa::Avx2 | Isa::AvxVnni => self.token::<Avx2>().call(op),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Avx512::run(self.token(), op),
+            Isa::Avx512 => self.token::<Avx512>().call(op),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => Neon::run(self.token(), op),
+            Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => self.token::<Neon>().call(op),
             #[allow(unreachable_patterns)] // the sets of the other architecture
             _ => absent(self),
         }

@@ -45,16 +45,6 @@ macro_rules! each {
 }
 
 impl Neon {
-    /// Runs `op` with the features enabled.
-    #[inline]
-    pub(super) fn run<O: Op>(self, op: O) -> O::Out {
-        #[target_feature(enable = "neon")]
-        fn enabled<O: Op>(lanes: Neon, op: O) -> O::Out {
-            op.run(lanes)
-        }
-        simd! { enabled(self, op) }
-    }
-
     /// `a` where `a > b`, else `b`: FMAX would let NaNs through.
     #[inline(always)]
     fn max4(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
@@ -96,7 +86,7 @@ impl Neon {
 impl Lanes for Neon {
     type F = F;
     type I = I;
-    const MANY: bool = false;
+    const REGISTERS: usize = 6;
 
     #[inline]
     fn new() -> Option<Self> {
@@ -106,6 +96,16 @@ impl Lanes for Neon {
     #[inline(always)]
     unsafe fn new_unchecked() -> Self {
         Neon(())
+    }
+
+    #[inline]
+    fn call<O: Op>(self, op: O) -> O::Out {
+        #[inline(never)]
+        #[target_feature(enable = "neon")]
+        fn enabled<O: Op>(lanes: Neon, op: O) -> O::Out {
+            op.run(lanes)
+        }
+        simd! { enabled(self, op) }
     }
 
     #[inline(always)]
@@ -224,6 +224,11 @@ impl Lanes for Neon {
             let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
             vget_lane_f32::<0>(two) + vget_lane_f32::<1>(two)
         }
+    }
+
+    #[inline(always)]
+    fn first(self, a: F) -> f32 {
+        simd! { vgetq_lane_f32::<0>(a.0[0]) }
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Lanes in portable Rust: the definition of each operation.
 
-use super::{LANES, Lanes};
+use super::{LANES, Lanes, Op};
 use crate::format::{BF16, F16, FloatWeight};
 use half::f16;
 
@@ -11,7 +11,7 @@ pub struct Scalar;
 impl Lanes for Scalar {
     type F = [f32; LANES];
     type I = [i32; LANES];
-    const MANY: bool = false;
+    const REGISTERS: usize = 1;
 
     #[inline(always)]
     fn new() -> Option<Self> {
@@ -21,6 +21,11 @@ impl Lanes for Scalar {
     #[inline(always)]
     unsafe fn new_unchecked() -> Self {
         Scalar
+    }
+
+    #[inline(never)]
+    fn call<O: Op>(self, op: O) -> O::Out {
+        op.run(self)
     }
 
     #[inline(always)]
@@ -116,6 +121,11 @@ impl Lanes for Scalar {
                 a[i] += a[i + half];
             }
         }
+        a[0]
+    }
+
+    #[inline(always)]
+    fn first(self, a: Self::F) -> f32 {
         a[0]
     }
 

@@ -77,6 +77,7 @@ impl Op for All {
         float("select_gt", l.select_gt(va, vb, vc, vd));
         float("swap_pairs", l.swap_pairs(va));
         float("fold", l.splat(l.fold(va)));
+        float("first", l.splat(l.first(va)));
         float("fold_max", l.splat(l.fold_max(va)));
         float("max_magnitude", l.splat(l.max_magnitude(va, vb)));
         let fractions: [f32; LANES] =
