@@ -208,7 +208,10 @@ fn read_kinds(types: Array<'_>, expected: usize) -> Result<Vec<TokenKind>, Token
         };
         kinds.push(kind.ok_or_else(|| TokenizerError::TokenType {
             token,
-            found: found.to_string(),
+            found: match found {
+                Value::I32(_) | Value::U32(_) => found.to_string(),
+                _ => format!("{} {found}", found.ty()),
+            },
         })?);
     }
     Ok(kinds)

@@ -38,7 +38,7 @@ fn vocabularies_that_do_not_fit() {
         (
             "token_type",
             vec![1_f32; 294].into(),
-            "metadata key \"tokenizer.ggml.token_type\": expected an array of 32-bit integers, found array of 294 f32",
+            "tokenizer.ggml.token_type: token 0 has type f32 1, expected 1 to 6 as a 32-bit integer",
         ),
         // No token but the 256 is written like a byte.
         (
@@ -81,7 +81,7 @@ fn vocabularies_that_do_not_fit() {
             .set(&tokens("model"), "gpt2")
             .set(&tokens("pre"), "gpt-2")
             .set(&tokens("merges"), vec!["a nothing"]),
-        "tokenizer.ggml.merges: merge 0 is \"a nothing\", but the vocabulary has no token \"nothing\"",
+        "tokenizer.ggml.merges: merge 0 is \"a nothing\", but the vocabulary has no token \"anothing\"",
     );
 }
 

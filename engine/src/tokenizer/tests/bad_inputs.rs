@@ -101,7 +101,7 @@ fn arrays_of_another_length_or_type() {
         ),
         (
             sentencepiece().with(types, vec![1.5f32; 3]),
-            "tokenizer.ggml.token_type: token 0 has type 1.5, expected 1 to 6 as a 32-bit integer",
+            "tokenizer.ggml.token_type: token 0 has type f32 1.5, expected 1 to 6 as a 32-bit integer",
         ),
         (
             sentencepiece().with(tokens, Vec::<&str>::new()),
