@@ -50,6 +50,7 @@
 use crate::format::GROUP;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
+use crate::lines::Lines;
 use crate::team::Region;
 
 /// Groups a kernel works through at a time.
@@ -74,10 +75,10 @@ pub const AMAX_FLOOR: f32 = 1e-30;
 pub struct Int8Buffer {
     rows: usize,
     padded: usize,
-    q: Vec<i8>,
-    d: Vec<f32>,
-    xsum: Vec<f32>,
-    sums: Vec<i16>,
+    q: Lines<i8>,
+    d: Lines<f32>,
+    xsum: Lines<f32>,
+    sums: Lines<i16>,
 }
 
 /// Quantized rows, borrowed.
@@ -87,10 +88,14 @@ pub struct Int8Rows<'a> {
     pub rows: usize,
     /// Values per row, zero padding included: a multiple of [`OCTET_LEN`].
     pub padded: usize,
-    q: &'a [i8],
-    d: &'a [f32],
-    xsum: &'a [f32],
-    sums: &'a [i16],
+    /// Quants of all rows, in paired order.
+    pub q: &'a [i8],
+    /// Scales of all rows.
+    pub d: &'a [f32],
+    /// `d · Σ q` of all rows.
+    pub xsum: &'a [f32],
+    /// `Σ q` of each 16 values of all rows.
+    pub sums: &'a [i16],
 }
 
 /// One quantized row.
@@ -166,10 +171,10 @@ impl Int8Buffer {
         let groups = padded / GROUP;
         self.rows = rows;
         self.padded = padded;
-        self.q.resize(rows * padded, 0);
-        self.d.resize(rows * groups, 0.0);
-        self.xsum.resize(rows * groups, 0.0);
-        self.sums.resize(rows * groups * 2, 0);
+        self.q.resize(rows * padded);
+        self.d.resize(rows * groups);
+        self.xsum.resize(rows * groups);
+        self.sums.resize(rows * groups * 2);
         if padded == 0 {
             return;
         }

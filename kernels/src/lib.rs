@@ -26,6 +26,7 @@ pub mod format;
 pub mod isa;
 pub mod lanes;
 pub mod limits;
+pub mod lines;
 pub mod matmul;
 pub mod ops;
 pub mod selftest;

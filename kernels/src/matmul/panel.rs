@@ -15,6 +15,8 @@
 //!
 //! so that the four activations they meet are one broadcast for all rows.
 
+use crate::lines::Lines;
+
 /// From this many tokens on, kernels unpack strips into panels.
 pub const MIN_TOKENS: usize = 8;
 
@@ -22,34 +24,15 @@ pub const MIN_TOKENS: usize = 8;
 #[derive(Default)]
 pub struct Panel {
     /// Quants.
-    pub q: Lines,
+    pub q: Lines<u8>,
     /// Scales.
-    pub d: Lines,
+    pub d: Lines<f32>,
     /// Minimums.
-    pub m: Lines,
+    pub m: Lines<f32>,
     /// Sub-scales.
-    pub s: Lines,
+    pub s: Lines<i16>,
     /// Partial sums.
-    pub sums: Lines,
-}
-
-/// A buffer that begins on a cache line and keeps what it has grown to.
-#[derive(Default)]
-pub struct Lines(Vec<Line>);
-
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-impl Lines {
-    /// The first `len` values, whatever was left there.
-    pub fn get<T: bytemuck::Pod>(&mut self, len: usize) -> &mut [T] {
-        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
-        if self.0.len() < lines {
-            self.0.resize(lines, bytemuck::Zeroable::zeroed());
-        }
-        &mut bytemuck::cast_slice_mut(&mut self.0)[..len]
-    }
+    pub sums: Lines<f32>,
 }
 
 /// Rows of a strip whose panel stays in the second-level cache.

@@ -1,6 +1,7 @@
 //! Formats with a scale for every block of 32.
 
-use super::octet::{Octet, Octets, load_pair};
+use super::octet::{Octet, Octets};
+use super::vector::{load_pair, nibbles};
 use crate::activation::OCTET;
 use crate::format::*;
 use std::arch::x86_64::*;
@@ -35,17 +36,6 @@ impl Octets for BlockQ8_0 {
         }
         Octet::new(q, scales(b))
     }
-}
-
-/// The low and the high nibbles.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn nibbles(bytes: __m256i) -> [__m256i; 2] {
-    let mask = _mm256_set1_epi8(15);
-    [
-        _mm256_and_si256(bytes, mask),
-        _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask),
-    ]
 }
 
 /// The scales of eight blocks that begin with a binary16 number.

@@ -3,7 +3,8 @@
 //!
 //! The eight partial sums of an output are the eight lanes of one register.
 
-use super::octet::{Octet, Octets, Row, add, fold};
+use super::octet::{Octet, Octets, Row, add};
+use super::vector::fold;
 use crate::activation::{Int8Rows, OCTET};
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;

@@ -22,6 +22,7 @@ mod blocks_of_32;
 mod in_place;
 mod octet;
 mod panel;
+mod vector;
 
 use self::octet::Octets;
 use super::{Activations, Matrix, Scratch, panel::MIN_TOKENS};

@@ -1,5 +1,6 @@
 //! Eight groups of a row in registers.
 
+use super::vector::*;
 use crate::activation::{Int8Row, OCTET, OCTET_LEN, half_offset};
 use crate::format::{Block, GROUP, Minimum};
 use std::arch::x86_64::*;
@@ -240,99 +241,4 @@ fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
 #[target_feature(enable = "avx2")]
 fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
     _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
-}
-
-/// `[a0 a1 a2 a3]`, `[b0 b1 b2 b3]` → `[a0+a2 a1+a3 b0+b2 b1+b3]` in each lane
-/// of 128 bits.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn halve_i32(a: __m256i, b: __m256i) -> __m256i {
-    _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b))
-}
-
-/// As [`halve_i32`], in pairs of `i16`.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn halve_i16(a: __m256i, b: __m256i) -> __m256i {
-    _mm256_add_epi16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b))
-}
-
-/// `[a0 a1 b0 b1]`, `[c0 c1 d0 d1]` → `[a0+a1 b0+b1 c0+c1 d0+d1]` in each lane
-/// of 128 bits.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn quarter_i32(a: __m256i, b: __m256i) -> __m256i {
-    let (even, odd) = deal(a, b);
-    _mm256_add_epi32(even, odd)
-}
-
-/// As [`quarter_i32`], in pairs of `i16`.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn quarter_i16(a: __m256i, b: __m256i) -> __m256i {
-    let (even, odd) = deal(a, b);
-    _mm256_add_epi16(even, odd)
-}
-
-/// The even and the odd 32-bit elements of both.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn deal(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
-    let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
-    let even = _mm256_shuffle_ps(a, b, 0b10_00_10_00);
-    let odd = _mm256_shuffle_ps(a, b, 0b11_01_11_01);
-    (_mm256_castps_si256(even), _mm256_castps_si256(odd))
-}
-
-/// Folds the eight partial sums in halves.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn fold(p: __m256) -> f32 {
-    let p = _mm_add_ps(_mm256_castps256_ps128(p), _mm256_extractf128_ps(p, 1));
-    let p = _mm_add_ps(p, _mm_movehl_ps(p, p));
-    _mm_cvtss_f32(_mm_add_ss(p, _mm_movehdup_ps(p)))
-}
-
-/// Loads 32 bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn load(bytes: &[u8; 32]) -> __m256i {
-    // SAFETY: 32 bytes are readable; the load needs no alignment.
-    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
-}
-
-/// Loads 32 signed bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn load_i8(bytes: &[i8; 32]) -> __m256i {
-    load(bytemuck::cast_ref(bytes))
-}
-
-/// Loads 16 `i16`.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn load_i16(values: &[i16; 16]) -> __m256i {
-    load(bytemuck::cast_ref(values))
-}
-
-/// Loads 8 `f32`.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn load_f32(values: &[f32; 8]) -> __m256 {
-    _mm256_castsi256_ps(load(bytemuck::cast_ref(values)))
-}
-
-/// Loads 16 bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn load_half(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: 16 bytes are readable; the load needs no alignment.
-    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-}
-
-/// Loads two times 16 bytes side by side.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub fn load_pair(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
-    _mm256_inserti128_si256(_mm256_castsi128_si256(load_half(low)), load_half(high), 1)
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! q   [sheet][octet][group][step][row][4]      steps of 4 weights, see crate::matmul::panel
 //! d   [sheet][octet][group][row]
-//! m   [half][sheet][octet][group][row]
+//! m   [sheet][octet][half][group][row]
 //! s   [sheet][octet][group][row][2]            sub-scales of the two halves
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! first the 8 steps of the low ones: eight products of each fit in 16 bits,
 //! two of the whole.
 //!
-//! A tile is [`SHEETS`] sheets by [`TOKENS`] tokens. Its outputs have eight
+//! A tile is [`SHEETS`] sheets by four to six tokens. Its outputs have eight
 //! partial sums each, too many for registers: they stay in the first-level
 //! cache, one load and one store per group.
 //!
@@ -20,35 +20,55 @@
 //! each pair of sheets, for each slice of [`SLICE`] octets of it, all tiles.
 
 use super::in_place::zero_padded;
-use super::octet::{Octet, Octets, Quants, Row, load, load_f32};
+use super::octet::{Octets, Quants};
+use super::vector::*;
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
 use crate::format::{GROUP, Minimum, blocks};
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Rows in a sheet.
 const ROWS: usize = 8;
 /// Sheets in a tile.
 const SHEETS: usize = 2;
-/// Tokens in a tile.
-const TOKENS: usize = 4;
 /// Octets of a pair of sheets that stay in the first-level cache.
 const SLICE: usize = 4;
 /// Activations that stay in the second-level cache beside the panel.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// Four weights of eight rows.
-type Step = [u8; 32];
-/// A value for each row of a sheet.
-type Lane<T> = [T; ROWS];
+type Step = [u8; 4 * ROWS];
+/// A value for each row of a sheet and each group of an octet.
+type PerGroup<T> = [[T; ROWS]; OCTET];
 
 /// Steps of a group.
 const fn steps<B: Octets>() -> usize {
     match B::QUANTS {
         Quants::Bits8 => 16,
         _ => 8,
+    }
+}
+
+/// Steps whose products fit in 16 bits and have a factor in common.
+const fn fit<B: Octets>() -> usize {
+    match B::QUANTS {
+        Quants::Bits4 if !B::SUBSCALES => 8,
+        Quants::Bits4 | Quants::Bits5 => 4,
+        Quants::Bits6 => 2,
+        Quants::Bits8 => 8,
+    }
+}
+
+/// Minimums of a group.
+const fn minimums<B: Octets>() -> usize {
+    match B::MINIMUM {
+        Minimum::None => 0,
+        Minimum::Per32 => 1,
+        Minimum::Per16 => 2,
     }
 }
 
@@ -63,60 +83,59 @@ pub fn strip<B: Octets>(
     let sheets = weight.rows().div_ceil(ROWS);
     let octets = x.padded / OCTET_LEN;
     let groups = weight.cols() / GROUP;
-    let mut parts = Parts {
+    let pieces = sheets * octets;
+    let per_group = pieces * OCTET * ROWS;
+    let mut pages = Pages {
         octets,
-        q: panel.q.get(sheets * octets * OCTET * steps::<B>()),
-        d: panel.d.get(sheets * octets * OCTET),
-        m: panel.m.get(if B::MINIMUM == Minimum::None {
-            0
-        } else {
-            2 * sheets * octets * OCTET
-        }),
-        s: panel.s.get(if B::SUBSCALES {
-            sheets * octets * OCTET
-        } else {
-            0
-        }),
+        q: panel
+            .q
+            .resize(per_group * 4 * steps::<B>())
+            .as_chunks_mut()
+            .0,
+        d: cast(panel.d.resize(per_group)),
+        m: cast(panel.m.resize(per_group * minimums::<B>())),
+        s: cast(panel.s.resize(2 * per_group * usize::from(B::SUBSCALES))),
     };
     for sheet in 0..sheets {
-        parts.unpack::<B>(weight, sheet);
+        pages.unpack::<B>(weight, sheet);
     }
 
-    let chunk = (CHUNK_BYTES / x.padded)
-        .next_multiple_of(TOKENS)
-        .min(x.rows);
-    let sums = panel.sums.get(chunk * SHEETS * OCTET);
+    let chunk = (CHUNK_BYTES / x.padded).next_multiple_of(12).min(x.rows);
+    let sums = panel.sums.resize(chunk * SHEETS * OCTET * ROWS);
     for first in (0..x.rows).step_by(chunk) {
-        let count = chunk.min(x.rows - first);
+        let tokens = first..x.rows.min(first + chunk);
         for sheet in (0..sheets).step_by(SHEETS) {
-            let tokens = first..first + count;
-            match sheets - sheet {
-                1 => tiles::<B, 1>(&parts, sheet, groups, x, tokens, sums, out),
-                _ => tiles::<B, SHEETS>(&parts, sheet, groups, x, tokens, sums, out),
+            let tokens = tokens.clone();
+            if sheets - sheet == 1 {
+                sweep::<B, 1, 4>(&pages, sheet, groups, x, tokens, sums, out);
+            } else if fit::<B>() == 8 {
+                sweep::<B, SHEETS, 6>(&pages, sheet, groups, x, tokens, sums, out);
+            } else {
+                // 32-bit sums between the runs of steps need registers.
+                sweep::<B, SHEETS, 4>(&pages, sheet, groups, x, tokens, sums, out);
             }
         }
     }
 }
 
+/// Values as whole octets of groups.
+fn cast<T: bytemuck::Pod, U: bytemuck::Pod>(values: &mut [T]) -> &mut [PerGroup<U>]
+where
+    PerGroup<U>: bytemuck::Pod,
+{
+    bytemuck::cast_slice_mut(values)
+}
+
 /// The arrays of a panel.
-struct Parts<'a> {
+struct Pages<'a> {
     octets: usize,
     q: &'a mut [Step],
-    d: &'a mut [Lane<f32>],
-    m: &'a mut [Lane<f32>],
-    s: &'a mut [Lane<[i16; 2]>],
+    d: &'a mut [PerGroup<f32>],
+    m: &'a mut [PerGroup<f32>],
+    s: &'a mut [PerGroup<[i16; 2]>],
 }
 
-/// An octet of a sheet.
-#[derive(Clone, Copy)]
-struct Piece<'a> {
-    q: &'a [Step],
-    d: &'a [Lane<f32>; OCTET],
-    m: [&'a [Lane<f32>; OCTET]; 2],
-    s: &'a [Lane<[i16; 2]>; OCTET],
-}
-
-impl Parts<'_> {
+impl Pages<'_> {
     /// Unpacks the rows of a sheet; the last row stands in for those that the
     /// matrix does not have.
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -126,261 +145,125 @@ impl Parts<'_> {
         for (i, row) in rows.iter_mut().enumerate() {
             *row = blocks::<B>(weight.row(last.min(sheet * ROWS + i)));
         }
-        let half = self.m.len() / 2;
+        let zero = _mm256_setzero_si256();
+        let (mut q, mut d, mut m, mut s) = (
+            [[zero; ROWS]; 8],
+            [zero; ROWS],
+            [[zero; ROWS]; 2],
+            [zero; ROWS],
+        );
         for o in 0..self.octets {
-            let mut octets = [Octet::new([_mm256_setzero_si256(); 8], _mm256_setzero_ps()); ROWS];
-            for (octet, row) in octets.iter_mut().zip(rows) {
+            for (r, row) in rows.iter().enumerate() {
                 let rest = &row[o * B::BLOCKS..];
-                *octet = match rest.get(..B::BLOCKS) {
+                let octet = match rest.get(..B::BLOCKS) {
                     // SAFETY: this function has the features.
                     Some(blocks) => unsafe { B::octet(blocks) },
                     None => zero_padded(rest),
                 };
-            }
-            let at = (sheet * self.octets + o) * OCTET;
-            let q = &mut self.q[at * steps::<B>()..][..OCTET * steps::<B>()];
-            for i in 0..8 {
-                let mut column = [_mm256_setzero_si256(); ROWS];
-                for (c, octet) in column.iter_mut().zip(&octets) {
-                    *c = octet.q[i];
+                for (q, octet) in q.iter_mut().zip(octet.q) {
+                    q[r] = octet;
                 }
-                // Half `i % 2` of the groups `i / 2` and `i / 2 + 4`.
-                for (j, step) in transpose(column).into_iter().enumerate() {
-                    let group = i / 2 + j / 4 * 4;
-                    let q = &mut q[group * steps::<B>()..][..steps::<B>()];
-                    let at = i % 2 * 4 + j % 4;
-                    if B::QUANTS == Quants::Bits8 {
-                        let mask = _mm256_set1_epi8(15);
-                        let step = _mm256_add_epi8(step, _mm256_set1_epi8(B::OFFSET as i8));
-                        store(&mut q[at], _mm256_and_si256(step, mask));
-                        let high = _mm256_and_si256(_mm256_srli_epi16(step, 4), mask);
-                        store(&mut q[at + 8], high);
-                    } else {
-                        store(&mut q[at], step);
-                    }
-                }
+                d[r] = _mm256_castps_si256(octet.d);
+                m[0][r] = _mm256_castps_si256(octet.m[0]);
+                m[1][r] = _mm256_castps_si256(octet.m[1]);
+                s[r] = octet.s;
             }
-            let mut column = [_mm256_setzero_si256(); ROWS];
-            for (c, octet) in column.iter_mut().zip(&octets) {
-                *c = _mm256_castps_si256(octet.d);
+            let at = sheet * self.octets + o;
+            let steps = &mut self.q[at * OCTET * steps::<B>()..][..OCTET * steps::<B>()];
+            for (i, q) in q.iter().enumerate() {
+                store_half::<B>(steps, i, transpose(q));
             }
-            store_lanes(&mut self.d[at..][..OCTET], transpose(column));
-            if B::MINIMUM != Minimum::None {
-                for h in 0..2 {
-                    for (c, octet) in column.iter_mut().zip(&octets) {
-                        *c = _mm256_castps_si256(octet.m[h]);
-                    }
-                    store_lanes(&mut self.m[h * half + at..][..OCTET], transpose(column));
-                }
+            store_rows(bytemuck::cast_mut(&mut self.d[at]), transpose(&d));
+            let minimums = at * minimums::<B>()..(at + 1) * minimums::<B>();
+            for (to, m) in self.m[minimums].iter_mut().zip(&m) {
+                store_rows(bytemuck::cast_mut(to), transpose(m));
             }
             if B::SUBSCALES {
-                for (c, octet) in column.iter_mut().zip(&octets) {
-                    *c = octet.s;
-                }
-                store_lanes(&mut self.s[at..][..OCTET], transpose(column));
+                store_rows(bytemuck::cast_mut(&mut self.s[at]), transpose(&s));
             }
         }
     }
+}
 
-    fn piece<B: Octets>(&self, sheet: usize, octet: usize) -> Piece<'_> {
-        static NO_MINIMUMS: [Lane<f32>; OCTET] = [[0.0; ROWS]; OCTET];
-        static NO_SUBSCALES: [Lane<[i16; 2]>; OCTET] = [[[1; 2]; ROWS]; OCTET];
-        let at = (sheet * self.octets + octet) * OCTET;
-        let half = self.m.len() / 2;
-        Piece {
-            q: &self.q[at * steps::<B>()..][..OCTET * steps::<B>()],
-            d: self.d[at..].first_chunk().expect("an octet"),
-            m: match B::MINIMUM {
-                Minimum::None => [&NO_MINIMUMS; 2],
-                _ => [
-                    self.m[at..].first_chunk().expect("an octet"),
-                    self.m[half + at..].first_chunk().expect("an octet"),
-                ],
-            },
-            s: match B::SUBSCALES {
-                false => &NO_SUBSCALES,
-                true => self.s[at..].first_chunk().expect("an octet"),
-            },
+/// Stores half `i % 2` of the groups `i / 2` and `i / 2 + 4` of an octet, four
+/// steps each.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_half<B: Octets>(to: &mut [Step], i: usize, half: [__m256i; 8]) {
+    for (j, step) in half.into_iter().enumerate() {
+        let group = i / 2 + j / 4 * 4;
+        let to = &mut to[group * steps::<B>()..][..steps::<B>()];
+        let at = i % 2 * 4 + j % 4;
+        if B::QUANTS == Quants::Bits8 {
+            let step = _mm256_add_epi8(step, _mm256_set1_epi8(B::OFFSET as i8));
+            let [low, high] = nibbles(step);
+            store(&mut to[at], low);
+            store(&mut to[at + 8], high);
+        } else {
+            store(&mut to[at], step);
         }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_rows(to: &mut [[u8; 32]; 8], values: [__m256i; 8]) {
+    for (to, value) in to.iter_mut().zip(values) {
+        store(to, value);
     }
 }
 
 /// The eight partial sums of eight rows and a token.
-type Sums = [Lane<f32>; OCTET];
+type Sums = PerGroup<f32>;
 
-/// Multiplies `S` sheets with a stretch of tokens.
+/// Multiplies `S` sheets with a stretch of tokens, `T` at a time; what is left
+/// over is done in pairs, then alone.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tiles<B: Octets, const S: usize>(
-    parts: &Parts<'_>,
+fn sweep<B: Octets, const S: usize, const T: usize>(
+    pages: &Pages<'_>,
     sheet: usize,
     groups: usize,
     x: Int8Rows<'_>,
-    tokens: std::ops::Range<usize>,
-    sums: &mut [Lane<f32>],
+    tokens: Range<usize>,
+    sums: &mut [f32],
     out: &mut TileMut<'_>,
 ) {
-    let (sums, _) = sums.as_chunks_mut::<OCTET>();
-    let (sums, _) = sums.as_chunks_mut::<S>();
-    let sums: &mut [[Sums; S]] = &mut sums[..tokens.len()];
+    let sums: &mut [Sums] = cast(sums);
+    let sums: &mut [[Sums; S]] = &mut sums.as_chunks_mut().0[..tokens.len()];
     sums.fill([[[0.0; ROWS]; OCTET]; S]);
-    for slice in (0..parts.octets).step_by(SLICE) {
-        let (quads, rest) = sums.as_chunks_mut::<TOKENS>();
-        let octets = slice..parts.octets.min(slice + SLICE);
-        for (i, sums) in quads.iter_mut().enumerate() {
-            let mut rows = [Row::EMPTY; TOKENS];
-            for (t, row) in rows.iter_mut().enumerate() {
-                *row = Row::new(x.row(tokens.start + i * TOKENS + t));
-            }
-            tile::<B, S, TOKENS>(parts, sheet, octets.clone(), groups, &rows, sums);
+    for slice in (0..pages.octets).step_by(SLICE) {
+        let octets = slice..pages.octets.min(slice + SLICE);
+        let (many, rest) = sums.as_chunks_mut::<T>();
+        let (pairs, single) = rest.as_chunks_mut::<2>();
+        let mut token = tokens.start;
+        for sums in many {
+            tile::<B, S, T>(pages, sheet, octets.clone(), groups, x, token, sums);
+            token += T;
         }
-        let done = quads.len() * TOKENS;
-        for (i, sums) in rest.iter_mut().enumerate() {
-            let row = Row::new(x.row(tokens.start + done + i));
+        for sums in pairs {
+            tile::<B, S, 2>(pages, sheet, octets.clone(), groups, x, token, sums);
+            token += 2;
+        }
+        for sums in single {
             let sums = std::array::from_mut(sums);
-            tile::<B, S, 1>(parts, sheet, octets.clone(), groups, &[row], sums);
+            tile::<B, S, 1>(pages, sheet, octets.clone(), groups, x, token, sums);
+            token += 1;
         }
     }
-    let cols = out.cols();
+    let width = out.cols().len();
     for (sums, token) in sums.iter().zip(tokens) {
         let row = out.rows().start + token;
-        let outs = &mut out.row(row)[sheet * ROWS..cols.len().min((sheet + S) * ROWS)];
+        let outs = &mut out.row(row)[sheet * ROWS..width.min((sheet + S) * ROWS)];
         for (outs, sums) in outs.chunks_mut(ROWS).zip(sums) {
-            let folded = fold(sums);
-            outs.copy_from_slice(&folded[..outs.len()]);
+            outs.copy_from_slice(&fold_rows(sums)[..outs.len()]);
         }
     }
-}
-
-/// Adds the products of octets of `S` sheets with `T` tokens.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn tile<B: Octets, const S: usize, const T: usize>(
-    parts: &Parts<'_>,
-    sheet: usize,
-    octets: std::ops::Range<usize>,
-    groups: usize,
-    x: &[Row<'_>; T],
-    sums: &mut [[Sums; S]; T],
-) {
-    for o in octets {
-        let mut pieces = [parts.piece::<B>(sheet, o); S];
-        for (s, piece) in pieces.iter_mut().enumerate() {
-            *piece = parts.piece::<B>(sheet + s, o);
-        }
-        for g in 0..OCTET.min(groups - o * OCTET) {
-            group::<B, S, T>(&pieces, x, o, g, sums);
-        }
-    }
-}
-
-/// Adds the products of one group.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn group<B: Octets, const S: usize, const T: usize>(
-    pieces: &[Piece<'_>; S],
-    x: &[Row<'_>; T],
-    o: usize,
-    g: usize,
-    sums: &mut [[Sums; S]; T],
-) {
-    let mut isums = [[_mm256_setzero_si256(); S]; T];
-    let ones = _mm256_set1_epi16(1);
-    let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
-    // Steps whose products fit in 16 bits.
-    let fit = match B::QUANTS {
-        Quants::Bits4 | Quants::Bits8 => 8,
-        Quants::Bits5 => 4,
-        Quants::Bits6 => 2,
-    };
-    let fit = if B::SUBSCALES && fit == 8 { 4 } else { fit };
-    for run in 0..steps::<B>() / fit {
-        let mut products = [[_mm256_setzero_si256(); S]; T];
-        for step in 0..fit {
-            let step = run * fit + step;
-            let mut w = [_mm256_setzero_si256(); S];
-            for (w, piece) in w.iter_mut().zip(pieces) {
-                *w = load(&piece.q[g * steps::<B>() + step]);
-            }
-            // In the paired order of activations.
-            let at = 16 * (g % 4) + 4 * (g / 4) + 8 * (step / 4 % 2) + step % 4;
-            for (products, x) in products.iter_mut().zip(x) {
-                let four: &[[i8; 4]; OCTET_LEN / 4] = bytemuck::cast_ref(&x.q[o]);
-                let four = _mm256_set1_epi32(i32::from_le_bytes(four[at].map(|x| x as u8)));
-                for (product, w) in products.iter_mut().zip(w) {
-                    *product = _mm256_add_epi16(*product, _mm256_maddubs_epi16(w, four));
-                }
-            }
-        }
-        let half = run * fit / 4;
-        let weights = if B::QUANTS == Quants::Bits8 && run == 1 {
-            _mm256_set1_epi16(16)
-        } else {
-            ones
-        };
-        for t in 0..T {
-            for s in 0..S {
-                let weights = if B::SUBSCALES {
-                    let scales = load(bytemuck::cast_ref(&pieces[s].s[g]));
-                    pick(scales, half)
-                } else {
-                    weights
-                };
-                let sum = _mm256_madd_epi16(products[t][s], weights);
-                isums[t][s] = _mm256_add_epi32(isums[t][s], sum);
-            }
-        }
-    }
-    for t in 0..T {
-        let x_sums: &[i32; OCTET] = bytemuck::cast_ref(&x[t].sums[o]);
-        let x_sums = _mm256_set1_epi32(x_sums[g]);
-        let x_offset = _mm256_madd_epi16(offset, x_sums);
-        let dx = _mm256_set1_ps(x[t].d[o][g]);
-        for s in 0..S {
-            let mut isum = isums[t][s];
-            if B::SUBSCALES {
-                let scales = load(bytemuck::cast_ref(&pieces[s].s[g]));
-                let scales = _mm256_mullo_epi16(scales, offset);
-                isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, x_sums));
-            } else if B::OFFSET != 0 {
-                isum = _mm256_sub_epi32(isum, x_offset);
-            }
-            let sums = &mut sums[t][s][g];
-            let d = _mm256_mul_ps(load_f32(&pieces[s].d[g]), dx);
-            let mut acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), load_f32(sums));
-            match B::MINIMUM {
-                Minimum::None => {}
-                Minimum::Per32 => {
-                    let xsum = _mm256_set1_ps(x[t].xsum[o][g]);
-                    acc = _mm256_fmadd_ps(load_f32(&pieces[s].m[0][g]), xsum, acc);
-                }
-                Minimum::Per16 => {
-                    for h in 0..2 {
-                        let xsum = x[t].d[o][g] * f32::from(x[t].sums[o][2 * g + h]);
-                        let m = load_f32(&pieces[s].m[h][g]);
-                        acc = _mm256_fmadd_ps(m, _mm256_set1_ps(xsum), acc);
-                    }
-                }
-            }
-            store(bytemuck::cast_mut(sums), _mm256_castps_si256(acc));
-        }
-    }
-}
-
-/// The sub-scales of one half, in both 16-bit places of each row.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn pick(scales: __m256i, half: usize) -> __m256i {
-    let first = _mm256_setr_epi8(
-        0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13, 0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12,
-        13, 12, 13,
-    );
-    let bytes = _mm256_add_epi8(first, _mm256_set1_epi8(2 * half as i8));
-    _mm256_shuffle_epi8(scales, bytes)
 }
 
 /// Folds the partial sums of eight rows in halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fold(sums: &Sums) -> Lane<f32> {
+fn fold_rows(sums: &Sums) -> [f32; ROWS] {
     let mut p = [_mm256_setzero_ps(); OCTET];
     for (p, sums) in p.iter_mut().zip(sums) {
         *p = load_f32(sums);
@@ -391,50 +274,253 @@ fn fold(sums: &Sums) -> Lane<f32> {
         }
     }
     let mut folded = [0.0; ROWS];
-    store(bytemuck::cast_mut(&mut folded), _mm256_castps_si256(p[0]));
+    store_f32(&mut folded, p[0]);
     folded
 }
 
-/// Transposes eight rows of eight 32-bit elements.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn transpose(rows: [__m256i; 8]) -> [__m256i; 8] {
-    let [a, b, c, d, e, f, g, h] = rows;
-    let quad = |a, b, c, d| {
-        let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-        let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-        [
-            _mm256_unpacklo_epi64(ab_low, cd_low),
-            _mm256_unpackhi_epi64(ab_low, cd_low),
-            _mm256_unpacklo_epi64(ab_high, cd_high),
-            _mm256_unpackhi_epi64(ab_high, cd_high),
-        ]
-    };
-    let (upper, lower) = (quad(a, b, c, d), quad(e, f, g, h));
-    let mut out = [_mm256_setzero_si256(); 8];
-    for i in 0..4 {
-        out[i] = _mm256_permute2x128_si256(upper[i], lower[i], 0x20);
-        out[i + 4] = _mm256_permute2x128_si256(upper[i], lower[i], 0x31);
+/// Adds the products of octets of `S` sheets with `T` tokens.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tile<B: Octets, const S: usize, const T: usize>(
+    pages: &Pages<'_>,
+    sheet: usize,
+    octets: Range<usize>,
+    groups: usize,
+    x: Int8Rows<'_>,
+    token: usize,
+    sums: &mut [[Sums; S]; T],
+) {
+    for o in octets {
+        let w = Weights::<B, S>::new(pages, sheet, o);
+        let x = Tokens::<T>::new(x, token, o);
+        for g in 0..OCTET.min(groups - o * OCTET) {
+            add_group(&w, &x, g, sums);
+        }
     }
-    out
 }
 
-/// Stores 32 bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store(to: &mut [u8; 32], value: __m256i) {
-    // SAFETY: 32 bytes are writable; the store needs no alignment.
-    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+/// One octet of `S` sheets, `stride` octets apart.
+struct Weights<'a, B, const S: usize> {
+    stride: usize,
+    q: &'a [Step],
+    d: &'a [[f32; ROWS]],
+    m: &'a [[f32; ROWS]],
+    s: &'a [[[i16; 2]; ROWS]],
+    _format: PhantomData<B>,
 }
 
-/// Stores eight vectors of 32-bit elements.
+impl<'a, B: Octets, const S: usize> Weights<'a, B, S> {
+    fn new(pages: &'a Pages<'_>, sheet: usize, octet: usize) -> Self {
+        let stride = pages.octets;
+        let at = sheet * stride + octet;
+        let all = at..at + (S - 1) * stride + 1;
+        let of = |per_octet: usize| all.start * per_octet..all.end * per_octet;
+        Weights {
+            stride,
+            q: &pages.q[of(OCTET * steps::<B>())],
+            d: pages.d[of(1)].as_flattened(),
+            m: pages.m[of(minimums::<B>())].as_flattened(),
+            s: pages.s[of(usize::from(B::SUBSCALES))].as_flattened(),
+            _format: PhantomData,
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn step(&self, s: usize, g: usize, step: usize) -> __m256i {
+        debug_assert!(s < S && g < OCTET && step < steps::<B>());
+        let index = (s * self.stride * OCTET + g) * steps::<B>() + step;
+        // SAFETY: `new` cut `q` to the first octet of the last sheet and all
+        // before it; `s`, `g` and `step` are in range.
+        load(unsafe { self.q.get_unchecked(index) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn scale(&self, s: usize, g: usize) -> __m256 {
+        debug_assert!(s < S && g < OCTET);
+        // SAFETY: as in `step`.
+        load_f32(unsafe { self.d.get_unchecked(s * self.stride * OCTET + g) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn minimum(&self, s: usize, g: usize, half: usize) -> __m256 {
+        debug_assert!(s < S && g < OCTET && half < minimums::<B>());
+        let index = (s * self.stride * minimums::<B>() + half) * OCTET + g;
+        // SAFETY: as in `step`.
+        load_f32(unsafe { self.m.get_unchecked(index) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn subscales(&self, s: usize, g: usize) -> __m256i {
+        debug_assert!(s < S && g < OCTET && B::SUBSCALES);
+        // SAFETY: as in `step`.
+        let pairs = unsafe { self.s.get_unchecked(s * self.stride * OCTET + g) };
+        load(bytemuck::cast_ref(pairs))
+    }
+}
+
+/// One octet of `T` tokens, `stride` octets apart.
+struct Tokens<'a, const T: usize> {
+    stride: usize,
+    q: &'a [[i8; 4]],
+    d: &'a [f32],
+    xsum: &'a [f32],
+    sums: &'a [[i16; 2]],
+}
+
+impl<'a, const T: usize> Tokens<'a, T> {
+    fn new(x: Int8Rows<'a>, token: usize, octet: usize) -> Self {
+        let stride = x.padded / OCTET_LEN;
+        let at = token * stride + octet;
+        let all = at..at + (T - 1) * stride + 1;
+        let of = |per_octet: usize| all.start * per_octet..all.end * per_octet;
+        Tokens {
+            stride,
+            q: x.q[of(OCTET_LEN)].as_chunks().0,
+            d: &x.d[of(OCTET)],
+            xsum: &x.xsum[of(OCTET)],
+            sums: x.sums[of(2 * OCTET)].as_chunks().0,
+        }
+    }
+
+    /// The four quants that meet step `step` of group `g`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn four(&self, t: usize, g: usize, step: usize) -> __m256i {
+        debug_assert!(t < T && g < OCTET && step < 8);
+        // In the paired order.
+        let at = 16 * (g % 4) + 4 * (g / 4) + 2 * (step & 4) + (step & 3);
+        // SAFETY: `new` cut `q` to the first octet of the last token and all
+        // before it; `t`, `g` and `step` are in range.
+        broadcast(unsafe { self.q.get_unchecked(t * self.stride * (OCTET_LEN / 4) + at) })
+    }
+
+    #[inline]
+    fn scale(&self, t: usize, g: usize) -> f32 {
+        debug_assert!(t < T && g < OCTET);
+        // SAFETY: as in `four`.
+        unsafe { *self.d.get_unchecked(t * self.stride * OCTET + g) }
+    }
+
+    /// `Σ q` of the two halves of group `g`.
+    #[inline]
+    fn sums(&self, t: usize, g: usize) -> &'a [i16; 2] {
+        debug_assert!(t < T && g < OCTET);
+        // SAFETY: as in `four`.
+        unsafe { self.sums.get_unchecked(t * self.stride * OCTET + g) }
+    }
+
+    /// What a minimum is multiplied with.
+    #[inline]
+    fn xsum(&self, minimum: Minimum, t: usize, g: usize, half: usize) -> f32 {
+        debug_assert!(t < T && g < OCTET);
+        if minimum == Minimum::Per16 {
+            return self.scale(t, g) * f32::from(self.sums(t, g)[half]);
+        }
+        // SAFETY: as in `four`.
+        unsafe { *self.xsum.get_unchecked(t * self.stride * OCTET + g) }
+    }
+}
+
+/// Adds the products of one group.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_group<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, B, S>,
+    x: &Tokens<'_, T>,
+    g: usize,
+    sums: &mut [[Sums; S]; T],
+) {
+    let isums = integer_sums(w, x, g);
+    let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
+    for t in 0..T {
+        let x_sums = broadcast(bytemuck::cast_ref(x.sums(t, g)));
+        let x_offset = _mm256_madd_epi16(offset, x_sums);
+        let dx = _mm256_set1_ps(x.scale(t, g));
+        for s in 0..S {
+            let mut isum = isums[t][s];
+            if B::SUBSCALES {
+                let scales = _mm256_mullo_epi16(w.subscales(s, g), offset);
+                isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, x_sums));
+            } else if B::OFFSET != 0 {
+                isum = _mm256_sub_epi32(isum, x_offset);
+            }
+            let sums = &mut sums[t][s][g];
+            let d = _mm256_mul_ps(w.scale(s, g), dx);
+            let mut acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), load_f32(sums));
+            for half in 0..minimums::<B>() {
+                let xsum = _mm256_set1_ps(x.xsum(B::MINIMUM, t, g, half));
+                acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
+            }
+            store_f32(sums, acc);
+        }
+    }
+}
+
+/// The sums of the products of a group, of quants with their offset.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn integer_sums<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, B, S>,
+    x: &Tokens<'_, T>,
+    g: usize,
+) -> [[__m256i; S]; T] {
+    let fit = fit::<B>();
+    let mut isums = [[_mm256_setzero_si256(); S]; T];
+    for run in 0..steps::<B>() / fit {
+        let mut products = [[_mm256_setzero_si256(); S]; T];
+        for i in 0..fit {
+            let step = run * fit + i;
+            let mut steps = [_mm256_setzero_si256(); S];
+            for (s, w_step) in steps.iter_mut().enumerate() {
+                *w_step = w.step(s, g, step);
+            }
+            for (t, products) in products.iter_mut().enumerate() {
+                let four = x.four(t, g, step % 8);
+                for (product, step) in products.iter_mut().zip(steps) {
+                    let sum = _mm256_maddubs_epi16(step, four);
+                    *product = if i == 0 {
+                        sum
+                    } else {
+                        _mm256_add_epi16(*product, sum)
+                    };
+                }
+            }
+            for product in products.as_flattened_mut() {
+                *product = opaque(*product);
+            }
+        }
+        for s in 0..S {
+            let factors = if B::SUBSCALES {
+                pick_subscale(w.subscales(s, g), run * fit / 4)
+            } else if B::QUANTS == Quants::Bits8 && run == 1 {
+                _mm256_set1_epi16(16)
+            } else {
+                _mm256_set1_epi16(1)
+            };
+            for t in 0..T {
+                let sum = _mm256_madd_epi16(products[t][s], factors);
+                isums[t][s] = if run == 0 {
+                    sum
+                } else {
+                    _mm256_add_epi32(isums[t][s], sum)
+                };
+            }
+        }
+    }
+    isums
+}
+
+/// The sub-scale of one half, in both 16-bit places of each row.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_lanes<T: bytemuck::Pod>(to: &mut [Lane<T>], values: [__m256i; 8])
-where
-    Lane<T>: bytemuck::Pod,
-{
-    for (to, value) in to.iter_mut().zip(values) {
-        store(bytemuck::cast_mut(to), value);
+fn pick_subscale(scales: __m256i, half: usize) -> __m256i {
+    if half == 0 {
+        _mm256_blend_epi16(scales, _mm256_slli_epi32(scales, 16), 0b10101010)
+    } else {
+        _mm256_blend_epi16(_mm256_srli_epi32(scales, 16), scales, 0b10101010)
     }
 }
