@@ -1,14 +1,18 @@
 //! The key-value cache of one sequence.
 
 use crate::arch::Config;
+use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer};
 pub use kernels::attention::KvFormat;
 use kernels::attention::{CHUNK, KvLayer};
 
-/// Keys and values of a sequence, one [`KvLayer`] per layer.
+/// Keys and values of a sequence, one layer after the other: those of the first
+/// layers on the GPU if it computes them, the others in memory.
 ///
 /// Memory is taken in chunks as the sequence grows.
 pub struct KvCache {
     layers: Vec<KvLayer>,
+    /// The first layers, if a GPU computes them. Their [`KvLayer`]s stay empty.
+    on_gpu: Vec<GpuKvLayer>,
     /// Tokens that are in the cache.
     len: usize,
     /// Tokens it may hold.
@@ -28,9 +32,27 @@ impl KvCache {
         };
         KvCache {
             layers: (0..config.n_layer).map(|_| layer()).collect(),
+            on_gpu: Vec::new(),
             len: 0,
             capacity,
         }
+    }
+
+    /// Gives the first `layers` layers of an empty cache to a GPU.
+    pub(crate) fn place(
+        &mut self,
+        gpu: &Gpu,
+        layers: usize,
+        config: &Config,
+        format: KvFormat,
+    ) -> Result<(), GpuError> {
+        assert!(self.is_empty(), "{} tokens are in the cache", self.len);
+        let keys = config.n_head_kv * config.head_dim_k;
+        let values = config.n_head_kv * config.head_dim_v;
+        self.on_gpu = (0..layers)
+            .map(|_| gpu.kv_layer(format, keys, values, self.capacity))
+            .collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     /// Tokens in the cache.
@@ -65,7 +87,10 @@ impl KvCache {
             self.len,
             self.capacity
         );
-        for layer in &mut self.layers {
+        for layer in &mut self.layers[self.on_gpu.len()..] {
+            layer.reserve(self.len + tokens);
+        }
+        for layer in &mut self.on_gpu {
             layer.reserve(self.len + tokens);
         }
     }
@@ -78,6 +103,12 @@ impl KvCache {
     /// The cache of a layer.
     pub(crate) fn layer(&self, layer: usize) -> &KvLayer {
         &self.layers[layer]
+    }
+
+    /// The cache of a layer that a GPU computes.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    pub(crate) fn gpu_layer(&self, layer: usize) -> &GpuKvLayer {
+        &self.on_gpu[layer]
     }
 
     /// Counts tokens that every layer has appended.

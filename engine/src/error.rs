@@ -71,6 +71,8 @@ pub enum Error {
     #[error(transparent)]
     Load(#[from] crate::loading::LoadError),
     #[error(transparent)]
+    Gpu(#[from] crate::backend::gpu::GpuError),
+    #[error(transparent)]
     Isa(#[from] kernels::matmul::IsaUnavailable),
     #[error(transparent)]
     Threads(#[from] kernels::team::TeamError),

@@ -4,11 +4,13 @@
 use crate::Error;
 use crate::arch::{self, Config, Family};
 use crate::backend::cpu::{Cpu, CpuBackend, CpuDevice};
+use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, GpuOptions};
 use crate::backend::{Backend, Device, Product, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use crate::error::ModelError;
 use crate::files;
 use crate::loading::{LoadError, LoadOptions, Loading, Pass, Plan, Progress};
+use crate::placement::{DeviceChoice, GpuLayers, PlaceError, Placed};
 use crate::session::{Session, SessionOptions};
 use crate::tensors::{Loader, Tensors};
 use crate::tokenizer::Tokenizer;
@@ -27,6 +29,10 @@ pub struct ModelOptions {
     pub isa: Option<Isa>,
     /// How weights are brought in.
     pub load: LoadOptions,
+    /// Which device computes.
+    pub device: DeviceChoice,
+    /// How many layers the GPU computes, if there is one.
+    pub gpu_layers: GpuLayers,
 }
 
 /// A model that is ready to compute.
@@ -54,6 +60,7 @@ struct Inner {
     tokenizer: Tokenizer,
     tensor_bytes: u64,
     loading: Loading,
+    gpu: Option<Gpu>,
     /// One forward pass at a time.
     cpu: Mutex<Cpu>,
     threads: usize,
@@ -120,7 +127,8 @@ impl Model {
         if options.load.growing {
             files::wait_for_small_tensors(&tensors, &options.load)?;
         }
-        let network = arch::network(metadata, &tensors).map_err(wrong)?;
+        let gpu = open_gpu(options.device)?;
+        let mut network = arch::network(metadata, &tensors).map_err(wrong)?;
         // From here on weights arrive while the rest is being set up.
         let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
         let loading = Loading::start(plan, options.load.clone())?;
@@ -132,6 +140,16 @@ impl Model {
         if vocab != rows {
             return Err(wrong(ModelError::VocabularySize { vocab, rows }));
         }
+        if let Some(gpu) = &gpu {
+            let pass = loading.pass();
+            let placed = network.place(gpu, options.gpu_layers, &tensors, &pass);
+            pass.end();
+            placed.map_err(|error| match error {
+                PlaceError::Gpu(reason) => Error::Gpu(reason),
+                PlaceError::Load(reason) => Error::Load(reason),
+                PlaceError::Model(reason) => wrong(reason),
+            })?;
+        }
         Ok(Model {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
@@ -139,6 +157,7 @@ impl Model {
                 tokenizer,
                 tensor_bytes: tensors.len_bytes(),
                 loading,
+                gpu,
                 cpu: Mutex::new(Cpu::new(team, kernels)),
                 threads,
                 isa,
@@ -203,21 +222,37 @@ impl Model {
         self.inner.isa
     }
 
+    /// The GPU and what it computes, if it computes anything.
+    pub fn gpu(&self) -> Option<(&Gpu, Placed)> {
+        let placed = self.inner.network.placed();
+        let gpu = self.inner.gpu.as_ref()?;
+        (placed.layers > 0).then_some((gpu, placed))
+    }
+
     /// An empty cache for up to `context` tokens.
     ///
     /// # Errors
     ///
     /// If the memory that is available now cannot hold it when full.
     pub fn cache(&self, format: KvFormat, context: usize) -> Result<KvCache, Error> {
+        let config = self.config();
+        let on_gpu = self.gpu().map_or(0, |(_, placed)| placed.layers);
+        let layer_bytes = KvCache::bytes_per_token(config, format) / config.n_layer as u64;
         let needed_bytes =
-            KvCache::bytes_per_token(self.config(), format).saturating_mul(context as u64);
+            (layer_bytes * (config.n_layer - on_gpu) as u64).saturating_mul(context as u64);
         match crate::machine::available_memory() {
             Some(available_bytes) if needed_bytes > available_bytes => Err(Error::CacheTooLarge {
                 context,
                 needed_bytes,
                 available_bytes,
             }),
-            _ => Ok(KvCache::new(self.config(), format, context)),
+            _ => {
+                let mut cache = KvCache::new(config, format, context);
+                if let Some((gpu, placed)) = self.gpu() {
+                    cache.place(gpu, placed.layers, config, format)?;
+                }
+                Ok(cache)
+            }
         }
     }
 
@@ -284,12 +319,24 @@ impl Model {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let pass = self.inner.loading.pass();
+        let gpu = self.gpu().map(|(gpu, _)| gpu);
         let computed = cpu.region(|backend| {
-            network.forward(backend, &tokens, &mut step, &wanted, &pass, &mut logits)
+            network.forward(
+                backend,
+                gpu,
+                &tokens,
+                &mut step,
+                &wanted,
+                &pass,
+                &mut logits,
+            )
         });
         pass.end();
         drop(cpu);
         computed?;
+        if let Some(gpu) = gpu {
+            gpu.check()?;
+        }
 
         for (row, &index) in logits.chunks_exact(n_vocab).zip(&wanted) {
             if let Some(bad) = row.iter().find(|value| !value.is_finite()) {
@@ -312,16 +359,43 @@ impl Model {
     }
 }
 
+/// The GPU that was asked for.
+fn open_gpu(device: DeviceChoice) -> Result<Option<Gpu>, GpuError> {
+    let options = GpuOptions {
+        likely_faster: device == DeviceChoice::Auto,
+        ..GpuOptions::default()
+    };
+    match device {
+        DeviceChoice::Cpu => Ok(None),
+        DeviceChoice::Auto => Ok(Gpu::open(&options).ok()),
+        DeviceChoice::Gpu => Gpu::open(&options).map(Some),
+    }
+}
+
 /// A model family with its weights.
 pub trait Network: Send + Sync {
     /// Its hyperparameters.
     fn config(&self) -> &Config;
 
+    /// Gives layers to a GPU, as soon as their weights are there.
+    fn place(
+        &mut self,
+        gpu: &Gpu,
+        layers: GpuLayers,
+        tensors: &Tensors,
+        pass: &Pass<'_>,
+    ) -> Result<(), PlaceError>;
+
+    /// What a GPU computes.
+    fn placed(&self) -> Placed;
+
     /// Takes `tokens` through all layers, each as soon as its weights are
     /// there, and writes the logits of the rows `wanted`.
+    #[allow(clippy::too_many_arguments)] // who computes, what, and where it goes
     fn forward(
         &self,
         cpu: &mut CpuBackend<'_>,
+        gpu: Option<&Gpu>,
         tokens: &[u32],
         step: &mut Step<'_>,
         wanted: &[usize],
@@ -334,34 +408,100 @@ pub trait Network: Send + Sync {
 pub struct Runner<F: Family> {
     family: F,
     token_embd: <CpuDevice as Device>::Matrix,
+    /// All layers: those that a GPU computes, too, since they take no memory.
     layers: Vec<F::Layer<CpuDevice>>,
-    output_norm: <CpuDevice as Device>::Vector,
-    /// `None` if the output is tied to the embedding.
-    output: Option<<CpuDevice as Device>::Matrix>,
+    output: Output<CpuDevice>,
+    /// The first layers, and the output if all layers are among them.
+    on_gpu: Vec<F::Layer<GpuDevice>>,
+    output_on_gpu: Option<Output<GpuDevice>>,
+}
+
+/// What comes after the layers.
+struct Output<D: Device> {
+    norm: D::Vector,
+    /// The embedding, if the output is tied to it.
+    weight: D::Matrix,
+}
+
+impl<D: Device> Output<D> {
+    fn load(config: &Config, loader: &Loader<'_, D>) -> Result<Self, ModelError> {
+        let name = match loader.has("output.weight") {
+            true => "output.weight",
+            false => "token_embd.weight",
+        };
+        Ok(Output {
+            norm: loader.vector("output_norm.weight", config.n_embd)?,
+            weight: loader.matrix(name, config.n_vocab, config.n_embd)?,
+        })
+    }
+
+    /// Writes the logits of some rows of the residual stream.
+    fn logits<B: Backend<Device = D>>(
+        &self,
+        backend: &mut B,
+        config: &Config,
+        x: &B::Tensor,
+        wanted: &[usize],
+        logits: &mut Vec<f32>,
+    ) {
+        let x = backend.select(x, wanted);
+        let mut normed = backend.tensor(wanted.len(), config.n_embd);
+        backend.rms_norm(&x, &self.norm, config.norm_eps, &mut normed);
+        let mut out = backend.tensor(wanted.len(), config.n_vocab);
+        backend.matmul(
+            &normed,
+            &mut [Product {
+                weight: &self.weight,
+                bias: None,
+                out: &mut out,
+            }],
+        );
+        backend.read(&out, logits);
+    }
 }
 
 impl<F: Family> Runner<F> {
     /// Finds and checks all tensors of the model.
     pub fn new(family: F, tensors: &Tensors) -> Result<Self, ModelError> {
         let loader = Loader::new(tensors, &CpuDevice);
-        let &Config {
-            n_vocab,
-            n_embd,
-            n_layer,
-            ..
-        } = family.config();
+        let config = family.config();
         Ok(Runner {
-            token_embd: loader.matrix("token_embd.weight", n_vocab, n_embd)?,
-            output_norm: loader.vector("output_norm.weight", n_embd)?,
-            output: match loader.has("output.weight") {
-                true => Some(loader.matrix("output.weight", n_vocab, n_embd)?),
-                false => None,
-            },
-            layers: (0..n_layer)
+            token_embd: loader.matrix("token_embd.weight", config.n_vocab, config.n_embd)?,
+            output: Output::load(config, &loader)?,
+            layers: (0..config.n_layer)
                 .map(|index| family.load_layer(index, &loader))
                 .collect::<Result<_, _>>()?,
+            on_gpu: Vec::new(),
+            output_on_gpu: None,
             family,
         })
+    }
+
+    /// Takes the residual stream through the GPU's layers. Returns it, or
+    /// nothing if the GPU has computed the logits, too.
+    fn forward_on_gpu(
+        &self,
+        gpu: &mut GpuBackend,
+        x: &[f32],
+        step: &mut Step<'_>,
+        wanted: &[usize],
+        logits: &mut Vec<f32>,
+    ) -> Option<Vec<f32>> {
+        let config = self.family.config();
+        let mut x = gpu.write(x, config.n_embd);
+        for (index, layer) in self.on_gpu.iter().enumerate() {
+            self.family.layer(gpu, index, layer, step, &mut x);
+        }
+        match &self.output_on_gpu {
+            Some(_) if wanted.is_empty() => gpu.finish(),
+            Some(output) => output.logits(gpu, config, &x, wanted, logits),
+            None => {
+                let mut values = Vec::new();
+                gpu.read(&x, &mut values);
+                return Some(values);
+            }
+        }
+        None
     }
 }
 
@@ -370,9 +510,67 @@ impl<F: Family> Network for Runner<F> {
         self.family.config()
     }
 
+    fn place(
+        &mut self,
+        gpu: &Gpu,
+        layers: GpuLayers,
+        tensors: &Tensors,
+        pass: &Pass<'_>,
+    ) -> Result<(), PlaceError> {
+        /// Tokens that `auto` leaves room for.
+        const CONTEXT: usize = 8192;
+        /// Bytes that `auto` leaves for activations and the driver.
+        const MARGIN_BYTES: u64 = 256 << 20;
+
+        let config = self.family.config();
+        Gpu::check_heads(&[config.head_dim_k, config.head_dim_v])?;
+        let device = gpu.device();
+        let loader = Loader::new(tensors, &device);
+        let context = config.context_length.min(CONTEXT) as u64;
+        let cache_bytes = KvCache::bytes_per_token(config, KvFormat::F16) * context;
+        let room =
+            |placed: usize| cache_bytes * placed as u64 / config.n_layer as u64 + MARGIN_BYTES;
+        let limit = match layers {
+            GpuLayers::Auto => config.n_layer + 1,
+            GpuLayers::First(count) => count,
+        };
+        for index in 0..limit.min(config.n_layer) {
+            pass.wait(index)?;
+            let layer = self.family.load_layer(index, &loader)?;
+            match (device.check(), layers) {
+                (Err(GpuError::OutOfMemory { .. }), GpuLayers::Auto) => break,
+                (checked, _) => checked?,
+            }
+            if layers == GpuLayers::Auto && !device.has_room_for(room(index + 1)) {
+                break;
+            }
+            self.on_gpu.push(layer);
+        }
+        if self.on_gpu.len() == config.n_layer && limit > config.n_layer {
+            pass.wait(config.n_layer)?;
+            let output = Output::load(config, &loader)?;
+            match (device.check(), layers) {
+                (Err(GpuError::OutOfMemory { .. }), GpuLayers::Auto) => {}
+                (checked, _) => {
+                    checked?;
+                    self.output_on_gpu = Some(output);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn placed(&self) -> Placed {
+        Placed {
+            layers: self.on_gpu.len(),
+            output: self.output_on_gpu.is_some(),
+        }
+    }
+
     fn forward(
         &self,
         cpu: &mut CpuBackend<'_>,
+        gpu: Option<&Gpu>,
         tokens: &[u32],
         step: &mut Step<'_>,
         wanted: &[usize],
@@ -382,7 +580,14 @@ impl<F: Family> Network for Runner<F> {
         let config = self.family.config();
         pass.wait_for_embedding()?;
         let mut x = cpu.embed(&self.token_embd, tokens);
-        for (index, layer) in self.layers.iter().enumerate() {
+        if let Some(gpu) = gpu {
+            let mut values = Vec::new();
+            cpu.read(&x, &mut values);
+            let left = gpu.pass(|gpu| self.forward_on_gpu(gpu, &values, step, wanted, logits));
+            let Some(values) = left else { return Ok(()) };
+            x = cpu.write(&values, config.n_embd);
+        }
+        for (index, layer) in self.layers.iter().enumerate().skip(self.on_gpu.len()) {
             pass.wait(index)?;
             pass.compute("layer", Some(index), || {
                 self.family.layer(cpu, index, layer, step, &mut x);
@@ -393,20 +598,7 @@ impl<F: Family> Network for Runner<F> {
             return Ok(());
         }
         pass.wait(self.layers.len())?;
-        let x = cpu.select(&x, wanted);
-        let mut normed = cpu.tensor(wanted.len(), config.n_embd);
-        cpu.rms_norm(&x, &self.output_norm, config.norm_eps, &mut normed);
-        let mut out = cpu.tensor(wanted.len(), config.n_vocab);
-        let weight = self.output.as_ref().unwrap_or(&self.token_embd);
-        cpu.matmul(
-            &normed,
-            &mut [Product {
-                weight,
-                bias: None,
-                out: &mut out,
-            }],
-        );
-        cpu.read(&out, logits);
+        self.output.logits(cpu, config, &x, wanted, logits);
         Ok(())
     }
 }

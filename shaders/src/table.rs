@@ -21,6 +21,10 @@ pub enum Op {
     EmbedFloat,
     Gather,
     Argmax,
+    ExpertInt8,
+    ExpertFloat,
+    Route,
+    Mix,
 }
 
 /// How an operation uses a binding.
@@ -117,6 +121,16 @@ const PRODUCT_PARAMS: &[&str] = &[
 ];
 const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
 const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
+const EXPERT_PARAMS: &[&str] = &[
+    "rows",
+    "first_row",
+    "row_bytes",
+    "inputs",
+    "outputs",
+    "sharing",
+];
+const ROUTES: Binding = read("routes", "[items] expert, weight");
+const ITEMS: Binding = write("out", "[items, outputs] f32");
 const TOKENS: Binding = read("tokens", "[tokens] u32");
 const EMBEDDED: Binding = write("out", "[tokens, inputs] f32");
 
@@ -239,7 +253,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[],
         bindings: &[
             write("x", "[tokens, heads, head_dim] f32"),
-            read("angles", "[tokens, pairs] cosine, sine"),
+            read("angles", "[2, tokens, 2 * pairs] f32: cosines, sines"),
         ],
         params: &["tokens", "heads", "head_dim", "pairs", "halves"],
         overrides: &[],
@@ -347,6 +361,63 @@ pub static SHADERS: &[Shader] = &[
         params: &["cols"],
         overrides: &[],
         workgroup: Workgroup::Row,
+    },
+    Shader {
+        op: Op::ExpertInt8,
+        file: wgsl!("expert_int8"),
+        shared: &[
+            wgsl!("shared/bytes"),
+            wgsl!("shared/group"),
+            wgsl!("shared/activation"),
+            wgsl!("shared/dot"),
+            wgsl!("shared/expert"),
+        ],
+        slots: &[Slot::Int8Format, Slot::Reduce],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
+        params: EXPERT_PARAMS,
+        overrides: &["LANES"],
+        workgroup: Workgroup::Rows(4),
+    },
+    Shader {
+        op: Op::ExpertFloat,
+        file: wgsl!("expert_float"),
+        shared: &[
+            wgsl!("shared/bytes"),
+            wgsl!("shared/row_end"),
+            wgsl!("shared/expert"),
+        ],
+        slots: &[Slot::FloatFormat, Slot::Reduce],
+        bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
+        params: EXPERT_PARAMS,
+        overrides: &["LANES"],
+        workgroup: Workgroup::Rows(4),
+    },
+    Shader {
+        op: Op::Route,
+        file: wgsl!("route"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("scores", "[tokens, count] f32"),
+            write("routes", "[tokens, used] expert, weight"),
+        ],
+        params: &["tokens", "count", "used"],
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
+    },
+    Shader {
+        op: Op::Mix,
+        file: wgsl!("mix"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[tokens, used, cols] f32"),
+            read("routes", "[tokens, used] expert, weight"),
+            write("sum", "[tokens, cols] f32"),
+        ],
+        params: &["tokens", "cols", "used"],
+        overrides: &[],
+        workgroup: Workgroup::Elements(64),
     },
 ];
 

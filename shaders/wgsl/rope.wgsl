@@ -17,8 +17,9 @@ struct Params {
 
 // [tokens, heads * head_dim]
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
-// Cosine and sine, [tokens, pairs].
-@group(0) @binding(1) var<storage, read> angles: array<vec2<f32>>;
+// Cosines [tokens, 2 * pairs] at both dimensions of a pair, then signed sines
+// [tokens, 2 * pairs]: those of the second dimensions are as they are.
+@group(0) @binding(1) var<storage, read> angles: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -33,12 +34,15 @@ fn main(
     }
     let pair = index % params.pairs;
     let head = index / params.pairs;
-    let turn = angles[head / params.heads * params.pairs + pair];
+    let a_dim = select(2u * pair, pair, params.halves != 0u);
+    let b_dim = a_dim + select(1u, params.pairs, params.halves != 0u);
+    let turned = 2u * params.pairs;
+    let row = head / params.heads * turned + b_dim;
+    let cosine = angles[row];
+    let sine = angles[params.tokens * turned + row];
     let begin = head * params.head_dim;
-    let first = begin + select(2u * pair, pair, params.halves != 0u);
-    let second = first + select(1u, params.pairs, params.halves != 0u);
-    let a = x[first];
-    let b = x[second];
-    x[first] = a * turn.x - b * turn.y;
-    x[second] = fma(b, turn.x, a * turn.y);
+    let a = x[begin + a_dim];
+    let b = x[begin + b_dim];
+    x[begin + a_dim] = fma(a, cosine, -(b * sine));
+    x[begin + b_dim] = fma(b, cosine, a * sine);
 }

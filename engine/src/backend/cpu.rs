@@ -209,6 +209,12 @@ impl Backend for CpuBackend<'_> {
         }
     }
 
+    fn write(&mut self, values: &[f32], width: usize) -> Tensor {
+        let mut out = self.tensor(values.len() / width, width);
+        out.data.copy_from_slice(values);
+        out
+    }
+
     fn embed(&mut self, table: &CpuMatrix, tokens: &[u32]) -> Tensor {
         self.region.label("embed");
         let mut out = self.tensor(tokens.len(), table.cols);

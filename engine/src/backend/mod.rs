@@ -6,6 +6,11 @@
 //! backend computes a layer is decided once per layer, outside.
 
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(not(feature = "gpu"))]
+#[path = "gpu_absent.rs"]
+pub mod gpu;
 
 use crate::cache::KvCache;
 use crate::mapping::Bytes;
@@ -102,6 +107,9 @@ pub trait Backend {
 
     /// Activations `[rows, width]` with any contents.
     fn tensor(&mut self, rows: usize, width: usize) -> Self::Tensor;
+
+    /// Activations with these values, rows of `width`.
+    fn write(&mut self, values: &[f32], width: usize) -> Self::Tensor;
 
     /// The rows of `table` that belong to `tokens`.
     fn embed(&mut self, table: &<Self::Device as Device>::Matrix, tokens: &[u32]) -> Self::Tensor;

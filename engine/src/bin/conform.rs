@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand};
 use conform::{inspect, npy};
 use firstlight::mapping::Mapping;
 use firstlight::tokenizer::{Encode, Tokenizer};
-use firstlight::{Isa, KvFormat, Model, ModelOptions, Printable, Sequence, Wanted, text};
+use firstlight::{
+    DeviceChoice, GpuLayers, Isa, KvFormat, Model, ModelOptions, Printable, Sequence, Wanted, text,
+};
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -108,6 +110,17 @@ struct ModelArgs {
     /// Instruction set [default: the best of this machine]
     #[arg(long, value_name = "NAME")]
     isa: Option<Isa>,
+    /// Where to compute: cpu, gpu (also a software one) or auto
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceChoice,
+    /// Layers the GPU computes [default: as many as fit]
+    #[arg(
+        long,
+        value_name = "N|auto",
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    gpu_layers: GpuLayers,
     /// Format of the key-value cache: f32, f16 or q8_0
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     kv: KvFormat,
@@ -120,6 +133,8 @@ impl ModelArgs {
             &ModelOptions {
                 threads: self.threads,
                 isa: self.isa,
+                device: self.device,
+                gpu_layers: self.gpu_layers,
                 ..ModelOptions::default()
             },
         )

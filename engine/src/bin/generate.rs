@@ -9,10 +9,11 @@ mod generate {
 }
 
 use clap::{ArgAction, Parser, ValueEnum};
+use firstlight::backend::gpu;
 use firstlight::trace::Trace;
 use firstlight::{
-    Finish, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Printable, Request,
-    Sampling, SessionOptions, text,
+    DeviceChoice, Finish, GpuLayers, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions,
+    Printable, Request, Sampling, SessionOptions, text,
 };
 use generate::report::Report;
 use generate::waiting::Waiting;
@@ -59,6 +60,26 @@ struct Cli {
     /// Threads that compute [default: physical cores]
     #[arg(long, value_name = "N", help_heading = "Model")]
     threads: Option<usize>,
+    /// Where to compute: auto (a GPU if it is likely to be faster), cpu or gpu
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "auto",
+        help_heading = "Model"
+    )]
+    device: DeviceChoice,
+    /// Layers the GPU computes, the rest is left to the CPU [default: as many as fit]
+    #[arg(
+        long,
+        value_name = "N|auto",
+        default_value = "auto",
+        hide_default_value = true,
+        help_heading = "Model"
+    )]
+    gpu_layers: GpuLayers,
+    /// List the GPUs of this machine
+    #[arg(long, help_heading = "Model")]
+    list_devices: bool,
     /// Instruction set [default: the best of this machine]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     isa: Option<Isa>,
@@ -194,6 +215,19 @@ fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Prints the GPUs, the best first, one to a line.
+fn list_devices() -> Result<(), Box<dyn Error>> {
+    let devices = gpu::list_devices();
+    let mut out = std::io::stdout().lock();
+    for device in &devices {
+        writeln!(out, "{device}")?;
+    }
+    if devices.is_empty() {
+        say("no GPU was found");
+    }
+    Ok(())
+}
+
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error
         .downcast_ref::<std::io::Error>()
@@ -201,6 +235,9 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
+    if cli.list_devices {
+        return list_devices();
+    }
     let request = request(cli)?;
     request.check()?;
     let prompt = prompt(cli)?;
@@ -212,6 +249,8 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
             threads: cli.threads,
             isa: cli.isa,
             load: load_options(cli, trace.clone()),
+            device: cli.device,
+            gpu_layers: cli.gpu_layers,
         },
     )?;
     if cli.verbose {
@@ -223,6 +262,15 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
             model.isa(),
             model.threads(),
         ));
+    }
+    if let Some((gpu, placed)) = model.gpu() {
+        eprintln!(
+            "{} of {} layers{} on {}",
+            placed.layers,
+            model.config().n_layer,
+            if placed.output { " and the output" } else { "" },
+            gpu.description()
+        );
     }
     let opened = start.elapsed();
     let mut session = model.session(&SessionOptions {

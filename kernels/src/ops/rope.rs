@@ -168,6 +168,11 @@ impl Rope {
         })
     }
 
+    /// Which dimensions make a pair.
+    pub fn pairing(&self) -> Pairing {
+        self.pairing
+    }
+
     /// The dimensions of a head that turn.
     pub fn n_rot(&self) -> usize {
         2 * self.frequencies.len()
@@ -263,6 +268,16 @@ impl Default for RopeAngles {
 }
 
 impl RopeAngles {
+    /// Cosines, `[rows, n_rot]`.
+    pub fn cos(&self) -> &[f32] {
+        &self.cos
+    }
+
+    /// Signed sines, `[rows, n_rot]`.
+    pub fn sin(&self) -> &[f32] {
+        &self.sin
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.cos.len().checked_div(self.n_rot).unwrap_or(0)

@@ -1,0 +1,96 @@
+//! Keys and values of a layer, on the device.
+
+use super::GpuError;
+use super::context::{Buffer, Context};
+use crate::cache::KvFormat;
+use shaders::{Piece, piece};
+use std::sync::Arc;
+
+/// Positions that are added at least when a cache grows.
+const GROWTH: usize = 256;
+
+/// Keys `[positions, key heads, head_dim_k]` and values `[positions, key heads,
+/// head_dim_v]` of one layer. The buffers double when they are full.
+pub struct GpuKvLayer {
+    context: Arc<Context>,
+    pub(super) format: &'static Piece,
+    /// Bytes of a position's keys and values.
+    key_bytes: u64,
+    value_bytes: u64,
+    pub(super) keys: Arc<Buffer>,
+    pub(super) values: Arc<Buffer>,
+    positions: usize,
+    capacity: usize,
+}
+
+impl GpuKvLayer {
+    pub(super) fn new(
+        context: &Arc<Context>,
+        format: KvFormat,
+        key_width: usize,
+        value_width: usize,
+        capacity: usize,
+    ) -> Result<GpuKvLayer, GpuError> {
+        let (format, bytes) = match format {
+            KvFormat::F16 => (&piece::CACHE_F16, 2),
+            KvFormat::F32 => (&piece::CACHE_F32, 4),
+            other => {
+                return Err(GpuError::CacheFormat {
+                    found: other.to_string(),
+                });
+            }
+        };
+        let (key_bytes, value_bytes) = ((key_width * bytes) as u64, (value_width * bytes) as u64);
+        let len_bytes = key_bytes.max(value_bytes) * capacity as u64;
+        if len_bytes > context.binding_limit {
+            return Err(GpuError::BindingTooLarge {
+                adapter: context.adapter.name.clone(),
+                what: format!("the cache of a layer for {capacity} tokens"),
+                len_bytes,
+                limit_bytes: context.binding_limit,
+            });
+        }
+        Ok(GpuKvLayer {
+            context: context.clone(),
+            format,
+            key_bytes,
+            value_bytes,
+            keys: context.storage("keys", 0),
+            values: context.storage("values", 0),
+            positions: 0,
+            capacity,
+        })
+    }
+
+    /// Makes room for positions below `positions`.
+    pub fn reserve(&mut self, positions: usize) {
+        if positions <= self.positions {
+            return;
+        }
+        assert!(
+            positions <= self.capacity,
+            "{positions} positions in a cache of {}",
+            self.capacity
+        );
+        let grown = positions
+            .max(2 * self.positions)
+            .next_multiple_of(GROWTH)
+            .min(self.capacity);
+        let mut encoder = self
+            .context
+            .device
+            .create_command_encoder(&Default::default());
+        let mut grow = |what, buffer: &mut Arc<Buffer>, bytes: u64| {
+            let larger = self.context.storage(what, bytes * grown as u64);
+            let filled = bytes * self.positions as u64;
+            if filled > 0 {
+                encoder.copy_buffer_to_buffer(&buffer.raw, 0, &larger.raw, 0, filled);
+            }
+            *buffer = larger;
+        };
+        grow("keys", &mut self.keys, self.key_bytes);
+        grow("values", &mut self.values, self.value_bytes);
+        self.context.queue.submit([encoder.finish()]);
+        self.positions = grown;
+    }
+}

@@ -1,0 +1,228 @@
+//! An open device: its queue, its limits, its buffers, and what went wrong.
+
+use super::GpuError;
+use super::adapter::{self, AdapterDescription, ready};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use wgpu::{BufferUsages, Features, Limits};
+
+/// Bytes that shaders may read past the end of the weights.
+pub(super) const SLACK_BYTES: u64 = 16;
+
+/// Bytes that are uploaded between two submissions, so that staging memory stays
+/// small.
+const UPLOAD_BYTES: usize = 16 << 20;
+
+/// An open device, shared by weights, caches and what computes.
+pub(super) struct Context {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub adapter: AdapterDescription,
+    pub limits: Limits,
+    /// Whether shaders use subgroups.
+    pub subgroups: bool,
+    /// The largest buffer that one binding can hold.
+    pub binding_limit: u64,
+    /// The first thing that went wrong.
+    fault: Arc<Mutex<Option<GpuError>>>,
+    /// Ids of buffers that are no more.
+    retired: Arc<Mutex<Vec<u64>>>,
+    next_id: AtomicU64,
+}
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GpuOptions {
+    /// Only a device that is likely to be faster than the CPU.
+    pub likely_faster: bool,
+    /// Adds up through workgroup memory even where there are subgroups.
+    pub without_subgroups: bool,
+    /// Binds no more bytes than this at once, if the device could bind more.
+    pub binding_limit_bytes: Option<u64>,
+}
+
+/// A buffer on the device.
+pub(super) struct Buffer {
+    pub raw: wgpu::Buffer,
+    /// Tells it from all others of the device, past ones included.
+    pub id: u64,
+    pub len_bytes: u64,
+    retired: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        lock(&self.retired).push(self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Context {
+    /// Opens the best adapter.
+    pub fn open(options: &GpuOptions) -> Result<Arc<Context>, GpuError> {
+        let (description, adapter) = adapter::choose(options.likely_faster)?;
+        let downlevel = adapter.get_downlevel_capabilities();
+        let half = wgpu::DownlevelFlags::SHADER_F16_IN_F32;
+        if !downlevel
+            .flags
+            .contains(half | wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        {
+            return Err(GpuError::Lacks {
+                adapter: description.name,
+                missing: "compute shaders with binary16 conversions",
+            });
+        }
+        let limits = adapter.limits();
+        let subgroups = !options.without_subgroups && description.subgroups.is_some();
+        let required_features = if subgroups {
+            Features::SUBGROUP
+        } else {
+            Features::empty()
+        };
+        let (device, queue) = ready(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("firstlight"),
+            required_features,
+            required_limits: limits.clone(),
+            ..Default::default()
+        }))
+        .map_err(|reason| GpuError::Open {
+            adapter: description.name.clone(),
+            reason: one_line(&reason.to_string()),
+        })?;
+
+        let fault = Arc::new(Mutex::new(None));
+        let name = description.name.clone();
+        let failed = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let adapter = name.clone();
+            let error = match error {
+                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory {
+                    adapter,
+                    what: "the computation".to_owned(),
+                    len_bytes: 0,
+                },
+                other => GpuError::Failed {
+                    adapter,
+                    reason: one_line(&other.to_string()),
+                },
+            };
+            lock(&failed).get_or_insert(error);
+        }));
+        let name = description.name.clone();
+        let lost = fault.clone();
+        device.set_device_lost_callback(move |why, reason| {
+            if why != wgpu::DeviceLostReason::Destroyed {
+                let adapter = name.clone();
+                let reason = one_line(&reason);
+                lock(&lost).get_or_insert(GpuError::Lost { adapter, reason });
+            }
+        });
+
+        let offered = limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size);
+        Ok(Arc::new(Context {
+            device,
+            queue,
+            adapter: description,
+            subgroups,
+            // Shaders count bytes in 32 bits.
+            binding_limit: offered
+                .min(options.binding_limit_bytes.unwrap_or(u64::MAX))
+                .min(u64::from(u32::MAX))
+                & !15,
+            limits,
+            fault,
+            retired: Arc::default(),
+            next_id: AtomicU64::new(0),
+        }))
+    }
+
+    /// The first thing that went wrong since the last call.
+    pub fn check(&self) -> Result<(), GpuError> {
+        lock(&self.fault).take().map_or(Ok(()), Err)
+    }
+
+    /// Notes that something went wrong.
+    pub fn fail(&self, error: GpuError) {
+        lock(&self.fault).get_or_insert(error);
+    }
+
+    /// Takes the ids of buffers that were dropped since the last call.
+    pub fn take_retired(&self) -> Vec<u64> {
+        std::mem::take(&mut lock(&self.retired))
+    }
+
+    /// A buffer of at least `len_bytes`. If memory does not suffice, the error
+    /// is kept for [`Context::check`], and nothing computed with the buffer
+    /// means anything.
+    pub fn buffer(&self, what: &str, len_bytes: u64, usage: BufferUsages) -> Arc<Buffer> {
+        let len_bytes = len_bytes.max(256).next_multiple_of(16);
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size: len_bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        if ready(scope.pop()).is_some() {
+            self.fail(GpuError::OutOfMemory {
+                adapter: self.adapter.name.clone(),
+                what: what.to_owned(),
+                len_bytes,
+            });
+        }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Buffer {
+            raw,
+            id,
+            len_bytes,
+            retired: self.retired.clone(),
+        })
+    }
+
+    /// A storage buffer that can be written to and copied.
+    pub fn storage(&self, what: &str, len_bytes: u64) -> Arc<Buffer> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        self.buffer(what, len_bytes, usage)
+    }
+
+    /// A storage buffer that holds `bytes`.
+    pub fn upload(&self, what: &str, bytes: &[u8]) -> Arc<Buffer> {
+        let buffer = self.storage(what, bytes.len() as u64 + SLACK_BYTES);
+        for (index, part) in bytes.chunks(UPLOAD_BYTES).enumerate() {
+            let at = (index * UPLOAD_BYTES) as u64;
+            let (words, rest) = part.split_at(part.len() & !3);
+            self.queue.write_buffer(&buffer.raw, at, words);
+            if !rest.is_empty() {
+                let mut word = [0; 4];
+                word[..rest.len()].copy_from_slice(rest);
+                self.queue
+                    .write_buffer(&buffer.raw, at + words.len() as u64, &word);
+            }
+            if bytes.len() > UPLOAD_BYTES {
+                self.queue.submit([]);
+                self.wait();
+            }
+        }
+        buffer
+    }
+
+    /// Waits until the device has done all that was submitted.
+    pub fn wait(&self) {
+        if let Err(reason) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            self.fail(GpuError::Failed {
+                adapter: self.adapter.name.clone(),
+                reason: one_line(&reason.to_string()),
+            });
+        }
+    }
+}
+
+/// A message without line breaks.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

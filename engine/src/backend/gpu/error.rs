@@ -1,0 +1,46 @@
+//! What can go wrong with a GPU, in one line each.
+
+/// Why the GPU cannot compute.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the messages document the variants
+pub enum GpuError {
+    #[error("no GPU was found: the system offers no adapter for {backends}")]
+    NoAdapter { backends: String },
+    #[error("GPU {adapter} does not open: {reason}")]
+    Open { adapter: String, reason: String },
+    #[error("GPU {adapter} lacks {missing}, which the shaders need")]
+    Lacks {
+        adapter: String,
+        missing: &'static str,
+    },
+    #[error(
+        "GPU {adapter} is out of memory: {len_bytes} bytes for {what} were refused; place fewer layers on it or shorten the context"
+    )]
+    OutOfMemory {
+        adapter: String,
+        what: String,
+        len_bytes: u64,
+    },
+    #[error(
+        "{what} needs a buffer of {len_bytes} bytes, but GPU {adapter} binds at most {limit_bytes}"
+    )]
+    BindingTooLarge {
+        adapter: String,
+        what: String,
+        len_bytes: u64,
+        limit_bytes: u64,
+    },
+    #[error("GPU {adapter} was lost: {reason}; start again, or compute on the CPU")]
+    Lost { adapter: String, reason: String },
+    #[error("GPU {adapter} failed: {reason}")]
+    Failed { adapter: String, reason: String },
+    #[error(
+        "the GPU has no {found} cache of keys and values, expected f16 or f32, or all layers on the CPU"
+    )]
+    CacheFormat { found: String },
+    #[error("the GPU cannot compute heads of width {found}, expected a multiple of 4 up to 512")]
+    HeadWidth { found: usize },
+    #[error("this program was built without the feature gpu")]
+    NotBuilt,
+}

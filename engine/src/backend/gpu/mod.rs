@@ -1,0 +1,134 @@
+//! The GPU backend: the shaders of the `shaders` crate on whatever wgpu reaches
+//! (Vulkan, Metal, DX12).
+//!
+//! ```text
+//! adapter     which GPUs there are, and which one computes
+//! context     an open device: limits, buffers, what went wrong
+//! weights     matrices and vectors in the format of the file, cut into slices
+//! tensor      activations, and the pool their buffers come from
+//! cache       keys and values of a layer
+//! record      dispatches, pipelines, bind groups; a step is one submission
+//! ops         the operations that families call
+//! experts     mixtures of experts
+//! ```
+//!
+//! # What happens per token
+//!
+//! Nothing is created: buffers come from a pool in the same order every time,
+//! so that the bind groups of the token before are found again. All dispatches
+//! are recorded, their parameters are uploaded at once, and one submission runs
+//! them; then the results are read back. Long prompts are cut into several
+//! submissions, because systems take the device away from a program whose
+//! submission runs for seconds.
+//!
+//! # Errors
+//!
+//! Operations do not return errors. What goes wrong is kept in the context and
+//! asked for where results are read ([`Gpu::check`]); until then, operations
+//! compute without meaning and without harm.
+
+mod adapter;
+mod cache;
+mod context;
+mod error;
+mod experts;
+mod ops;
+mod record;
+mod tensor;
+mod weights;
+
+pub use adapter::{AdapterDescription, AdapterKind, list_devices};
+pub use cache::GpuKvLayer;
+pub use context::GpuOptions;
+pub use error::GpuError;
+pub use ops::GpuBackend;
+pub use tensor::Tensor;
+pub use weights::{GpuDevice, GpuMatrix, GpuVector};
+
+use crate::cache::KvFormat;
+use context::Context;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An open GPU.
+pub struct Gpu {
+    context: Arc<Context>,
+    /// One forward pass at a time.
+    backend: Mutex<GpuBackend>,
+}
+
+impl Gpu {
+    /// Opens the best GPU.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it does not open.
+    pub fn open(options: &GpuOptions) -> Result<Gpu, GpuError> {
+        let context = Context::open(options)?;
+        let backend = Mutex::new(GpuBackend::new(context.clone()));
+        Ok(Gpu { context, backend })
+    }
+
+    /// What GPU it is.
+    pub fn description(&self) -> &AdapterDescription {
+        &self.context.adapter
+    }
+
+    /// What holds weights.
+    pub fn device(&self) -> GpuDevice {
+        GpuDevice {
+            context: self.context.clone(),
+        }
+    }
+
+    /// An empty cache of one layer for up to `capacity` positions.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU has no cache of that format or size.
+    pub fn kv_layer(
+        &self,
+        format: KvFormat,
+        key_width: usize,
+        value_width: usize,
+        capacity: usize,
+    ) -> Result<GpuKvLayer, GpuError> {
+        GpuKvLayer::new(&self.context, format, key_width, value_width, capacity)
+    }
+
+    /// Whether heads of these widths can be computed.
+    ///
+    /// # Errors
+    ///
+    /// Names the width that cannot.
+    pub fn check_heads(widths: &[usize]) -> Result<(), GpuError> {
+        match widths
+            .iter()
+            .find(|&&width| !width.is_multiple_of(4) || width > 512)
+        {
+            Some(&found) => Err(GpuError::HeadWidth { found }),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs one forward pass.
+    pub fn pass<R>(&self, pass: impl FnOnce(&mut GpuBackend) -> R) -> R {
+        let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        backend.begin();
+        pass(&mut backend)
+    }
+
+    /// Dispatches and submissions so far.
+    pub fn counts(&self) -> (u64, u64) {
+        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        backend.recorder.counts()
+    }
+
+    /// What went wrong since the last call.
+    ///
+    /// # Errors
+    ///
+    /// The first thing, if anything did.
+    pub fn check(&self) -> Result<(), GpuError> {
+        self.context.check()
+    }
+}

@@ -1,0 +1,474 @@
+//! The operations that families call, as dispatches of shaders.
+
+use super::cache::GpuKvLayer;
+use super::context::Context;
+use super::record::{Kernel, Recorder};
+use super::tensor::{Pool, Tensor};
+use super::weights::{GpuDevice, GpuMatrix, GpuVector, Slice};
+use crate::backend::{AttentionShape, Backend, Experts, Product, Step};
+use kernels::Format;
+use kernels::format::ActivationForm;
+use kernels::ops::{Pairing, Rope, RopeAngles};
+use shaders::table::Workgroup;
+use shaders::{Op, Piece, piece};
+use std::sync::Arc;
+
+/// Tokens up to which weights are read once for each tile of tokens, without
+/// going through workgroup memory.
+const MATVEC_TOKENS: usize = 16;
+
+/// Workgroups that attention should at least have, and keys that a split of the
+/// keys should at least have.
+const ATTENTION_WORKGROUPS: usize = 256;
+const SPLIT_KEYS: usize = 512;
+
+/// Keys that a workgroup takes at once.
+const CHUNK: usize = 128;
+
+/// The GPU during a forward pass.
+pub struct GpuBackend {
+    pub(super) context: Arc<Context>,
+    pub(super) recorder: Recorder,
+    pub(super) pool: Arc<Pool>,
+    /// Cosines and sines of the present step, and the rope they belong to.
+    angles: Option<(usize, Arc<super::context::Buffer>)>,
+}
+
+/// How the products of a matrix are stored.
+struct Store<'a> {
+    bias: Option<&'a GpuVector>,
+    add: bool,
+}
+
+impl GpuBackend {
+    pub(super) fn new(context: Arc<Context>) -> GpuBackend {
+        GpuBackend {
+            recorder: Recorder::new(context.clone()),
+            pool: Pool::new(context.clone()),
+            angles: None,
+            context,
+        }
+    }
+
+    /// Begins a forward pass.
+    pub(super) fn begin(&mut self) {
+        self.recorder.forget_retired();
+        self.angles = None;
+    }
+
+    /// Submits what is left of a forward pass whose results nobody reads.
+    pub fn finish(&mut self) {
+        self.recorder.submit();
+    }
+
+    pub(super) fn reduce(&self) -> &'static Piece {
+        match self.context.subgroups {
+            true => &piece::REDUCE_SUBGROUP,
+            false => &piece::REDUCE_WORKGROUP,
+        }
+    }
+
+    /// Lanes that share the rows of a workgroup: a subgroup, if that is of a
+    /// usual size.
+    pub(super) fn lanes(&self) -> u32 {
+        match self.context.adapter.subgroups {
+            Some((_, max)) => max.clamp(32, 64),
+            None => 32,
+        }
+    }
+
+    /// `index` workgroups of a shader that counts them in x and y.
+    pub(super) fn spread(&self, count: usize) -> [u32; 3] {
+        let limit = self.context.limits.max_compute_workgroups_per_dimension as usize;
+        let rows = count.div_ceil(limit).max(1);
+        [count.div_ceil(rows) as u32, rows as u32, 1]
+    }
+
+    /// Workgroups for so many elements.
+    pub(super) fn elements(&self, op: Op, count: usize) -> [u32; 3] {
+        match op.shader().workgroup {
+            Workgroup::Elements(lanes) => self.spread(count.div_ceil(lanes as usize)),
+            other => panic!("{op:?} counts {other:?}"),
+        }
+    }
+
+    /// `x` as 8-bit integers.
+    pub(super) fn quantized(&mut self, x: &Tensor) {
+        if !x.int8_is_present.get() {
+            let workgroups = self.elements(Op::Quantize, x.rows * x.cols / 32);
+            self.recorder.dispatch(
+                Kernel::new(Op::Quantize, &[]),
+                &[&x.float, x.int8()],
+                &[x.rows as u32, x.cols as u32, 1],
+                workgroups,
+            );
+            x.int8_is_present.set(true);
+        }
+    }
+
+    fn product(&mut self, x: &Tensor, weight: &GpuMatrix, store: &Store<'_>, out: &mut Tensor) {
+        assert_eq!(x.cols, weight.cols, "inputs");
+        assert_eq!(
+            (x.rows, weight.rows),
+            (out.rows, out.cols),
+            "tokens and outputs"
+        );
+        let int8 = weight.format.info().activations == ActivationForm::Int8;
+        if int8 {
+            self.quantized(x);
+        }
+        for slice in &weight.slices {
+            self.product_of_slice(x, weight, slice, store, out, int8);
+        }
+        out.int8_is_present.set(false);
+        self.recorder
+            .count_multiplications((x.rows * weight.rows * weight.cols) as u64);
+    }
+
+    fn product_of_slice(
+        &mut self,
+        x: &Tensor,
+        weight: &GpuMatrix,
+        slice: &Slice,
+        store: &Store<'_>,
+        out: &Tensor,
+        int8: bool,
+    ) {
+        let format = format_piece(weight.format);
+        let (mut kernel, lanes) = if x.rows <= MATVEC_TOKENS {
+            let op = if int8 {
+                Op::MatvecInt8
+            } else {
+                Op::MatvecFloat
+            };
+            let (_, tokens) = tile_of(piece::TOKENS, x.rows);
+            (
+                Kernel::new(op, &[format, tokens, self.reduce()]),
+                Some(("LANES", self.lanes())),
+            )
+        } else {
+            let op = if int8 {
+                Op::MatmulInt8
+            } else {
+                Op::MatmulFloat
+            };
+            (Kernel::new(op, &[format]), None)
+        };
+        let is_set = |name, set: bool| set.then_some((name, 1));
+        kernel.constants = [
+            is_set("ADD", store.add),
+            is_set("BIAS", store.bias.is_some()),
+            lanes,
+        ];
+        let rows = slice.rows.len();
+        let workgroups = match kernel.op.shader().workgroup {
+            Workgroup::Rows(each) => {
+                let [wide, high, _] = self.spread(rows.div_ceil(each as usize));
+                let (tokens, _) = tile_of(piece::TOKENS, x.rows);
+                [wide, high, x.rows.div_ceil(tokens) as u32]
+            }
+            Workgroup::Tile(side) => {
+                let side = side as usize;
+                [rows.div_ceil(side) as u32, x.rows.div_ceil(side) as u32, 1]
+            }
+            other => panic!("{:?} counts {other:?}", kernel.op),
+        };
+        let bias = store
+            .bias
+            .map_or_else(|| self.recorder.unread(), |bias| bias.buffer.clone());
+        let input = if int8 { x.int8() } else { &x.float };
+        self.recorder.dispatch(
+            kernel,
+            &[&slice.buffer, input, &bias, &out.float],
+            &[
+                rows as u32,
+                slice.rows.start as u32,
+                weight.row_bytes as u32,
+                weight.cols as u32,
+                weight.rows as u32,
+                x.rows as u32,
+            ],
+            workgroups,
+        );
+    }
+}
+
+/// A format's piece.
+pub(super) fn format_piece(format: Format) -> &'static Piece {
+    piece::format(format.info().tensor_type).expect("every format that computes has a shader")
+}
+
+/// The smallest tile that holds `count`, or the largest there is.
+fn tile_of(tiles: &'static [(u32, Piece)], count: usize) -> (usize, &'static Piece) {
+    let (size, piece) = tiles
+        .iter()
+        .find(|(size, _)| *size as usize >= count)
+        .or(tiles.last())
+        .expect("there are tiles");
+    (*size as usize, piece)
+}
+
+impl Backend for GpuBackend {
+    type Device = GpuDevice;
+    type Tensor = Tensor;
+
+    fn tensor(&mut self, rows: usize, width: usize) -> Tensor {
+        Tensor::new(&self.pool, rows, width)
+    }
+
+    fn write(&mut self, values: &[f32], width: usize) -> Tensor {
+        let x = self.tensor(values.len() / width, width);
+        self.recorder.write(&x.float, bytemuck::cast_slice(values));
+        x
+    }
+
+    fn embed(&mut self, table: &GpuMatrix, tokens: &[u32]) -> Tensor {
+        let out = self.tensor(tokens.len(), table.cols);
+        let indices = self.recorder.upload(bytemuck::cast_slice(tokens));
+        let op = match table.format.info().activations {
+            ActivationForm::Int8 => Op::EmbedInt8,
+            ActivationForm::Float => Op::EmbedFloat,
+        };
+        let workgroups = self.elements(op, tokens.len() * table.cols.div_ceil(32));
+        for slice in &table.slices {
+            self.recorder.dispatch(
+                Kernel::new(op, &[format_piece(table.format)]),
+                &[&slice.buffer, &indices, &out.float],
+                &[
+                    slice.rows.len() as u32,
+                    slice.rows.start as u32,
+                    table.row_bytes as u32,
+                    table.cols as u32,
+                    tokens.len() as u32,
+                ],
+                workgroups,
+            );
+        }
+        out
+    }
+
+    fn select(&mut self, x: &Tensor, rows: &[usize]) -> Tensor {
+        let out = self.tensor(rows.len(), x.cols);
+        let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let indices = self.recorder.upload(bytemuck::cast_slice(&indices));
+        let workgroups = self.elements(Op::Gather, rows.len() * x.cols);
+        self.recorder.dispatch(
+            Kernel::new(Op::Gather, &[]),
+            &[&x.float, &indices, &out.float],
+            &[rows.len() as u32, x.cols as u32],
+            workgroups,
+        );
+        out
+    }
+
+    fn read(&mut self, x: &Tensor, out: &mut Vec<f32>) {
+        out.clear();
+        out.resize(x.rows * x.cols, f32::NAN);
+        self.recorder.read(&x.float, out);
+    }
+
+    fn rms_norm(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, out: &mut Tensor) {
+        assert_eq!((x.rows, x.cols), (out.rows, out.cols), "rows and width");
+        let groups = if x.has_groups() { x.cols / 32 } else { 0 };
+        let quantized = match groups {
+            0 => self.recorder.unwritten(),
+            _ => out.int8().clone(),
+        };
+        let workgroups = [x.rows as u32, 1, 1];
+        self.recorder.dispatch(
+            Kernel::new(Op::RmsNorm, &[self.reduce()]),
+            &[&x.float, &weight.buffer, &out.float, &quantized],
+            &[x.cols as u32, groups as u32, eps.to_bits()],
+            workgroups,
+        );
+        out.int8_is_present.set(groups > 0);
+    }
+
+    fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
+        for product in products {
+            let store = Store {
+                bias: product.bias,
+                add: false,
+            };
+            self.product(x, product.weight, &store, product.out);
+        }
+    }
+
+    fn matmul_add(
+        &mut self,
+        x: &Tensor,
+        weight: &GpuMatrix,
+        bias: Option<&GpuVector>,
+        sum: &mut Tensor,
+    ) {
+        self.product(x, weight, &Store { bias, add: true }, sum);
+    }
+
+    fn rope(&mut self, x: &mut Tensor, head_dim: usize, rope: &Rope, step: &Step<'_>) {
+        let key = std::ptr::from_ref(rope) as usize;
+        let present = self.angles.take().filter(|(of, _)| *of == key);
+        let (_, angles) = present.unwrap_or_else(|| {
+            let mut angles = RopeAngles::default();
+            rope.angles(&step.positions, &mut angles);
+            let table = [angles.cos(), angles.sin()].concat();
+            (key, self.recorder.upload(bytemuck::cast_slice(&table)))
+        });
+        let heads = x.cols / head_dim;
+        let pairs = rope.n_rot() / 2;
+        let workgroups = self.elements(Op::Rope, x.rows * heads * pairs);
+        self.recorder.dispatch(
+            Kernel::new(Op::Rope, &[]),
+            &[&x.float, &angles],
+            &[
+                x.rows as u32,
+                heads as u32,
+                head_dim as u32,
+                pairs as u32,
+                u32::from(rope.pairing() == Pairing::Halves),
+            ],
+            workgroups,
+        );
+        x.int8_is_present.set(false);
+        self.angles = Some((key, angles));
+    }
+
+    fn attention(
+        &mut self,
+        layer: usize,
+        shape: &AttentionShape,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        for sequence in &mut step.sequences {
+            let part = Part {
+                tokens: sequence.rows.len(),
+                first_row: sequence.rows.start,
+                position: sequence.position,
+            };
+            let cache = sequence.cache.gpu_layer(layer);
+            self.append(cache, k, v, &part);
+            self.attend(cache, shape, q, &part, out);
+        }
+        out.int8_is_present.set(false);
+    }
+
+    fn silu_mul(&mut self, gate: &mut Tensor, up: &Tensor) {
+        let quantized = match gate.has_groups() {
+            true => gate.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
+        let workgroups = self.elements(Op::SiluMul, gate.rows * gate.cols.div_ceil(32));
+        self.recorder.dispatch(
+            Kernel::new(Op::SiluMul, &[]),
+            &[&gate.float, &up.float, &quantized],
+            &[
+                gate.rows as u32,
+                gate.cols as u32,
+                u32::from(gate.has_groups()),
+            ],
+            workgroups,
+        );
+        gate.int8_is_present.set(gate.has_groups());
+    }
+
+    fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
+        super::experts::experts(self, x, experts, sum);
+    }
+}
+
+/// A sequence's part of a step.
+struct Part {
+    tokens: usize,
+    first_row: usize,
+    position: usize,
+}
+
+impl GpuBackend {
+    /// Appends keys and values to a cache.
+    fn append(&mut self, cache: &GpuKvLayer, k: &Tensor, v: &Tensor, part: &Part) {
+        let (k_quads, v_quads) = (k.cols / 4, v.cols / 4);
+        let workgroups = self.elements(Op::CacheWrite, part.tokens * k_quads.max(v_quads));
+        self.recorder.dispatch(
+            Kernel::new(Op::CacheWrite, &[cache.format]),
+            &[&k.float, &v.float, &cache.keys, &cache.values],
+            &[
+                part.tokens as u32,
+                part.first_row as u32,
+                part.position as u32,
+                k_quads as u32,
+                v_quads as u32,
+            ],
+            workgroups,
+        );
+    }
+
+    /// Lets the queries of a sequence attend to its cache.
+    fn attend(
+        &mut self,
+        cache: &GpuKvLayer,
+        shape: &AttentionShape,
+        q: &Tensor,
+        part: &Part,
+        out: &Tensor,
+    ) {
+        let group = shape.n_head / shape.n_head_kv;
+        let (size, queries) = tile_of(piece::QUERIES, part.tokens * group);
+        let tiles = (part.tokens * group).div_ceil(size);
+        let keys = part.position + part.tokens;
+        // As many splits as keep the device busy, if there are keys for them.
+        let wanted = ATTENTION_WORKGROUPS.div_ceil(tiles * shape.n_head_kv);
+        let splits = wanted.min(keys.div_ceil(SPLIT_KEYS)).max(1);
+        let split_keys = keys.div_ceil(splits).next_multiple_of(CHUNK);
+        let splits = keys.div_ceil(split_keys);
+        let v_quads = shape.head_dim_v / 4;
+        let rows = part.tokens * shape.n_head;
+        let partial =
+            (splits > 1).then(|| self.pool.take((splits * rows * (v_quads + 1) * 16) as u64));
+        let partial_binding = partial.clone().unwrap_or_else(|| self.recorder.unwritten());
+        self.recorder.dispatch(
+            Kernel::new(Op::Attention, &[cache.format, queries]),
+            &[
+                &q.float,
+                &cache.keys,
+                &cache.values,
+                &out.float,
+                &partial_binding,
+            ],
+            &[
+                part.tokens as u32,
+                part.first_row as u32,
+                part.position as u32,
+                shape.n_head as u32,
+                group as u32,
+                (shape.head_dim_k / 4) as u32,
+                v_quads as u32,
+                splits as u32,
+                split_keys as u32,
+                shape.scale.to_bits(),
+            ],
+            [tiles as u32, shape.n_head_kv as u32, splits as u32],
+        );
+        if let Some(partial) = partial {
+            let workgroups = self.elements(Op::AttentionCombine, rows * v_quads);
+            self.recorder.dispatch(
+                Kernel::new(Op::AttentionCombine, &[]),
+                &[&partial, &out.float],
+                &[
+                    part.tokens as u32,
+                    part.first_row as u32,
+                    shape.n_head as u32,
+                    v_quads as u32,
+                    splits as u32,
+                ],
+                workgroups,
+            );
+            self.pool.give(partial);
+        }
+        let width = shape.head_dim_k + shape.head_dim_v;
+        self.recorder
+            .count_multiplications((rows * keys * width) as u64);
+    }
+}

@@ -1,0 +1,430 @@
+//! Recording of dispatches: a step becomes one submission.
+//!
+//! Pipelines and bind groups are made when they are first needed and kept.
+//! Parameters of all dispatches go to the device together, as one uniform
+//! buffer with a dynamic offset for each dispatch.
+
+use super::context::{Buffer, Context};
+use shaders::{Access, Op, Piece};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wgpu::{
+    BindGroup, BindGroupLayout, BufferUsages, ComputePipeline, PipelineLayout, ShaderStages,
+};
+
+/// Dispatches recorded before they are submitted.
+const DISPATCHES: usize = 4096;
+
+/// Bytes of the parameters of a dispatch; all shaders need fewer.
+const PARAMS_BYTES: u64 = 64;
+
+/// Multiplications recorded before they are submitted. Systems take a device
+/// away from a program whose submission runs for seconds.
+const MULTIPLICATIONS: u64 = 1 << 36;
+
+/// A shader with its open slots filled and its constants set.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel {
+    pub op: Op,
+    pub pieces: [Option<&'static Piece>; 3],
+    /// `override` constants; those that are not named keep their default.
+    pub constants: [Option<(&'static str, u32)>; 3],
+}
+
+type PipelineKey = (Op, [usize; 3], [Option<(&'static str, u32)>; 3]);
+
+impl Kernel {
+    pub fn new(op: Op, pieces: &[&'static Piece]) -> Kernel {
+        let mut slots = [None; 3];
+        slots
+            .iter_mut()
+            .zip(pieces)
+            .for_each(|(slot, piece)| *slot = Some(*piece));
+        Kernel {
+            op,
+            pieces: slots,
+            constants: [None; 3],
+        }
+    }
+
+    fn key(&self) -> PipelineKey {
+        let address = |piece: Option<&'static Piece>| {
+            piece.map_or(0, |piece| std::ptr::from_ref(piece) as usize)
+        };
+        (self.op, self.pieces.map(address), self.constants)
+    }
+}
+
+struct Layout {
+    bindings: BindGroupLayout,
+    pipeline: PipelineLayout,
+}
+
+struct Dispatch {
+    pipeline: usize,
+    group: usize,
+    params: u32,
+    workgroups: [u32; 3],
+}
+
+/// Records dispatches and submits them.
+pub(super) struct Recorder {
+    context: Arc<Context>,
+    params_layout: BindGroupLayout,
+    params_group: BindGroup,
+    params: wgpu::Buffer,
+    /// Distance of the parameters of two dispatches.
+    stride: u64,
+    layouts: HashMap<Op, Layout>,
+    pipeline_index: HashMap<PipelineKey, usize>,
+    pipelines: Vec<ComputePipeline>,
+    group_index: HashMap<(Op, Vec<u64>), usize>,
+    /// `None`: free for the next group.
+    groups: Vec<Option<BindGroup>>,
+    recorded: Vec<Dispatch>,
+    params_bytes: Vec<u8>,
+    multiplications: u64,
+    /// Buffers written by the CPU for what is recorded, and those it may write.
+    uploads: Vec<Arc<Buffer>>,
+    free_uploads: Vec<Arc<Buffer>>,
+    /// For bindings that a dispatch does not use.
+    unused: [Arc<Buffer>; 2],
+    staging: Option<wgpu::Buffer>,
+    dispatched: u64,
+    submitted: u64,
+}
+
+impl Recorder {
+    pub fn new(context: Arc<Context>) -> Recorder {
+        let device = &context.device;
+        let params_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("params"),
+            entries: &[entry(0, wgpu::BufferBindingType::Uniform, true)],
+        });
+        let stride =
+            u64::from(context.limits.min_uniform_buffer_offset_alignment).max(PARAMS_BYTES);
+        let params = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size: stride * DISPATCHES as u64,
+            usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let params_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("params"),
+            layout: &params_layout,
+            entries: &[wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &params,
+                    offset: 0,
+                    size: std::num::NonZeroU64::new(PARAMS_BYTES),
+                }),
+            }],
+        });
+        let unused = std::array::from_fn(|_| context.storage("unused", 0));
+        Recorder {
+            params_layout,
+            params_group,
+            params,
+            stride,
+            layouts: HashMap::new(),
+            pipeline_index: HashMap::new(),
+            pipelines: Vec::new(),
+            group_index: HashMap::new(),
+            groups: Vec::new(),
+            recorded: Vec::new(),
+            params_bytes: Vec::new(),
+            multiplications: 0,
+            uploads: Vec::new(),
+            free_uploads: Vec::new(),
+            unused,
+            staging: None,
+            dispatched: 0,
+            submitted: 0,
+            context,
+        }
+    }
+
+    /// Stands for a buffer that is bound but not read.
+    pub fn unread(&self) -> Arc<Buffer> {
+        self.unused[0].clone()
+    }
+
+    /// Stands for a buffer that is bound but not written.
+    pub fn unwritten(&self) -> Arc<Buffer> {
+        self.unused[1].clone()
+    }
+
+    /// Dispatches and submissions so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.dispatched, self.submitted)
+    }
+
+    /// Forgets bind groups of buffers that are no more.
+    pub fn forget_retired(&mut self) {
+        let retired = self.context.take_retired();
+        if retired.is_empty() {
+            return;
+        }
+        let groups = &mut self.groups;
+        self.group_index.retain(|(_, ids), &mut index| {
+            let keep = ids.iter().all(|id| !retired.contains(id));
+            if !keep {
+                groups[index] = None;
+            }
+            keep
+        });
+    }
+
+    /// Records a dispatch. `buffers` are the bindings in order; `params` the
+    /// shader's parameters.
+    pub fn dispatch(
+        &mut self,
+        kernel: Kernel,
+        buffers: &[&Arc<Buffer>],
+        params: &[u32],
+        workgroups: [u32; 3],
+    ) {
+        let shader = kernel.op.shader();
+        assert_eq!(
+            buffers.len(),
+            shader.bindings.len(),
+            "bindings of {}",
+            shader.file.name
+        );
+        assert_eq!(
+            params.len(),
+            shader.params.len(),
+            "parameters of {}",
+            shader.file.name
+        );
+        if self.recorded.len() == DISPATCHES {
+            self.submit();
+        }
+        let dispatch = Dispatch {
+            pipeline: self.pipeline(kernel),
+            group: self.group(kernel.op, buffers),
+            params: self.params_bytes.len() as u32,
+            workgroups,
+        };
+        self.params_bytes
+            .extend_from_slice(bytemuck::cast_slice(params));
+        let next = self
+            .params_bytes
+            .len()
+            .next_multiple_of(self.stride as usize);
+        self.params_bytes.resize(next, 0);
+        self.recorded.push(dispatch);
+    }
+
+    /// Notes how much the last dispatches compute, so that no submission runs
+    /// for too long.
+    pub fn count_multiplications(&mut self, count: u64) {
+        self.multiplications += count;
+        if self.multiplications >= MULTIPLICATIONS {
+            self.submit();
+        }
+    }
+
+    /// A buffer with these bytes, for dispatches recorded from here on.
+    pub fn upload(&mut self, bytes: &[u8]) -> Arc<Buffer> {
+        let fits = |buffer: &Arc<Buffer>| buffer.len_bytes >= bytes.len() as u64;
+        let buffer = match self.free_uploads.iter().position(fits) {
+            Some(index) => self.free_uploads.remove(index),
+            None => self
+                .context
+                .storage("an upload", bytes.len().next_power_of_two() as u64),
+        };
+        self.context.queue.write_buffer(&buffer.raw, 0, bytes);
+        self.uploads.push(buffer.clone());
+        buffer
+    }
+
+    /// Submits what is recorded and writes to a buffer that it may have used.
+    pub fn write(&mut self, buffer: &Buffer, bytes: &[u8]) {
+        self.submit();
+        self.context.queue.write_buffer(&buffer.raw, 0, bytes);
+    }
+
+    /// Submits what is recorded.
+    pub fn submit(&mut self) {
+        self.finish(|_| {});
+    }
+
+    /// Submits what is recorded and copies a buffer to `out`.
+    pub fn read(&mut self, buffer: &Buffer, out: &mut [f32]) {
+        let len_bytes = size_of_val(out) as u64;
+        let large_enough = |staging: &wgpu::Buffer| staging.size() >= len_bytes;
+        let staging = match self.staging.take().filter(large_enough) {
+            Some(staging) => staging,
+            None => self.context.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("results"),
+                size: len_bytes.next_power_of_two().max(256),
+                usage: BufferUsages::COPY_DST | BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            }),
+        };
+        self.finish(|encoder| {
+            encoder.copy_buffer_to_buffer(&buffer.raw, 0, &staging, 0, len_bytes);
+        });
+        // A failure shows in the context: the callback would say no more.
+        staging.map_async(wgpu::MapMode::Read, 0..len_bytes, |_| {});
+        self.context.wait();
+        if let Ok(view) = staging.get_mapped_range(0..len_bytes) {
+            bytemuck::cast_slice_mut(out).copy_from_slice(&view);
+        }
+        staging.unmap();
+        self.staging = Some(staging);
+    }
+
+    fn finish(&mut self, last: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        self.context
+            .queue
+            .write_buffer(&self.params, 0, &self.params_bytes);
+        let mut encoder = self
+            .context
+            .device
+            .create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let mut bound = usize::MAX;
+        for dispatch in &self.recorded {
+            if bound != dispatch.pipeline {
+                pass.set_pipeline(&self.pipelines[dispatch.pipeline]);
+                bound = dispatch.pipeline;
+            }
+            pass.set_bind_group(0, self.groups[dispatch.group].as_ref(), &[]);
+            pass.set_bind_group(1, &self.params_group, &[dispatch.params]);
+            let [x, y, z] = dispatch.workgroups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        drop(pass);
+        last(&mut encoder);
+        self.context.queue.submit([encoder.finish()]);
+        self.dispatched += self.recorded.len() as u64;
+        self.submitted += 1;
+        self.recorded.clear();
+        self.params_bytes.clear();
+        self.multiplications = 0;
+        self.free_uploads.append(&mut self.uploads);
+    }
+
+    fn layout(&mut self, op: Op) -> &Layout {
+        self.layouts.entry(op).or_insert_with(|| {
+            let entries: Vec<_> = op
+                .shader()
+                .bindings
+                .iter()
+                .enumerate()
+                .map(|(index, binding)| {
+                    let read_only = binding.access == Access::Read;
+                    entry(
+                        index as u32,
+                        wgpu::BufferBindingType::Storage { read_only },
+                        false,
+                    )
+                })
+                .collect();
+            let name = op.shader().file.name;
+            let device = &self.context.device;
+            let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(name),
+                entries: &entries,
+            });
+            let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(name),
+                bind_group_layouts: &[Some(&bindings), Some(&self.params_layout)],
+                immediate_size: 0,
+            });
+            Layout { bindings, pipeline }
+        })
+    }
+
+    fn pipeline(&mut self, kernel: Kernel) -> usize {
+        let key = kernel.key();
+        if let Some(&index) = self.pipeline_index.get(&key) {
+            return index;
+        }
+        let name = kernel.op.shader().file.name;
+        let pieces: Vec<_> = kernel.pieces.into_iter().flatten().collect();
+        let device = self.context.device.clone();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(shaders::compose(kernel.op, &pieces).into()),
+        });
+        let constants: Vec<_> = kernel
+            .constants
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name, f64::from(value)))
+            .collect();
+        let layout = self.layout(kernel.op);
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&layout.pipeline),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                // Every shader writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        self.pipelines.push(pipeline);
+        self.pipeline_index.insert(key, self.pipelines.len() - 1);
+        self.pipelines.len() - 1
+    }
+
+    fn group(&mut self, op: Op, buffers: &[&Arc<Buffer>]) -> usize {
+        let key = (
+            op,
+            buffers.iter().map(|buffer| buffer.id).collect::<Vec<_>>(),
+        );
+        if let Some(&index) = self.group_index.get(&key) {
+            return index;
+        }
+        let entries: Vec<_> = buffers
+            .iter()
+            .enumerate()
+            .map(|(index, buffer)| wgpu::BindGroupEntry {
+                binding: index as u32,
+                resource: buffer.raw.as_entire_binding(),
+            })
+            .collect();
+        let device = self.context.device.clone();
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(op.shader().file.name),
+            layout: &self.layout(op).bindings,
+            entries: &entries,
+        });
+        let index = match self.groups.iter().position(Option::is_none) {
+            Some(free) => {
+                self.groups[free] = Some(group);
+                free
+            }
+            None => {
+                self.groups.push(Some(group));
+                self.groups.len() - 1
+            }
+        };
+        self.group_index.insert(key, index);
+        index
+    }
+}
+
+fn entry(
+    binding: u32,
+    ty: wgpu::BufferBindingType,
+    has_dynamic_offset: bool,
+) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset,
+            min_binding_size: None,
+        },
+        count: None,
+    }
+}

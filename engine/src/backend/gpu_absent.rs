@@ -1,0 +1,201 @@
+//! Stands for the GPU backend in builds without the feature `gpu`: the same
+//! names, but nothing of it can exist.
+
+#[path = "gpu/error.rs"]
+mod error;
+
+pub use error::GpuError;
+
+use super::{AttentionShape, Backend, Device, Experts, Product, Step};
+use crate::cache::KvFormat;
+use crate::mapping::Bytes;
+use crate::tensors::Vector;
+use kernels::Format;
+use kernels::ops::Rope;
+use std::fmt;
+
+macro_rules! nothing {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        $($(#[$doc])* pub enum $name {})*
+    };
+}
+
+nothing! {
+    /// An open GPU.
+    Gpu,
+    /// Holds weights on a GPU.
+    GpuDevice,
+    /// A matrix on the device.
+    GpuMatrix,
+    /// A vector on the device.
+    GpuVector,
+    /// Activations on the device.
+    Tensor,
+    /// The GPU during a forward pass.
+    GpuBackend,
+    /// Keys and values of one layer.
+    GpuKvLayer,
+    /// An adapter of this machine.
+    AdapterDescription,
+}
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)] // as in the backend itself
+pub struct GpuOptions {
+    pub likely_faster: bool,
+    pub without_subgroups: bool,
+    pub binding_limit_bytes: Option<u64>,
+}
+
+/// All adapters of this machine: none that this build can use.
+pub fn list_devices() -> Vec<AdapterDescription> {
+    Vec::new()
+}
+
+impl fmt::Display for AdapterDescription {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc)] // as in the backend itself
+impl Gpu {
+    pub fn open(_: &GpuOptions) -> Result<Gpu, GpuError> {
+        Err(GpuError::NotBuilt)
+    }
+
+    pub fn check_heads(_: &[usize]) -> Result<(), GpuError> {
+        Err(GpuError::NotBuilt)
+    }
+
+    pub fn description(&self) -> &AdapterDescription {
+        match *self {}
+    }
+
+    pub fn device(&self) -> GpuDevice {
+        match *self {}
+    }
+
+    pub fn kv_layer(
+        &self,
+        _: KvFormat,
+        _: usize,
+        _: usize,
+        _: usize,
+    ) -> Result<GpuKvLayer, GpuError> {
+        match *self {}
+    }
+
+    pub fn pass<R>(&self, _: impl FnOnce(&mut GpuBackend) -> R) -> R {
+        match *self {}
+    }
+
+    pub fn counts(&self) -> (u64, u64) {
+        match *self {}
+    }
+
+    pub fn check(&self) -> Result<(), GpuError> {
+        match *self {}
+    }
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc)] // as in the backend itself
+impl GpuDevice {
+    pub fn check(&self) -> Result<(), GpuError> {
+        match *self {}
+    }
+
+    pub fn has_room_for(&self, _: u64) -> bool {
+        match *self {}
+    }
+}
+
+#[allow(missing_docs)] // as in the backend itself
+impl GpuKvLayer {
+    pub fn reserve(&mut self, _: usize) {
+        match *self {}
+    }
+}
+
+#[allow(missing_docs)] // as in the backend itself
+impl GpuBackend {
+    pub fn finish(&mut self) {
+        match *self {}
+    }
+}
+
+impl Device for GpuDevice {
+    type Matrix = GpuMatrix;
+    type Vector = GpuVector;
+
+    fn matrix(&self, _: Format, _: usize, _: usize, _: Bytes) -> GpuMatrix {
+        match *self {}
+    }
+
+    fn vector(&self, _: Vector) -> GpuVector {
+        match *self {}
+    }
+}
+
+impl Backend for GpuBackend {
+    type Device = GpuDevice;
+    type Tensor = Tensor;
+
+    fn tensor(&mut self, _: usize, _: usize) -> Tensor {
+        match *self {}
+    }
+
+    fn write(&mut self, _: &[f32], _: usize) -> Tensor {
+        match *self {}
+    }
+
+    fn embed(&mut self, _: &GpuMatrix, _: &[u32]) -> Tensor {
+        match *self {}
+    }
+
+    fn select(&mut self, _: &Tensor, _: &[usize]) -> Tensor {
+        match *self {}
+    }
+
+    fn read(&mut self, _: &Tensor, _: &mut Vec<f32>) {
+        match *self {}
+    }
+
+    fn rms_norm(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
+        match *self {}
+    }
+
+    fn matmul(&mut self, _: &Tensor, _: &mut [Product<'_, Self>]) {
+        match *self {}
+    }
+
+    fn matmul_add(&mut self, _: &Tensor, _: &GpuMatrix, _: Option<&GpuVector>, _: &mut Tensor) {
+        match *self {}
+    }
+
+    fn rope(&mut self, _: &mut Tensor, _: usize, _: &Rope, _: &Step<'_>) {
+        match *self {}
+    }
+
+    fn attention(
+        &mut self,
+        _: usize,
+        _: &AttentionShape,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &mut Step<'_>,
+        _: &mut Tensor,
+    ) {
+        match *self {}
+    }
+
+    fn silu_mul(&mut self, _: &mut Tensor, _: &Tensor) {
+        match *self {}
+    }
+
+    fn experts(&mut self, _: &Tensor, _: &Experts<'_, Self>, _: &mut Tensor) {
+        match *self {}
+    }
+}

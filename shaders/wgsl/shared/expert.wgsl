@@ -1,0 +1,36 @@
+// Products with the experts that tokens are routed to: item i, one of a token's
+// experts, is a vector times the matrix of its expert.
+
+struct Params {
+    // Rows of this slice of all experts' matrices, and the number of the first.
+    rows: u32,
+    first_row: u32,
+    // Bytes of a row.
+    row_bytes: u32,
+    // Inputs k: weights in a row.
+    inputs: u32,
+    // Outputs n: rows of an expert's matrix.
+    outputs: u32,
+    // Consecutive items that share a row of x.
+    sharing: u32,
+}
+
+// [items] expert, and its weight as the bits of an f32
+@group(0) @binding(2) var<storage, read> routes: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+const ROWS: u32 = 4u;
+const VALUES: u32 = ROWS;
+
+// The row of the slice that holds row `row` of an item's expert. Rows of other
+// slices wrap around to numbers that the slice does not have.
+fn slice_row(item: u32, row: u32) -> u32 {
+    return routes[item].x * params.outputs + row - params.first_row;
+}
+
+fn store(item: u32, row: u32, product: f32) {
+    if row < params.outputs && slice_row(item, row) < params.rows {
+        out[item * params.outputs + row] = product;
+    }
+}
