@@ -144,10 +144,16 @@ impl Model {
             let pass = loading.pass();
             let placed = network.place(gpu, options.gpu_layers, &tensors, &pass);
             pass.end();
-            placed.map_err(|error| match error {
-                PlaceError::Gpu(reason) => Error::Gpu(reason),
-                PlaceError::Load(reason) => Error::Load(reason),
-                PlaceError::Model(reason) => wrong(reason),
+            placed.or_else(|error| match error {
+                // Nobody has asked for the GPU: the CPU can compute the model.
+                PlaceError::Gpu(GpuError::HeadWidth { .. })
+                    if options.device == DeviceChoice::Auto =>
+                {
+                    Ok(())
+                }
+                PlaceError::Gpu(reason) => Err(Error::Gpu(reason)),
+                PlaceError::Load(reason) => Err(Error::Load(reason)),
+                PlaceError::Model(reason) => Err(wrong(reason)),
             })?;
         }
         Ok(Model {

@@ -37,6 +37,9 @@ mod record;
 mod tensor;
 mod weights;
 
+#[cfg(test)]
+mod tests;
+
 pub use adapter::{AdapterDescription, AdapterKind, list_devices};
 pub use cache::GpuKvLayer;
 pub use context::GpuOptions;

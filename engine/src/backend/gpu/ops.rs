@@ -380,15 +380,15 @@ impl Backend for GpuBackend {
 }
 
 /// A sequence's part of a step.
-struct Part {
-    tokens: usize,
-    first_row: usize,
-    position: usize,
+pub(super) struct Part {
+    pub tokens: usize,
+    pub first_row: usize,
+    pub position: usize,
 }
 
 impl GpuBackend {
     /// Appends keys and values to a cache.
-    fn append(&mut self, cache: &GpuKvLayer, k: &Tensor, v: &Tensor, part: &Part) {
+    pub(super) fn append(&mut self, cache: &GpuKvLayer, k: &Tensor, v: &Tensor, part: &Part) {
         let (k_quads, v_quads) = (k.cols / 4, v.cols / 4);
         let workgroups = self.elements(Op::CacheWrite, part.tokens * k_quads.max(v_quads));
         self.recorder.dispatch(
@@ -406,7 +406,7 @@ impl GpuBackend {
     }
 
     /// Lets the queries of a sequence attend to its cache.
-    fn attend(
+    pub(super) fn attend(
         &mut self,
         cache: &GpuKvLayer,
         shape: &AttentionShape,
