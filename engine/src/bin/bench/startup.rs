@@ -88,6 +88,8 @@ impl Startup<'_> {
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let _ = stdout.read(&mut first)?;
         let seconds = start.elapsed().as_secs_f64();
+        // To its end: a program nobody reads from may leave before it reports.
+        std::io::copy(&mut stdout, &mut std::io::sink())?;
         drop(stdout);
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr);
