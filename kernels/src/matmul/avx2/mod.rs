@@ -22,6 +22,7 @@ mod blocks_of_32;
 mod in_place;
 mod octet;
 mod panel;
+mod super_blocks;
 mod vector;
 
 use self::octet::Octets;

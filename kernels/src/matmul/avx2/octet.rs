@@ -35,6 +35,24 @@ impl Octet {
             s: _mm256_setzero_si256(),
         }
     }
+
+    /// With one minimum for each group.
+    #[inline]
+    pub fn with_minimum(self, m: __m256) -> Octet {
+        Octet { m: [m; 2], ..self }
+    }
+
+    /// With minimums for the halves of each group.
+    #[inline]
+    pub fn with_minimums(self, m: [__m256; 2]) -> Octet {
+        Octet { m, ..self }
+    }
+
+    /// With sub-scales.
+    #[inline]
+    pub fn with_subscales(self, s: __m256i) -> Octet {
+        Octet { s, ..self }
+    }
 }
 
 /// How the quants of a format are multiplied.
@@ -189,10 +207,8 @@ fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
             let first = _mm256_maddubs_epi16(first, x_first);
             let last = _mm256_maddubs_epi16(last, x_last);
             if B::SUBSCALES {
-                let scale =
-                    |half: usize| _mm256_set1_epi16((0x0101 * (4 * p + 2 * half) + 0x0100) as i16);
-                let first = _mm256_madd_epi16(first, _mm256_shuffle_epi8(w.s, scale(0)));
-                let last = _mm256_madd_epi16(last, _mm256_shuffle_epi8(w.s, scale(1)));
+                let first = _mm256_madd_epi16(first, subscale(w.s, 2 * p));
+                let last = _mm256_madd_epi16(last, subscale(w.s, 2 * p + 1));
                 _mm256_add_epi32(first, last)
             } else {
                 _mm256_add_epi16(first, last)
@@ -241,4 +257,12 @@ fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
 #[target_feature(enable = "avx2")]
 fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
     _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+}
+
+/// The sub-scales that `q[i]` of an octet is multiplied with.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn subscale(s: __m256i, i: usize) -> __m256i {
+    let place = _mm256_set1_epi16((0x0202 * i + 0x0100) as i16);
+    _mm256_shuffle_epi8(s, constant(place))
 }

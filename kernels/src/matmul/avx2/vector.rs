@@ -99,6 +99,13 @@ pub fn load_pair(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
     _mm256_inserti128_si256(_mm256_castsi128_si256(load_half(low)), load_half(high), 1)
 }
 
+/// Loads 16 bytes into both lanes of 128 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn load_both(bytes: &[u8; 16]) -> __m256i {
+    _mm256_broadcastsi128_si256(load_half(bytes))
+}
+
 /// Stores 32 bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -131,6 +138,19 @@ pub fn broadcast(four: &[i8; 4]) -> __m256i {
 pub fn opaque(mut value: __m256i) -> __m256i {
     // SAFETY: no instruction.
     unsafe { asm!("/* {0} */", inout(ymm_reg) value, options(nostack, preserves_flags)) }
+    value
+}
+
+/// A constant of which the compiler does not know what it is.
+///
+/// It would otherwise replace a shuffle by a constant by two others.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn constant(mut value: __m256i) -> __m256i {
+    // SAFETY: no instruction.
+    unsafe {
+        asm!("/* {0} */", inout(ymm_reg) value, options(pure, nomem, nostack, preserves_flags))
+    }
     value
 }
 
@@ -171,4 +191,14 @@ pub fn nibbles(bytes: __m256i) -> [__m256i; 2] {
         _mm256_and_si256(bytes, mask),
         _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask),
     ]
+}
+
+/// Replaces nibbles by the values they stand for.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn look_up(values: &[i8; 16], nibbles: &mut [__m256i; 8]) {
+    let values = load_both(bytemuck::cast_ref(values));
+    for nibbles in nibbles {
+        *nibbles = _mm256_shuffle_epi8(values, *nibbles);
+    }
 }
