@@ -127,7 +127,7 @@ impl Model {
         if options.load.growing {
             files::wait_for_small_tensors(&tensors, &options.load)?;
         }
-        let gpu = open_gpu(options.device)?;
+        let gpu = open_gpu(options.device, tensors.len_bytes())?;
         let mut network = arch::network(metadata, &tensors).map_err(wrong)?;
         // From here on weights arrive while the rest is being set up.
         let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
@@ -365,8 +365,14 @@ impl Model {
     }
 }
 
+/// Below this, a CPU is done before a GPU has been found and set up.
+const GPU_WORTHWHILE_BYTES: u64 = 64 << 20;
+
 /// The GPU that was asked for.
-fn open_gpu(device: DeviceChoice) -> Result<Option<Gpu>, GpuError> {
+fn open_gpu(device: DeviceChoice, tensor_bytes: u64) -> Result<Option<Gpu>, GpuError> {
+    if device == DeviceChoice::Auto && tensor_bytes < GPU_WORTHWHILE_BYTES {
+        return Ok(None);
+    }
     let options = GpuOptions {
         likely_faster: device == DeviceChoice::Auto,
         ..GpuOptions::default()
