@@ -40,11 +40,11 @@ pub struct ModelOptions {
 /// Cheap to clone: all clones share weights, threads and tokenizer.
 ///
 /// ```no_run
-/// use firstlight::{Model, ModelOptions, Sampling, SessionOptions};
+/// use firstlight::{Model, ModelOptions, Request, SessionOptions};
 ///
 /// let model = Model::open("model.gguf", &ModelOptions::default())?;
 /// let mut session = model.session(&SessionOptions::default())?;
-/// for piece in session.generate("Once upon a time", &Sampling::default())? {
+/// for piece in session.generate("Once upon a time", &Request::default())? {
 ///     print!("{}", piece?.text);
 /// }
 /// # Ok::<(), firstlight::Error>(())
