@@ -127,11 +127,11 @@ impl Model {
         if options.load.growing {
             files::wait_for_small_tensors(&tensors, &options.load)?;
         }
-        let gpu = open_gpu(options.device, tensors.len_bytes())?;
         let mut network = arch::network(metadata, &tensors).map_err(wrong)?;
         // From here on weights arrive while the rest is being set up.
         let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
         let loading = Loading::start(plan, options.load.clone())?;
+        let gpu = open_gpu(options.device, tensors.len_bytes())?;
         let tokenizer = Tokenizer::new(metadata).map_err(|reason| Error::Tokenizer {
             path: path.to_owned(),
             reason,

@@ -2,7 +2,7 @@
 //! what it says of itself.
 
 use super::*;
-use crate::matmul::tests::Random;
+use crate::selftest::Random;
 
 /// A format's line in the table of the tests.
 pub(super) struct Tested {
