@@ -67,7 +67,8 @@ pub fn run() -> Vec<Outcome> {
         .collect()
 }
 
-fn check(kernel: &MatmulKernel) -> Option<String> {
+/// The first difference between a kernel and the definition.
+pub fn check(kernel: &MatmulKernel) -> Option<String> {
     let mut random = Random(1);
     for (rows, cols) in [(5, 256), (48, 768), (33, 2048)] {
         let bytes = ordinary_weights(kernel.format, rows, cols, &mut random);

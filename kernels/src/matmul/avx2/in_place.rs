@@ -14,6 +14,10 @@ use std::arch::x86_64::*;
 /// Tokens computed together.
 const TOKENS: usize = 4;
 
+/// How far ahead of the blocks in hand memory is asked for: a page, at whose
+/// end the hardware's own prefetchers stop.
+const AHEAD: usize = 4096;
+
 /// Computes a strip.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn strip<B: Octets>(weight: Matrix<'_>, x: Int8Rows<'_>, out: &mut TileMut<'_>) {
@@ -45,6 +49,7 @@ fn tokens<B: Octets, const T: usize>(
         let mut acc = [_mm256_setzero_ps(); T];
         let mut octets = blocks::<B>(row).chunks_exact(B::BLOCKS);
         for (o, blocks) in octets.by_ref().enumerate() {
+            prefetch(blocks);
             // SAFETY: this function has the features.
             let w = unsafe { B::octet(blocks) };
             for (acc, x) in acc.iter_mut().zip(x) {
@@ -63,6 +68,17 @@ fn tokens<B: Octets, const T: usize>(
         for (t, acc) in acc.into_iter().enumerate() {
             out.row(first + t)[n] = fold(acc);
         }
+    }
+}
+
+/// Asks for what is read after the next [`AHEAD`] bytes.
+#[inline]
+fn prefetch<B>(blocks: &[B]) {
+    let lines = size_of_val(blocks).div_ceil(64);
+    for line in 0..lines {
+        let ahead = blocks.as_ptr().cast::<i8>().wrapping_add(AHEAD + 64 * line);
+        // SAFETY: a hint, which may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead) };
     }
 }
 
