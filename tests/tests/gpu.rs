@@ -8,6 +8,7 @@ use firstlight::backend::gpu::GpuError;
 use firstlight::{DeviceChoice, Error, GpuLayers, KvFormat, Model, ModelOptions, Sequence, Wanted};
 use firstlight_tests::nmse;
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Bound on the normalized mean squared error of logits against the CPU's.
@@ -40,7 +41,8 @@ fn open(name: &str, device: DeviceChoice, layers: GpuLayers) -> Option<Model> {
         Err(Error::Gpu(error @ (GpuError::NoAdapter { .. } | GpuError::NotBuilt)))
             if std::env::var_os("FIRSTLIGHT_REQUIRE_GPU").is_none() =>
         {
-            println!("skipped: {error}");
+            // Past the capture of the test's output, which hides what passes.
+            let _ = writeln!(std::io::stderr(), "skipped {name} on the GPU: {error}");
             None
         }
         Err(error) => panic!("{name}: {error}"),

@@ -14,9 +14,13 @@ use kernels::Format;
 use kernels::ops::Rope;
 use std::fmt;
 
+/// Has no value. It is a private member of the types below rather than they
+/// being empty themselves, so that code that uses them is not called unreachable.
+enum Never {}
+
 macro_rules! nothing {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        $($(#[$doc])* pub enum $name {})*
+        $($(#[$doc])* pub struct $name(Never);)*
     };
 }
 
@@ -55,7 +59,7 @@ pub fn list_devices() -> Vec<AdapterDescription> {
 
 impl fmt::Display for AdapterDescription {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {}
+        match self.0 {}
     }
 }
 
@@ -70,11 +74,11 @@ impl Gpu {
     }
 
     pub fn description(&self) -> &AdapterDescription {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn device(&self) -> GpuDevice {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn kv_layer(
@@ -84,44 +88,44 @@ impl Gpu {
         _: usize,
         _: usize,
     ) -> Result<GpuKvLayer, GpuError> {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn pass<R>(&self, _: impl FnOnce(&mut GpuBackend) -> R) -> R {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn counts(&self) -> (u64, u64) {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn check(&self) -> Result<(), GpuError> {
-        match *self {}
+        match self.0 {}
     }
 }
 
 #[allow(missing_docs, clippy::missing_errors_doc)] // as in the backend itself
 impl GpuDevice {
     pub fn check(&self) -> Result<(), GpuError> {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn has_room_for(&self, _: u64) -> bool {
-        match *self {}
+        match self.0 {}
     }
 }
 
 #[allow(missing_docs)] // as in the backend itself
 impl GpuKvLayer {
     pub fn reserve(&mut self, _: usize) {
-        match *self {}
+        match self.0 {}
     }
 }
 
 #[allow(missing_docs)] // as in the backend itself
 impl GpuBackend {
     pub fn finish(&mut self) {
-        match *self {}
+        match self.0 {}
     }
 }
 
@@ -130,11 +134,11 @@ impl Device for GpuDevice {
     type Vector = GpuVector;
 
     fn matrix(&self, _: Format, _: usize, _: usize, _: Bytes) -> GpuMatrix {
-        match *self {}
+        match self.0 {}
     }
 
     fn vector(&self, _: Vector) -> GpuVector {
-        match *self {}
+        match self.0 {}
     }
 }
 
@@ -143,39 +147,39 @@ impl Backend for GpuBackend {
     type Tensor = Tensor;
 
     fn tensor(&mut self, _: usize, _: usize) -> Tensor {
-        match *self {}
+        match self.0 {}
     }
 
     fn write(&mut self, _: &[f32], _: usize) -> Tensor {
-        match *self {}
+        match self.0 {}
     }
 
     fn embed(&mut self, _: &GpuMatrix, _: &[u32]) -> Tensor {
-        match *self {}
+        match self.0 {}
     }
 
     fn select(&mut self, _: &Tensor, _: &[usize]) -> Tensor {
-        match *self {}
+        match self.0 {}
     }
 
     fn read(&mut self, _: &Tensor, _: &mut Vec<f32>) {
-        match *self {}
+        match self.0 {}
     }
 
     fn rms_norm(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
-        match *self {}
+        match self.0 {}
     }
 
     fn matmul(&mut self, _: &Tensor, _: &mut [Product<'_, Self>]) {
-        match *self {}
+        match self.0 {}
     }
 
     fn matmul_add(&mut self, _: &Tensor, _: &GpuMatrix, _: Option<&GpuVector>, _: &mut Tensor) {
-        match *self {}
+        match self.0 {}
     }
 
     fn rope(&mut self, _: &mut Tensor, _: usize, _: &Rope, _: &Step<'_>) {
-        match *self {}
+        match self.0 {}
     }
 
     fn attention(
@@ -188,14 +192,14 @@ impl Backend for GpuBackend {
         _: &mut Step<'_>,
         _: &mut Tensor,
     ) {
-        match *self {}
+        match self.0 {}
     }
 
     fn silu_mul(&mut self, _: &mut Tensor, _: &Tensor) {
-        match *self {}
+        match self.0 {}
     }
 
     fn experts(&mut self, _: &Tensor, _: &Experts<'_, Self>, _: &mut Tensor) {
-        match *self {}
+        match self.0 {}
     }
 }
