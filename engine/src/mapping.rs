@@ -16,7 +16,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Mapping {
     path: PathBuf,
-    file: File,
+    /// `None` for memory that is no file's.
+    file: Option<File>,
     /// `None` for a file without bytes, which cannot be mapped.
     map: Option<memmap2::Mmap>,
     #[cfg(unix)]
@@ -75,9 +76,27 @@ impl Mapping {
                 .as_deref()
                 .map(|bytes| bus_error::Watched::new(path, bytes)),
             path: path.to_owned(),
-            file,
+            file: Some(file),
             map,
         })
+    }
+
+    /// Memory of no file that holds `bytes`: test data.
+    pub(crate) fn anonymous(bytes: &[u8]) -> io::Result<Mapping> {
+        let mut map = memmap2::MmapMut::map_anon(bytes.len().max(1))?;
+        map[..bytes.len()].copy_from_slice(bytes);
+        Ok(Mapping {
+            #[cfg(unix)]
+            _watched: None,
+            path: PathBuf::new(),
+            file: None,
+            map: Some(map.make_read_only()?),
+        })
+    }
+
+    /// The file that is mapped.
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or(io::ErrorKind::Unsupported.into())
     }
 
     /// The file's path, as given.
@@ -87,7 +106,7 @@ impl Mapping {
 
     /// Bytes the file has now.
     pub fn current_len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(self.file()?.metadata()?.len())
     }
 
     /// Asks the system to begin reading `range`, without waiting for it.
@@ -119,11 +138,11 @@ impl Mapping {
     /// Reads bytes of the file, past the mapping.
     pub fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
         #[cfg(unix)]
-        return std::os::unix::fs::FileExt::read_exact_at(&self.file, out, offset);
+        return std::os::unix::fs::FileExt::read_exact_at(self.file()?, out, offset);
         #[cfg(not(unix))]
         {
             use std::io::{Read, Seek};
-            let mut file = &self.file;
+            let mut file = self.file()?;
             file.seek(io::SeekFrom::Start(offset))?;
             file.read_exact(out)
         }
@@ -133,7 +152,7 @@ impl Mapping {
     /// when they are touched again.
     pub fn evict(&self, range: Range<usize>) {
         #[cfg(target_os = "linux")]
-        if let Some(map) = &self.map {
+        if let (Some(map), Some(file)) = (&self.map, &self.file) {
             use std::os::fd::AsRawFd;
             // SAFETY: the mapping is a shared, read-only one of a file:
             // discarding its pages changes no contents, they are read again
@@ -148,7 +167,7 @@ impl Mapping {
             // SAFETY: takes numbers only, of a file that is open.
             unsafe {
                 libc::posix_fadvise(
-                    self.file.as_raw_fd(),
+                    file.as_raw_fd(),
                     range.start as libc::off_t,
                     range.len() as libc::off_t,
                     libc::POSIX_FADV_DONTNEED,

@@ -78,6 +78,19 @@ pub enum Wanted {
     All,
 }
 
+/// What is read of the wanted tokens' logits.
+pub enum Readout {
+    /// All, `[wanted tokens, n_vocab]`.
+    All(Vec<f32>),
+    /// The highest: tokens and their logits.
+    Highest {
+        /// How many of each wanted token.
+        count: usize,
+        /// `[wanted tokens, count]`.
+        found: Vec<(u32, f32)>,
+    },
+}
+
 /// A sequence's part in a step.
 pub struct Sequence<'a> {
     /// What came before.
@@ -273,6 +286,33 @@ impl Model {
     /// If tokens are out of range, a context would overflow, or the model
     /// computes something that is no number. The caches are then as before.
     pub fn step(&self, sequences: &mut [Sequence<'_>]) -> Result<Vec<f32>, Error> {
+        match self.run(sequences, Readout::All(Vec::new()))? {
+            Readout::All(logits) => Ok(logits),
+            Readout::Highest { .. } => panic!("all logits are read"),
+        }
+    }
+
+    /// As [`Model::step`], but returns of every wanted token only the `count`
+    /// highest logits with their tokens, `[wanted tokens, min(count, n_vocab)]`
+    /// in no order; of equals the lower tokens. From a GPU that is little to
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::step`].
+    pub fn step_highest(
+        &self,
+        sequences: &mut [Sequence<'_>],
+        count: usize,
+    ) -> Result<Vec<(u32, f32)>, Error> {
+        let found = Vec::new();
+        match self.run(sequences, Readout::Highest { count, found })? {
+            Readout::Highest { found, .. } => Ok(found),
+            Readout::All(_) => panic!("the highest logits are read"),
+        }
+    }
+
+    fn run(&self, sequences: &mut [Sequence<'_>], mut readout: Readout) -> Result<Readout, Error> {
         let n_vocab = self.config().n_vocab;
         let mut tokens = Vec::new();
         let mut wanted = Vec::new();
@@ -299,7 +339,7 @@ impl Model {
             }
         }
         if tokens.is_empty() {
-            return Ok(Vec::new());
+            return Ok(readout);
         }
 
         let mut step = Step {
@@ -317,7 +357,6 @@ impl Model {
                 position,
             });
         }
-        let mut logits = Vec::new();
         let network = &*self.inner.network;
         let mut cpu = self
             .inner
@@ -334,7 +373,7 @@ impl Model {
                 &mut step,
                 &wanted,
                 &pass,
-                &mut logits,
+                &mut readout,
             )
         });
         pass.end();
@@ -344,24 +383,46 @@ impl Model {
             gpu.check()?;
         }
 
-        for (row, &index) in logits.chunks_exact(n_vocab).zip(&wanted) {
-            if let Some(bad) = row.iter().find(|value| !value.is_finite()) {
-                let what = if bad.is_nan() {
-                    "NaN logits"
-                } else {
-                    "infinite logits"
-                };
-                return Err(Error::NonFinite {
-                    path: self.inner.path.clone(),
-                    what,
-                    position: step.positions[index],
-                });
-            }
+        if let Some((row, bad)) = readout.no_number(n_vocab) {
+            let what = if bad.is_nan() {
+                "NaN logits"
+            } else {
+                "infinite logits"
+            };
+            return Err(Error::NonFinite {
+                path: self.inner.path.clone(),
+                what,
+                position: step.positions[wanted[row]],
+            });
         }
         for rows in &mut step.sequences {
             rows.cache.advance(rows.rows.len());
         }
-        Ok(logits)
+        Ok(readout)
+    }
+}
+
+impl Readout {
+    /// The first value that is no number, and which wanted token it belongs to.
+    fn no_number(&self, n_vocab: usize) -> Option<(usize, f32)> {
+        match self {
+            Readout::All(logits) => logits
+                .iter()
+                .position(|logit| !logit.is_finite())
+                .map(|at| (at / n_vocab, logits[at])),
+            Readout::Highest { count, found } => found
+                .iter()
+                .position(|(_, logit)| !logit.is_finite())
+                .map(|at| (at / (*count).min(n_vocab), found[at].1)),
+        }
+    }
+
+    /// Reads the logits.
+    fn read<B: Backend>(&mut self, backend: &mut B, logits: &B::Tensor) {
+        match self {
+            Readout::All(values) => backend.read(logits, values),
+            Readout::Highest { count, found } => backend.highest(logits, *count, found),
+        }
     }
 }
 
@@ -402,7 +463,7 @@ pub trait Network: Send + Sync {
     fn placed(&self) -> Placed;
 
     /// Takes `tokens` through all layers, each as soon as its weights are
-    /// there, and writes the logits of the rows `wanted`.
+    /// there, and reads the logits of the rows `wanted`.
     #[allow(clippy::too_many_arguments)] // who computes, what, and where it goes
     fn forward(
         &self,
@@ -412,7 +473,7 @@ pub trait Network: Send + Sync {
         step: &mut Step<'_>,
         wanted: &[usize],
         pass: &Pass<'_>,
-        logits: &mut Vec<f32>,
+        readout: &mut Readout,
     ) -> Result<(), LoadError>;
 }
 
@@ -447,14 +508,14 @@ impl<D: Device> Output<D> {
         })
     }
 
-    /// Writes the logits of some rows of the residual stream.
+    /// Computes and reads the logits of some rows of the residual stream.
     fn logits<B: Backend<Device = D>>(
         &self,
         backend: &mut B,
         config: &Config,
         x: &B::Tensor,
         wanted: &[usize],
-        logits: &mut Vec<f32>,
+        readout: &mut Readout,
     ) {
         let x = backend.select(x, wanted);
         let mut normed = backend.tensor(wanted.len(), config.n_embd);
@@ -468,7 +529,7 @@ impl<D: Device> Output<D> {
                 out: &mut out,
             }],
         );
-        backend.read(&out, logits);
+        readout.read(backend, &out);
     }
 }
 
@@ -497,7 +558,7 @@ impl<F: Family> Runner<F> {
         x: &[f32],
         step: &mut Step<'_>,
         wanted: &[usize],
-        logits: &mut Vec<f32>,
+        readout: &mut Readout,
     ) -> Option<Vec<f32>> {
         let config = self.family.config();
         let mut x = gpu.write(x, config.n_embd);
@@ -506,7 +567,7 @@ impl<F: Family> Runner<F> {
         }
         match &self.output_on_gpu {
             Some(_) if wanted.is_empty() => gpu.finish(),
-            Some(output) => output.logits(gpu, config, &x, wanted, logits),
+            Some(output) => output.logits(gpu, config, &x, wanted, readout),
             None => {
                 let mut values = Vec::new();
                 gpu.read(&x, &mut values);
@@ -587,7 +648,7 @@ impl<F: Family> Network for Runner<F> {
         step: &mut Step<'_>,
         wanted: &[usize],
         pass: &Pass<'_>,
-        logits: &mut Vec<f32>,
+        readout: &mut Readout,
     ) -> Result<(), LoadError> {
         let config = self.family.config();
         pass.wait_for_embedding()?;
@@ -595,7 +656,7 @@ impl<F: Family> Network for Runner<F> {
         if let Some(gpu) = gpu {
             let mut values = Vec::new();
             cpu.read(&x, &mut values);
-            let left = gpu.pass(|gpu| self.forward_on_gpu(gpu, &values, step, wanted, logits));
+            let left = gpu.pass(|gpu| self.forward_on_gpu(gpu, &values, step, wanted, readout));
             let Some(values) = left else { return Ok(()) };
             x = cpu.write(&values, config.n_embd);
         }
@@ -610,7 +671,7 @@ impl<F: Family> Network for Runner<F> {
             return Ok(());
         }
         pass.wait(self.layers.len())?;
-        self.output.logits(cpu, config, &x, wanted, logits);
+        self.output.logits(cpu, config, &x, wanted, readout);
         Ok(())
     }
 }

@@ -74,6 +74,11 @@ impl Sampling {
         }
     }
 
+    /// Whether it changes logits of tokens that occurred.
+    fn penalizes(&self) -> bool {
+        self.repeat_penalty != 1.0 || self.frequency_penalty != 0.0 || self.presence_penalty != 0.0
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let check = |name, value: f32, good: bool, expected| match good {
             true => Ok(()),
@@ -167,25 +172,57 @@ impl Sampler {
         })
     }
 
+    /// How many of the highest logits decide, if a few do: those from which
+    /// [`Sampler::choose`] chooses what [`Sampler::sample`] would from all.
+    pub fn deciding(&self) -> Option<usize> {
+        const MOST: usize = 256;
+        match (self.sampling.penalizes(), self.sampling.temperature) {
+            (true, _) => None,
+            (false, 0.0) => Some(1),
+            (false, _) => Some(self.sampling.top_k).filter(|k| (1..=MOST).contains(k)),
+        }
+    }
+
+    /// Chooses among tokens and their logits: the [`Sampler::deciding`] highest.
+    pub fn choose(&mut self, highest: &[(u32, f32)]) -> u32 {
+        self.candidates.clear();
+        self.candidates
+            .extend(highest.iter().map(|&(token, logit)| Candidate {
+                token,
+                logit,
+                p: 0.0,
+            }));
+        if self.sampling.temperature == 0.0 {
+            top_k(&mut self.candidates, 1);
+            return self.candidates[0].token;
+        }
+        self.draw()
+    }
+
     /// Chooses the token that follows `tokens`. The logits are finite; their
     /// values afterwards are those with penalties.
     pub fn sample(&mut self, logits: &mut [f32], tokens: &[u32]) -> u32 {
         self.penalize(logits, tokens);
-        let sampling = &self.sampling;
-        if sampling.temperature == 0.0 {
+        if self.sampling.temperature == 0.0 {
             return greedy(logits);
         }
         let all = logits.iter().enumerate();
-        let candidates = &mut self.candidates;
-        let mut softmax = |candidates: &mut [Candidate], temperature: f32| {
-            softmax(self.isa, &mut self.p, candidates, temperature);
-        };
-        candidates.clear();
-        candidates.extend(all.map(|(token, &logit)| Candidate {
+        self.candidates.clear();
+        self.candidates.extend(all.map(|(token, &logit)| Candidate {
             token: token as u32,
             logit,
             p: 0.0,
         }));
+        self.draw()
+    }
+
+    /// Takes the candidates through all steps but the penalties.
+    fn draw(&mut self) -> u32 {
+        let sampling = &self.sampling;
+        let candidates = &mut self.candidates;
+        let mut softmax = |candidates: &mut [Candidate], temperature: f32| {
+            softmax(self.isa, &mut self.p, candidates, temperature);
+        };
         top_k(candidates, sampling.top_k);
         if sampling.typical_p < 1.0 {
             softmax(candidates, 1.0);
@@ -214,7 +251,7 @@ impl Sampler {
 
     fn penalize(&self, logits: &mut [f32], tokens: &[u32]) {
         let s = &self.sampling;
-        if s.repeat_penalty == 1.0 && s.frequency_penalty == 0.0 && s.presence_penalty == 0.0 {
+        if !s.penalizes() {
             return;
         }
         let window = &tokens[tokens.len().saturating_sub(s.penalty_window)..];
@@ -580,6 +617,55 @@ mod tests {
             let tokens = support(sampling, &[1, 1, 1, 4]);
             assert!(!tokens.is_empty(), "{what}");
             assert!(tokens.iter().all(|&token| token < 5), "{what}: {tokens:?}");
+        }
+    }
+
+    #[test]
+    fn the_deciding_logits_give_the_same_tokens_as_all() {
+        let logits: Vec<f32> = (0..1000).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
+        let mut sorted: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let seeded = |sampling| Sampling {
+            seed: Some(7),
+            ..sampling
+        };
+        for (sampling, deciding) in [
+            (Sampling::greedy(), Some(1)),
+            (Sampling::default(), Some(40)),
+            (
+                Sampling {
+                    top_k: 256,
+                    typical_p: 0.7,
+                    ..open()
+                },
+                Some(256),
+            ),
+            (
+                Sampling {
+                    top_k: 257,
+                    ..open()
+                },
+                None,
+            ),
+            (open(), None),
+            (
+                Sampling {
+                    repeat_penalty: 1.1,
+                    ..Sampling::greedy()
+                },
+                None,
+            ),
+        ] {
+            let sampling = seeded(sampling);
+            let (mut all, mut few) = (sampler(&sampling).unwrap(), sampler(&sampling).unwrap());
+            assert_eq!(few.deciding(), deciding, "{sampling:?}");
+            let Some(count) = deciding else { continue };
+            // In no order.
+            let highest: Vec<_> = sorted[..count].iter().rev().copied().collect();
+            for draw in 0..100 {
+                let expected = all.sample(&mut logits.clone(), &[]);
+                assert_eq!(few.choose(&highest), expected, "draw {draw}, {sampling:?}");
+            }
         }
     }
 

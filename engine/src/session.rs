@@ -242,22 +242,28 @@ impl Session {
             return Ok(None);
         }
         let start = Instant::now();
-        self.compute(count, Wanted::Nothing)?;
+        self.compute(count, |model, tokens, cache| {
+            let wanted = Wanted::Nothing;
+            model.step(&mut [Sequence {
+                cache,
+                tokens,
+                wanted,
+            }])
+        })?;
         self.stats.prompt_time += start.elapsed();
         self.stats.prompt_tokens += count;
         Ok(Some(self.pending.len()))
     }
 
-    /// Takes the first `count` pending tokens through the model.
-    fn compute(&mut self, count: usize, wanted: Wanted) -> Result<Vec<f32>, Error> {
-        let tokens = &self.pending[..count];
-        let logits = self.model.step(&mut [Sequence {
-            cache: &mut self.cache,
-            tokens,
-            wanted,
-        }])?;
+    /// Takes the first `count` pending tokens through the model with `step`.
+    fn compute<R>(
+        &mut self,
+        count: usize,
+        step: impl FnOnce(&Model, &[u32], &mut KvCache) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let result = step(&self.model, &self.pending[..count], &mut self.cache)?;
         self.pending.drain(..count);
-        Ok(logits)
+        Ok(result)
     }
 
     /// Adds a prompt and generates what follows, token by token.
@@ -328,6 +334,12 @@ pub struct Generation<'s> {
     finish: Option<Finish>,
 }
 
+/// What the next token is chosen from.
+enum Logits {
+    All(Vec<f32>),
+    Highest(Vec<(u32, f32)>),
+}
+
 impl Generation<'_> {
     /// Why the text ended, once it has.
     pub fn finish(&self) -> Option<Finish> {
@@ -346,11 +358,22 @@ impl Generation<'_> {
         (!text.is_empty()).then_some(Ok(Piece { token: None, text }))
     }
 
-    fn next_logits(&mut self) -> Result<Vec<f32>, Error> {
+    /// Computes what is pending and chooses the token that follows.
+    fn next_token(&mut self) -> Result<u32, Error> {
         while self.session.advance()?.is_some() {}
         let start = Instant::now();
         let count = self.session.pending.len();
-        let logits = self.session.compute(count, Wanted::Last)?;
+        let logits = self.session.compute(count, |model, tokens, cache| {
+            let mut sequences = [Sequence {
+                cache,
+                tokens,
+                wanted: Wanted::Last,
+            }];
+            Ok(match self.sampler.deciding() {
+                Some(count) => Logits::Highest(model.step_highest(&mut sequences, count)?),
+                None => Logits::All(model.step(&mut sequences)?),
+            })
+        })?;
         let stats = &mut self.session.stats;
         if stats.generated_tokens == 0 {
             stats.prompt_time += start.elapsed();
@@ -358,7 +381,10 @@ impl Generation<'_> {
         } else {
             stats.generation_time += start.elapsed();
         }
-        Ok(logits)
+        Ok(match logits {
+            Logits::Highest(highest) => self.sampler.choose(&highest),
+            Logits::All(mut logits) => self.sampler.sample(&mut logits, &self.session.tokens),
+        })
     }
 }
 
@@ -372,14 +398,13 @@ impl Iterator for Generation<'_> {
         if self.left == 0 {
             return self.end(Finish::MaxTokens);
         }
-        let mut logits = match self.next_logits() {
-            Ok(logits) => logits,
+        let token = match self.next_token() {
+            Ok(token) => token,
             Err(error) => {
                 self.finish = Some(Finish::ContextFull);
                 return Some(Err(error));
             }
         };
-        let token = self.sampler.sample(&mut logits, &self.session.tokens);
         self.session.stats.generated_tokens += 1;
         self.left -= 1;
         if self.session.model.tokenizer().is_end(token) {

@@ -78,12 +78,9 @@ impl Tensors {
     pub fn vector(&self, name: &str, len: usize) -> Result<Vector, ModelError> {
         let tensor = self.require(name, &[len])?;
         match Format::from_tensor_type(tensor.ty) {
-            Some(format @ (Format::F32 | Format::F16 | Format::BF16)) => Ok(Vector {
-                format,
-                len,
-                bytes: tensor.bytes.clone(),
-                values: OnceLock::new(),
-            }),
+            Some(format @ (Format::F32 | Format::F16 | Format::BF16)) => {
+                Ok(Vector::new(format, len, tensor.bytes.clone()))
+            }
             _ => Err(ModelError::TensorType {
                 name: name.to_owned(),
                 found: tensor.ty.name().to_owned(),
@@ -134,6 +131,16 @@ pub struct Vector {
 }
 
 impl Vector {
+    /// `len` numbers in a format of floats.
+    pub(crate) fn new(format: Format, len: usize, bytes: Bytes) -> Vector {
+        Vector {
+            format,
+            len,
+            bytes,
+            values: OnceLock::new(),
+        }
+    }
+
     /// The values.
     pub fn values(&self) -> &[f32] {
         self.values.get_or_init(|| {

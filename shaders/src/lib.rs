@@ -15,6 +15,7 @@
 //! wgsl/reduce/          sums over a workgroup: with subgroups, or without
 //! wgsl/tile/            tokens or queries that a workgroup computes at once
 //! wgsl/kv/              how keys and values are stored
+//! wgsl/source/          where the candidates of a selection come from
 //! ```
 //!
 //! This crate knows no graphics API. Every combination that can be put together

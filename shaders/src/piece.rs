@@ -37,6 +37,8 @@ pub enum Slot {
     Queries,
     /// How keys and values are `Stored`.
     Cache,
+    /// Where a `candidate` comes from.
+    Source,
 }
 
 /// A choice for a slot.
@@ -72,6 +74,15 @@ pub static CACHE_F16: Piece = piece(Slot::Cache, &[wgsl!("kv/f16")]);
 
 /// Keys and values as they are.
 pub static CACHE_F32: Piece = piece(Slot::Cache, &[wgsl!("kv/f32")]);
+
+/// Keys and values as 8-bit integers with scales.
+pub static CACHE_Q8_0: Piece = piece(Slot::Cache, &[wgsl!("kv/q8_0")]);
+
+/// Candidates from values.
+pub static SOURCE_VALUES: Piece = piece(Slot::Source, &[wgsl!("source/values")]);
+
+/// Candidates from an earlier selection.
+pub static SOURCE_PAIRS: Piece = piece(Slot::Source, &[wgsl!("source/pairs")]);
 
 const fn piece(slot: Slot, files: &'static [File]) -> Piece {
     Piece {
@@ -175,7 +186,9 @@ pub fn choices(slot: Slot) -> Vec<&'static Piece> {
         .map(|(_, piece)| piece)
         .chain(numbered(TOKENS))
         .chain(numbered(QUERIES))
-        .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP, &CACHE_F16, &CACHE_F32])
+        .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP])
+        .chain([&CACHE_F16, &CACHE_F32, &CACHE_Q8_0])
+        .chain([&SOURCE_VALUES, &SOURCE_PAIRS])
         .filter(|piece| piece.slot == slot)
         .collect()
 }

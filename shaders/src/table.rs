@@ -20,7 +20,7 @@ pub enum Op {
     EmbedInt8,
     EmbedFloat,
     Gather,
-    Argmax,
+    Highest,
     ExpertInt8,
     ExpertFloat,
     Route,
@@ -82,6 +82,8 @@ pub enum Workgroup {
     Row,
     /// So many elements in x (and y).
     Elements(u32),
+    /// A piece of a row in x, of row y.
+    Piece,
     /// A tile of queries in x, a key head in y, a split of the keys in z.
     Queries,
 }
@@ -353,14 +355,17 @@ pub static SHADERS: &[Shader] = &[
         workgroup: Workgroup::Elements(64),
     },
     Shader {
-        op: Op::Argmax,
-        file: wgsl!("argmax"),
+        op: Op::Highest,
+        file: wgsl!("highest"),
         shared: &[],
-        slots: &[],
-        bindings: &[read("x", "[rows, cols] f32"), write("out", "[rows] u32")],
-        params: &["cols"],
+        slots: &[Slot::Source],
+        bindings: &[
+            read("x", "[rows, cols] f32, or column and f32"),
+            write("out", "[rows, pieces, count] column, f32"),
+        ],
+        params: &["cols", "piece", "count"],
         overrides: &[],
-        workgroup: Workgroup::Row,
+        workgroup: Workgroup::Piece,
     },
     Shader {
         op: Op::ExpertInt8,

@@ -183,7 +183,7 @@ fn tiles_are_as_the_table_says() {
                         shader.file.name
                     );
                 }
-                Workgroup::Row | Workgroup::Queries => {}
+                Workgroup::Row | Workgroup::Piece | Workgroup::Queries => {}
             }
         }
     }

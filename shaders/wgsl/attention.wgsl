@@ -34,7 +34,7 @@ struct Params {
 
 // [rows, heads, k_quads]
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
-// [positions, key heads, k_quads] and [positions, key heads, v_quads]
+// [positions, key heads, k_quads] and [positions, key heads, v_quads], as stored
 @group(0) @binding(1) var<storage, read> keys: array<Stored>;
 @group(0) @binding(2) var<storage, read> values: array<Stored>;
 // [rows, heads, v_quads]
@@ -55,6 +55,14 @@ var<workgroup> maximum: array<f32, QUERIES>;
 var<workgroup> rescale: array<f32, QUERIES>;
 var<workgroup> total: array<f32, QUERIES>;
 var<workgroup> strides: array<vec4<f32>, CHUNK>;
+
+fn key_4(quad: u32) -> vec4<f32> {
+    return widen(keys[place(quad)], keys[scale_place(quad)]);
+}
+
+fn value_4(quad: u32) -> vec4<f32> {
+    return widen(values[place(quad)], values[scale_place(quad)]);
+}
 
 @compute @workgroup_size(128)
 fn main(
@@ -95,7 +103,7 @@ fn main(
         if key < end {
             let at = (key * kv_heads + kv_head) * params.k_quads;
             for (var i = 0u; i < params.k_quads; i += 1u) {
-                let k = widen(keys[at + i]);
+                let k = key_4(at + i);
                 for (var r = 0u; r < QUERIES; r += 1u) {
                     products[r] += dot(k, q[head[r] * params.k_quads + i]);
                 }
@@ -150,7 +158,7 @@ fn main(
         }
         if offset < stride {
             for (var i = offset; i < min(CHUNK, end - chunk); i += stride) {
-                let v = widen(values[((chunk + i) * kv_heads + kv_head) * params.v_quads + quad]);
+                let v = value_4(((chunk + i) * kv_heads + kv_head) * params.v_quads + quad);
                 for (var r = 0u; r < QUERIES; r += 1u) {
                     sums[r] = fma(vec4(scores[r * CHUNK + i]), v, sums[r]);
                 }

@@ -1,4 +1,5 @@
-// Appends keys and values of a sequence's tokens to its cache.
+// Appends keys and values of a sequence's tokens to its cache. A lane has the
+// values that are stored together.
 
 struct Params {
     // Tokens to append, the row of the first, and its position in the cache.
@@ -13,7 +14,7 @@ struct Params {
 // [rows, k_quads] and [rows, v_quads]
 @group(0) @binding(0) var<storage, read> k: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> v: array<vec4<f32>>;
-// [positions, k_quads] and [positions, v_quads]
+// [positions, k_quads] and [positions, v_quads], as stored
 @group(0) @binding(2) var<storage, read_write> keys: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> values: array<Stored>;
 @group(1) @binding(0) var<uniform> params: Params;
@@ -25,12 +26,25 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
-    if index < params.tokens * params.k_quads {
-        keys[params.position * params.k_quads + index] =
-            narrow(k[params.first_row * params.k_quads + index]);
+    var fours: array<vec4<f32>, QUADS>;
+    if index < params.tokens * params.k_quads / QUADS {
+        for (var i = 0u; i < QUADS; i += 1u) {
+            fours[i] = k[params.first_row * params.k_quads + index * QUADS + i];
+        }
+        let to = place(params.position * params.k_quads + index * QUADS);
+        var stored = narrow(&fours);
+        for (var i = 0u; i < ELEMENTS; i += 1u) {
+            keys[to + i] = stored[i];
+        }
     }
-    if index < params.tokens * params.v_quads {
-        values[params.position * params.v_quads + index] =
-            narrow(v[params.first_row * params.v_quads + index]);
+    if index < params.tokens * params.v_quads / QUADS {
+        for (var i = 0u; i < QUADS; i += 1u) {
+            fours[i] = v[params.first_row * params.v_quads + index * QUADS + i];
+        }
+        let to = place(params.position * params.v_quads + index * QUADS);
+        var stored = narrow(&fours);
+        for (var i = 0u; i < ELEMENTS; i += 1u) {
+            values[to + i] = stored[i];
+        }
     }
 }

@@ -239,6 +239,31 @@ impl Backend for CpuBackend<'_> {
         out.extend_from_slice(&x.data);
     }
 
+    fn highest(&mut self, x: &Tensor, count: usize, out: &mut Vec<(u32, f32)>) {
+        // What is no number first, then by value.
+        let rank = |value: f32| (!value.is_finite(), value);
+        let order = |a: &(u32, f32), b: &(u32, f32)| {
+            let ((a_bad, a_value), (b_bad, b_value)) = (rank(a.1), rank(b.1));
+            (b_bad.cmp(&a_bad))
+                .then(b_value.total_cmp(&a_value))
+                .then(a.0.cmp(&b.0))
+        };
+        out.clear();
+        for row in 0..x.rows {
+            let candidates = (0..).zip(x.row(row).iter().copied());
+            if count == 1 {
+                out.extend(candidates.min_by(order));
+                continue;
+            }
+            let mut candidates: Vec<(u32, f32)> = candidates.collect();
+            if count < candidates.len() {
+                candidates.select_nth_unstable_by(count, order);
+                candidates.truncate(count);
+            }
+            out.append(&mut candidates);
+        }
+    }
+
     fn rms_norm(&mut self, x: &Tensor, weight: &Vector, eps: f32, out: &mut Tensor) {
         self.region.label("rms_norm");
         ops::rms_norm(

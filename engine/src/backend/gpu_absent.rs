@@ -43,6 +43,24 @@ nothing! {
     AdapterDescription,
 }
 
+/// The self-test, without anything to test.
+#[allow(missing_docs, clippy::missing_errors_doc)] // as in the backend itself
+pub mod selftest {
+    use super::{AdapterDescription, GpuError, GpuOptions};
+
+    pub struct Outcome {
+        pub op: &'static str,
+        pub what: String,
+        pub error: f32,
+        pub bound: f32,
+        pub failure: Option<String>,
+    }
+
+    pub fn run(_: &GpuOptions, _: impl FnMut(Outcome)) -> Result<AdapterDescription, GpuError> {
+        Err(GpuError::NotBuilt)
+    }
+}
+
 /// How a device is opened.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs)] // as in the backend itself
@@ -163,6 +181,10 @@ impl Backend for GpuBackend {
     }
 
     fn read(&mut self, _: &Tensor, _: &mut Vec<f32>) {
+        match self.0 {}
+    }
+
+    fn highest(&mut self, _: &Tensor, _: usize, _: &mut Vec<(u32, f32)>) {
         match self.0 {}
     }
 

@@ -120,6 +120,11 @@ pub trait Backend {
     /// Copies activations to memory.
     fn read(&mut self, x: &Self::Tensor, out: &mut Vec<f32>);
 
+    /// The `count` highest values of each row, with their columns, in no order:
+    /// `[rows, min(count, width)]`. Of equals the lower columns count; what is
+    /// no number counts as the highest.
+    fn highest(&mut self, x: &Self::Tensor, count: usize, out: &mut Vec<(u32, f32)>);
+
     /// `out = x / rms(x) · weight`, row by row.
     fn rms_norm(
         &mut self,

@@ -11,6 +11,8 @@ mod conform {
 
 use clap::{Args, Parser, Subcommand};
 use conform::{inspect, npy};
+use firstlight::backend::gpu::GpuOptions;
+use firstlight::backend::gpu::selftest::{self, Outcome};
 use firstlight::mapping::Mapping;
 use firstlight::tokenizer::{Encode, Tokenizer};
 use firstlight::{
@@ -87,7 +89,11 @@ enum Command {
         context: usize,
     },
     /// Compare every kernel of this machine with its definition
-    Kernels,
+    Kernels {
+        /// Whose: cpu, or gpu (also a software one): its shaders
+        #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+        device: DeviceChoice,
+    },
     /// Print metadata and tensors of any GGUF file
     Inspect {
         /// GGUF file
@@ -213,7 +219,11 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let text = text::read_file(&file)?;
             writeln!(out, "{}", perplexity(&model, args.kv, &text, context)?)?;
         }
-        Command::Kernels => kernels(&mut out)?,
+        Command::Kernels { device } => match device {
+            DeviceChoice::Cpu => kernels(&mut out)?,
+            DeviceChoice::Gpu => shaders(&mut out)?,
+            DeviceChoice::Auto => return Err("the device is auto, expected cpu or gpu".into()),
+        },
         Command::Inspect { model, json } => inspect::inspect(&model, json, &mut out)?,
     }
     Ok(())
@@ -352,5 +362,37 @@ fn kernels(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     match failed {
         0 => Ok(()),
         _ => Err(format!("{failed} kernels differ from their definition").into()),
+    }
+}
+
+fn shaders(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let (mut failed, mut written) = (0, Ok(()));
+    let adapter = selftest::run(&GpuOptions::default(), |outcome| {
+        let Outcome {
+            op,
+            what,
+            error,
+            bound,
+            failure,
+        } = outcome;
+        let line = match failure {
+            None => writeln!(out, "ok      {op:<18} {error:.1e} of {bound:.0e}  {what}"),
+            Some(failure) => {
+                failed += 1;
+                writeln!(
+                    out,
+                    "FAILED  {op:<18} {error:.1e} of {bound:.0e}  {what}: {failure}"
+                )
+            }
+        };
+        if written.is_ok() {
+            written = line;
+        }
+    })?;
+    written?;
+    writeln!(out, "{adapter}")?;
+    match failed {
+        0 => Ok(()),
+        _ => Err(format!("{failed} cases differ from their definition").into()),
     }
 }

@@ -9,11 +9,18 @@ use std::sync::Arc;
 /// Positions that are added at least when a cache grows.
 const GROWTH: usize = 256;
 
+/// Values that share a scale in a q8_0 cache, and their bytes: see
+/// `shaders/wgsl/kv/q8_0.wgsl`.
+const Q8_0_LEN: usize = 32;
+const Q8_0_BYTES: usize = 36;
+
 /// Keys `[positions, key heads, head_dim_k]` and values `[positions, key heads,
 /// head_dim_v]` of one layer. The buffers double when they are full.
 pub struct GpuKvLayer {
     context: Arc<Context>,
     pub(super) format: &'static Piece,
+    /// Fours that are stored together.
+    pub(super) quads_together: usize,
     /// Bytes of a position's keys and values.
     key_bytes: u64,
     value_bytes: u64,
@@ -31,16 +38,20 @@ impl GpuKvLayer {
         value_width: usize,
         capacity: usize,
     ) -> Result<GpuKvLayer, GpuError> {
-        let (format, bytes) = match format {
-            KvFormat::F16 => (&piece::CACHE_F16, 2),
-            KvFormat::F32 => (&piece::CACHE_F32, 4),
-            other => {
-                return Err(GpuError::CacheFormat {
-                    found: other.to_string(),
-                });
-            }
+        // Values that are stored together, and their bytes.
+        let (piece, len, bytes) = match format {
+            KvFormat::F16 => (&piece::CACHE_F16, 1, 2),
+            KvFormat::F32 => (&piece::CACHE_F32, 1, 4),
+            KvFormat::Q8_0 => (&piece::CACHE_Q8_0, Q8_0_LEN, Q8_0_BYTES),
         };
-        let (key_bytes, value_bytes) = ((key_width * bytes) as u64, (value_width * bytes) as u64);
+        if let Some(&width) = [key_width, value_width]
+            .iter()
+            .find(|width| !width.is_multiple_of(len))
+        {
+            return Err(GpuError::CacheWidth { format, width });
+        }
+        let row_bytes = |width: usize| (width / len * bytes) as u64;
+        let (key_bytes, value_bytes) = (row_bytes(key_width), row_bytes(value_width));
         let len_bytes = key_bytes.max(value_bytes) * capacity as u64;
         if len_bytes > context.binding_limit {
             return Err(GpuError::BindingTooLarge {
@@ -52,7 +63,8 @@ impl GpuKvLayer {
         }
         Ok(GpuKvLayer {
             context: context.clone(),
-            format,
+            format: piece,
+            quads_together: len.div_ceil(4),
             key_bytes,
             value_bytes,
             keys: context.storage("keys", 0),

@@ -1,5 +1,7 @@
 //! What can go wrong with a GPU, in one line each.
 
+use kernels::attention::KvFormat;
+
 /// Why the GPU cannot compute.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,9 +38,9 @@ pub enum GpuError {
     #[error("GPU {adapter} failed: {reason}")]
     Failed { adapter: String, reason: String },
     #[error(
-        "the GPU has no {found} cache of keys and values, expected f16 or f32, or all layers on the CPU"
+        "the GPU cannot keep {width} keys or values of a token as {format}, expected a multiple of 32, another cache, or all layers on the CPU"
     )]
-    CacheFormat { found: String },
+    CacheWidth { format: KvFormat, width: usize },
     #[error("the GPU cannot compute heads of width {found}, expected a multiple of 4 up to 512")]
     HeadWidth { found: usize },
     #[error("this program was built without the feature gpu")]

@@ -10,6 +10,7 @@
 //! record      dispatches, pipelines, bind groups; a step is one submission
 //! ops         the operations that families call
 //! experts     mixtures of experts
+//! selftest    every operation against the CPU's scalar definition
 //! ```
 //!
 //! # What happens per token
@@ -34,6 +35,7 @@ mod error;
 mod experts;
 mod ops;
 mod record;
+pub mod selftest;
 mod tensor;
 mod weights;
 
@@ -124,6 +126,11 @@ impl Gpu {
     pub fn counts(&self) -> (u64, u64) {
         let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
         backend.recorder.counts()
+    }
+
+    /// Notes that something went wrong.
+    fn fail(&self, error: GpuError) {
+        self.context.fail(error);
     }
 
     /// What went wrong since the last call.

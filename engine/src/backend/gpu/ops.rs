@@ -1,7 +1,7 @@
 //! The operations that families call, as dispatches of shaders.
 
 use super::cache::GpuKvLayer;
-use super::context::Context;
+use super::context::{Buffer, Context};
 use super::record::{Kernel, Recorder};
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector, Slice};
@@ -15,12 +15,15 @@ use std::sync::Arc;
 
 /// Tokens up to which weights are read once for each tile of tokens, without
 /// going through workgroup memory.
-const MATVEC_TOKENS: usize = 16;
+pub(super) const MATVEC_TOKENS: usize = 16;
 
 /// Workgroups that attention should at least have, and keys that a split of the
 /// keys should at least have.
 const ATTENTION_WORKGROUPS: usize = 256;
 const SPLIT_KEYS: usize = 512;
+
+/// Columns in a piece of a row that a workgroup selects from.
+const PIECE: usize = 2048;
 
 /// Keys that a workgroup takes at once.
 const CHUNK: usize = 128;
@@ -31,7 +34,7 @@ pub struct GpuBackend {
     pub(super) recorder: Recorder,
     pub(super) pool: Arc<Pool>,
     /// Cosines and sines of the present step, and the rope they belong to.
-    angles: Option<(usize, Arc<super::context::Buffer>)>,
+    angles: Option<(usize, Arc<Buffer>)>,
 }
 
 /// How the products of a matrix are stored.
@@ -264,7 +267,29 @@ impl Backend for GpuBackend {
     fn read(&mut self, x: &Tensor, out: &mut Vec<f32>) {
         out.clear();
         out.resize(x.rows * x.cols, f32::NAN);
-        self.recorder.read(&x.float, out);
+        self.recorder
+            .read(&x.float, bytemuck::cast_slice_mut(&mut out[..]));
+    }
+
+    fn highest(&mut self, x: &Tensor, count: usize, out: &mut Vec<(u32, f32)>) {
+        let count = count.min(x.cols);
+        let pieces = x.cols.div_ceil(PIECE);
+        let mut found = self.pool.take((x.rows * pieces * count * 8) as u64);
+        let shape = [x.rows, x.cols, PIECE];
+        self.select_highest(&piece::SOURCE_VALUES, &x.float, shape, count, &found);
+        if pieces > 1 {
+            let all = self.pool.take((x.rows * count * 8) as u64);
+            let cols = pieces * count;
+            let shape = [x.rows, cols, cols];
+            self.select_highest(&piece::SOURCE_PAIRS, &found, shape, count, &all);
+            self.pool.give(std::mem::replace(&mut found, all));
+        }
+        let mut pairs = vec![[u32::MAX; 2]; x.rows * count];
+        self.recorder
+            .read(&found, bytemuck::cast_slice_mut(&mut pairs));
+        self.pool.give(found);
+        out.clear();
+        out.extend(pairs.iter().map(|&[col, bits]| (col, f32::from_bits(bits))));
     }
 
     fn rms_norm(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, out: &mut Tensor) {
@@ -379,6 +404,25 @@ impl Backend for GpuBackend {
     }
 }
 
+impl GpuBackend {
+    /// Leaves the `count` highest of each piece of `[rows, cols]` candidates.
+    fn select_highest(
+        &mut self,
+        source: &'static Piece,
+        x: &Arc<Buffer>,
+        [rows, cols, piece]: [usize; 3],
+        count: usize,
+        out: &Arc<Buffer>,
+    ) {
+        self.recorder.dispatch(
+            Kernel::new(Op::Highest, &[source]),
+            &[x, out],
+            &[cols as u32, piece as u32, count as u32],
+            [cols.div_ceil(piece) as u32, rows as u32, 1],
+        );
+    }
+}
+
 /// A sequence's part of a step.
 pub(super) struct Part {
     pub tokens: usize,
@@ -390,7 +434,8 @@ impl GpuBackend {
     /// Appends keys and values to a cache.
     pub(super) fn append(&mut self, cache: &GpuKvLayer, k: &Tensor, v: &Tensor, part: &Part) {
         let (k_quads, v_quads) = (k.cols / 4, v.cols / 4);
-        let workgroups = self.elements(Op::CacheWrite, part.tokens * k_quads.max(v_quads));
+        let lanes = part.tokens * k_quads.max(v_quads) / cache.quads_together;
+        let workgroups = self.elements(Op::CacheWrite, lanes);
         self.recorder.dispatch(
             Kernel::new(Op::CacheWrite, &[cache.format]),
             &[&k.float, &v.float, &cache.keys, &cache.values],

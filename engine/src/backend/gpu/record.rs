@@ -251,9 +251,9 @@ impl Recorder {
         self.finish(|_| {});
     }
 
-    /// Submits what is recorded and copies a buffer to `out`.
-    pub fn read(&mut self, buffer: &Buffer, out: &mut [f32]) {
-        let len_bytes = size_of_val(out) as u64;
+    /// Submits what is recorded and copies the beginning of a buffer to `out`.
+    pub fn read(&mut self, buffer: &Buffer, out: &mut [u8]) {
+        let len_bytes = out.len() as u64;
         let large_enough = |staging: &wgpu::Buffer| staging.size() >= len_bytes;
         let staging = match self.staging.take().filter(large_enough) {
             Some(staging) => staging,
@@ -271,7 +271,7 @@ impl Recorder {
         staging.map_async(wgpu::MapMode::Read, 0..len_bytes, |_| {});
         self.context.wait();
         if let Ok(view) = staging.get_mapped_range(0..len_bytes) {
-            bytemuck::cast_slice_mut(out).copy_from_slice(&view);
+            out.copy_from_slice(&view);
         }
         staging.unmap();
         self.staging = Some(staging);

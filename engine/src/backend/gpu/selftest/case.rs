@@ -1,0 +1,463 @@
+//! What a case computes, on any backend.
+
+use super::super::Gpu;
+use crate::arch::Config;
+use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Rows, Step};
+use crate::cache::{KvCache, KvFormat};
+use crate::mapping::{Bytes, Mapping};
+use crate::tensors::Vector;
+use kernels::Format;
+use kernels::format::ActivationForm;
+use kernels::ops::{Pairing, Rope, RopeScaling};
+use kernels::selftest::{Random, ordinary_weights};
+use std::fmt;
+use std::sync::Arc;
+
+/// An operation and the shape of its data.
+#[derive(Clone, Debug)]
+pub(super) enum Case {
+    /// `[tokens, inputs]` times `[outputs, inputs]`, all at once or as a
+    /// residual with a bias.
+    Product {
+        format: Format,
+        tokens: usize,
+        outputs: usize,
+        inputs: usize,
+        residual: bool,
+    },
+    /// A norm or a gate followed by a product, whose activations it quantizes.
+    Chain {
+        gate: bool,
+        cols: usize,
+    },
+    Embed {
+        format: Format,
+    },
+    RmsNorm {
+        rows: usize,
+        cols: usize,
+    },
+    SiluMul {
+        rows: usize,
+        cols: usize,
+    },
+    Rope {
+        pairing: Pairing,
+        head_dim: usize,
+        n_rot: usize,
+    },
+    Attention {
+        kv: KvFormat,
+        shape: AttentionShape,
+        /// Tokens that are in the cache before, and those that are added.
+        past: usize,
+        tokens: usize,
+    },
+    Select,
+    /// Of rows with many equal values.
+    Highest {
+        cols: usize,
+        count: usize,
+    },
+    Experts {
+        format: Format,
+        tokens: usize,
+    },
+}
+
+/// A backend and what belongs to it.
+pub(super) struct Side<'a, B: Backend> {
+    pub backend: &'a mut B,
+    pub device: &'a B::Device,
+    /// The GPU, if it is one.
+    pub gpu: Option<&'a Gpu>,
+}
+
+impl Case {
+    /// The name of the operation.
+    pub fn op(&self) -> &'static str {
+        match self {
+            Case::Product { .. } => "matmul",
+            Case::Chain { gate: false, .. } => "rms_norm, matmul",
+            Case::Chain { gate: true, .. } => "silu_mul, matmul",
+            Case::Embed { .. } => "embed",
+            Case::RmsNorm { .. } => "rms_norm",
+            Case::SiluMul { .. } => "silu_mul",
+            Case::Rope { .. } => "rope",
+            Case::Attention { .. } => "attention",
+            Case::Select => "select",
+            Case::Highest { .. } => "highest",
+            Case::Experts { .. } => "experts",
+        }
+    }
+
+    /// Whether it adds up over the lanes of a workgroup.
+    pub fn reduces(&self) -> bool {
+        match self {
+            Case::Product { tokens, .. } => *tokens <= super::super::ops::MATVEC_TOKENS,
+            Case::Chain { .. } | Case::RmsNorm { .. } | Case::Experts { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// How much the two sides may differ, as a share of the largest value.
+    pub fn bound(&self) -> f32 {
+        match self {
+            // Exact sums over groups; their `f32` sum in another order.
+            Case::Product { .. } => 4e-6,
+            // One activation of many may round the other way: by 1 of 127.
+            Case::Chain { .. } | Case::Experts { .. } => 4e-3,
+            Case::Embed { .. } => 1e-6,
+            Case::RmsNorm { .. } | Case::Rope { .. } => 2e-6,
+            // Exponentials of devices are a few units in the last place off.
+            Case::SiluMul { .. } => 4e-6,
+            Case::Attention { kv, .. } => match kv {
+                KvFormat::F32 => 1e-5,
+                // A device may round to binary16 towards zero: a unit in 2^11.
+                KvFormat::F16 => 2e-3,
+                // The CPU quantizes queries, too: this is its error.
+                KvFormat::Q8_0 => 4e-2,
+            },
+            Case::Select | Case::Highest { .. } => 0.0,
+        }
+    }
+
+    /// Computes the case.
+    pub fn run<B: Backend>(&self, side: &mut Side<'_, B>) -> Vec<f32> {
+        match *self {
+            Case::Product {
+                format,
+                tokens,
+                outputs,
+                inputs,
+                residual,
+            } => product(side, format, [tokens, outputs, inputs], residual),
+            Case::Chain { gate, cols } => chain(side, gate, cols),
+            Case::Embed { format } => {
+                let (rows, cols) = (40, 256);
+                let table = matrix(side.device, format, rows, cols, 1);
+                let out = side.backend.embed(&table, &[0, 39, 17, 17]);
+                read(side.backend, &out)
+            }
+            Case::RmsNorm { rows, cols } => {
+                let x = side.backend.write(&floats(1, rows * cols), cols);
+                let weight = vector(side.device, 2, cols);
+                let mut out = side.backend.tensor(rows, cols);
+                side.backend.rms_norm(&x, &weight, 1e-5, &mut out);
+                read(side.backend, &out)
+            }
+            Case::SiluMul { rows, cols } => {
+                let wide: Vec<f32> = floats(1, rows * cols).iter().map(|x| x * 20.0).collect();
+                let mut gate = side.backend.write(&wide, cols);
+                let up = side.backend.write(&floats(2, rows * cols), cols);
+                side.backend.silu_mul(&mut gate, &up);
+                read(side.backend, &gate)
+            }
+            Case::Rope {
+                pairing,
+                head_dim,
+                n_rot,
+            } => rope(side, pairing, head_dim, n_rot),
+            Case::Attention {
+                kv,
+                ref shape,
+                past,
+                tokens,
+            } => attention(side, kv, shape, past, tokens),
+            Case::Select => {
+                let x = side.backend.write(&floats(1, 7 * 33), 33);
+                let out = side.backend.select(&x, &[6, 0, 6]);
+                read(side.backend, &out)
+            }
+            Case::Highest { cols, count } => highest(side.backend, cols, count),
+            Case::Experts { format, tokens } => experts(side, format, tokens),
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Case::Product {
+                format,
+                tokens,
+                outputs,
+                inputs,
+                residual,
+            } => {
+                let added = if *residual { ", added, bias" } else { "" };
+                let name = format.name();
+                write!(f, "{name} {tokens} x {outputs} x {inputs}{added}")
+            }
+            Case::Chain { cols, .. } => write!(f, "Q8_0 {cols}"),
+            Case::Embed { format } => write!(f, "{}", format.name()),
+            Case::RmsNorm { rows, cols } | Case::SiluMul { rows, cols } => {
+                write!(f, "{rows} x {cols}")
+            }
+            Case::Rope {
+                pairing,
+                head_dim,
+                n_rot,
+            } => {
+                write!(f, "{pairing:?} {n_rot} of {head_dim}")
+            }
+            Case::Attention {
+                kv,
+                shape,
+                past,
+                tokens,
+            } => write!(
+                f,
+                "{kv} {}/{} heads of {}/{}, {tokens} after {past}",
+                shape.n_head, shape.n_head_kv, shape.head_dim_k, shape.head_dim_v
+            ),
+            Case::Select => f.write_str("3 rows of 33"),
+            Case::Highest { cols, count } => write!(f, "{count} of {cols}"),
+            Case::Experts { format, tokens } => write!(f, "{} {tokens} tokens", format.name()),
+        }
+    }
+}
+
+/// Numbers between −1 and 1, always the same.
+fn floats(seed: u64, len: usize) -> Vec<f32> {
+    let mut random = Random(seed);
+    (0..len).map(|_| random.float()).collect()
+}
+
+/// Activations that are the same as 8-bit integers however a device divides:
+/// multiples of 1/128, the largest of each 32 being 127 of them.
+fn exact_activations(seed: u64, len: usize) -> Vec<f32> {
+    let mut random = Random(seed);
+    let value = |index| match index % 32 {
+        0 => 127.0,
+        _ => (random.float() * 127.0).round(),
+    };
+    (0..len).map(value).map(|x| x / 128.0).collect()
+}
+
+fn bytes(bytes: &[u8]) -> Bytes {
+    let mapping = Mapping::anonymous(bytes).expect("memory for test data");
+    Bytes::new(Arc::new(mapping), 0..bytes.len())
+}
+
+fn matrix<D: Device>(device: &D, format: Format, rows: usize, cols: usize, seed: u64) -> D::Matrix {
+    let weights = match format.info().activations {
+        ActivationForm::Int8 => ordinary_weights(format, rows, cols, &mut Random(seed)),
+        // Random bits of floats are mostly tiny; these are all of one size.
+        ActivationForm::Float => {
+            let values = floats(seed, rows * cols);
+            let f32s = || values.iter();
+            match format {
+                Format::F32 => f32s().flat_map(|v| v.to_le_bytes()).collect(),
+                Format::F16 => f32s()
+                    .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
+                    .collect(),
+                _ => f32s()
+                    .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
+                    .collect(),
+            }
+        }
+    };
+    device.matrix(format, rows, cols, bytes(&weights))
+}
+
+fn vector<D: Device>(device: &D, seed: u64, len: usize) -> D::Vector {
+    let values = floats(seed, len);
+    device.vector(Vector::new(
+        Format::F32,
+        len,
+        bytes(bytemuck::cast_slice(&values)),
+    ))
+}
+
+fn read<B: Backend>(backend: &mut B, x: &B::Tensor) -> Vec<f32> {
+    let mut values = Vec::new();
+    backend.read(x, &mut values);
+    values
+}
+
+fn product<B: Backend>(
+    side: &mut Side<'_, B>,
+    format: Format,
+    [tokens, outputs, inputs]: [usize; 3],
+    residual: bool,
+) -> Vec<f32> {
+    let weight = matrix(side.device, format, outputs, inputs, 7);
+    let x = side
+        .backend
+        .write(&exact_activations(3, tokens * inputs), inputs);
+    if !residual {
+        let mut out = side.backend.tensor(tokens, outputs);
+        let product = Product {
+            weight: &weight,
+            bias: None,
+            out: &mut out,
+        };
+        side.backend.matmul(&x, &mut [product]);
+        return read(side.backend, &out);
+    }
+    let bias = vector(side.device, 4, outputs);
+    let mut sum = side.backend.write(&floats(5, tokens * outputs), outputs);
+    side.backend.matmul_add(&x, &weight, Some(&bias), &mut sum);
+    read(side.backend, &sum)
+}
+
+fn chain<B: Backend>(side: &mut Side<'_, B>, gate: bool, cols: usize) -> Vec<f32> {
+    let (rows, outputs) = (3, 21);
+    let weight = matrix(side.device, Format::Q8_0, outputs, cols, 7);
+    let mut x = side.backend.write(&floats(1, rows * cols), cols);
+    let mut hidden = side.backend.tensor(rows, cols);
+    let from = match gate {
+        true => {
+            let up = side.backend.write(&floats(2, rows * cols), cols);
+            side.backend.silu_mul(&mut x, &up);
+            &x
+        }
+        false => {
+            let norm = vector(side.device, 2, cols);
+            side.backend.rms_norm(&x, &norm, 1e-5, &mut hidden);
+            &hidden
+        }
+    };
+    let mut out = side.backend.tensor(rows, outputs);
+    let product = Product {
+        weight: &weight,
+        bias: None,
+        out: &mut out,
+    };
+    side.backend.matmul(from, &mut [product]);
+    read(side.backend, &out)
+}
+
+fn rope<B: Backend>(
+    side: &mut Side<'_, B>,
+    pairing: Pairing,
+    head_dim: usize,
+    n_rot: usize,
+) -> Vec<f32> {
+    let (rows, heads) = (5, 3);
+    let rope = Rope::new(pairing, n_rot, 10000.0, None, RopeScaling::None)
+        .expect("the parameters make a rotation");
+    let width = heads * head_dim;
+    let mut x = side.backend.write(&floats(1, rows * width), width);
+    let step = Step {
+        sequences: Vec::new(),
+        positions: vec![0, 1, 77, 1000, 4095],
+    };
+    side.backend.rope(&mut x, head_dim, &rope, &step);
+    read(side.backend, &x)
+}
+
+fn attention<B: Backend>(
+    side: &mut Side<'_, B>,
+    kv: KvFormat,
+    shape: &AttentionShape,
+    past: usize,
+    tokens: usize,
+) -> Vec<f32> {
+    let config = Config {
+        n_embd: shape.n_head * shape.head_dim_k,
+        n_layer: 1,
+        n_vocab: 1,
+        context_length: past + tokens,
+        norm_eps: 1e-5,
+        n_head_kv: shape.n_head_kv,
+        head_dim_k: shape.head_dim_k,
+        head_dim_v: shape.head_dim_v,
+    };
+    let positions = past + tokens;
+    let mut cache = KvCache::new(&config, kv, positions);
+    if let Some(gpu) = side.gpu
+        && let Err(error) = cache.place(gpu, 1, &config, kv)
+    {
+        // Shows in the outcome.
+        gpu.fail(error);
+        return Vec::new();
+    }
+    let (q_width, out_width) = (
+        shape.n_head * shape.head_dim_k,
+        shape.n_head * shape.head_dim_v,
+    );
+    let (k_width, v_width) = (
+        shape.n_head_kv * shape.head_dim_k,
+        shape.n_head_kv * shape.head_dim_v,
+    );
+    let (k, v) = (
+        floats(2, positions * k_width),
+        floats(3, positions * v_width),
+    );
+    let mut values = Vec::new();
+    // The past comes in two steps, so that the cache has to grow.
+    for (first, end) in [(0, past / 3), (past / 3, past), (past, positions)] {
+        let count = end - first;
+        if count == 0 {
+            continue;
+        }
+        let q = side.backend.write(&floats(1, count * q_width), q_width);
+        let k = side
+            .backend
+            .write(&k[first * k_width..end * k_width], k_width);
+        let v = side
+            .backend
+            .write(&v[first * v_width..end * v_width], v_width);
+        let mut out = side.backend.tensor(count, out_width);
+        cache.reserve(count);
+        let mut step = Step {
+            sequences: vec![Rows {
+                cache: &mut cache,
+                rows: 0..count,
+                position: first,
+            }],
+            positions: (first..end).collect(),
+        };
+        side.backend
+            .attention(0, shape, &q, &k, &v, &mut step, &mut out);
+        values = read(side.backend, &out);
+        cache.advance(count);
+    }
+    values
+}
+
+/// Columns and values of the highest, sorted by column.
+fn highest<B: Backend>(backend: &mut B, cols: usize, count: usize) -> Vec<f32> {
+    let rows = 3;
+    let mut x = floats(1, rows * cols);
+    // The last row has few different values.
+    for value in &mut x[2 * cols..] {
+        *value = (*value * 3.0).round() / 4.0;
+    }
+    let x = backend.write(&x, cols);
+    let mut found = Vec::new();
+    backend.highest(&x, count, &mut found);
+    for row in found.chunks_mut(count.min(cols)) {
+        row.sort_by_key(|(col, _)| *col);
+    }
+    found
+        .iter()
+        .flat_map(|&(col, value)| [col as f32, value])
+        .collect()
+}
+
+fn experts<B: Backend>(side: &mut Side<'_, B>, format: Format, tokens: usize) -> Vec<f32> {
+    let (count, used, width, n_ff) = (5, 2, 256, 512);
+    let router = matrix(side.device, Format::F32, count, width, 1);
+    let gate = matrix(side.device, format, count * n_ff, width, 2);
+    let up = matrix(side.device, format, count * n_ff, width, 3);
+    let down = matrix(side.device, format, count * width, n_ff, 4);
+    let small: Vec<f32> = exact_activations(5, tokens * width)
+        .iter()
+        .map(|x| x / 64.0)
+        .collect();
+    let x = side.backend.write(&small, width);
+    let mut sum = side.backend.write(&floats(6, tokens * width), width);
+    let experts = Experts {
+        router: &router,
+        gate: &gate,
+        up: &up,
+        down: &down,
+        count,
+        used,
+    };
+    side.backend.experts(&x, &experts, &mut sum);
+    read(side.backend, &sum)
+}

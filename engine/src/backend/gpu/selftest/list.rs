@@ -1,0 +1,153 @@
+//! The cases: every format, and for the other operations the shapes that
+//! straddle what workgroups and tiles hold.
+
+use super::case::Case;
+use crate::backend::AttentionShape;
+use crate::cache::KvFormat;
+use kernels::Format;
+use kernels::ops::Pairing;
+
+/// What a binding holds when matrices are to be cut into many slices.
+pub(super) const SMALL_BINDING_BYTES: u64 = 16 << 10;
+
+/// Every case.
+pub(super) fn all() -> Vec<Case> {
+    let mut cases = reducing();
+    for format in Format::all() {
+        cases.push(Case::Embed { format });
+        // More than a tile of rows and of tokens, and less than two.
+        cases.push(product(format, 70, 97, 512));
+    }
+    cases.push(residual(Format::Q5_K, 65, 70, 768));
+    for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
+        cases.push(Case::SiluMul { rows, cols });
+    }
+    for pairing in [Pairing::Adjacent, Pairing::Halves] {
+        for (head_dim, n_rot) in [(64, 64), (80, 32), (6, 6)] {
+            cases.push(Case::Rope {
+                pairing,
+                head_dim,
+                n_rot,
+            });
+        }
+    }
+    cases.push(Case::Select);
+    for (cols, count) in [
+        (1000, 1),
+        (5000, 1),
+        (7, 40),
+        (2048, 40),
+        (33000, 40),
+        (33000, 256),
+    ] {
+        cases.push(Case::Highest { cols, count });
+    }
+    cases.extend(attention());
+    cases
+}
+
+/// Cases that add up over the lanes of a workgroup.
+pub(super) fn reducing() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for format in Format::all() {
+        cases.push(product(format, 1, 37, 512));
+        // A tile and a part of one.
+        cases.push(product(format, 9, 37, 768));
+    }
+    for (tokens, inputs) in [(1, 1), (1, 43), (3, 173), (20, 45)] {
+        cases.push(product(Format::F32, tokens, 9, inputs));
+        cases.push(product(Format::F16, tokens, 9, inputs));
+    }
+    // The other tiles, and rows of fewer groups than there are lanes.
+    for (tokens, inputs) in [(2, 32), (4, 96), (16, 2048)] {
+        cases.push(product(Format::Q4_0, tokens, 5, inputs));
+    }
+    cases.push(residual(Format::Q4_K, 1, 33, 512));
+    cases.push(residual(Format::F16, 2, 33, 100));
+    for cols in [32, 256, 2048] {
+        cases.push(Case::Chain { gate: false, cols });
+        cases.push(Case::Chain { gate: true, cols });
+    }
+    for (rows, cols) in [(1, 64), (3, 172), (2, 2048), (5, 1)] {
+        cases.push(Case::RmsNorm { rows, cols });
+    }
+    for format in [Format::Q4_K, Format::MXFP4, Format::F16] {
+        cases.push(Case::Experts { format, tokens: 1 });
+        cases.push(Case::Experts { format, tokens: 7 });
+    }
+    cases
+}
+
+/// Cases for a device that binds little at a time.
+pub(super) fn sliced() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for format in [Format::F16, Format::Q4_0, Format::Q6_K] {
+        cases.push(product(format, 1, 201, 512));
+        cases.push(product(format, 20, 201, 512));
+        cases.push(Case::Embed { format });
+        cases.push(Case::Experts { format, tokens: 3 });
+    }
+    cases
+}
+
+fn attention() -> Vec<Case> {
+    let shape = |n_head, n_head_kv, head_dim_k, head_dim_v| AttentionShape {
+        n_head,
+        n_head_kv,
+        head_dim_k,
+        head_dim_v,
+        scale: 3.0,
+    };
+    let cases = [
+        (shape(1, 1, 4, 4), 0, 1),
+        (shape(4, 2, 64, 64), 127, 1),
+        (shape(4, 2, 64, 64), 128, 1),
+        (shape(8, 2, 128, 128), 40, 1),
+        (shape(3, 1, 16, 8), 0, 50),
+        (shape(6, 2, 20, 12), 100, 33),
+        // More keys than one workgroup should go through.
+        (shape(2, 1, 32, 32), 1500, 1),
+        (shape(2, 2, 32, 128), 1100, 3),
+    ];
+    let with = |kv: KvFormat| {
+        cases
+            .into_iter()
+            .map(move |(shape, past, tokens)| Case::Attention {
+                kv,
+                shape,
+                past,
+                tokens,
+            })
+    };
+    let in_blocks = |case: &Case| match case {
+        Case::Attention { shape, .. } => [shape.head_dim_k, shape.head_dim_v]
+            .iter()
+            .all(|dim| dim.is_multiple_of(32)),
+        _ => false,
+    };
+    let quantized = with(KvFormat::Q8_0).filter(in_blocks);
+    with(KvFormat::F32)
+        .chain(with(KvFormat::F16))
+        .chain(quantized)
+        .collect()
+}
+
+fn product(format: Format, tokens: usize, outputs: usize, inputs: usize) -> Case {
+    Case::Product {
+        format,
+        tokens,
+        outputs,
+        inputs,
+        residual: false,
+    }
+}
+
+fn residual(format: Format, tokens: usize, outputs: usize, inputs: usize) -> Case {
+    Case::Product {
+        format,
+        tokens,
+        outputs,
+        inputs,
+        residual: true,
+    }
+}

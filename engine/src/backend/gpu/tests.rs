@@ -1,0 +1,112 @@
+//! The self-test on whatever adapter there is, and what it does not cover.
+//!
+//! Without an adapter the tests say so and pass; with `FIRSTLIGHT_REQUIRE_GPU=1`
+//! in the environment, which CI sets, they fail.
+
+use super::cache::GpuKvLayer;
+use super::{Gpu, GpuError, GpuOptions, selftest};
+use crate::backend::{Backend, Product};
+use crate::cache::KvFormat;
+use kernels::Format;
+use kernels::selftest::Random;
+use std::io::Write;
+
+/// Opens the adapter, or says that there is none.
+fn open(options: &GpuOptions) -> Option<Gpu> {
+    match Gpu::open(options) {
+        Ok(gpu) => Some(gpu),
+        Err(error @ GpuError::NoAdapter { .. })
+            if std::env::var_os("FIRSTLIGHT_REQUIRE_GPU").is_none() =>
+        {
+            // Past the capture of the test's output, which hides what passes.
+            let _ = writeln!(std::io::stderr(), "skipped a test of the GPU: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn every_operation_is_as_defined() {
+    let options = GpuOptions::default();
+    if open(&options).is_none() {
+        return;
+    }
+    let (mut count, mut failed) = (0, Vec::new());
+    selftest::run(&options, |outcome| {
+        count += 1;
+        if outcome.failure.is_some() {
+            failed.push(format!("{outcome:?}"));
+        }
+    })
+    .unwrap();
+    assert!(count > 150, "only {count} cases");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// A matrix just above what one binding holds, on adapters where that is little
+/// enough to try.
+#[test]
+fn a_matrix_above_the_binding_limit() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    let limit = gpu.context.binding_limit;
+    if limit > 256 << 20 {
+        println!("skipped: this adapter binds {limit} bytes at once");
+        return;
+    }
+    let (format, inputs) = (Format::F32, 8192);
+    let outputs = limit as usize / format.row_bytes(inputs).unwrap() + 5;
+    let mut random = Random(5);
+    let row: Vec<f32> = (0..inputs).map(|_| random.float()).collect();
+    let x: Vec<f32> = (0..inputs).map(|_| random.float()).collect();
+    let bytes: Vec<u8> = (0..outputs)
+        .flat_map(|n| row.iter().map(move |v| v * (n % 13) as f32))
+        .flat_map(f32::to_le_bytes)
+        .collect();
+    let matrix = gpu.device().place(format, outputs, inputs, &bytes);
+    assert!(matrix.slices.len() > 1, "{} slices", matrix.slices.len());
+    let mut found = Vec::new();
+    gpu.pass(|backend| {
+        let input = backend.write(&x, inputs);
+        let mut out = backend.tensor(1, outputs);
+        let product = Product {
+            weight: &matrix,
+            bias: None,
+            out: &mut out,
+        };
+        backend.matmul(&input, &mut [product]);
+        backend.read(&out, &mut found);
+    });
+    gpu.check().unwrap();
+    let once: f64 = row.iter().zip(&x).map(|(&w, &x)| f64::from(w * x)).sum();
+    for (n, found) in found.iter().enumerate() {
+        let expected = once as f32 * (n % 13) as f32;
+        let most = 1e-4 * 13.0 * once.abs() as f32;
+        assert!(
+            (found - expected).abs() <= most,
+            "row {n}: {found}, expected {expected}"
+        );
+    }
+}
+
+#[test]
+fn caches_that_the_gpu_has_not_are_refused() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    let error = GpuKvLayer::new(&gpu.context, KvFormat::Q8_0, 64, 40, 10)
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .to_string()
+            .contains("40 keys or values of a token as q8_0"),
+        "{error}"
+    );
+    let error = GpuKvLayer::new(&gpu.context, KvFormat::F32, 1 << 20, 64, 1 << 20)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("needs a buffer"), "{error}");
+}
