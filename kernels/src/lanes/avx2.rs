@@ -155,6 +155,27 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn outer<const R: usize, const T: usize>(
+        self,
+        acc: &mut [[F; R]; T],
+        w: [F; R],
+        x: [&[f32; LANES]; T],
+    ) {
+        for (acc, x) in acc.iter_mut().zip(x) {
+            let x = simd! { _mm256_loadu_ps(x.as_ptr()) };
+            for (acc, w) in acc.iter_mut().zip(w) {
+                acc.0 = simd! { _mm256_fmadd_ps(x, w.0, acc.0) };
+            }
+        }
+        for (acc, x) in acc.iter_mut().zip(x) {
+            let x = simd! { _mm256_loadu_ps(x.as_ptr().add(8)) };
+            for (acc, w) in acc.iter_mut().zip(w) {
+                acc.1 = simd! { _mm256_fmadd_ps(x, w.1, acc.1) };
+            }
+        }
+    }
+
+    #[inline(always)]
     fn max(self, a: F, b: F) -> F {
         // VMAXPS is `a > b ? a : b`, NaNs and zeros included.
         simd! { F(_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }

@@ -117,6 +117,25 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// `a · b + c`, rounded once.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
 
+    /// `acc[t][r] = x[t] · w[r] + acc[t][r]`, rounded once.
+    ///
+    /// An operation of its own so that an instruction set whose vectors are
+    /// several registers can go through them one after the other.
+    #[inline(always)]
+    fn outer<const R: usize, const T: usize>(
+        self,
+        acc: &mut [[Self::F; R]; T],
+        w: [Self::F; R],
+        x: [&[f32; LANES]; T],
+    ) {
+        for (acc, x) in acc.iter_mut().zip(x) {
+            let x = self.load(x);
+            for (acc, w) in acc.iter_mut().zip(w) {
+                *acc = self.fma(x, w, *acc);
+            }
+        }
+    }
+
     /// `a` where `a > b`, else `b`: also where one of them is a NaN or both
     /// are zeros.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;

@@ -187,8 +187,26 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn outer<const R: usize, const T: usize>(
+        self,
+        acc: &mut [[F; R]; T],
+        w: [F; R],
+        x: [&[f32; LANES]; T],
+    ) {
+        for quarter in 0..4 {
+            for (acc, x) in acc.iter_mut().zip(x) {
+                let x = simd! { vld1q_f32(x.as_ptr().add(4 * quarter)) };
+                for (acc, w) in acc.iter_mut().zip(w) {
+                    let acc = &mut acc.0[quarter];
+                    *acc = simd! { vfmaq_f32(*acc, x, w.0[quarter]) };
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn max(self, a: F, b: F) -> F {
-        F(each!(I => self.max4(a.0[I], b.0[I])))
+        F(std::array::from_fn(|i| self.max4(a.0[i], b.0[i])))
     }
 
     #[inline(always)]

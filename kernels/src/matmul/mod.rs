@@ -30,6 +30,9 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod float;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panel;
 mod registry;
 mod scalar;
@@ -38,6 +41,7 @@ pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
 use crate::format::{ActivationForm, Format};
+use crate::lines::Lines;
 use crate::team::{MatMut, Region, TileMut};
 
 /// A matrix of weights `[rows, cols]` in the format of the file.
@@ -189,7 +193,7 @@ pub struct Scratch {
     /// Products on their way to a [`Store`] other than [`Store::Set`].
     pub product: Vec<f32>,
     /// A strip of weights as floats.
-    pub floats: Vec<f32>,
+    pub floats: Lines<f32>,
 }
 
 impl Workspace {
@@ -228,7 +232,6 @@ pub fn matmul(
             "shape of the outputs"
         );
     }
-    let wants_int8 = |job: &Job<'_>| job.weight.format().info().activations == ActivationForm::Int8;
     if jobs.iter().any(wants_int8) {
         workspace.int8.quantize(region, kernels.isa(), x, rows);
     }
@@ -287,11 +290,17 @@ fn apply(store: Store<'_>, product: &[f32], tile: &mut TileMut<'_>) {
     }
 }
 
+/// Whether a job's weights are multiplied with quantized activations.
+fn wants_int8(job: &Job<'_>) -> bool {
+    job.weight.format().info().activations == ActivationForm::Int8
+}
+
 /// Weight rows in a unit of work.
 ///
 /// Few tokens: long stretches that are read as one stream, but enough of them
 /// that threads finish together. Many tokens: as many rows as make a panel that
-/// stays in the second-level cache.
+/// stays in the second-level cache; panels of floats do not, and are gone
+/// through in blocks.
 fn strip_rows(rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
     /// Bytes of weights that a thread reads in one go when streaming.
     const STREAM_BYTES: usize = 128 << 10;
@@ -308,7 +317,9 @@ fn strip_rows(rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
             .clamp(16, 1024)
             .min(even.next_multiple_of(16))
     } else {
-        panel::strip_rows(jobs.iter().map(|job| job.weight.cols()).max().unwrap_or(1))
+        let unpacked = jobs.iter().filter(|job| wants_int8(job));
+        let cols = unpacked.map(|job| job.weight.cols()).max();
+        cols.map_or(panel::MAX_ROWS, panel::strip_rows)
     }
 }
 

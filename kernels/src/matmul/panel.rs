@@ -35,9 +35,12 @@ pub struct Panel {
     pub sums: Lines<f32>,
 }
 
+/// Rows of a strip, at most.
+pub const MAX_ROWS: usize = 64;
+
 /// Rows of a strip whose panel stays in the second-level cache.
 pub fn strip_rows(cols: usize) -> usize {
     /// Half of the smallest second-level cache of current processors.
     const PANEL_BYTES: usize = 256 << 10;
-    (PANEL_BYTES / cols.max(1) / 16 * 16).clamp(16, 64)
+    (PANEL_BYTES / cols.max(1) / 16 * 16).clamp(16, MAX_ROWS)
 }

@@ -7,9 +7,12 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
-use super::{Activations, Matrix, Scratch, scalar};
+#[cfg(target_arch = "aarch64")]
+use super::neon;
+use super::{Activations, Matrix, Scratch, float, scalar};
 use crate::format::{Format, *};
 use crate::isa::Isa;
+use crate::lanes;
 use crate::team::TileMut;
 
 /// Computes a strip: the products of all rows of `x` with all rows of the
@@ -56,6 +59,9 @@ static KERNELS: &[&[MatmulKernel]] = &[
     },
     #[cfg(target_arch = "x86_64")]
     kernels! { Avx2:
+        F32    float::strip::<lanes::Avx2, F32>;
+        F16    float::strip::<lanes::Avx2, F16>;
+        BF16   float::strip::<lanes::Avx2, BF16>;
         Q4_0   avx2::blocks::<BlockQ4_0>;
         Q4_1   avx2::blocks::<BlockQ4_1>;
         Q5_0   avx2::blocks::<BlockQ5_0>;
@@ -69,6 +75,63 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL avx2::blocks::<BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<BlockIQ4_XS>;
         MXFP4  avx2::blocks::<BlockMXFP4>;
+    },
+    #[cfg(target_arch = "x86_64")]
+    kernels! { Avx512:
+        F32    float::strip::<lanes::Avx512, F32>;
+        F16    float::strip::<lanes::Avx512, F16>;
+        BF16   float::strip::<lanes::Avx512, BF16>;
+    },
+    #[cfg(target_arch = "aarch64")]
+    kernels! { Neon:
+        F32    float::strip::<lanes::Neon, F32>;
+        F16    float::strip::<lanes::Neon, F16>;
+        BF16   float::strip::<lanes::Neon, BF16>;
+        Q4_0   neon::blocks::<neon::Plain, BlockQ4_0>;
+        Q4_1   neon::blocks::<neon::Plain, BlockQ4_1>;
+        Q5_0   neon::blocks::<neon::Plain, BlockQ5_0>;
+        Q5_1   neon::blocks::<neon::Plain, BlockQ5_1>;
+        Q8_0   neon::blocks::<neon::Plain, BlockQ8_0>;
+        Q2_K   neon::blocks::<neon::Plain, BlockQ2_K>;
+        Q3_K   neon::blocks::<neon::Plain, BlockQ3_K>;
+        Q4_K   neon::blocks::<neon::Plain, BlockQ4_K>;
+        Q5_K   neon::blocks::<neon::Plain, BlockQ5_K>;
+        Q6_K   neon::blocks::<neon::Plain, BlockQ6_K>;
+        IQ4_NL neon::blocks::<neon::Plain, BlockIQ4_NL>;
+        IQ4_XS neon::blocks::<neon::Plain, BlockIQ4_XS>;
+        MXFP4  neon::blocks::<neon::Plain, BlockMXFP4>;
+    },
+    #[cfg(target_arch = "aarch64")]
+    kernels! { NeonDotprod:
+        Q4_0   neon::blocks::<neon::Dotprod, BlockQ4_0>;
+        Q4_1   neon::blocks::<neon::Dotprod, BlockQ4_1>;
+        Q5_0   neon::blocks::<neon::Dotprod, BlockQ5_0>;
+        Q5_1   neon::blocks::<neon::Dotprod, BlockQ5_1>;
+        Q8_0   neon::blocks::<neon::Dotprod, BlockQ8_0>;
+        Q2_K   neon::blocks::<neon::Dotprod, BlockQ2_K>;
+        Q3_K   neon::blocks::<neon::Dotprod, BlockQ3_K>;
+        Q4_K   neon::blocks::<neon::Dotprod, BlockQ4_K>;
+        Q5_K   neon::blocks::<neon::Dotprod, BlockQ5_K>;
+        Q6_K   neon::blocks::<neon::Dotprod, BlockQ6_K>;
+        IQ4_NL neon::blocks::<neon::Dotprod, BlockIQ4_NL>;
+        IQ4_XS neon::blocks::<neon::Dotprod, BlockIQ4_XS>;
+        MXFP4  neon::blocks::<neon::Dotprod, BlockMXFP4>;
+    },
+    #[cfg(target_arch = "aarch64")]
+    kernels! { NeonI8mm:
+        Q4_0   neon::blocks::<neon::I8mm, BlockQ4_0>;
+        Q4_1   neon::blocks::<neon::I8mm, BlockQ4_1>;
+        Q5_0   neon::blocks::<neon::I8mm, BlockQ5_0>;
+        Q5_1   neon::blocks::<neon::I8mm, BlockQ5_1>;
+        Q8_0   neon::blocks::<neon::I8mm, BlockQ8_0>;
+        Q2_K   neon::blocks::<neon::I8mm, BlockQ2_K>;
+        Q3_K   neon::blocks::<neon::I8mm, BlockQ3_K>;
+        Q4_K   neon::blocks::<neon::I8mm, BlockQ4_K>;
+        Q5_K   neon::blocks::<neon::I8mm, BlockQ5_K>;
+        Q6_K   neon::blocks::<neon::I8mm, BlockQ6_K>;
+        IQ4_NL neon::blocks::<neon::I8mm, BlockIQ4_NL>;
+        IQ4_XS neon::blocks::<neon::I8mm, BlockIQ4_XS>;
+        MXFP4  neon::blocks::<neon::I8mm, BlockMXFP4>;
     },
 ];
 

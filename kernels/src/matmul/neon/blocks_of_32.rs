@@ -1,0 +1,115 @@
+//! Formats of 32-weight blocks: an octet is eight of them.
+
+use super::octet::{Octet, Octets};
+use super::vector::*;
+use crate::activation::OCTET;
+use crate::format::*;
+use std::arch::aarch64::*;
+
+impl Octets for BlockQ4_0 {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| less(q, Self::OFFSET)));
+        Octet::new(q, widen(b.map(|b| b.d)))
+    }
+}
+
+impl Octets for BlockQ4_1 {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| less(q, Self::OFFSET)));
+        Octet::new(q, widen(b.map(|b| b.d))).with_minimum(widen(b.map(|b| b.m)))
+    }
+}
+
+impl Octets for BlockQ5_0 {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let q = each(b, |b| five_bits(&b.qs, b.qh).map(|q| less(q, Self::OFFSET)));
+        Octet::new(q, widen(b.map(|b| b.d)))
+    }
+}
+
+impl Octets for BlockQ5_1 {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let q = each(b, |b| five_bits(&b.qs, b.qh).map(|q| less(q, Self::OFFSET)));
+        Octet::new(q, widen(b.map(|b| b.d))).with_minimum(widen(b.map(|b| b.m)))
+    }
+}
+
+impl Octets for BlockQ8_0 {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let q = each(b, |b| {
+            let [first, last]: &[[i8; 16]; 2] = bytemuck::cast_ref(&b.qs);
+            [load_i8(first), load_i8(last)]
+        });
+        Octet::new(q, widen(b.map(|b| b.d)))
+    }
+}
+
+impl Octets for BlockIQ4_NL {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let values = load_i8(&IQ4_VALUES);
+        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| vqtbl1q_s8(values, q)));
+        Octet::new(q, widen(b.map(|b| b.d)))
+    }
+}
+
+impl Octets for BlockMXFP4 {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let values = load_i8(&MXFP4_VALUES);
+        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| vqtbl1q_s8(values, q)));
+        Octet::new(q, load_eight(&b.map(|b| half_e8m0(b.e))))
+    }
+}
+
+#[inline]
+fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
+    blocks.try_into().expect("eight blocks")
+}
+
+/// The quants of eight blocks.
+#[inline]
+#[target_feature(enable = "neon")]
+fn each<B>(blocks: &[B; OCTET], quants: impl Fn(&B) -> [int8x16_t; 2]) -> [[int8x16_t; 2]; OCTET] {
+    let mut q = [[vdupq_n_s8(0); 2]; OCTET];
+    for (q, block) in q.iter_mut().zip(blocks) {
+        *q = quants(block);
+    }
+    q
+}
+
+/// Joins nibbles and fifth bits.
+#[inline]
+#[target_feature(enable = "neon")]
+fn five_bits(qs: &[u8; 16], qh: [u8; 4]) -> [uint8x16_t; 2] {
+    let bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    let sixteen = vdupq_n_u8(16);
+    let fifth = |first: u8, last: u8| {
+        let bits = vcombine_u8(vdup_n_u8(first), vdup_n_u8(last));
+        vandq_u8(vtstq_u8(bits, bit), sixteen)
+    };
+    let [low, high] = nibbles(load(qs));
+    [
+        vorrq_u8(low, fifth(qh[0], qh[1])),
+        vorrq_u8(high, fifth(qh[2], qh[3])),
+    ]
+}

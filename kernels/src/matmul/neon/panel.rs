@@ -1,0 +1,378 @@
+//! Many tokens: a strip is unpacked into a panel, four rows side by side in a
+//! *quad*, and multiplied with all tokens.
+//!
+//! ```text
+//! q      [quad][group][half][64]       16 weights of four rows, see Level::arrange
+//! d      [quad][group][row]
+//! m      [quad][group][half][row]
+//! s      [quad][group][half][row]      sub-scales
+//! sums   [token][quad][residue][row]   partial sums of a chunk of tokens
+//! ```
+//!
+//! A tile is [`QUADS`] quads by [`PAIRS`] pairs of tokens. Its outputs have
+//! eight partial sums each, too many for registers: they stay in the
+//! first-level cache, one load and one store per group.
+//!
+//! For a chunk of tokens, for each [`QUADS`] quads, for each slice of
+//! [`SLICE`] octets of them, all tiles.
+
+use super::level::{Level, Op};
+use super::octet::{Octets, PerGroup, Row, minimums, zero_padded};
+use super::vector::*;
+use crate::activation::{Int8Rows, OCTET, OCTET_LEN, half_offset};
+use crate::format::{GROUP, blocks};
+use crate::matmul::Matrix;
+use crate::matmul::panel::Panel;
+use crate::team::TileMut;
+use std::arch::aarch64::*;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Rows in a quad.
+const ROWS: usize = 4;
+/// Quads in a tile.
+const QUADS: usize = 2;
+/// Pairs of tokens in a tile.
+const PAIRS: usize = 2;
+/// Octets of a tile's quads that stay in the first-level cache.
+const SLICE: usize = 4;
+/// Activations that stay in the second-level cache beside the panel.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// Quants of a group of four rows.
+type Quants = [[[i8; 16]; ROWS]; 2];
+/// A value for each of four rows and each group of an octet.
+type Values = [[f32; ROWS]; OCTET];
+/// Sub-scales of the halves of each group.
+type Subscales = [[i16; 2 * ROWS]; OCTET];
+
+/// Marks the use of an instruction.
+macro_rules! simd {
+    ($($body:tt)*) => {
+        // SAFETY: the code runs on a level, whose token proves that the
+        // processor has Advanced SIMD.
+        unsafe { $($body)* }
+    };
+}
+
+/// Computes a strip.
+pub fn strip<L: Level, B: Octets>(
+    l: L,
+    weight: Matrix<'_>,
+    x: Int8Rows<'_>,
+    out: &mut TileMut<'_>,
+    panel: &mut Panel,
+) {
+    let octets = x.padded / OCTET_LEN;
+    let count = weight.rows().div_ceil(ROWS) * octets;
+    let per_group = count * OCTET * ROWS;
+    let mut pages = Pages {
+        rows: weight.rows(),
+        groups: weight.cols() / GROUP,
+        octets,
+        minimums: minimums::<B>(),
+        q: bytemuck::cast_slice_mut(panel.q.resize(per_group * GROUP)),
+        d: bytemuck::cast_slice_mut(panel.d.resize(per_group)),
+        m: bytemuck::cast_slice_mut(panel.m.resize(per_group * minimums::<B>())),
+        s: bytemuck::cast_slice_mut(panel.s.resize(2 * per_group * usize::from(B::SUBSCALES))),
+    };
+    l.call(Unpack::<B> {
+        weight,
+        pages: &mut pages,
+        _format: PhantomData,
+    });
+    let chunk = (CHUNK_BYTES / x.padded)
+        .next_multiple_of(2 * PAIRS)
+        .min(x.rows);
+    for first in (0..x.rows).step_by(chunk) {
+        let tokens = first..x.rows.min(first + chunk);
+        let sums = &mut panel.sums;
+        let len = tokens.len() * weight.rows().div_ceil(ROWS) * OCTET * ROWS;
+        let sums: &mut [Values] = bytemuck::cast_slice_mut(sums.resize(len));
+        let (pages, out) = (&pages, &mut *out);
+        // One copy of the multiplication for all formats of a kind.
+        match (B::SUBSCALES, minimums::<B>()) {
+            (false, 0) => l.call(Multiply::<false, 0> {
+                pages,
+                x,
+                tokens,
+                sums,
+                out,
+            }),
+            (false, _) => l.call(Multiply::<false, 1> {
+                pages,
+                x,
+                tokens,
+                sums,
+                out,
+            }),
+            (true, 0) => l.call(Multiply::<true, 0> {
+                pages,
+                x,
+                tokens,
+                sums,
+                out,
+            }),
+            (true, _) => l.call(Multiply::<true, 2> {
+                pages,
+                x,
+                tokens,
+                sums,
+                out,
+            }),
+        }
+    }
+}
+
+/// The arrays of a panel.
+struct Pages<'a> {
+    rows: usize,
+    groups: usize,
+    octets: usize,
+    minimums: usize,
+    q: &'a mut [[Quants; OCTET]],
+    d: &'a mut [Values],
+    m: &'a mut [Values],
+    s: &'a mut [Subscales],
+}
+
+/// Unpacks a strip; the last row stands in for those that the matrix does not
+/// have.
+struct Unpack<'a, 'p, 'q, B> {
+    weight: Matrix<'a>,
+    pages: &'p mut Pages<'q>,
+    _format: PhantomData<B>,
+}
+
+impl<B: Octets> Op for Unpack<'_, '_, '_, B> {
+    #[inline(always)]
+    fn run<L: Level>(self, l: L) {
+        let Unpack { weight, pages, .. } = self;
+        let last = weight.rows() - 1;
+        for quad in 0..weight.rows().div_ceil(ROWS) {
+            let rows: [&[B]; ROWS] =
+                std::array::from_fn(|r| blocks(weight.row(last.min(quad * ROWS + r))));
+            for o in 0..pages.octets {
+                let octets = rows.map(|row| {
+                    let rest = &row[o * B::BLOCKS..];
+                    match rest.get(..B::BLOCKS) {
+                        Some(blocks) => simd! { B::octet(blocks) },
+                        None => simd! { zero_padded(rest) },
+                    }
+                });
+                let at = quad * pages.octets + o;
+                for (g, q) in pages.q[at].iter_mut().enumerate() {
+                    for (half, q) in q.iter_mut().enumerate() {
+                        let rows = l.arrange(octets.each_ref().map(|octet| octet.q[g][half]));
+                        for (to, row) in q.iter_mut().zip(rows) {
+                            simd! { store_i8(to, row) };
+                        }
+                    }
+                }
+                simd! { store_rows(&mut pages.d[at], octets.each_ref().map(|octet| octet.d)) };
+                let minimums = at * pages.minimums..(at + 1) * pages.minimums;
+                for (half, to) in pages.m[minimums].iter_mut().enumerate() {
+                    simd! { store_rows(to, octets.each_ref().map(|octet| octet.m[half])) };
+                }
+                if B::SUBSCALES {
+                    let mut scales = [[0; 2 * OCTET]; ROWS];
+                    for (scales, octet) in scales.iter_mut().zip(&octets) {
+                        let [low, high] = scales.as_chunks_mut().0 else {
+                            unreachable!("sixteen are twice eight")
+                        };
+                        simd! {
+                            store_i16(low, octet.s[0]);
+                            store_i16(high, octet.s[1]);
+                        }
+                    }
+                    for (g, to) in pages.s[at].iter_mut().enumerate() {
+                        *to = std::array::from_fn(|i| scales[i % ROWS][2 * g + i / ROWS]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stores the values of four rows by group.
+#[inline]
+#[target_feature(enable = "neon")]
+fn store_rows(to: &mut Values, rows: [PerGroup; ROWS]) {
+    let (low, high) = to.split_at_mut(OCTET / 2);
+    for (i, to) in [low, high].into_iter().enumerate() {
+        let columns = transpose_f32(rows.map(|row| row[i]));
+        for (to, column) in to.iter_mut().zip(columns) {
+            store_f32(to, column);
+        }
+    }
+}
+
+/// Multiplies a panel with a chunk of tokens.
+struct Multiply<'p, 'q, 'a, 't, 'o, const SUBSCALES: bool, const MINIMUMS: usize> {
+    pages: &'p Pages<'q>,
+    x: Int8Rows<'a>,
+    tokens: Range<usize>,
+    sums: &'t mut [Values],
+    out: &'t mut TileMut<'o>,
+}
+
+impl<const SUBSCALES: bool, const MINIMUMS: usize> Op
+    for Multiply<'_, '_, '_, '_, '_, SUBSCALES, MINIMUMS>
+{
+    #[inline(always)]
+    fn run<L: Level>(mut self, l: L) {
+        self.sums.fill([[0.0; ROWS]; OCTET]);
+        let quads = self.pages.rows.div_ceil(ROWS);
+        for quad in (0..quads).step_by(QUADS) {
+            for slice in (0..self.pages.octets).step_by(SLICE) {
+                let octets = slice..self.pages.octets.min(slice + SLICE);
+                let mut token = self.tokens.start;
+                while token < self.tokens.end {
+                    let octets = octets.clone();
+                    if quads - quad == 1 {
+                        self.tile::<L, 1, 1>(l, quad, octets, token);
+                        token += 2;
+                    } else if self.tokens.end - token <= 2 {
+                        self.tile::<L, QUADS, 1>(l, quad, octets, token);
+                        token += 2;
+                    } else {
+                        self.tile::<L, QUADS, PAIRS>(l, quad, octets, token);
+                        token += 2 * PAIRS;
+                    }
+                }
+            }
+        }
+        for (token, sums) in self.tokens.clone().zip(self.sums.chunks_exact(quads)) {
+            let row = self.out.rows().start + token;
+            for (outs, sums) in self.out.row(row).chunks_mut(ROWS).zip(sums) {
+                outs.copy_from_slice(&simd! { fold_rows(sums) }[..outs.len()]);
+            }
+        }
+    }
+}
+
+impl<const SUBSCALES: bool, const MINIMUMS: usize>
+    Multiply<'_, '_, '_, '_, '_, SUBSCALES, MINIMUMS>
+{
+    /// Adds the products of octets of `Q` quads with `P` pairs of tokens. The
+    /// last token stands in for those that the chunk does not have; what it
+    /// would add to their sums is dropped.
+    #[inline(always)]
+    fn tile<L: Level, const Q: usize, const P: usize>(
+        &mut self,
+        l: L,
+        quad: usize,
+        octets: Range<usize>,
+        token: usize,
+    ) {
+        let pages = self.pages;
+        let quads = pages.rows.div_ceil(ROWS);
+        let last = self.tokens.end - 1;
+        let x: [[Row<'_>; 2]; P] = std::array::from_fn(|p| {
+            std::array::from_fn(|t| Row::new(self.x.row(last.min(token + 2 * p + t))))
+        });
+        for o in octets {
+            let at: [usize; Q] = std::array::from_fn(|q| (quad + q) * pages.octets + o);
+            let w = at.map(|at| &pages.q[at]);
+            let d = at.map(|at| &pages.d[at]);
+            let m: [[&Values; MINIMUMS]; Q] =
+                at.map(|at| std::array::from_fn(|half| &pages.m[at * MINIMUMS + half]));
+            let s = at.map(|at| SUBSCALES.then(|| &pages.s[at]));
+            let q = x.map(|pair| pair.map(|x| &x.q[o]));
+            for g in 0..OCTET.min(pages.groups - o * OCTET) {
+                let w = w.map(|w| &w[g]);
+                let s = s.map(|s| s.map(|s| &s[g]));
+                let isums = integer_sums::<L, Q, P>(l, w, s, q, g);
+                for (p, pair) in x.iter().enumerate() {
+                    for (t, x) in pair.iter().enumerate() {
+                        let index = token - self.tokens.start + 2 * p + t;
+                        if index >= self.tokens.len() {
+                            continue;
+                        }
+                        let sums = &mut self.sums[index * quads + quad..][..Q];
+                        let dx = x.d[o][g];
+                        for (i, sums) in sums.iter_mut().enumerate() {
+                            let sums = &mut sums[g];
+                            simd! {
+                                let d = vmulq_n_f32(load_f32(&d[i][g]), dx);
+                                let isum = vcvtq_f32_s32(isums[p][i][t]);
+                                let mut acc = vfmaq_f32(load_f32(sums), d, isum);
+                                for (half, m) in m[i].iter().enumerate() {
+                                    let xsum = if MINIMUMS == 1 {
+                                        x.xsum[o][g]
+                                    } else {
+                                        dx * f32::from(x.sums[o][2 * g + half])
+                                    };
+                                    acc = vfmaq_n_f32(acc, load_f32(&m[g]), xsum);
+                                }
+                                store_f32(sums, acc);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The integer sums of group `g`: for each pair of tokens and each quad, those
+/// of both tokens.
+#[inline(always)]
+fn integer_sums<L: Level, const Q: usize, const P: usize>(
+    l: L,
+    w: [&Quants; Q],
+    s: [Option<&[i16; 2 * ROWS]>; Q],
+    x: [[&[[i8; 16]; 2 * OCTET]; 2]; P],
+    g: usize,
+) -> [[[int32x4_t; 2]; Q]; P] {
+    let zero = simd! { [vdupq_n_s32(0); 2] };
+    let mut isums = [[zero; Q]; P];
+    let mut first = [[zero; Q]; P];
+    for half in 0..2 {
+        let at = half_offset(2 * g + half) / 16;
+        let x = x.map(|pair| pair.map(|x| simd! { load_i8(&x[at]) }));
+        for (q, w) in w.iter().enumerate() {
+            let w = w[half].each_ref().map(|w| simd! { load_i8(w) });
+            for (isums, x) in isums.iter_mut().zip(x) {
+                isums[q] = l.add_quad(isums[q], w, x);
+            }
+        }
+        if half == 0 && s[0].is_some() {
+            first = std::mem::replace(&mut isums, [[zero; Q]; P]);
+        }
+    }
+    for (isums, first) in isums.iter_mut().zip(first) {
+        for ((isums, first), s) in isums.iter_mut().zip(first).zip(s) {
+            *isums = l.by_token(*isums);
+            if let Some(s) = s {
+                let first = l.by_token(first);
+                for (isum, first) in isums.iter_mut().zip(first) {
+                    simd! {
+                        let s = load_i16(s);
+                        let first = vmulq_s32(first, vmovl_s16(vget_low_s16(s)));
+                        *isum = vmlaq_s32(first, *isum, vmovl_high_s16(s));
+                    }
+                }
+            }
+        }
+    }
+    isums
+}
+
+/// Folds the partial sums of four rows in halves.
+#[inline]
+#[target_feature(enable = "neon")]
+fn fold_rows(sums: &Values) -> [f32; ROWS] {
+    let mut p = [vdupq_n_f32(0.0); OCTET];
+    for (p, sums) in p.iter_mut().zip(sums) {
+        *p = load_f32(sums);
+    }
+    for half in [4, 2, 1] {
+        for i in 0..half {
+            p[i] = vaddq_f32(p[i], p[i + half]);
+        }
+    }
+    let mut folded = [0.0; ROWS];
+    store_f32(&mut folded, p[0]);
+    folded
+}
