@@ -3,9 +3,9 @@
 //! | benchmark | tokens | weights | figure |
 //! |---|---:|---|---|
 //! | `stream` | 1 | 64 MB, read from memory | GB/s of weights |
-//! | `cached` | 1 | 128 KB, in the second-level cache | GB/s of weights |
+//! | `cached` | 1 | 384 KB, in the second-level cache | GB/s of weights |
 //! | `batch`  | 8 | 64 MB, read from memory | GB/s of weights |
-//! | `prompt` | 512 | 1024 rows of 2048 | GOP/s, a multiply-add is two |
+//! | `prompt` | 512 | 2 MB | GOP/s, a multiply-add is two |
 //!
 //! Before a kernel is timed, its answer is compared with the definition's. The
 //! last column of the table that is printed at the end is the share of what the
@@ -29,7 +29,7 @@ const COLS: usize = 2048;
 struct Case {
     name: &'static str,
     tokens: usize,
-    /// Bytes of weights; `None` for [`PROMPT_ROWS`].
+    /// Bytes of weights.
     bytes: usize,
     counts_operations: bool,
 }
@@ -164,7 +164,7 @@ fn run(
         });
     });
     group.finish();
-    (best != Duration::MAX).then(|| Figure {
+    (best != Duration::MAX).then_some(Figure {
         work: work as f64,
         limit,
         seconds: best.as_secs_f64(),
