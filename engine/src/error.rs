@@ -78,6 +78,13 @@ pub enum Error {
     Threads(#[from] kernels::team::TeamError),
 }
 
+impl Error {
+    /// Whether work was cancelled ([`crate::Cancel`]), which nothing is wrong with.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Error::Load(crate::loading::LoadError::Cancelled))
+    }
+}
+
 /// What makes a well-formed file no model that can be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -25,6 +25,7 @@
 pub mod arch;
 pub mod backend;
 pub mod cache;
+mod cancel;
 mod error;
 mod files;
 pub mod loading;
@@ -34,6 +35,7 @@ pub mod model;
 pub mod placement;
 pub mod sampler;
 pub mod session;
+pub mod signals;
 mod stop;
 pub mod tensors;
 pub mod text;
@@ -41,6 +43,7 @@ pub mod tokenizer;
 pub mod trace;
 
 pub use cache::{KvCache, KvFormat};
+pub use cancel::Cancel;
 pub use error::{Error, ModelError, Printable};
 pub use kernels::Isa;
 pub use loading::{LoadError, LoadMode, LoadOptions, Progress};

@@ -1,5 +1,7 @@
 //! What the machine offers to this process.
 
+use std::path::Path;
+
 /// Physical cores that this process may use: simultaneous threads of one core
 /// share its arithmetic units, so more would only get in each other's way.
 pub fn cores() -> usize {
@@ -7,27 +9,74 @@ pub fn cores() -> usize {
     allowed.min(num_cpus::get_physical()).max(1)
 }
 
-/// Bytes of memory that could be taken now without swapping, the limit of a
-/// control group included; `None` where the system does not say.
+/// Bytes of memory that could be taken now without swapping, limits of control
+/// groups included; `None` where the system does not say.
 pub fn available_memory() -> Option<u64> {
-    let machine = parse_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
-    let number = |path: &str| {
-        std::fs::read_to_string(path)
-            .ok()?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    };
-    let group = number("/sys/fs/cgroup/memory.max").map(|max| {
-        // What the group holds in file cache can be taken back.
-        let used = number("/sys/fs/cgroup/memory.current").unwrap_or(0);
-        let stat = std::fs::read_to_string("/sys/fs/cgroup/memory.stat").unwrap_or_default();
-        let file = stat
-            .lines()
-            .find_map(|line| line.strip_prefix("file ")?.parse::<u64>().ok());
-        max.saturating_sub(used.saturating_sub(file.unwrap_or(0)))
-    });
-    Some(group.map_or(machine, |group| machine.min(group)))
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = parse_meminfo(&read("/proc/meminfo")?)?;
+    let groups = read("/proc/self/cgroup").and_then(|groups| left_in_groups(&groups, &read));
+    Some(groups.map_or(machine, |groups| machine.min(groups)))
+}
+
+/// A hierarchy of control groups (Linux, "Control Group v2" and "Memory
+/// Resource Controller").
+struct Hierarchy {
+    root: &'static str,
+    limit: &'static str,
+    used: &'static str,
+    /// What the line of the file cache in `memory.stat` begins with.
+    cached: &'static str,
+}
+
+const VERSION_1: Hierarchy = Hierarchy {
+    root: "/sys/fs/cgroup/memory",
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    cached: "total_cache ",
+};
+
+const VERSION_2: Hierarchy = Hierarchy {
+    root: "/sys/fs/cgroup",
+    limit: "memory.max",
+    used: "memory.current",
+    cached: "file ",
+};
+
+/// Bytes that the tightest of a process's groups leaves, given its list of
+/// groups (`/proc/self/cgroup`).
+fn left_in_groups(groups: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {
+    let number = |path: String| read(&path)?.trim().parse::<u64>().ok();
+    groups
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, ':');
+            let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+            match controllers {
+                "" => Some((VERSION_2, path)),
+                _ if controllers.split(',').any(|name| name == "memory") => Some((VERSION_1, path)),
+                _ => None,
+            }
+        })
+        .flat_map(|(hierarchy, path)| {
+            // A limit holds for all groups inside. In a container the path may
+            // lead nowhere, and the root is the container's own group.
+            let parents = Path::new(path).ancestors();
+            let folders: Vec<_> = parents
+                .map(|path| format!("{}{}", hierarchy.root, path.display()))
+                .collect();
+            folders.into_iter().filter_map(move |folder| {
+                let folder = folder.trim_end_matches('/');
+                let limit = number(format!("{folder}/{}", hierarchy.limit))?;
+                let used = number(format!("{folder}/{}", hierarchy.used)).unwrap_or(0);
+                // What the group holds in file cache can be taken back.
+                let stat = read(&format!("{folder}/memory.stat")).unwrap_or_default();
+                let cached = stat
+                    .lines()
+                    .find_map(|line| line.strip_prefix(hierarchy.cached)?.parse::<u64>().ok());
+                Some(limit.saturating_sub(used.saturating_sub(cached.unwrap_or(0))))
+            })
+        })
+        .min()
 }
 
 fn parse_meminfo(text: &str) -> Option<u64> {
@@ -47,6 +96,40 @@ mod tests {
         assert_eq!(parse_meminfo(text), Some(24_012_345 * 1024));
         assert_eq!(parse_meminfo("MemTotal: 1 kB\n"), None);
         assert_eq!(parse_meminfo("MemAvailable: many kB\n"), None);
+    }
+
+    #[test]
+    fn the_tightest_group_decides() {
+        let files = [
+            ("/sys/fs/cgroup/memory.max", "max\n"),
+            ("/sys/fs/cgroup/a/memory.max", "1000\n"),
+            ("/sys/fs/cgroup/a/memory.current", "700\n"),
+            ("/sys/fs/cgroup/a/memory.stat", "anon 200\nfile 500\n"),
+            ("/sys/fs/cgroup/a/b/memory.max", "900\n"),
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "600"),
+            ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "50"),
+            (
+                "/sys/fs/cgroup/memory/memory.stat",
+                "cache 7\ntotal_cache 30\n",
+            ),
+        ];
+        let read = |path: &str| {
+            let file = files.iter().find(|(name, _)| *name == path)?;
+            Some(file.1.to_owned())
+        };
+        let rows = [
+            ("0::/a\n", Some(800)),
+            ("0::/a/b\n", Some(800)),
+            ("0::/\n", None),
+            // Version 1; in a container, whose path leads nowhere from inside.
+            ("3:cpu,cpuacct:/\n4:memory:/docker/1234\n0::/\n", Some(580)),
+            ("4:memory:/\n0::/a\n", Some(580)),
+            ("", None),
+            ("nonsense\n:\n", None),
+        ];
+        for (groups, left) in rows {
+            assert_eq!(left_in_groups(groups, &read), left, "{groups:?}");
+        }
     }
 
     #[test]

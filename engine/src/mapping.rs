@@ -1,8 +1,10 @@
-//! A file mapped into memory: the only `unsafe` of this crate.
+//! A file mapped into memory.
 
 #![allow(unsafe_code)]
 
 use crate::Error;
+#[cfg(unix)]
+use crate::signals::Watched;
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, Range};
@@ -21,7 +23,7 @@ pub struct Mapping {
     /// `None` for a file without bytes, which cannot be mapped.
     map: Option<memmap2::Mmap>,
     #[cfg(unix)]
-    _watched: Option<bus_error::Watched>,
+    _watched: Option<Watched>,
 }
 
 impl Mapping {
@@ -72,9 +74,7 @@ impl Mapping {
         };
         Ok(Mapping {
             #[cfg(unix)]
-            _watched: map
-                .as_deref()
-                .map(|bytes| bus_error::Watched::new(path, bytes)),
+            _watched: map.as_deref().map(|bytes| Watched::new(path, bytes)),
             path: path.to_owned(),
             file: Some(file),
             map,
@@ -107,6 +107,21 @@ impl Mapping {
     /// Bytes the file has now.
     pub fn current_len(&self) -> io::Result<u64> {
         Ok(self.file()?.metadata()?.len())
+    }
+
+    /// Whether no name leads to the file any more, so that nobody will go on
+    /// writing it.
+    pub fn is_deleted(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            self.file
+                .as_ref()
+                .and_then(|file| file.metadata().ok())
+                .is_some_and(|file| file.nlink() == 0)
+        }
+        #[cfg(not(unix))]
+        false
     }
 
     /// Asks the system to begin reading `range`, without waiting for it.
@@ -229,125 +244,5 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         &self.mapping[self.range.clone()]
-    }
-}
-
-/// Turns the death by SIGBUS that a shrunk or unreadable mapped file causes
-/// into an error message and exit status 1.
-///
-/// For programs, not for libraries: it changes what the whole process does. The
-/// handler only acts on addresses of mapped model files; for any other it
-/// restores the system's way.
-pub fn exit_on_bus_error() {
-    #[cfg(unix)]
-    bus_error::install();
-}
-
-#[cfg(unix)]
-mod bus_error {
-    use std::os::unix::ffi::OsStrExt;
-    use std::path::Path;
-    use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
-
-    /// Mapped files at a time that are known to the handler.
-    const SLOTS: usize = 256;
-
-    /// A mapped file, in a form that a signal handler may read.
-    struct Slot {
-        start: AtomicUsize,
-        /// 0 if the slot is free.
-        len: AtomicUsize,
-        message: AtomicPtr<Vec<u8>>,
-    }
-
-    static WATCHED: [Slot; SLOTS] = [const {
-        Slot {
-            start: AtomicUsize::new(0),
-            len: AtomicUsize::new(0),
-            message: AtomicPtr::new(std::ptr::null_mut()),
-        }
-    }; SLOTS];
-
-    /// An entry of the table; leaves it when dropped.
-    #[derive(Debug)]
-    pub struct Watched {
-        slot: Option<usize>,
-    }
-
-    impl Watched {
-        pub fn new(path: &Path, bytes: &[u8]) -> Watched {
-            let mut message = b"error: ".to_vec();
-            // Control characters of a path must not reach a terminal.
-            message.extend(
-                path.as_os_str()
-                    .as_bytes()
-                    .iter()
-                    .map(|&b| if b.is_ascii_control() { b'?' } else { b }),
-            );
-            message.extend_from_slice(
-                b": the file became shorter or unreadable while it was in use\n",
-            );
-            let slot = WATCHED.iter().position(|slot| {
-                slot.len
-                    .compare_exchange(0, usize::MAX, SeqCst, SeqCst)
-                    .is_ok()
-            });
-            if let Some(slot) = slot {
-                let slot = &WATCHED[slot];
-                // Never freed, so that a handler can never meet a freed one: a
-                // path per mapped file.
-                slot.message.store(Box::into_raw(Box::new(message)), SeqCst);
-                slot.start.store(bytes.as_ptr() as usize, SeqCst);
-                slot.len.store(bytes.len(), SeqCst);
-            }
-            Watched { slot }
-        }
-    }
-
-    impl Drop for Watched {
-        fn drop(&mut self) {
-            if let Some(slot) = self.slot {
-                WATCHED[slot].start.store(0, SeqCst);
-                WATCHED[slot].len.store(0, SeqCst);
-            }
-        }
-    }
-
-    pub fn install() {
-        // SAFETY: the structure is filled in completely; the handler has the
-        // signature that SA_SIGINFO asks for and calls only functions that are
-        // safe in handlers.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = handler as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            libc::sigemptyset(&mut action.sa_mask);
-            libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut());
-        }
-    }
-
-    extern "C" fn handler(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // SAFETY: the system passes a valid structure to SA_SIGINFO handlers.
-        let address = unsafe { (*info).si_addr() } as usize;
-        for slot in &WATCHED {
-            let (start, len) = (slot.start.load(SeqCst), slot.len.load(SeqCst));
-            // Pages are mapped whole, so the last one may reach further.
-            if start == 0 || address < start || address - start >= len.saturating_add(1 << 16) {
-                continue;
-            }
-            // SAFETY: messages are never freed; `write` and `_exit` are safe in
-            // handlers.
-            unsafe {
-                if let Some(message) = slot.message.load(SeqCst).as_ref() {
-                    libc::write(2, message.as_ptr().cast(), message.len());
-                }
-                libc::_exit(1);
-            }
-        }
-        // SAFETY: as in `install`; the faulting instruction runs again and ends
-        // the process the usual way.
-        unsafe {
-            libc::signal(libc::SIGBUS, libc::SIG_DFL);
-        }
     }
 }

@@ -7,6 +7,7 @@ use crate::backend::cpu::{Cpu, CpuBackend, CpuDevice};
 use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, GpuOptions};
 use crate::backend::{Backend, Device, Product, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
+use crate::cancel::Cancel;
 use crate::error::ModelError;
 use crate::files;
 use crate::loading::{LoadError, LoadOptions, Loading, Pass, Plan, Progress};
@@ -52,6 +53,7 @@ pub struct ModelOptions {
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
+    cancel: Cancel,
 }
 
 struct Inner {
@@ -154,7 +156,8 @@ impl Model {
             return Err(wrong(ModelError::VocabularySize { vocab, rows }));
         }
         if let Some(gpu) = &gpu {
-            let pass = loading.pass();
+            let cancel = Cancel::default();
+            let pass = loading.pass(&cancel);
             let placed = network.place(gpu, options.gpu_layers, &tensors, &pass);
             pass.end();
             placed.or_else(|error| match error {
@@ -181,7 +184,17 @@ impl Model {
                 threads,
                 isa,
             }),
+            cancel: Cancel::default(),
         })
+    }
+
+    /// The same model, whose steps end when they are cancelled: with an error
+    /// ([`Error::is_cancelled`]), and caches as they were before.
+    pub fn cancelled_by(&self, cancel: Cancel) -> Model {
+        Model {
+            inner: self.inner.clone(),
+            cancel,
+        }
     }
 
     /// Starts a conversation with the model.
@@ -363,7 +376,7 @@ impl Model {
             .cpu
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let pass = self.inner.loading.pass();
+        let pass = self.inner.loading.pass(&self.cancel);
         let gpu = self.gpu().map(|(gpu, _)| gpu);
         let computed = cpu.region(|backend| {
             network.forward(
@@ -652,6 +665,10 @@ impl<F: Family> Network for Runner<F> {
     ) -> Result<(), LoadError> {
         let config = self.family.config();
         pass.wait_for_embedding()?;
+        if !pass.everything_is_there() {
+            // All rows at once, or each would be waited for on its own.
+            self.token_embd.read_rows_ahead(tokens);
+        }
         let mut x = cpu.embed(&self.token_embd, tokens);
         if let Some(gpu) = gpu {
             let mut values = Vec::new();
@@ -671,7 +688,9 @@ impl<F: Family> Network for Runner<F> {
             return Ok(());
         }
         pass.wait(self.layers.len())?;
-        self.output.logits(cpu, config, &x, wanted, readout);
+        pass.compute("output", None, || {
+            self.output.logits(cpu, config, &x, wanted, readout);
+        });
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::cache::{KvCache, KvFormat};
+use crate::cancel::Cancel;
 use crate::model::{Model, Sequence, Wanted};
 use crate::sampler::{Sampler, Sampling};
 use crate::stop::StopStrings;
@@ -74,6 +75,8 @@ pub enum Finish {
     StopString,
     /// The context is full.
     ContextFull,
+    /// The session was cancelled.
+    Cancelled,
 }
 
 impl Finish {
@@ -84,6 +87,7 @@ impl Finish {
             Finish::MaxTokens => "max tokens",
             Finish::StopString => "stop string",
             Finish::ContextFull => "context full",
+            Finish::Cancelled => "cancelled",
         }
     }
 }
@@ -133,6 +137,7 @@ pub struct Session {
     /// All tokens so far.
     tokens: Vec<u32>,
     stats: Stats,
+    cancel: Cancel,
 }
 
 impl Session {
@@ -162,12 +167,14 @@ impl Session {
                 )?
             }
         };
+        let cancel = Cancel::default();
         Ok(Session {
-            model,
+            model: model.cancelled_by(cancel.clone()),
             cache,
             pending: Vec::new(),
             tokens: Vec::new(),
             stats: Stats::default(),
+            cancel,
         })
     }
 
@@ -189,6 +196,13 @@ impl Session {
     /// Time and tokens of the latest request.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// What stops this session's work, from any thread: a text then ends with
+    /// [`Finish::Cancelled`], [`Session::advance`] with an error. Nothing that
+    /// was computed is lost.
+    pub fn canceller(&self) -> Cancel {
+        self.cancel.clone()
     }
 
     /// Adds text. At the start of a session the model's first token precedes
@@ -400,6 +414,7 @@ impl Iterator for Generation<'_> {
         }
         let token = match self.next_token() {
             Ok(token) => token,
+            Err(error) if error.is_cancelled() => return self.end(Finish::Cancelled),
             Err(error) => {
                 self.finish = Some(Finish::ContextFull);
                 return Some(Err(error));

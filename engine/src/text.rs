@@ -1,7 +1,8 @@
 //! Text from outside: read whole, but neither without end nor without being
-//! text.
+//! text; and shown without giving it power over a terminal.
 
 use crate::Error;
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -53,9 +54,43 @@ fn read_limited(name: &str, source: impl Read, limit_bytes: u64) -> Result<Strin
     })
 }
 
+/// Text as it may be shown on a terminal: control characters but the end of a
+/// line and the tabulator are written as escapes, so that no model can clear a
+/// screen, retitle a window or type.
+pub fn for_terminal(text: &str) -> Cow<'_, str> {
+    let controls = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(controls) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match controls(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_controls_a_terminal() {
+        let rows = [
+            ("für 🦊\n\tא\u{200d}", "für 🦊\n\tא\u{200d}"),
+            ("\x1b[2Jhi\x07", "\\u{1b}[2Jhi\\u{7}"),
+            (
+                "a\rb\x08\x7f\u{9b}31m\0",
+                "a\\rb\\u{8}\\u{7f}\\u{9b}31m\\u{0}",
+            ),
+            ("", ""),
+        ];
+        for (text, shown) in rows {
+            assert_eq!(for_terminal(text), shown);
+        }
+    }
 
     #[track_caller]
     fn check(source: impl Read, expected: Result<&str, &str>) {

@@ -248,6 +248,11 @@ impl Tiny {
         self
     }
 
+    /// The texts of the tokens.
+    pub fn texts(&self) -> Vec<String> {
+        vocabulary().into_iter().map(|(text, _)| text).collect()
+    }
+
     /// The tensors, in the order of the file.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors

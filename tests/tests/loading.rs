@@ -3,7 +3,10 @@
 
 use firstlight::loading::{FromFile, Reader, Throttled};
 use firstlight::mapping::Mapping;
-use firstlight::{KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Sequence, Wanted};
+use firstlight::{
+    Finish, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Request, Sampling, Sequence,
+    SessionOptions, Wanted,
+};
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -298,6 +301,187 @@ fn a_file_that_shrinks_while_loading_is_an_error() {
         "{error}"
     );
     cache.truncate(0);
+}
+
+fn open(path: &Path, load: LoadOptions) -> Model {
+    let options = ModelOptions {
+        threads: Some(2),
+        load,
+        ..ModelOptions::default()
+    };
+    Model::open(path, &options).unwrap()
+}
+
+fn greedy() -> Request {
+    Request {
+        sampling: Sampling::greedy(),
+        max_tokens: Some(12),
+        ..Request::default()
+    }
+}
+
+fn text(model: &Model, prompt: &str) -> Result<String, firstlight::Error> {
+    let mut session = model.session(&SessionOptions::default())?;
+    let generation = session.generate(prompt, &greedy())?;
+    generation.map(|piece| Ok(piece?.text)).collect()
+}
+
+#[test]
+fn prompts_queued_while_loading_get_their_answers() {
+    let path = golden("llama-untied");
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    let prompts = ["a", "the hen", "Once upon a time", "x y z", "two"];
+    let whole = open(&path, LoadOptions::default());
+    let expected = prompts.map(|prompt| text(&whole, prompt).unwrap());
+    let load = LoadOptions {
+        reader: throttled(bytes as f64 * 2.0),
+        ..LoadOptions::default()
+    };
+    let model = open(&path, load);
+    assert!(!model.load_progress().is_complete());
+    let found = std::thread::scope(|scope| {
+        let queued = prompts.map(|prompt| scope.spawn(|| text(&model, prompt).unwrap()));
+        queued.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn cancelling_while_loading_is_immediate_and_loses_nothing() {
+    let path = golden("llama-untied");
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    let expected = text(&open(&path, LoadOptions::default()), "the hen").unwrap();
+    let load = LoadOptions {
+        // Two seconds.
+        reader: throttled(bytes as f64 / 2.0),
+        ..LoadOptions::default()
+    };
+    let model = open(&path, load);
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let cancel = session.canceller();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            cancel.cancel();
+        });
+        let mut generation = session.generate("the hen", &greedy()).unwrap();
+        assert!(generation.next().is_none());
+        assert_eq!(generation.finish(), Some(Finish::Cancelled));
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(!model.load_progress().is_complete());
+    // Steps say so, too; others do not notice.
+    let mut cache = model.cache(KvFormat::F16, 16).unwrap();
+    let sequence = Sequence {
+        cache: &mut cache,
+        tokens: &TOKENS,
+        wanted: Wanted::Last,
+    };
+    let cancelled = model.cancelled_by(cancel.clone());
+    let error = cancelled.step(&mut [sequence]).unwrap_err();
+    assert!(error.is_cancelled() && cache.is_empty(), "{error}");
+    assert_eq!(text(&model, "the hen").unwrap(), expected);
+    // The session goes on where it was.
+    cancel.reset();
+    let generation = session.resume(&greedy()).unwrap();
+    let found: String = generation.map(|piece| piece.unwrap().text).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn progress_grows_and_says_how_long_it_will_take() {
+    let path = golden("llama-untied");
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    let load = LoadOptions {
+        // A second and a half.
+        reader: throttled(bytes as f64 / 1.5),
+        ..LoadOptions::default()
+    };
+    let model = open(&path, load);
+    let (mut seen, mut estimated) = (vec![model.load_progress()], 0);
+    while !seen[seen.len() - 1].is_complete() {
+        std::thread::sleep(Duration::from_millis(5));
+        let progress = model.load_progress();
+        let before = &seen[seen.len() - 1];
+        assert!(progress.bytes >= before.bytes && progress.stages >= before.stages);
+        assert!(progress.bytes <= progress.total_bytes && progress.begun == before.begun);
+        if let Some(left) = progress.left {
+            estimated += 1;
+            assert!(left < Duration::from_secs(30), "{progress:?}");
+        }
+        assert!(progress.elapsed < Duration::from_secs(30), "{progress:?}");
+        seen.push(progress);
+    }
+    let stages: Vec<_> = seen.iter().map(|progress| progress.stages).collect();
+    for stage in 0..=3 {
+        assert!(stages.contains(&stage), "{stages:?}");
+    }
+    assert!(estimated > 10, "{estimated}");
+    let last = seen[seen.len() - 1];
+    assert_eq!((last.bytes, last.left), (last.total_bytes, None));
+    assert!(last.elapsed > Duration::from_millis(1200), "{last:?}");
+}
+
+/// The locked bytes of this process.
+#[cfg(target_os = "linux")]
+fn locked_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+    let kilobytes = line.unwrap().trim().trim_end_matches(" kB").parse::<u64>();
+    kilobytes.unwrap() * 1024
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn locked_weights_stay() {
+    let path = golden("llama-untied");
+    let load = LoadOptions {
+        lock: true,
+        ..LoadOptions::default()
+    };
+    let model = open(&path, load);
+    let start = Instant::now();
+    while locked_bytes() == 0 && start.elapsed() < Duration::from_secs(10) {
+        if let Some(error) = model.load_error() {
+            println!("skipped: {error}");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(locked_bytes() >= model.tensor_bytes(), "{}", locked_bytes());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_download_that_is_deleted_is_an_error_at_once() {
+    let file = Temporary::new("deleted.part");
+    trickle(&golden("llama-untied"), &file.0, 80, 60)
+        .join()
+        .unwrap();
+    let model = open(
+        &file.0,
+        LoadOptions {
+            growing: true,
+            ..LoadOptions::default()
+        },
+    );
+    std::fs::remove_file(&file.0).unwrap();
+    let start = Instant::now();
+    let error = text(&model, "the hen").unwrap_err().to_string();
+    assert!(
+        error.contains("bytes are there, and the file was deleted"),
+        "{error}"
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 /// Fails at the given call.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 /// Files and folders with `unsafe`, and why.
 const FENCED: &[(&str, &str)] = &[
     ("engine/src/mapping.rs", "maps files"),
+    ("engine/src/signals.rs", "handles signals"),
     (
         "kernels/src/team.rs",
         "hands out disjoint parts of outputs to threads",

@@ -27,6 +27,15 @@ impl CpuMatrix {
         Matrix::new(self.format, self.rows, self.cols, &self.bytes)
             .expect("the shape was checked when the tensor was looked up")
     }
+
+    /// Asks the system to begin reading those rows.
+    pub fn read_rows_ahead(&self, rows: &[u32]) {
+        let (start, row_bytes) = (self.bytes.range().start, self.bytes.len() / self.rows);
+        for &row in rows {
+            let row = start + row as usize * row_bytes;
+            self.bytes.mapping().read_ahead(row..row + row_bytes);
+        }
+    }
 }
 
 impl Device for CpuDevice {

@@ -24,9 +24,11 @@ mod results;
 mod startup;
 #[path = "bench/synthetic/mod.rs"]
 mod synthetic;
+#[path = "bench/timeline.rs"]
+mod timeline;
 
 use clap::{ArgGroup, Parser};
-use firstlight::{Isa, KvFormat, Model, ModelOptions};
+use firstlight::{Isa, KvFormat, Model, ModelOptions, Printable, signals};
 use inventory::Inventory;
 use kernels::Team;
 use kernels::limits::{Effort, Limits};
@@ -35,6 +37,7 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 use synthetic::Synthetic;
 use synthetic::file::ModelFile;
 
@@ -42,7 +45,7 @@ use synthetic::file::ModelFile;
 #[command(
     name = "bench",
     about = "Measures how fast language models run on this computer",
-    after_help = "Examples:\n  bench --model model.gguf --limits\n  bench --synthetic llama-3.2-1b:q4_k_m --depth 0,4096 --plot speed.svg\n  bench --fit llama-3.1-8b:q4_k_m --context 8192",
+    after_help = "Examples:\n  bench --model model.gguf --limits\n  bench --synthetic llama-3.2-1b:q4_k_m --depth 0,4096 --plot speed.svg\n  bench --fit llama-3.1-8b:q4_k_m --context 8192\n  bench --startup --cold --disk-speed 500,3000 --model model.gguf",
     group = ArgGroup::new("what").required(true).multiple(true).args(["model", "synthetic", "fit", "limits"])
 )]
 struct Cli {
@@ -80,12 +83,28 @@ struct Cli {
         value_parser = tokens
     )]
     context: usize,
-    /// Time from exec to the first token of `generate`
+    /// Time from exec to the first token of `generate`, against reading and computing alone
     #[arg(long, help_heading = "What", conflicts_with = "fit")]
     startup: bool,
-    /// Drop the file from the system's cache before each start
+    /// Also with the file dropped from the system's cache before each start
     #[arg(long, help_heading = "What", requires = "startup")]
     cold: bool,
+    /// Also as if the disk delivered so many MB/s
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "What",
+        requires = "startup",
+        value_parser = megabytes_per_second
+    )]
+    disk_speed: Vec<u32>,
+    /// One such start: what `--disk-speed` starts
+    #[arg(long, hide = true, requires = "model", conflicts_with = "startup")]
+    start_at: Option<u32>,
+    /// Where that start leaves its timeline
+    #[arg(long, hide = true, requires = "start_at")]
+    trace: Option<PathBuf>,
 
     /// Tokens of the prompt; 0: no such test (lists, as 128,512, make a test each)
     #[arg(
@@ -165,7 +184,7 @@ struct Cli {
         help_heading = "Results"
     )]
     output: Form,
-    /// Draw speed over depth and over threads
+    /// Draw speed over depth and over threads; with --startup, the timeline of a start
     #[arg(long, value_name = "FILE.svg", help_heading = "Results")]
     plot: Option<PathBuf>,
 }
@@ -185,6 +204,14 @@ fn tokens(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A disk's speed.
+fn megabytes_per_second(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(speed @ 1..=1_000_000) => Ok(speed),
+        _ => Err("expected 1 to 1000000".to_owned()),
+    }
+}
+
 /// A number of threads, sequences or repetitions.
 fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -194,15 +221,28 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    let start = Instant::now();
+    signals::exit_on_bus_error();
+    match run(&Cli::parse(), start) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has had enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Errors of files name them; what is left is stdout's.
+            let stdout = match error.is::<std::io::Error>() {
+                true => "stdout: cannot be written: ",
+                false => "",
+            };
+            say(format_args!("error: {stdout}{error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to stderr. Unlike `eprintln!`, does not panic when whoever
+/// read it is gone.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
@@ -211,12 +251,16 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
         .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
+fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     if let Some(model) = cli.fit {
         let available = firstlight::machine::available_memory();
         fit::Fit::new(model, cli.context, cli.kv, available).print(cli.output, &mut out)?;
         return Ok(());
+    }
+    if let (Some(path), Some(speed)) = (&cli.model, cli.start_at) {
+        let threads = cli.threads.first().copied();
+        return startup::start_throttled(path, speed, threads, cli.trace.as_deref(), start, out);
     }
     if let Some(path) = &cli.model {
         let name = path.file_stem().unwrap_or(path.as_os_str());
@@ -224,10 +268,10 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     }
     if let Some(model) = cli.synthetic {
         if model.shape.stand_in {
-            eprintln!(
+            say(format_args!(
                 "note: {} stands for a model of another family; its matrices are measured in a llama layer",
                 model.shape.name
-            );
+            ));
         }
         let file = ModelFile::write(model, cli.keep.as_deref())?;
         return measure(cli, file.path(), model.shape.name, &mut out);
@@ -295,14 +339,21 @@ fn limits(cli: &Cli, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 /// Everything that needs a model.
 fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     if cli.startup {
-        let waited = startup::Startup {
+        let disks = [startup::Disk::Cached].into_iter();
+        let disks = disks.chain(cli.cold.then_some(startup::Disk::Cold));
+        let disks = disks.chain(cli.disk_speed.iter().map(|&s| startup::Disk::Throttled(s)));
+        let startup = startup::Startup {
             model: path,
-            cold: cli.cold,
             repetitions: cli.repetitions,
             threads: cli.threads.first().copied(),
+        };
+        let disks: Vec<_> = disks.collect();
+        let starts = startup.run(&disks)?;
+        startup::print(cli.output, name, &starts, out)?;
+        if let (Some(plot), Some(&disk)) = (&cli.plot, disks.last()) {
+            write_plot(plot, &timeline::svg(name, disk, &startup.timeline(disk)?)?)?;
         }
-        .run()?;
-        return Ok(startup::print(cli.output, name, &waited, out)?);
+        return Ok(());
     }
     let isa = isa(cli)?;
     let mut inventory = Inventory::read(path)?;
@@ -355,10 +406,14 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
         print_limits(&outcomes, out)?;
     }
     if let Some(plot) = &cli.plot {
-        std::fs::write(plot, plot::svg(&outcomes))
-            .map_err(|error| format!("{}: cannot be written: {error}", plot.display()))?;
+        write_plot(plot, &plot::svg(&outcomes))?;
     }
     Ok(())
+}
+
+fn write_plot(path: &Path, svg: &str) -> Result<(), String> {
+    std::fs::write(path, svg)
+        .map_err(|error| format!("{}: cannot be written: {error}", Printable(path)))
 }
 
 /// The limits that results are a share of, a line for each number of threads.

@@ -16,10 +16,11 @@ use firstlight::backend::gpu::selftest::{self, Outcome};
 use firstlight::mapping::Mapping;
 use firstlight::tokenizer::{Encode, Tokenizer};
 use firstlight::{
-    DeviceChoice, GpuLayers, Isa, KvFormat, Model, ModelOptions, Printable, Sequence, Wanted, text,
+    DeviceChoice, GpuLayers, Isa, KvFormat, Model, ModelOptions, Printable, Sequence, Wanted,
+    signals, text,
 };
 use std::error::Error;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -148,7 +149,7 @@ impl ModelArgs {
 }
 
 fn main() -> ExitCode {
-    firstlight::mapping::exit_on_bus_error();
+    signals::exit_on_bus_error();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
@@ -208,7 +209,11 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) {
                 return Err(firstlight::Error::TokenOutOfRange { token, vocab }.into());
             }
-            writeln!(out, "{}", tokenizer.decode(&tokens))?;
+            let text = tokenizer.decode(&tokens);
+            match std::io::stdout().is_terminal() {
+                true => writeln!(out, "{}", text::for_terminal(&text))?,
+                false => writeln!(out, "{text}")?,
+            }
         }
         Command::Perplexity {
             model: args,

@@ -1,9 +1,10 @@
 //! Generates text from a prompt.
 //!
 //! Text goes to stdout as it comes, everything else to stderr. Exit status 0 on
-//! success, 1 on an error, 2 on wrong usage.
+//! success, 1 on an error, 2 on wrong usage, 130 if it was interrupted.
 
 mod generate {
+    pub mod output;
     pub mod report;
     pub mod waiting;
 }
@@ -13,8 +14,9 @@ use firstlight::backend::gpu;
 use firstlight::trace::Trace;
 use firstlight::{
     DeviceChoice, Finish, GpuLayers, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions,
-    Printable, Request, Sampling, SessionOptions, text,
+    Printable, Request, Sampling, Session, SessionOptions, signals, text,
 };
+use generate::output::Output;
 use generate::report::Report;
 use generate::waiting::Waiting;
 use std::error::Error;
@@ -189,12 +191,16 @@ enum StatsForm {
     Json,
 }
 
+/// The exit status that shells give a program that an interrupt ended.
+const INTERRUPTED: u8 = 128 + 2;
+
 fn main() -> ExitCode {
     let start = Instant::now();
     let cli = Cli::parse();
-    firstlight::mapping::exit_on_bus_error();
+    signals::exit_on_bus_error();
     match run(&cli, start) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Finish::Cancelled) => ExitCode::from(INTERRUPTED),
+        Ok(_) => ExitCode::SUCCESS,
         // Whoever read our output has had enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -234,9 +240,10 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
         .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
 
-fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
+fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
     if cli.list_devices {
-        return list_devices();
+        list_devices()?;
+        return Ok(Finish::EndOfText);
     }
     let request = request(cli)?;
     request.check()?;
@@ -264,13 +271,13 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         ));
     }
     if let Some((gpu, placed)) = model.gpu() {
-        eprintln!(
+        say(format_args!(
             "{} of {} layers{} on {}",
             placed.layers,
             model.config().n_layer,
             if placed.output { " and the output" } else { "" },
             gpu.description()
-        );
+        ));
     }
     let opened = start.elapsed();
     let mut session = model.session(&SessionOptions {
@@ -285,34 +292,33 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         ));
     }
     session.feed(&prompt, request.parse_special)?;
-    let waiting = Waiting::new(&model, session.tokens().len());
-    while let Some(left) = session.advance()? {
-        waiting.done(session.tokens().len() - left);
-    }
+    signals::cancel_on_interrupt(&session.canceller());
+    let waiting = read_prompt(&mut session)?;
     let mut waiting = Some(waiting);
 
-    let mut out = std::io::stdout().lock();
-    if std::io::stdout().is_terminal() {
-        // In a terminal the text stands there whole; a pipe gets only what is new.
-        write!(out, "{prompt}")?;
-        out.flush()?;
-    }
+    let mut out = Output::new();
     let mut first_token = None;
     let mut generation = session.resume(&request)?;
-    let mut newline = true;
     for piece in &mut generation {
-        drop(waiting.take());
-        let piece = piece?;
-        first_token.get_or_insert_with(|| start.elapsed());
-        if !piece.text.is_empty() {
-            newline = piece.text.ends_with('\n');
-            out.write_all(piece.text.as_bytes())?;
-            out.flush()?;
+        if waiting.take().is_some() && piece.is_ok() && out.is_terminal() {
+            // In a terminal the text stands there whole; a pipe gets only what
+            // is new.
+            out.write(&prompt)?;
+        }
+        match piece {
+            Ok(piece) => {
+                first_token.get_or_insert_with(|| start.elapsed());
+                out.write(&piece.text)?;
+            }
+            Err(error) => {
+                // What there is stays, and the error stands on a line of its own.
+                out.end_line()?;
+                return Err(error.into());
+            }
         }
     }
-    if !newline {
-        writeln!(out)?;
-    }
+    drop(waiting);
+    out.end_line()?;
     let finish = generation.finish().unwrap_or(Finish::EndOfText);
     let report = Report {
         opened,
@@ -320,16 +326,32 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         finish,
         stats: generation.stats(),
         model: &model,
+        start,
     };
     if let (Some(path), Some(trace)) = (&cli.trace, &trace) {
         write_trace(path, trace)
-            .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+            .map_err(|error| format!("{}: cannot be written: {error}", Printable(path)))?;
     }
     match cli.stats {
         Some(StatsForm::Json) => say(report.json()),
         None => say(report.line()),
     }
-    Ok(())
+    Ok(finish)
+}
+
+/// Takes most of the prompt through the model, and shows how far it is until
+/// what is returned is dropped.
+fn read_prompt(session: &mut Session) -> Result<Waiting, firstlight::Error> {
+    let waiting = Waiting::new(session.model(), session.tokens().len());
+    loop {
+        match session.advance() {
+            Ok(Some(left)) => waiting.done(session.tokens().len() - left),
+            Ok(None) => return Ok(waiting),
+            // The text that follows ends before it begins.
+            Err(error) if error.is_cancelled() => return Ok(waiting),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn load_options(cli: &Cli, trace: Option<Arc<Trace>>) -> LoadOptions {

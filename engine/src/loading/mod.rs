@@ -17,16 +17,19 @@
 //! stage in then only fills page tables, which the computing threads would
 //! otherwise do by faults.
 
+mod error;
+mod options;
 mod plan;
 mod reader;
 
+pub use error::LoadError;
+pub use options::{LoadMode, LoadOptions};
 pub use plan::{Plan, Stage};
 pub use reader::{FromFile, Reader, Throttled};
 
+use crate::cancel::Cancel;
 use crate::mapping::Mapping;
-use crate::trace::{Trace, Track};
-use std::ops::Range;
-use std::path::PathBuf;
+use crate::trace::Track;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,76 +40,11 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// How far reading runs ahead of what is being waited for.
 const AHEAD_BYTES: usize = 32 << 20;
 
-/// How weights are brought in.
-#[derive(Clone, Debug)]
-pub struct LoadOptions {
-    /// When weights are read.
-    pub mode: LoadMode,
-    /// Keep all weights in memory, out of reach of the system's eviction.
-    pub lock: bool,
-    /// What brings bytes into memory; replaced to measure or to test.
-    pub reader: Arc<dyn Reader>,
-    /// Memory that weights may take; by default what is available. A larger
-    /// model is streamed: part of it stays, the rest is read for every step.
-    pub memory_bytes: Option<u64>,
-    /// The file may still be growing: wait for bytes that are not there yet.
-    pub growing: bool,
-    /// How long a growing file may stand still before that is an error.
-    pub patience: Duration,
-    /// Where the timeline of loading and computing is recorded.
-    pub trace: Option<Arc<Trace>>,
-}
+/// How often a wait looks whether it is cancelled.
+const CANCEL_LATENCY: Duration = Duration::from_millis(10);
 
-impl Default for LoadOptions {
-    fn default() -> Self {
-        LoadOptions {
-            mode: LoadMode::Progressive,
-            lock: false,
-            reader: Arc::new(FromFile::default()),
-            memory_bytes: None,
-            growing: false,
-            patience: Duration::from_secs(30),
-            trace: None,
-        }
-    }
-}
-
-/// When weights are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LoadMode {
-    /// In the order of their use, while computing.
-    #[default]
-    Progressive,
-    /// All of them before anything is computed.
-    Preload,
-    /// When a computing thread touches them, page by page.
-    OnDemand,
-}
-
-/// Why weights did not arrive.
-#[derive(Clone, Debug, thiserror::Error)]
-#[allow(missing_docs)] // the messages document the variants
-pub enum LoadError {
-    #[error("{}: bytes {}..{} cannot be read: {reason}", crate::Printable(.path), .range.start, .range.end)]
-    Read {
-        path: PathBuf,
-        range: Range<usize>,
-        reason: Arc<std::io::Error>,
-    },
-    #[error("{}: the file had {expected} bytes when it was opened, now it has {found}", crate::Printable(.path))]
-    Shrunk {
-        path: PathBuf,
-        expected: u64,
-        found: u64,
-    },
-    #[error("{}: {found} of {expected} bytes are there, and nothing came for {} s", crate::Printable(.path), .patience.as_secs())]
-    Stalled {
-        path: PathBuf,
-        expected: u64,
-        found: u64,
-        patience: Duration,
-    },
-}
+/// Streamed stages in memory beside the one being computed.
+const STREAM_AHEAD: usize = 2;
 
 /// How far loading is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,7 +57,9 @@ pub struct Progress {
     pub stages: usize,
     /// Stages of the model.
     pub total_stages: usize,
-    /// Time since loading began, or that it took.
+    /// When loading began.
+    pub begun: Instant,
+    /// Time since then, or that it took.
     pub elapsed: Duration,
     /// Part of it that went into reading.
     pub reading: Duration,
@@ -142,8 +82,8 @@ pub struct Loading {
 struct Shared {
     plan: Plan,
     options: LoadOptions,
-    /// Stages kept in memory once loaded; those behind are streamed.
-    resident: usize,
+    /// Stages that are read for every pass; those behind stay in memory.
+    streamed: usize,
     /// Stages that are there: all below this number. While streaming, counts
     /// on from pass to pass: stage `s` of pass `p` is number `p · stages + s`.
     ready: AtomicUsize,
@@ -162,16 +102,18 @@ struct Shared {
 impl Loading {
     /// Starts to bring the stages of `plan` in.
     pub fn start(plan: Plan, options: LoadOptions) -> Result<Loading, LoadError> {
-        let resident = plan.resident(
-            options
-                .memory_bytes
-                .or_else(crate::machine::available_memory),
-        );
+        let memory_bytes = options
+            .memory_bytes
+            .or_else(crate::machine::available_memory);
+        let streamed = match options.mode {
+            LoadMode::OnDemand => 0,
+            _ => plan.streamed(memory_bytes),
+        };
         let stages = plan.stages.len();
         let shared = Arc::new(Shared {
             plan,
             options,
-            resident,
+            streamed,
             ready: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
@@ -203,14 +145,15 @@ impl Loading {
             shared.ready.store(usize::MAX, SeqCst);
         }
         let loading = Loading { shared };
-        if loading.shared.options.mode == LoadMode::Preload {
-            loading.wait_for(loading.shared.resident.min(stages))?;
+        if loading.shared.options.mode == LoadMode::Preload && !loading.shared.streams() {
+            loading.wait_for(stages, &Cancel::default())?;
         }
         Ok(loading)
     }
 
-    /// A pass through all stages begins; returns what it is to be called with.
-    pub fn pass(&self) -> Pass<'_> {
+    /// A pass through all stages begins, which may be cancelled; returns what it
+    /// is to be called with.
+    pub fn pass<'a>(&'a self, cancel: &'a Cancel) -> Pass<'a> {
         let shared = &*self.shared;
         let first = match shared.streams() {
             true => shared.done.load(SeqCst),
@@ -218,13 +161,17 @@ impl Loading {
         };
         Pass {
             loading: self,
+            cancel,
             first,
         }
     }
 
     /// Waits until stages below `count` are there.
-    fn wait_for(&self, count: usize) -> Result<(), LoadError> {
+    fn wait_for(&self, count: usize, cancel: &Cancel) -> Result<(), LoadError> {
         let shared = &*self.shared;
+        if cancel.is_cancelled() {
+            return Err(LoadError::Cancelled);
+        }
         if shared.ready.load(Acquire) >= count {
             return Ok(());
         }
@@ -237,10 +184,11 @@ impl Loading {
             if let Some(error) = &*failed {
                 break Err(error.clone());
             }
-            failed = shared
-                .changed
-                .wait(failed)
-                .unwrap_or_else(PoisonError::into_inner);
+            if cancel.is_cancelled() {
+                break Err(LoadError::Cancelled);
+            }
+            let waited = shared.changed.wait_timeout(failed, CANCEL_LATENCY);
+            failed = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         self.record(Track::Model, "wait for stage", Some(count - 1), start);
         shared
@@ -282,6 +230,7 @@ impl Loading {
             total_bytes,
             stages: done,
             total_stages: stages,
+            begun: shared.begun,
             elapsed,
             reading,
             left,
@@ -300,7 +249,8 @@ impl Loading {
 
     /// How many stages stay in memory, and how many there are.
     pub fn resident(&self) -> (usize, usize) {
-        (self.shared.resident, self.shared.plan.stages.len())
+        let stages = self.shared.plan.stages.len();
+        (stages - self.shared.streamed, stages)
     }
 }
 
@@ -316,11 +266,18 @@ impl Drop for Loading {
 /// One pass through the stages.
 pub struct Pass<'a> {
     loading: &'a Loading,
+    cancel: &'a Cancel,
     /// Number of the pass's first stage.
     first: usize,
 }
 
 impl Pass<'_> {
+    /// Whether nothing needs to be waited for any more.
+    pub fn everything_is_there(&self) -> bool {
+        let shared = &*self.loading.shared;
+        !shared.streams() && shared.ready.load(Acquire) >= shared.plan.stages.len()
+    }
+
     /// Waits until rows of the embedding may be read. They are few, so a
     /// complete file's are read when they are touched.
     pub fn wait_for_embedding(&self) -> Result<(), LoadError> {
@@ -332,7 +289,7 @@ impl Pass<'_> {
 
     /// Waits until stage `index` is there.
     pub fn wait(&self, index: usize) -> Result<(), LoadError> {
-        self.loading.wait_for(self.first + index + 1)
+        self.loading.wait_for(self.first + index + 1, self.cancel)
     }
 
     /// Runs the stage's computation and records it.
@@ -359,7 +316,7 @@ impl Pass<'_> {
 impl Shared {
     /// Whether the model does not fit and part of it is read for every pass.
     fn streams(&self) -> bool {
-        self.resident < self.plan.stages.len() && self.options.mode != LoadMode::OnDemand
+        self.streamed > 0
     }
 
     /// Changes what others wait for, and wakes them.
@@ -372,19 +329,23 @@ impl Shared {
 
     fn load(&self) -> Result<(), LoadError> {
         let stages = self.plan.stages.len();
-        for index in 0..stages {
-            self.bring_stage(index)?;
-            self.publish(|| self.ready.store(index + 1, SeqCst));
+        if self.streams() && self.options.mode == LoadMode::Preload {
+            for index in self.streamed..stages {
+                self.bring_stage(index)?;
+            }
+        }
+        let mut evicted = 0;
+        for number in 0..stages {
+            self.make_room_for(number, &mut evicted);
+            self.bring_stage(number)?;
             if self.stop.load(SeqCst) {
                 return Ok(());
             }
-            if self.streams() && index >= self.resident {
-                self.evict_behind(index)?;
-            }
+            self.publish(|| self.ready.store(number + 1, SeqCst));
         }
         *lock(&self.finished) = Some(self.begun.elapsed());
         if self.streams() {
-            return self.stream();
+            return self.stream(evicted);
         }
         if self.options.lock {
             for mapping in self.plan.mappings() {
@@ -399,42 +360,55 @@ impl Shared {
     }
 
     /// Passes over what stays, and reads what does not, again and again.
-    fn stream(&self) -> Result<(), LoadError> {
+    fn stream(&self, mut evicted: usize) -> Result<(), LoadError> {
         let stages = self.plan.stages.len();
         for number in stages.. {
-            let index = number % stages;
-            if index >= self.resident {
-                self.evict_behind(number - 1)?;
+            if number % stages < self.streamed {
+                self.make_room_for(number, &mut evicted);
+                self.bring_stage(number % stages)?;
                 if self.stop.load(SeqCst) {
                     return Ok(());
                 }
-                self.bring_stage(index)?;
             }
             self.publish(|| self.ready.store(number + 1, SeqCst));
         }
         Ok(())
     }
 
-    /// While streaming: waits until the forward pass is near, and evicts what
-    /// it is through with.
-    fn evict_behind(&self, loaded: usize) -> Result<(), LoadError> {
+    /// Streamed stages among those below `number`.
+    fn streamed_below(&self, number: usize) -> usize {
         let stages = self.plan.stages.len();
+        number / stages * self.streamed + (number % stages).min(self.streamed)
+    }
+
+    /// While streaming: waits until the forward pass is near stage `number`, and
+    /// evicts what it is through with, from number `evicted` on.
+    fn make_room_for(&self, number: usize, evicted: &mut usize) {
+        if !self.streams() {
+            return;
+        }
         let mut guard = lock(&self.failed);
-        // At most two streamed stages beside the one being computed.
-        while !self.stop.load(SeqCst) && loaded + 1 > self.done.load(SeqCst) + 2 {
+        let done = loop {
+            let done = self.done.load(SeqCst);
+            let ahead = self
+                .streamed_below(number)
+                .saturating_sub(self.streamed_below(done));
+            if self.stop.load(SeqCst) || ahead <= STREAM_AHEAD {
+                break done;
+            }
             guard = self
                 .changed
                 .wait(guard)
                 .unwrap_or_else(PoisonError::into_inner);
-        }
+        };
         drop(guard);
-        let done = self.done.load(SeqCst);
-        for number in done.saturating_sub(3)..done {
-            if number % stages >= self.resident {
-                self.plan.stages[number % stages].evict();
+        let stages = self.plan.stages.len();
+        for stage in *evicted..done {
+            if stage % stages < self.streamed {
+                self.plan.stages[stage % stages].evict();
             }
         }
-        Ok(())
+        *evicted = done.max(*evicted);
     }
 
     fn bring_stage(&self, index: usize) -> Result<(), LoadError> {
@@ -499,6 +473,13 @@ pub(crate) fn wait_for_bytes(
         }
         if stop() {
             return Ok(());
+        }
+        if mapping.is_deleted() {
+            return Err(LoadError::Deleted {
+                path: path(),
+                expected,
+                found,
+            });
         }
         std::thread::sleep(Duration::from_millis(5));
         let now = len();

@@ -1,5 +1,6 @@
 //! Which bytes are needed when.
 
+use super::STREAM_AHEAD;
 use crate::mapping::Mapping;
 use crate::tensors::Tensors;
 use std::ops::Range;
@@ -89,26 +90,15 @@ impl Plan {
         self.stages.iter().map(Stage::len_bytes).sum()
     }
 
-    /// How many stages from the front may stay in memory so that the others,
-    /// three at a time, fit beside them.
-    pub(super) fn resident(&self, memory_bytes: Option<u64>) -> usize {
-        let stages = self.stages.len();
-        let Some(memory_bytes) = memory_bytes else {
-            return stages;
-        };
+    /// How many stages from the front are to be read for every pass, so that
+    /// the others may stay in memory.
+    pub(super) fn streamed(&self, memory_bytes: Option<u64>) -> usize {
+        let sizes: Vec<u64> = self.stages.iter().map(Stage::len_bytes).collect();
         // Caches, activations and the rest of the system need some, too.
-        let usable = memory_bytes / 10 * 9;
-        if self.len_bytes() <= usable {
-            return stages;
-        }
-        let largest = self.stages.iter().map(Stage::len_bytes).max().unwrap_or(0);
-        let mut left = usable.saturating_sub(3 * largest);
-        let fits = |stage: &&Stage| {
-            let fits = stage.len_bytes() <= left;
-            left = left.saturating_sub(stage.len_bytes());
-            fits
-        };
-        self.stages.iter().take_while(fits).count()
+        streamed(
+            &sizes,
+            memory_bytes.map_or(u64::MAX, |bytes| bytes / 10 * 9),
+        )
     }
 
     /// The files.
@@ -120,5 +110,52 @@ impl Plan {
             }
         }
         mappings
+    }
+}
+
+/// The smallest number of stages from the front, given the bytes of all, such
+/// that the stages behind and as many of those in front as are in memory at a
+/// time fit. The output stage, which is large, comes last and so stays first.
+fn streamed(sizes: &[u64], usable: u64) -> usize {
+    let mut behind: u64 = sizes.iter().sum();
+    if behind <= usable {
+        return 0;
+    }
+    let mut front = Vec::new();
+    for (index, &size) in sizes.iter().enumerate() {
+        behind -= size;
+        front.push(size);
+        front.sort_unstable_by(|a, b| b.cmp(a));
+        // The one being computed is among them.
+        front.truncate(STREAM_AHEAD + 1);
+        if behind + front.iter().sum::<u64>() <= usable {
+            return index + 1;
+        }
+    }
+    sizes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_streamed_from_the_front() {
+        let layers = [10; 8];
+        let with_output = [10, 10, 10, 10, 10, 10, 10, 10, 60];
+        let rows: [(&[u64], u64, usize); 8] = [
+            (&layers, 80, 0),
+            // Three in memory at a time: four are no less than they are.
+            (&layers, 79, 4),
+            (&layers, 70, 4),
+            (&layers, 50, 6),
+            (&layers, 30, 8),
+            (&layers, 0, 8),
+            (&with_output, 100, 7),
+            (&with_output, 89, 9),
+        ];
+        for (sizes, usable, expected) in rows {
+            assert_eq!(streamed(sizes, usable), expected, "{sizes:?} in {usable}");
+        }
     }
 }

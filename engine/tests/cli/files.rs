@@ -55,17 +55,28 @@ fn what_is_no_file() {
 #[test]
 fn no_permission() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    /// A user without rights, by custom.
+    const NOBODY: u32 = 65534;
     let file = Tiny::default().write();
-    if std::fs::metadata(file.path()).unwrap().uid() == 0 {
-        println!("skipped: running as root, who may read everything");
-        return;
-    }
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o000)).unwrap();
-    let message = refused(file.path());
-    assert!(
-        message.starts_with("cannot be opened: Permission denied"),
-        "{message}"
+    let mut command = generate(file.path());
+    command.arg("the").stdin(std::process::Stdio::null());
+    // Who is root may read everything.
+    let is_root = std::fs::metadata(file.path()).unwrap().uid() == 0;
+    if is_root {
+        command.uid(NOBODY).gid(NOBODY);
+        if command.spawn().and_then(|mut child| child.wait()).is_err() {
+            println!("skipped: the program lies where only root gets");
+            return;
+        }
+    }
+    let message = run(&mut command).error();
+    let expected = format!(
+        "{}: cannot be opened: Permission denied",
+        file.path().display()
     );
+    assert!(message.starts_with(&expected), "{message}");
 }
 
 #[test]

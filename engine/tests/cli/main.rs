@@ -5,7 +5,10 @@ mod conform;
 mod files;
 mod parameters;
 mod streams;
+mod terminal;
 mod text;
+#[cfg(unix)]
+mod vanishing;
 
 use firstlight_tests::tiny::{TempFile, Tiny};
 use std::ffi::OsStr;

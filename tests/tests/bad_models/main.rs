@@ -4,6 +4,7 @@
 mod hyperparameters;
 mod mutations;
 mod not_finite;
+mod split;
 mod tensors;
 mod vocabularies;
 

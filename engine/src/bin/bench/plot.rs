@@ -24,11 +24,11 @@ const MARGIN: (f64, f64, f64, f64) = (58.0, 16.0, 34.0, 44.0);
 
 /// Told apart by people who see colours differently, and on light and dark
 /// (after Okabe and Ito, "Color Universal Design", 2008).
-const COLOURS: [&str; 6] = [
+pub const COLOURS: [&str; 6] = [
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 ];
 
-const STYLE: &str = "\
+pub const STYLE: &str = "\
   svg { background: #ffffff; color: #1b1b1b; font: 13px system-ui, sans-serif; }
   @media (prefers-color-scheme: dark) { svg { background: #16181c; color: #e6e6e6; } }
   text { fill: currentColor; }
@@ -39,6 +39,7 @@ const STYLE: &str = "\
   .axis { stroke: currentColor; stroke-opacity: 0.6; }
   .line { fill: none; stroke-width: 2; }
   .limit { fill: none; stroke-width: 1.5; stroke-dasharray: 5 4; }
+  .lane { font-size: 12px; }
 ";
 
 /// What a panel goes over.
@@ -286,7 +287,7 @@ fn polyline(
 }
 
 /// A step of 1, 2 or 5 times a power of ten, four to ten of which make `highest`.
-fn nice_step(highest: f64) -> f64 {
+pub fn nice_step(highest: f64) -> f64 {
     let rough = (highest / 5.0).max(1e-3);
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0]
@@ -295,7 +296,7 @@ fn nice_step(highest: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

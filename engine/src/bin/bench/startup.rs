@@ -1,12 +1,22 @@
-//! From exec to the first token of `generate`, as a person would wait for it.
+//! From exec to the first token of `generate`, as a person would wait for it,
+//! against what cannot be less: the larger of reading the weights and computing
+//! with them.
+//!
+//! Disks of other speeds are this machine's file cache, read through a reader
+//! that sleeps ([`Throttled`]).
 
 use crate::results::{Form, Spread, rows_as};
-use serde_json::json;
+use firstlight::loading::{FromFile, Throttled};
+use firstlight::trace::Trace;
+use firstlight::{LoadOptions, Model, ModelOptions, Printable, Request, Sampling, SessionOptions};
+use serde_json::{Value, json};
 use std::error::Error;
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Some 40 tokens in most vocabularies.
@@ -14,119 +24,259 @@ const PROMPT: &str = "The lighthouse keeper had not seen a ship in eleven days, 
     radio had been silent for nine of them, so when the knock came at the door he first \
     thought of the wind and then";
 
+/// Tokens of the context.
+const CONTEXT: usize = 512;
+
+/// Where the weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// The system's file cache.
+    Cached,
+    /// This machine's disk.
+    Cold,
+    /// A disk of so many MB/s.
+    Throttled(u32),
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Disk::Cached => f.write_str("cached"),
+            Disk::Cold => f.write_str("cold"),
+            Disk::Throttled(speed) => write!(f, "{speed} MB/s"),
+        }
+    }
+}
+
 /// What to start, and how often.
 pub struct Startup<'a> {
     pub model: &'a Path,
-    /// Whether to drop the file from the system's cache before each start.
-    pub cold: bool,
     pub repetitions: usize,
     /// Passed on.
     pub threads: Option<usize>,
 }
 
-/// Seconds to the first token, and seconds that reading the file alone takes.
-pub struct Waited {
-    cold: bool,
-    first_token: Spread,
-    reading: Spread,
+/// One start, in seconds from exec on.
+struct Start {
+    first_token: f64,
+    last_byte: f64,
+    /// Reading all weights and doing nothing else.
+    reading: f64,
     prompt_tokens: u64,
 }
 
-impl Startup<'_> {
-    /// Starts the program again and again.
-    pub fn run(&self) -> Result<Waited, Box<dyn Error>> {
-        let program = program()?;
-        let (mut first_token, mut reading) = (Vec::new(), Vec::new());
-        let mut prompt_tokens = 0;
-        // The first start also brings the program itself into the cache.
-        self.start(&program)?;
-        for _ in 0..self.repetitions {
-            if self.cold {
-                forget(self.model)?;
-            }
-            reading.push(read_through(self.model)?);
-            if self.cold {
-                forget(self.model)?;
-            }
-            let (seconds, tokens) = self.start(&program)?;
-            first_token.push(seconds);
-            prompt_tokens = tokens;
-        }
-        Ok(Waited {
-            cold: self.cold,
-            first_token: Spread::of(first_token),
-            reading: Spread::of(reading),
-            prompt_tokens,
-        })
-    }
+/// All starts from one disk, in seconds.
+pub struct Starts {
+    disk: Disk,
+    first_token: Spread,
+    last_byte: Spread,
+    reading: Spread,
+    /// Of a start with everything in the cache.
+    computing: f64,
+    prompt_tokens: u64,
+}
 
-    /// Seconds from exec to the first byte of text, and tokens of the prompt.
-    fn start(&self, program: &Path) -> Result<(f64, u64), Box<dyn Error>> {
-        let mut command = Command::new(program);
-        command.arg("--model").arg(self.model);
-        command.args([
-            "--max-tokens",
-            "1",
-            "--temperature",
-            "0",
-            "--context",
-            "512",
-        ]);
-        command.args(["--stats", "json"]);
-        if let Some(threads) = self.threads {
-            command.args(["--threads", &threads.to_string()]);
-        }
-        command.arg(PROMPT);
-        command.stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let start = Instant::now();
-        let mut child = command
-            .spawn()
-            .map_err(|error| format!("{}: cannot be started: {error}", program.display()))?;
-        // A token without text of its own shows as the end of the output.
-        let mut first = [0];
-        let mut stdout = child.stdout.take().expect("stdout is piped");
-        let _ = stdout.read(&mut first)?;
-        let seconds = start.elapsed().as_secs_f64();
-        // To its end: a program nobody reads from may leave before it reports.
-        std::io::copy(&mut stdout, &mut std::io::sink())?;
-        drop(stdout);
-        let output = child.wait_with_output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            let program = program.display();
-            return Err(format!("{program} failed: {}", said.trim()).into());
-        }
-        let stats = said
-            .lines()
-            .find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let tokens = stats.and_then(|stats| stats["prompt_tokens"].as_u64());
-        Ok((seconds, tokens.unwrap_or(0)))
+impl Starts {
+    /// What a start could not take less than.
+    fn larger(&self) -> f64 {
+        self.reading.median.max(self.computing)
     }
 }
 
-/// `generate`, which lies beside this program.
-fn program() -> Result<PathBuf, Box<dyn Error>> {
-    let name = format!("generate{}", std::env::consts::EXE_SUFFIX);
-    let program = std::env::current_exe()?.with_file_name(name);
-    match program.is_file() {
-        true => Ok(program),
-        false => Err(format!(
-            "{}: expected beside this program, found nothing: build it with `cargo build --release`",
-            program.display()
-        )
-        .into()),
+impl Startup<'_> {
+    /// Starts the program again and again, the disks in turn. The first disk is
+    /// the file cache.
+    pub fn run(&self, disks: &[Disk]) -> Result<Vec<Starts>, Box<dyn Error>> {
+        // The first start also brings the program itself into the cache.
+        self.start(Disk::Cached, None)?;
+        let mut starts: Vec<Vec<Start>> = disks.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.repetitions {
+            for (&disk, starts) in disks.iter().zip(&mut starts) {
+                starts.push(self.start(disk, None)?);
+            }
+        }
+        let spread =
+            |starts: &[Start], figure: fn(&Start) -> f64| Spread::of(starts.iter().map(figure));
+        let computing = spread(&starts[0], |start| start.first_token).median;
+        let starts = disks.iter().zip(&starts);
+        Ok(starts
+            .map(|(&disk, starts)| Starts {
+                disk,
+                first_token: spread(starts, |start| start.first_token),
+                last_byte: spread(starts, |start| start.last_byte),
+                reading: spread(starts, |start| start.reading),
+                computing,
+                prompt_tokens: starts[0].prompt_tokens,
+            })
+            .collect())
     }
+
+    /// The timeline of one more start.
+    pub fn timeline(&self, disk: Disk) -> Result<Value, Box<dyn Error>> {
+        let name = format!("firstlight-trace-{}.json", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let read = self.start(disk, Some(&path)).and_then(|_| {
+            let text = std::fs::read(&path)
+                .map_err(|error| format!("{}: cannot be read: {error}", Printable(&path)))?;
+            Ok(serde_json::from_slice(&text)?)
+        });
+        // Whether it is there or not.
+        let _ = std::fs::remove_file(&path);
+        read
+    }
+
+    fn start(&self, disk: Disk, trace: Option<&Path>) -> Result<Start, Box<dyn Error>> {
+        let reading = match disk {
+            Disk::Throttled(_) => None,
+            Disk::Cached => Some(read_through(self.model)?),
+            Disk::Cold => {
+                forget(self.model)?;
+                let seconds = read_through(self.model)?;
+                forget(self.model)?;
+                Some(seconds)
+            }
+        };
+        let program = self.program(disk)?;
+        let mut command = Command::new(&program);
+        command.arg("--model").arg(self.model);
+        match disk {
+            Disk::Throttled(speed) => command.args(["--start-at", &speed.to_string()]),
+            Disk::Cached | Disk::Cold => command
+                .args(["--max-tokens", "1", "--temperature", "0", "--stats", "json"])
+                .args(["--context", &CONTEXT.to_string(), PROMPT]),
+        };
+        if let Some(threads) = self.threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        if let Some(trace) = trace {
+            command.arg("--trace").arg(trace);
+        }
+        let (first_token, report) = until_first_byte(command, &program)?;
+        let seconds = |key: &str| report[key].as_f64().map(|millis| millis / 1e3);
+        let reading = reading.or(seconds("reading_alone_ms"));
+        Ok(Start {
+            first_token,
+            last_byte: seconds("last_byte_ms").unwrap_or(f64::NAN),
+            reading: reading.unwrap_or(f64::NAN),
+            prompt_tokens: report["prompt_tokens"].as_u64().unwrap_or(0),
+        })
+    }
+
+    /// What is started: `generate`, which lies beside this program, or, where
+    /// the reader is not the usual one, this program.
+    fn program(&self, disk: Disk) -> Result<PathBuf, Box<dyn Error>> {
+        let own = std::env::current_exe()?;
+        if let Disk::Throttled(_) = disk {
+            return Ok(own);
+        }
+        let program = own.with_file_name(format!("generate{}", std::env::consts::EXE_SUFFIX));
+        match program.is_file() {
+            true => Ok(program),
+            false => Err(format!(
+                "{}: expected beside this program, found nothing: build it with `cargo build --release`",
+                Printable(&program)
+            )
+            .into()),
+        }
+    }
+}
+
+/// Seconds from exec to the first byte of text, and what the program reports.
+fn until_first_byte(mut command: Command, program: &Path) -> Result<(f64, Value), Box<dyn Error>> {
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let start = Instant::now();
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("{}: cannot be started: {error}", Printable(program)))?;
+    // A token without text of its own shows as the end of the output.
+    let mut first = [0];
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let _ = stdout.read(&mut first)?;
+    let seconds = start.elapsed().as_secs_f64();
+    // To its end: a program nobody reads from may leave before it reports.
+    std::io::copy(&mut stdout, &mut std::io::sink())?;
+    drop(stdout);
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{} failed: {}", Printable(program), said.trim()).into());
+    }
+    let report = said
+        .lines()
+        .find_map(|line| serde_json::from_str(line).ok());
+    Ok((seconds, report.unwrap_or(Value::Null)))
+}
+
+/// What `generate` does until its first token, with the weights coming at a
+/// speed of `speed` MB/s.
+pub fn start_throttled(
+    model: &Path,
+    speed: u32,
+    threads: Option<usize>,
+    trace_path: Option<&Path>,
+    start: Instant,
+    mut out: impl Write,
+) -> Result<(), Box<dyn Error>> {
+    let bytes_per_second = f64::from(speed) * 1e6;
+    let trace = trace_path.map(|_| Arc::new(Trace::new(start)));
+    let load = LoadOptions {
+        reader: Arc::new(Throttled::new(FromFile::default(), bytes_per_second)),
+        trace: trace.clone(),
+        ..LoadOptions::default()
+    };
+    let model = Model::open(
+        model,
+        &ModelOptions {
+            threads,
+            load,
+            ..ModelOptions::default()
+        },
+    )?;
+    let mut session = model.session(&SessionOptions {
+        context: Some(CONTEXT),
+        ..SessionOptions::default()
+    })?;
+    let request = Request {
+        sampling: Sampling::greedy(),
+        max_tokens: Some(1),
+        ..Request::default()
+    };
+    for piece in session.generate(PROMPT, &request)? {
+        out.write_all(piece?.text.as_bytes())?;
+        out.flush()?;
+    }
+    let progress = model.load_progress();
+    let last_byte = (progress.begun + progress.elapsed).saturating_duration_since(start);
+    let report = json!({
+        "last_byte_ms": last_byte.as_secs_f64() * 1e3,
+        "reading_alone_ms": progress.total_bytes as f64 / bytes_per_second * 1e3,
+        "prompt_tokens": session.stats().prompt_tokens,
+    });
+    crate::say(report);
+    if let (Some(path), Some(trace)) = (trace_path, trace) {
+        let mut json = Vec::new();
+        trace.write(&mut json)?;
+        std::fs::write(path, json)
+            .map_err(|error| format!("{}: cannot be written: {error}", Printable(path)))?;
+    }
+    Ok(())
 }
 
 /// Drops a file from the system's cache.
 #[cfg(target_os = "linux")]
 fn forget(path: &Path) -> Result<(), Box<dyn Error>> {
-    let file = File::open(path)?;
+    let failed = |error: std::io::Error| {
+        format!(
+            "{}: cannot be dropped from the cache: {error}",
+            Printable(path)
+        )
+    };
+    let file = File::open(path).map_err(failed)?;
     // Only pages that are on the disk can be dropped.
-    file.sync_all()?;
+    file.sync_all().map_err(failed)?;
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
-        .map_err(|error| format!("{}: cannot be uncached: {error}", path.display()).into())
+        .map_err(|error| failed(error.into()).into())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -135,40 +285,68 @@ fn forget(_: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// Seconds that it takes to read a file from its beginning to its end.
-fn read_through(path: &Path) -> std::io::Result<f64> {
+fn read_through(path: &Path) -> Result<f64, Box<dyn Error>> {
+    let failed = |error| format!("{}: cannot be read: {error}", Printable(path));
     let mut buffer = vec![0; 1 << 20];
     let start = Instant::now();
-    let mut file = File::open(path)?;
-    while file.read(&mut buffer)? > 0 {}
+    let mut file = File::open(path).map_err(failed)?;
+    while file.read(&mut buffer).map_err(failed)? > 0 {}
     Ok(start.elapsed().as_secs_f64())
 }
 
 /// Prints what was waited.
-pub fn print(form: Form, name: &str, waited: &Waited, out: &mut impl Write) -> std::io::Result<()> {
+pub fn print(form: Form, name: &str, all: &[Starts], out: &mut impl Write) -> std::io::Result<()> {
     if form == Form::Json {
-        let list = json!([{
+        let list: Vec<_> = all.iter().map(|starts| starts.json(name)).collect();
+        return writeln!(out, "{:#}", Value::from(list));
+    }
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .map(|starts| {
+            let Spread { median, min, max } = starts.first_token;
+            let reading = starts.reading.median;
+            let figures = [
+                median,
+                min,
+                max,
+                starts.last_byte.median,
+                reading,
+                starts.computing,
+            ];
+            let labels = [name.to_owned(), starts.disk.to_string()];
+            let figures = figures.map(|seconds| format!("{seconds:.3}"));
+            let ratio = format!("{:.2}", median / starts.larger());
+            labels.into_iter().chain(figures).chain([ratio]).collect()
+        })
+        .collect();
+    let columns = [
+        "model",
+        "disk",
+        "first token s",
+        "min",
+        "max",
+        "last byte s",
+        "reading s",
+        "computing s",
+        "÷ larger",
+    ];
+    rows_as(form, &columns, &[0, 1], &rows, out)
+}
+
+impl Starts {
+    fn json(&self, name: &str) -> Value {
+        json!({
             "model": name,
             "test": "startup",
-            "cold": waited.cold,
-            "prompt_tokens": waited.prompt_tokens,
-            "first_token_seconds": waited.first_token.json(),
-            "read_file_seconds": waited.reading.json(),
-        }]);
-        return writeln!(out, "{list:#}");
+            "disk": self.disk.to_string(),
+            "cold": self.disk == Disk::Cold,
+            "prompt_tokens": self.prompt_tokens,
+            "first_token_seconds": self.first_token.json(),
+            "last_byte_seconds": self.last_byte.json(),
+            "read_file_seconds": self.reading.json(),
+            "computing_seconds": self.computing,
+            "first_token_over_larger": self.first_token.median / self.larger(),
+            "first_token_over_last_byte": self.first_token.median / self.last_byte.median,
+        })
     }
-    let seconds = |spread: &Spread| {
-        [spread.median, spread.min, spread.max].map(|seconds| format!("{seconds:.3}"))
-    };
-    let cache = if waited.cold { "cold" } else { "warm" };
-    let row = |what: &str, spread: &Spread| {
-        let labels = [name.to_owned(), cache.to_owned(), what.to_owned()];
-        labels.into_iter().chain(seconds(spread)).collect()
-    };
-    let first_token = format!("first token of a prompt of {}", waited.prompt_tokens);
-    let rows = [
-        row(&first_token, &waited.first_token),
-        row("reading the file alone", &waited.reading),
-    ];
-    let columns = ["model", "file cache", "time to", "median s", "min", "max"];
-    rows_as(form, &columns, &[0, 1, 2], &rows, out)
 }

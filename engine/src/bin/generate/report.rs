@@ -1,7 +1,7 @@
 //! What is said at the end.
 
 use firstlight::{Finish, Model, Stats};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Figures of one run.
 pub struct Report<'a> {
@@ -15,6 +15,8 @@ pub struct Report<'a> {
     pub stats: Stats,
     /// The model.
     pub model: &'a Model,
+    /// When the program began.
+    pub start: Instant,
 }
 
 impl Report<'_> {
@@ -30,6 +32,15 @@ impl Report<'_> {
         let both = (reading + computing).saturating_sub(total);
         let shorter = reading.min(computing);
         (!shorter.is_zero()).then(|| (both.as_secs_f64() / shorter.as_secs_f64()).min(1.0))
+    }
+
+    /// From the start of the program until the last weight was there.
+    fn last_byte(&self) -> Option<Duration> {
+        let progress = self.model.load_progress();
+        let end = progress.begun + progress.elapsed;
+        progress
+            .is_complete()
+            .then(|| end.saturating_duration_since(self.start))
     }
 
     /// Part of opening the model during which weights were already read.
@@ -70,6 +81,7 @@ impl Report<'_> {
             "threads": self.model.threads(),
             "open_ms": millis(self.opened),
             "first_token_ms": self.first_token.map(millis),
+            "last_byte_ms": self.last_byte().map(millis),
             "reading_ms": millis(progress.reading),
             "computing_ms": millis(self.computing()),
             "waited_ms": millis(self.model.waited()),

@@ -39,7 +39,8 @@ impl Waiting {
             if stopped.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            let style = ProgressStyle::with_template("{wide_bar} {msg}")
+            // What does not fit a narrow terminal is cut off.
+            let style = ProgressStyle::with_template("{bar:12} {wide_msg}")
                 .expect("the template is well-formed");
             let bar = ProgressBar::new(0).with_style(style);
             loop {

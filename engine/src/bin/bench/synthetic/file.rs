@@ -2,6 +2,7 @@
 
 use super::{Synthetic, blocks};
 use crate::progress;
+use firstlight::Printable;
 use gguf::TensorType;
 use std::collections::HashMap;
 use std::error::Error;
@@ -35,7 +36,7 @@ impl ModelFile {
             Some(path) => path.to_owned(),
             None => std::env::temp_dir().join(name),
         };
-        let failed = |error| format!("{}: cannot be written: {error}", target.display());
+        let failed = |error| format!("{}: cannot be written: {error}", Printable(&target));
         let layout = model.header().finish_header();
         check_space(&target, layout.file_len)?;
         let file = File::create_new(&target).map_err(failed)?;
@@ -126,7 +127,7 @@ fn check_space(target: &Path, needed: u64) -> Result<(), String> {
     match free_space(folder) {
         Some(free) if free < needed => Err(format!(
             "{}: {needed} bytes are needed, {free} are free",
-            folder.display()
+            Printable(folder)
         )),
         _ => Ok(()),
     }
