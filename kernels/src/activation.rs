@@ -269,7 +269,12 @@ pub(crate) fn quantize_group<L: Lanes>(l: L, x: [L::F; 2]) -> (f32, [L::I; 2]) {
         (amax / 127.0, Some(127.0 / amax))
     };
     let quants = match inverse {
-        Some(inverse) => x.map(|x| l.round(l.mul(x, l.splat(inverse)))),
+        // Not `x.map`: what is not inlined into code for the instruction set
+        // calls every operation of it as a function.
+        Some(inverse) => {
+            let inverse = l.splat(inverse);
+            [l.round(l.mul(x[0], inverse)), l.round(l.mul(x[1], inverse))]
+        }
         None => [l.round(l.splat(0.0)); 2],
     };
     (d, quants)

@@ -44,10 +44,12 @@ fn tokens<B: Octets, const T: usize>(
     first: usize,
     out: &mut TileMut<'_>,
 ) {
+    let all = blocks::<B>(weight.bytes());
+    let per_row = weight.cols() / B::LEN;
     for n in 0..weight.rows() {
-        let row = weight.row(n);
+        let here = &all[n * per_row..];
         let mut acc = [_mm256_setzero_ps(); T];
-        let mut octets = blocks::<B>(row).chunks_exact(B::BLOCKS);
+        let mut octets = here[..per_row].chunks_exact(B::BLOCKS);
         for (o, blocks) in octets.by_ref().enumerate() {
             prefetch(blocks);
             // SAFETY: this function has the features.
@@ -58,7 +60,12 @@ fn tokens<B: Octets, const T: usize>(
         }
         let rest = octets.remainder();
         if !rest.is_empty() {
-            let w = zero_padded::<B>(rest);
+            // The next rows fill the octet up; what comes of them is not taken.
+            let w = match here[per_row - rest.len()..].get(..B::BLOCKS) {
+                // SAFETY: this function has the features.
+                Some(blocks) => unsafe { B::octet(blocks) },
+                None => zero_padded(rest),
+            };
             let real = first_lanes(rest.len() * B::LEN / GROUP);
             for (acc, x) in acc.iter_mut().zip(x) {
                 let sum = add::<B>(&w, x, x.q.len() - 1, *acc);
