@@ -31,6 +31,58 @@ fn architectures() {
 }
 
 #[test]
+fn keys_of_another_type() {
+    let whole = "expected an unsigned 64-bit integer, found";
+    refused_values(vec![
+        (
+            "block_count",
+            "2".into(),
+            &format!(": {whole} string \"2\""),
+        ),
+        (
+            "embedding_length",
+            32_f32.into(),
+            &format!(": {whole} f32 32"),
+        ),
+        (
+            "context_length",
+            true.into(),
+            &format!(": {whole} bool true"),
+        ),
+    ]);
+    let rows: Vec<(&str, gguf::write::OwnedValue, &str)> = vec![
+        (
+            "general.architecture",
+            7_u32.into(),
+            "expected a UTF-8 string, found u32 7",
+        ),
+        (
+            "general.architecture",
+            vec!["llama"].into(),
+            "expected a UTF-8 string, found ",
+        ),
+        (
+            "general.alignment",
+            "32".into(),
+            "expected an unsigned 64-bit integer, found string \"32\"",
+        ),
+        (
+            "split.count",
+            "3".into(),
+            "expected an unsigned 64-bit integer, found string \"3\"",
+        ),
+    ];
+    for (key, value, expected) in rows {
+        let message = open(&Tiny::default().set(key, value)).err().unwrap();
+        assert!(
+            message.contains(&format!("metadata key \"{key}\": {expected}"))
+                || message.contains(&format!("metadata key {key}: {expected}")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn layers() {
     refused_values(vec![
         ("block_count", 0_u32.into(), " is 0, expected 1 to 1024"),

@@ -1,7 +1,7 @@
 //! The self-test of the GPU: every operation, in every format and variant,
 //! against the CPU's scalar definition.
 //!
-//! A [`Case`] is written once, against [`Backend`], and run on both: the same
+//! A `Case` is written once, against `Backend`, and run on both: the same
 //! calls with the same data, so what it compares is what a model would meet.
 //! The two differ by the order of `f32` additions, by the precision of division
 //! and exponentials, and by what a rounding that falls the other way makes of

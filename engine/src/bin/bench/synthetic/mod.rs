@@ -2,7 +2,7 @@
 //! depends on, without a download.
 //!
 //! [`shapes`] has the dimensions, [`recipe`] the type of each tensor, [`blocks`]
-//! random blocks of every type, [`file`] writes them as a GGUF file.
+//! random blocks of every type, [`mod@file`] writes them as a GGUF file.
 
 mod blocks;
 pub mod file;
