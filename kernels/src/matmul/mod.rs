@@ -30,6 +30,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod float;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -41,6 +43,7 @@ pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
 use crate::format::{ActivationForm, Format};
+use crate::isa::Isa;
 use crate::lines::Lines;
 use crate::team::{MatMut, Region, TileMut};
 
@@ -242,7 +245,7 @@ pub fn matmul(
         int8: workspace.int8.rows(),
     };
 
-    let strip = strip_rows(rows, jobs, region.threads());
+    let strip = strip_rows(kernels.isa(), rows, jobs, region.threads());
     let specs: Vec<_> = jobs.iter().map(|job| (job.weight, job.store)).collect();
     let mut outs: Vec<_> = jobs.iter_mut().map(|job| job.out.reborrow()).collect();
     region.tiles(
@@ -301,7 +304,7 @@ fn wants_int8(job: &Job<'_>) -> bool {
 /// that threads finish together. Many tokens: as many rows as make a panel that
 /// stays in the second-level cache; panels of floats do not, and are gone
 /// through in blocks.
-fn strip_rows(rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
+fn strip_rows(isa: Isa, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
     /// Bytes of weights that a thread reads in one go when streaming.
     const STREAM_BYTES: usize = 128 << 10;
     let row_bytes = jobs
@@ -319,7 +322,7 @@ fn strip_rows(rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
     } else {
         let unpacked = jobs.iter().filter(|job| wants_int8(job));
         let cols = unpacked.map(|job| job.weight.cols()).max();
-        cols.map_or(panel::MAX_ROWS, panel::strip_rows)
+        cols.map_or(panel::MAX_ROWS, |cols| panel::strip_rows(isa, cols))
     }
 }
 

@@ -15,6 +15,7 @@
 //!
 //! so that the four activations they meet are one broadcast for all rows.
 
+use crate::isa::Isa;
 use crate::lines::Lines;
 
 /// From this many tokens on, kernels unpack strips into panels. (On AVX2 the
@@ -32,6 +33,8 @@ pub struct Panel {
     pub m: Lines<f32>,
     /// Sub-scales.
     pub s: Lines<i16>,
+    /// Sub-scales as floats.
+    pub factors: Lines<f32>,
     /// Partial sums.
     pub sums: Lines<f32>,
 }
@@ -39,9 +42,11 @@ pub struct Panel {
 /// Rows of a strip, at most.
 pub const MAX_ROWS: usize = 64;
 
-/// Rows of a strip whose panel stays in the second-level cache.
-pub fn strip_rows(cols: usize) -> usize {
+/// Rows of a strip whose panel stays in the second-level cache, whole tiles of
+/// the instruction set's kernels.
+pub fn strip_rows(isa: Isa, cols: usize) -> usize {
     /// Half of the smallest second-level cache of current processors.
     const PANEL_BYTES: usize = 256 << 10;
-    (PANEL_BYTES / cols.max(1) / 16 * 16).clamp(16, MAX_ROWS)
+    let tile = if isa == Isa::Avx512 { 32 } else { 16 };
+    (PANEL_BYTES / cols.max(1) / tile * tile).clamp(tile, MAX_ROWS)
 }

@@ -5,11 +5,11 @@
 //! served by the plainer set that [`Isa::fallback`] names, in the end by the
 //! scalar kernel, which every format has.
 
-#[cfg(target_arch = "x86_64")]
-use super::avx2;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{Activations, Matrix, Scratch, float, scalar};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 use crate::format::{Format, *};
 use crate::isa::Isa;
 use crate::lanes;
@@ -81,6 +81,19 @@ static KERNELS: &[&[MatmulKernel]] = &[
         F32    float::strip::<lanes::Avx512, F32>;
         F16    float::strip::<lanes::Avx512, F16>;
         BF16   float::strip::<lanes::Avx512, BF16>;
+        Q4_0   avx512::blocks::<BlockQ4_0>;
+        Q4_1   avx512::blocks::<BlockQ4_1>;
+        Q5_0   avx512::blocks::<BlockQ5_0>;
+        Q5_1   avx512::blocks::<BlockQ5_1>;
+        Q8_0   avx512::blocks::<BlockQ8_0>;
+        Q2_K   avx512::blocks::<BlockQ2_K>;
+        Q3_K   avx512::blocks::<BlockQ3_K>;
+        Q4_K   avx512::blocks::<BlockQ4_K>;
+        Q5_K   avx512::blocks::<BlockQ5_K>;
+        Q6_K   avx512::blocks::<BlockQ6_K>;
+        IQ4_NL avx512::blocks::<BlockIQ4_NL>;
+        IQ4_XS avx512::blocks::<BlockIQ4_XS>;
+        MXFP4  avx512::blocks::<BlockMXFP4>;
     },
     #[cfg(target_arch = "aarch64")]
     kernels! { Neon:

@@ -3,9 +3,9 @@
 //!
 //! The eight partial sums of an output are the eight lanes of one register.
 
-use super::octet::{Octet, Octets, Row, add};
+use super::octet::{Octets, Row, add, first_lanes, zero_padded};
 use super::vector::fold;
-use crate::activation::{Int8Rows, OCTET};
+use crate::activation::Int8Rows;
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
 use crate::team::TileMut;
@@ -80,27 +80,11 @@ fn tokens<B: Octets, const T: usize>(
 
 /// Asks for what is read after the next [`AHEAD`] bytes.
 #[inline]
-fn prefetch<B>(blocks: &[B]) {
+pub fn prefetch<B>(blocks: &[B]) {
     let lines = size_of_val(blocks).div_ceil(64);
     for line in 0..lines {
         let ahead = blocks.as_ptr().cast::<i8>().wrapping_add(AHEAD + 64 * line);
         // SAFETY: a hint, which may name any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead) };
     }
-}
-
-/// Unpacks fewer blocks than make an octet, as if zero blocks followed.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub fn zero_padded<B: Octets>(rest: &[B]) -> Octet {
-    let mut padded = [B::zeroed(); OCTET];
-    padded[..rest.len()].copy_from_slice(rest);
-    // SAFETY: this function has the features.
-    unsafe { B::octet(&padded[..B::BLOCKS]) }
-}
-
-/// All bits set in the first `count` lanes.
-#[target_feature(enable = "avx2")]
-fn first_lanes(count: usize) -> __m256 {
-    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes))
 }

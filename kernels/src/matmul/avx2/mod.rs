@@ -19,11 +19,11 @@
 //! (products of at most 127 times the weight, sums below 32768).
 
 mod blocks_of_32;
-mod in_place;
-mod octet;
+pub(super) mod in_place;
+pub(super) mod octet;
 mod panel;
 mod super_blocks;
-mod vector;
+pub(super) mod vector;
 
 use self::octet::Octets;
 use super::{Activations, Matrix, Scratch, panel::MIN_TOKENS};

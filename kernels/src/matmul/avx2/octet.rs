@@ -129,6 +129,22 @@ fn octet_of_groups<B: Octets>(blocks: &[B]) -> Octet {
     }
 }
 
+/// Unpacks fewer blocks than make an octet, as if zero blocks followed.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn zero_padded<B: Octets>(rest: &[B]) -> Octet {
+    let mut padded = [B::zeroed(); OCTET];
+    padded[..rest.len()].copy_from_slice(rest);
+    // SAFETY: this function has the features.
+    unsafe { B::octet(&padded[..B::BLOCKS]) }
+}
+
+/// All bits set in the first `count` lanes.
+#[target_feature(enable = "avx2")]
+pub fn first_lanes(count: usize) -> __m256 {
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes))
+}
+
 /// Quantized activations of a row, cut into octets.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
@@ -168,9 +184,22 @@ impl<'a> Row<'a> {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
     let sums = load_i16(&x.sums[o]);
+    add_sums::<B>(w, x, o, dot::<B>(w, &x.q[o], sums), acc)
+}
+
+/// Adds the integer sums of an octet, scaled, and what minimums contribute.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn add_sums<B: Octets>(
+    w: &Octet,
+    x: &Row<'_>,
+    o: usize,
+    isums: __m256i,
+    acc: __m256,
+) -> __m256 {
+    let sums = load_i16(&x.sums[o]);
     let dx = load_f32(&x.d[o]);
-    let isum = _mm256_cvtepi32_ps(dot::<B>(w, &x.q[o], sums));
-    let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), isum, acc);
+    let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), _mm256_cvtepi32_ps(isums), acc);
     match B::MINIMUM {
         Minimum::None => acc,
         Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_f32(&x.xsum[o]), acc),
@@ -215,11 +244,6 @@ fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
             }
         };
     }
-    let quad = |pairs: [__m256i; 4]| {
-        let low = halve_i32(pairs[0], pairs[1]);
-        let high = halve_i32(pairs[2], pairs[3]);
-        quarter_i32(low, high)
-    };
     if B::QUANTS == Quants::Bits8 {
         quad(pairs)
     } else if B::SUBSCALES {
@@ -252,6 +276,16 @@ fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
     }
 }
 
+/// The sums of the groups whose four sums each stand in the lanes of four
+/// pairs, in their order.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn quad(pairs: [__m256i; 4]) -> __m256i {
+    let low = halve_i32(pairs[0], pairs[1]);
+    let high = halve_i32(pairs[2], pairs[3]);
+    quarter_i32(low, high)
+}
+
 /// Sums of neighbouring products of signed bytes; `x` is not −128.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -262,7 +296,7 @@ fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
 /// The sub-scales that `q[i]` of an octet is multiplied with.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn subscale(s: __m256i, i: usize) -> __m256i {
+pub fn subscale(s: __m256i, i: usize) -> __m256i {
     let place = _mm256_set1_epi16((0x0202 * i + 0x0100) as i16);
     _mm256_shuffle_epi8(s, constant(place))
 }

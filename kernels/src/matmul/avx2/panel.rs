@@ -19,8 +19,7 @@
 //! Three levels of cache: for a stretch of [`CHUNK_BYTES`] of activations, for
 //! each pair of sheets, for each slice of [`SLICE`] octets of it, all tiles.
 
-use super::in_place::zero_padded;
-use super::octet::{Octets, Quants};
+use super::octet::{Octets, Quants, zero_padded};
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
 use crate::format::{GROUP, Minimum, blocks};
