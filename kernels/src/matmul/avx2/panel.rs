@@ -99,7 +99,7 @@ pub fn strip<B: Octets>(
         pages.unpack::<B>(weight, sheet);
     }
 
-    let chunk = (CHUNK_BYTES / x.padded).next_multiple_of(12).min(x.rows);
+    let chunk = (CHUNK_BYTES / x.padded / 30 * 30).max(30).min(x.rows);
     let sums = panel.sums.resize(chunk * SHEETS * OCTET * ROWS);
     for first in (0..x.rows).step_by(chunk) {
         let tokens = first..x.rows.min(first + chunk);
@@ -107,11 +107,13 @@ pub fn strip<B: Octets>(
             let tokens = tokens.clone();
             if sheets - sheet == 1 {
                 sweep::<B, 1, 4>(&pages, sheet, groups, x, tokens, sums, out);
-            } else if fit::<B>() == 8 {
-                sweep::<B, SHEETS, 6>(&pages, sheet, groups, x, tokens, sums, out);
             } else {
                 // 32-bit sums between the runs of steps need registers.
-                sweep::<B, SHEETS, 4>(&pages, sheet, groups, x, tokens, sums, out);
+                match fit::<B>() {
+                    8 => sweep::<B, SHEETS, 6>(&pages, sheet, groups, x, tokens, sums, out),
+                    4 => sweep::<B, SHEETS, 4>(&pages, sheet, groups, x, tokens, sums, out),
+                    _ => sweep::<B, SHEETS, 5>(&pages, sheet, groups, x, tokens, sums, out),
+                }
             }
         }
     }
@@ -361,27 +363,28 @@ impl<'a, B: Octets, const S: usize> Weights<'a, B, S> {
     }
 }
 
-/// One octet of `T` tokens, `stride` octets apart.
+/// One octet of `T` tokens: a pointer for each, so that the steps of a group are
+/// at constant distances.
 struct Tokens<'a, const T: usize> {
-    stride: usize,
-    q: &'a [[i8; 4]],
-    d: &'a [f32],
-    xsum: &'a [f32],
-    sums: &'a [[i16; 2]],
+    q: [&'a [[i8; 4]; OCTET_LEN / 4]; T],
+    d: [&'a [f32; OCTET]; T],
+    xsum: [&'a [f32; OCTET]; T],
+    sums: [&'a [[i16; 2]; OCTET]; T],
 }
 
 impl<'a, const T: usize> Tokens<'a, T> {
+    #[inline]
     fn new(x: Int8Rows<'a>, token: usize, octet: usize) -> Self {
         let stride = x.padded / OCTET_LEN;
         let at = token * stride + octet;
         let all = at..at + (T - 1) * stride + 1;
-        let of = |per_octet: usize| all.start * per_octet..all.end * per_octet;
+        let q: &[[[i8; 4]; OCTET_LEN / 4]] = bytemuck::cast_slice(x.q);
+        let sums: &[[[i16; 2]; OCTET]] = bytemuck::cast_slice(x.sums);
         Tokens {
-            stride,
-            q: x.q[of(OCTET_LEN)].as_chunks().0,
-            d: &x.d[of(OCTET)],
-            xsum: &x.xsum[of(OCTET)],
-            sums: x.sums[of(2 * OCTET)].as_chunks().0,
+            q: every(&q[all.clone()], stride),
+            d: every(&x.d.as_chunks().0[all.clone()], stride),
+            xsum: every(&x.xsum.as_chunks().0[all.clone()], stride),
+            sums: every(&sums[all], stride),
         }
     }
 
@@ -389,39 +392,41 @@ impl<'a, const T: usize> Tokens<'a, T> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn four(&self, t: usize, g: usize, step: usize) -> __m256i {
-        debug_assert!(t < T && g < OCTET && step < 8);
+        debug_assert!(g < OCTET && step < 8);
         // In the paired order.
-        let at = 16 * (g % 4) + 4 * (g / 4) + 2 * (step & 4) + (step & 3);
-        // SAFETY: `new` cut `q` to the first octet of the last token and all
-        // before it; `t`, `g` and `step` are in range.
-        broadcast(unsafe { self.q.get_unchecked(t * self.stride * (OCTET_LEN / 4) + at) })
+        let at = (16 * (g % 4) + 4 * (g / 4)) + (2 * (step & 4) + (step & 3));
+        // SAFETY: at most 16 * 3 + 4 + 8 + 3 = 63.
+        broadcast(unsafe { self.q[t].get_unchecked(at) })
     }
 
     #[inline]
     fn scale(&self, t: usize, g: usize) -> f32 {
-        debug_assert!(t < T && g < OCTET);
-        // SAFETY: as in `four`.
-        unsafe { *self.d.get_unchecked(t * self.stride * OCTET + g) }
+        self.d[t][g]
     }
 
     /// `Σ q` of the two halves of group `g`.
     #[inline]
     fn sums(&self, t: usize, g: usize) -> &'a [i16; 2] {
-        debug_assert!(t < T && g < OCTET);
-        // SAFETY: as in `four`.
-        unsafe { self.sums.get_unchecked(t * self.stride * OCTET + g) }
+        &self.sums[t][g]
     }
 
     /// What a minimum is multiplied with.
     #[inline]
     fn xsum(&self, minimum: Minimum, t: usize, g: usize, half: usize) -> f32 {
-        debug_assert!(t < T && g < OCTET);
         if minimum == Minimum::Per16 {
             return self.scale(t, g) * f32::from(self.sums(t, g)[half]);
         }
-        // SAFETY: as in `four`.
-        unsafe { *self.xsum.get_unchecked(t * self.stride * OCTET + g) }
+        self.xsum[t][g]
     }
+}
+
+/// The elements at `0`, `stride`, … `(N - 1) · stride`; the last one is the last
+/// of `all`.
+#[inline(always)]
+fn every<T, const N: usize>(all: &[T], stride: usize) -> [&T; N] {
+    assert_eq!(all.len(), (N - 1) * stride + 1);
+    // SAFETY: the largest index is the last one (asserted).
+    std::array::from_fn(|i| unsafe { all.get_unchecked(i * stride) })
 }
 
 /// Adds the products of one group.
@@ -471,27 +476,15 @@ fn integer_sums<B: Octets, const S: usize, const T: usize>(
     let mut isums = [[_mm256_setzero_si256(); S]; T];
     for run in 0..steps::<B>() / fit {
         let mut products = [[_mm256_setzero_si256(); S]; T];
-        for i in 0..fit {
-            let step = run * fit + i;
-            let mut steps = [_mm256_setzero_si256(); S];
-            for (s, w_step) in steps.iter_mut().enumerate() {
-                *w_step = w.step(s, g, step);
-            }
-            for (t, products) in products.iter_mut().enumerate() {
-                let four = x.four(t, g, step % 8);
-                for (product, step) in products.iter_mut().zip(steps) {
-                    let sum = _mm256_maddubs_epi16(step, four);
-                    *product = if i == 0 {
-                        sum
-                    } else {
-                        _mm256_add_epi16(*product, sum)
-                    };
-                }
-            }
-            for product in products.as_flattened_mut() {
-                *product = opaque(*product);
-            }
+        // Unrolled by hand: the compiler would stop short of it for 8 steps.
+        macro_rules! steps {
+            ($($i:literal)*) => {
+                $(if $i < fit {
+                    add_step(w, x, g, run * fit + $i, $i == 0, &mut products);
+                })*
+            };
         }
+        steps!(0 1 2 3 4 5 6 7);
         for s in 0..S {
             let factors = if B::SUBSCALES {
                 pick_subscale(w.subscales(s, g), run * fit / 4)
@@ -511,6 +504,34 @@ fn integer_sums<B: Octets, const S: usize, const T: usize>(
         }
     }
     isums
+}
+
+/// Adds the products of a step, or sets them if it is the first of a run.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_step<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, B, S>,
+    x: &Tokens<'_, T>,
+    g: usize,
+    step: usize,
+    is_first: bool,
+    products: &mut [[__m256i; S]; T],
+) {
+    let mut steps = [_mm256_setzero_si256(); S];
+    for (s, w_step) in steps.iter_mut().enumerate() {
+        *w_step = w.step(s, g, step);
+    }
+    for (t, products) in products.iter_mut().enumerate() {
+        let four = x.four(t, g, step % 8);
+        for (product, step) in products.iter_mut().zip(steps) {
+            let sum = _mm256_maddubs_epi16(step, four);
+            *product = if is_first {
+                sum
+            } else {
+                opaque(_mm256_add_epi16(*product, sum))
+            };
+        }
+    }
 }
 
 /// The sub-scale of one half, in both 16-bit places of each row.
