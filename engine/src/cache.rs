@@ -11,8 +11,11 @@ use kernels::attention::{CHUNK, KvLayer};
 /// Memory is taken in chunks as the sequence grows.
 pub struct KvCache {
     layers: Vec<KvLayer>,
-    /// The first layers, if a GPU computes them. Their [`KvLayer`]s stay empty.
+    /// The first layers, if a GPU computes them.
     on_gpu: Vec<GpuKvLayer>,
+    /// How many of those the GPU has: their [`KvLayer`]s are empty. The others
+    /// are in memory until the weights of their layers have arrived there.
+    moved: usize,
     /// Tokens that are in the cache.
     len: usize,
     /// Tokens it may hold.
@@ -33,12 +36,14 @@ impl KvCache {
         KvCache {
             layers: (0..config.n_layer).map(|_| layer()).collect(),
             on_gpu: Vec::new(),
+            moved: 0,
             len: 0,
             capacity,
         }
     }
 
-    /// Gives the first `layers` layers of an empty cache to a GPU.
+    /// Lets a GPU have the first `layers` layers of an empty cache, as soon as
+    /// they are moved.
     pub(crate) fn place(
         &mut self,
         gpu: &Gpu,
@@ -47,12 +52,29 @@ impl KvCache {
         format: KvFormat,
     ) -> Result<(), GpuError> {
         assert!(self.is_empty(), "{} tokens are in the cache", self.len);
-        let keys = config.n_head_kv * config.head_dim_k;
-        let values = config.n_head_kv * config.head_dim_v;
+        let head_dims = [config.head_dim_k, config.head_dim_v];
         self.on_gpu = (0..layers)
-            .map(|_| gpu.kv_layer(format, keys, values, self.capacity))
+            .map(|_| gpu.kv_layer(format, config.n_head_kv, head_dims, self.capacity))
             .collect::<Result<_, _>>()?;
         Ok(())
+    }
+
+    /// Moves the first `layers` layers to the GPU that they were placed on.
+    pub(crate) fn move_to(&mut self, gpu: &Gpu, layers: usize) {
+        for index in self.moved..layers.min(self.on_gpu.len()) {
+            let layer = &mut self.layers[index];
+            if self.len > 0 {
+                let (keys, values) = layer.rows(self.len);
+                gpu.fill_cache(&mut self.on_gpu[index], &keys, &values, self.len);
+            }
+            layer.truncate(0);
+            self.moved = index + 1;
+        }
+    }
+
+    /// How many layers a GPU has.
+    pub fn layers_on_gpu(&self) -> usize {
+        self.moved
     }
 
     /// Tokens in the cache.
@@ -87,10 +109,10 @@ impl KvCache {
             self.len,
             self.capacity
         );
-        for layer in &mut self.layers[self.on_gpu.len()..] {
+        for layer in &mut self.layers[self.moved..] {
             layer.reserve(self.len + tokens);
         }
-        for layer in &mut self.on_gpu {
+        for layer in &mut self.on_gpu[..self.moved] {
             layer.reserve(self.len + tokens);
         }
     }

@@ -4,13 +4,13 @@
 use crate::Error;
 use crate::arch::{self, Config, Family};
 use crate::backend::cpu::{Cpu, CpuBackend, CpuDevice};
-use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, GpuOptions};
+use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, GpuOptions, Upload, Uploads};
 use crate::backend::{Backend, Device, Product, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use crate::cancel::Cancel;
 use crate::error::ModelError;
 use crate::files;
-use crate::loading::{LoadError, LoadOptions, Loading, Pass, Plan, Progress};
+use crate::loading::{LoadError, LoadMode, LoadOptions, Loading, Pass, Plan, Progress};
 use crate::placement::{DeviceChoice, GpuLayers, PlaceError, Placed};
 use crate::session::{Session, SessionOptions};
 use crate::tensors::{Loader, Tensors};
@@ -34,6 +34,8 @@ pub struct ModelOptions {
     pub device: DeviceChoice,
     /// How many layers the GPU computes, if there is one.
     pub gpu_layers: GpuLayers,
+    /// Bytes of the GPU's memory that may be used; by default what there is.
+    pub gpu_memory_bytes: Option<u64>,
 }
 
 /// A model that is ready to compute.
@@ -61,6 +63,7 @@ struct Inner {
     network: Box<dyn Network>,
     tokenizer: Tokenizer,
     tensor_bytes: u64,
+    uploads: Option<Uploads>,
     loading: Loading,
     gpu: Option<Gpu>,
     /// One forward pass at a time.
@@ -146,7 +149,7 @@ impl Model {
         // From here on weights arrive while the rest is being set up.
         let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
         let loading = Loading::start(plan, options.load.clone())?;
-        let gpu = open_gpu(options.device, tensors.len_bytes())?;
+        let gpu = open_gpu(options, tensors.len_bytes())?;
         let tokenizer = Tokenizer::new(metadata).map_err(|reason| Error::Tokenizer {
             path: path.to_owned(),
             reason,
@@ -155,29 +158,28 @@ impl Model {
         if vocab != rows {
             return Err(wrong(ModelError::VocabularySize { vocab, rows }));
         }
+        let mut uploads = None;
         if let Some(gpu) = &gpu {
-            let cancel = Cancel::default();
-            let pass = loading.pass(&cancel);
-            let placed = network.place(gpu, options.gpu_layers, &tensors, &pass);
-            pass.end();
-            placed.or_else(|error| match error {
-                // Nobody has asked for the GPU: the CPU can compute the model.
-                PlaceError::Gpu(GpuError::HeadWidth { .. })
-                    if options.device == DeviceChoice::Auto =>
-                {
-                    Ok(())
+            match network.place(gpu, options.gpu_layers, &tensors) {
+                Ok(stages) => {
+                    uploads = Some(gpu.upload(stages, &loading)?);
+                    // Beside the upload.
+                    network.rehearse(gpu, threads)?;
                 }
-                PlaceError::Gpu(reason) => Err(Error::Gpu(reason)),
-                PlaceError::Load(reason) => Err(Error::Load(reason)),
-                PlaceError::Model(reason) => Err(wrong(reason)),
-            })?;
+                // Nobody has asked for the GPU: the CPU can compute the model.
+                Err(PlaceError::Gpu(GpuError::HeadWidth { .. }))
+                    if options.device == DeviceChoice::Auto => {}
+                Err(PlaceError::Gpu(reason)) => return Err(Error::Gpu(reason)),
+                Err(PlaceError::Model(reason)) => return Err(wrong(reason)),
+            }
         }
-        Ok(Model {
+        let model = Model {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 network,
                 tokenizer,
                 tensor_bytes: tensors.len_bytes(),
+                uploads,
                 loading,
                 gpu,
                 cpu: Mutex::new(Cpu::new(team, kernels)),
@@ -185,7 +187,11 @@ impl Model {
                 isa,
             }),
             cancel: Cancel::default(),
-        })
+        };
+        if options.load.mode == LoadMode::Preload {
+            model.wait_for_gpu()?;
+        }
+        Ok(model)
     }
 
     /// The same model, whose steps end when they are cancelled: with an error
@@ -259,6 +265,24 @@ impl Model {
         let placed = self.inner.network.placed();
         let gpu = self.inner.gpu.as_ref()?;
         (placed.layers > 0).then_some((gpu, placed))
+    }
+
+    /// How many stages (layers and output) have arrived on the GPU, and how many
+    /// will. Until then steps of few tokens compute the others on the CPU.
+    pub fn gpu_arrived(&self) -> (usize, usize) {
+        self.inner.uploads.as_ref().map_or((0, 0), Uploads::arrived)
+    }
+
+    /// Waits until everything that the GPU computes has arrived there.
+    ///
+    /// # Errors
+    ///
+    /// If weights cannot be read.
+    pub fn wait_for_gpu(&self) -> Result<(), Error> {
+        match &self.inner.uploads {
+            Some(uploads) => Ok(uploads.wait_for_all()?),
+            None => Ok(()),
+        }
     }
 
     /// An empty cache for up to `context` tokens.
@@ -359,7 +383,11 @@ impl Model {
             sequences: Vec::new(),
             positions: Vec::new(),
         };
+        let share = self.share(sequences, tokens.len());
         for sequence in sequences.iter_mut() {
+            if let Some(share) = &share {
+                sequence.cache.move_to(share.gpu, share.layers);
+            }
             let (position, count) = (sequence.cache.len(), sequence.tokens.len());
             sequence.cache.reserve(count);
             let first = step.positions.len();
@@ -377,11 +405,10 @@ impl Model {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let pass = self.inner.loading.pass(&self.cancel);
-        let gpu = self.gpu().map(|(gpu, _)| gpu);
         let computed = cpu.region(|backend| {
             network.forward(
                 backend,
-                gpu,
+                share.as_ref(),
                 &tokens,
                 &mut step,
                 &wanted,
@@ -392,8 +419,8 @@ impl Model {
         pass.end();
         drop(cpu);
         computed?;
-        if let Some(gpu) = gpu {
-            gpu.check()?;
+        if let Some(share) = &share {
+            share.gpu.check()?;
         }
 
         if let Some((row, bad)) = readout.no_number(n_vocab) {
@@ -413,6 +440,31 @@ impl Model {
         }
         Ok(readout)
     }
+
+    /// What the GPU computes of a step of so many tokens.
+    fn share(&self, sequences: &[Sequence<'_>], tokens: usize) -> Option<Share<'_>> {
+        let ((gpu, placed), uploads) = (self.gpu()?, self.inner.uploads.as_ref()?);
+        let moved = sequences.iter().map(|each| each.cache.layers_on_gpu());
+        let stages = uploads.share(tokens).max(moved.max().unwrap_or(0));
+        Some(Share {
+            gpu,
+            uploads,
+            cancel: &self.cancel,
+            layers: stages.min(placed.layers),
+            output: placed.output && stages > placed.layers,
+        })
+    }
+}
+
+/// What a GPU computes of a step.
+pub struct Share<'a> {
+    gpu: &'a Gpu,
+    uploads: &'a Uploads,
+    cancel: &'a Cancel,
+    /// The first so many layers.
+    layers: usize,
+    /// Whether the output, too.
+    output: bool,
 }
 
 impl Readout {
@@ -443,12 +495,14 @@ impl Readout {
 const GPU_WORTHWHILE_BYTES: u64 = 64 << 20;
 
 /// The GPU that was asked for.
-fn open_gpu(device: DeviceChoice, tensor_bytes: u64) -> Result<Option<Gpu>, GpuError> {
+fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, GpuError> {
+    let device = options.device;
     if device == DeviceChoice::Auto && tensor_bytes < GPU_WORTHWHILE_BYTES {
         return Ok(None);
     }
     let options = GpuOptions {
         likely_faster: device == DeviceChoice::Auto,
+        memory_limit_bytes: options.gpu_memory_bytes,
         ..GpuOptions::default()
     };
     match device {
@@ -463,14 +517,17 @@ pub trait Network: Send + Sync {
     /// Its hyperparameters.
     fn config(&self) -> &Config;
 
-    /// Gives layers to a GPU, as soon as their weights are there.
+    /// Makes room for layers on a GPU. Returns what is to be uploaded of each
+    /// stage.
     fn place(
         &mut self,
         gpu: &Gpu,
         layers: GpuLayers,
         tensors: &Tensors,
-        pass: &Pass<'_>,
-    ) -> Result<(), PlaceError>;
+    ) -> Result<Vec<Vec<Upload>>, PlaceError>;
+
+    /// Compiles what the GPU needs for its layers, for one token and for many.
+    fn rehearse(&self, gpu: &Gpu, threads: usize) -> Result<(), GpuError>;
 
     /// What a GPU computes.
     fn placed(&self) -> Placed;
@@ -481,7 +538,7 @@ pub trait Network: Send + Sync {
     fn forward(
         &self,
         cpu: &mut CpuBackend<'_>,
-        gpu: Option<&Gpu>,
+        share: Option<&Share<'_>>,
         tokens: &[u32],
         step: &mut Step<'_>,
         wanted: &[usize],
@@ -563,31 +620,44 @@ impl<F: Family> Runner<F> {
         })
     }
 
-    /// Takes the residual stream through the GPU's layers. Returns it, or
-    /// nothing if the GPU has computed the logits, too.
+    /// Takes the residual stream through the GPU's layers, each as soon as it
+    /// has arrived. Returns it, or nothing if the GPU has computed the logits,
+    /// too.
     fn forward_on_gpu(
         &self,
         gpu: &mut GpuBackend,
+        share: &Share<'_>,
         x: &[f32],
         step: &mut Step<'_>,
         wanted: &[usize],
         readout: &mut Readout,
-    ) -> Option<Vec<f32>> {
+    ) -> Result<Option<Vec<f32>>, LoadError> {
         let config = self.family.config();
         let mut x = gpu.write(x, config.n_embd);
-        for (index, layer) in self.on_gpu.iter().enumerate() {
+        let wait = |gpu: &mut GpuBackend, index| {
+            if !share.uploads.has(index) {
+                // The device computes what it has meanwhile.
+                gpu.finish();
+            }
+            share.uploads.wait(index, share.cancel)
+        };
+        for (index, layer) in self.on_gpu[..share.layers].iter().enumerate() {
+            wait(gpu, index)?;
             self.family.layer(gpu, index, layer, step, &mut x);
         }
-        match &self.output_on_gpu {
+        match self.output_on_gpu.as_ref().filter(|_| share.output) {
             Some(_) if wanted.is_empty() => gpu.finish(),
-            Some(output) => output.logits(gpu, config, &x, wanted, readout),
+            Some(output) => {
+                wait(gpu, share.layers)?;
+                output.logits(gpu, config, &x, wanted, readout);
+            }
             None => {
                 let mut values = Vec::new();
                 gpu.read(&x, &mut values);
-                return Some(values);
+                return Ok(Some(values));
             }
         }
-        None
+        Ok(None)
     }
 }
 
@@ -601,8 +671,7 @@ impl<F: Family> Network for Runner<F> {
         gpu: &Gpu,
         layers: GpuLayers,
         tensors: &Tensors,
-        pass: &Pass<'_>,
-    ) -> Result<(), PlaceError> {
+    ) -> Result<Vec<Vec<Upload>>, PlaceError> {
         /// Tokens that `auto` leaves room for.
         const CONTEXT: usize = 8192;
         /// Bytes that `auto` leaves for activations and the driver.
@@ -610,7 +679,7 @@ impl<F: Family> Network for Runner<F> {
 
         let config = self.family.config();
         Gpu::check_heads(&[config.head_dim_k, config.head_dim_v])?;
-        let device = gpu.device();
+        let device = gpu.deferring_device();
         let loader = Loader::new(tensors, &device);
         let context = config.context_length.min(CONTEXT) as u64;
         let cache_bytes = KvCache::bytes_per_token(config, KvFormat::F16) * context;
@@ -620,8 +689,8 @@ impl<F: Family> Network for Runner<F> {
             GpuLayers::Auto => config.n_layer + 1,
             GpuLayers::First(count) => count,
         };
+        let mut stages = Vec::new();
         for index in 0..limit.min(config.n_layer) {
-            pass.wait(index)?;
             let layer = self.family.load_layer(index, &loader)?;
             match (device.check(), layers) {
                 (Err(GpuError::OutOfMemory { .. }), GpuLayers::Auto) => break,
@@ -631,18 +700,52 @@ impl<F: Family> Network for Runner<F> {
                 break;
             }
             self.on_gpu.push(layer);
+            stages.push(device.take_uploads());
         }
         if self.on_gpu.len() == config.n_layer && limit > config.n_layer {
-            pass.wait(config.n_layer)?;
             let output = Output::load(config, &loader)?;
             match (device.check(), layers) {
                 (Err(GpuError::OutOfMemory { .. }), GpuLayers::Auto) => {}
                 (checked, _) => {
                     checked?;
                     self.output_on_gpu = Some(output);
+                    stages.push(device.take_uploads());
                 }
             }
         }
+        Ok(stages)
+    }
+
+    fn rehearse(&self, gpu: &Gpu, threads: usize) -> Result<(), GpuError> {
+        /// Tokens of a prompt: more than fit the shaders for few tokens.
+        const MANY: usize = 64;
+
+        let config = self.family.config();
+        let layers = self.on_gpu.len();
+        let mut cache = KvCache::new(config, KvFormat::F16, MANY);
+        cache.place(gpu, layers, config, KvFormat::F16)?;
+        cache.move_to(gpu, layers);
+        gpu.rehearse(threads, |gpu| {
+            for tokens in [1, MANY] {
+                let mut x = gpu.tensor(tokens, config.n_embd);
+                let mut step = Step {
+                    sequences: vec![Rows {
+                        cache: &mut cache,
+                        rows: 0..tokens,
+                        position: 0,
+                    }],
+                    positions: (0..tokens).collect(),
+                };
+                for (index, layer) in self.on_gpu.iter().enumerate() {
+                    self.family.layer(gpu, index, layer, &mut step, &mut x);
+                }
+                if let Some(output) = &self.output_on_gpu {
+                    let (count, found) = (1, Vec::new());
+                    let mut readout = Readout::Highest { count, found };
+                    output.logits(gpu, config, &x, &[0], &mut readout);
+                }
+            }
+        });
         Ok(())
     }
 
@@ -656,7 +759,7 @@ impl<F: Family> Network for Runner<F> {
     fn forward(
         &self,
         cpu: &mut CpuBackend<'_>,
-        gpu: Option<&Gpu>,
+        share: Option<&Share<'_>>,
         tokens: &[u32],
         step: &mut Step<'_>,
         wanted: &[usize],
@@ -670,14 +773,17 @@ impl<F: Family> Network for Runner<F> {
             self.token_embd.read_rows_ahead(tokens);
         }
         let mut x = cpu.embed(&self.token_embd, tokens);
-        if let Some(gpu) = gpu {
+        let mut first = 0;
+        if let Some(share) = share.filter(|share| share.layers > 0) {
             let mut values = Vec::new();
             cpu.read(&x, &mut values);
-            let left = gpu.pass(|gpu| self.forward_on_gpu(gpu, &values, step, wanted, readout));
+            let left = (share.gpu)
+                .pass(|gpu| self.forward_on_gpu(gpu, share, &values, step, wanted, readout))?;
             let Some(values) = left else { return Ok(()) };
             x = cpu.write(&values, config.n_embd);
+            first = share.layers;
         }
-        for (index, layer) in self.layers.iter().enumerate().skip(self.on_gpu.len()) {
+        for (index, layer) in self.layers.iter().enumerate().skip(first) {
             pass.wait(index)?;
             pass.compute("layer", Some(index), || {
                 self.family.layer(cpu, index, layer, step, &mut x);

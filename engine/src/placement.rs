@@ -6,7 +6,6 @@
 
 use crate::backend::gpu::GpuError;
 use crate::error::ModelError;
-use crate::loading::LoadError;
 use std::str::FromStr;
 
 /// Which device computes.
@@ -72,8 +71,6 @@ pub struct Placed {
 pub enum PlaceError {
     #[error(transparent)]
     Gpu(#[from] GpuError),
-    #[error(transparent)]
-    Load(#[from] LoadError),
     #[error(transparent)]
     Model(#[from] ModelError),
 }

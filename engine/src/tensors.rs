@@ -141,6 +141,12 @@ impl Vector {
         }
     }
 
+    /// How many there are.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The values.
     pub fn values(&self) -> &[f32] {
         self.values.get_or_init(|| {

@@ -16,6 +16,8 @@ pub enum Track {
     Model,
     /// The loader.
     Loader,
+    /// What uploads weights to a GPU.
+    Upload,
     /// A computing thread.
     Compute(usize),
 }
@@ -25,6 +27,7 @@ impl Track {
         match self {
             Track::Model => 1,
             Track::Loader => 2,
+            Track::Upload => 3,
             Track::Compute(thread) => 10 + thread,
         }
     }
@@ -33,6 +36,7 @@ impl Track {
         match self {
             Track::Model => "model".to_owned(),
             Track::Loader => "loader".to_owned(),
+            Track::Upload => "upload".to_owned(),
             Track::Compute(thread) => format!("compute {thread}"),
         }
     }

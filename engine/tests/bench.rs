@@ -102,8 +102,8 @@ fn forms_and_plot() {
     };
     for (form, header) in [
         ("table", "model  quant"),
-        ("csv", "model,quant,isa,threads,kv,test,tokens/s,"),
-        ("md", "| model | quant | isa |"),
+        ("csv", "model,quant,computes,threads,kv,test,tokens/s,"),
+        ("md", "| model | quant | computes |"),
     ] {
         let output = args(form);
         assert!(output.status.success(), "{form}: {}", stderr(&output));

@@ -5,14 +5,19 @@
 //! in the environment, which CI sets, they fail. A software adapter will do.
 
 use firstlight::backend::gpu::GpuError;
+use firstlight::loading::{FromFile, Reader};
+use firstlight::mapping::Mapping;
 use firstlight::{
-    DeviceChoice, Error, GpuLayers, KvFormat, Model, ModelOptions, Request, Sampling, Sequence,
-    SessionOptions, Wanted,
+    DeviceChoice, Error, GpuLayers, KvFormat, LoadOptions, Model, ModelOptions, Request, Sampling,
+    Sequence, SessionOptions, Wanted,
 };
 use firstlight_tests::{nmse, shared_dir};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// Bound on the normalized mean squared error of logits against the CPU's.
 const BOUND: f64 = 1e-4;
@@ -33,11 +38,29 @@ fn tokens() -> Vec<u32> {
 }
 
 fn open(name: &str, device: DeviceChoice, layers: GpuLayers) -> Option<Model> {
-    open_file(&folder().join(format!("{name}.gguf")), name, device, layers)
+    open_file(&path(name), name, device, layers, LoadOptions::default())
 }
 
-fn open_file(path: &Path, name: &str, device: DeviceChoice, layers: GpuLayers) -> Option<Model> {
+/// The model that comes with the engine.
+const BUNDLED: &str = "firstlight-stories";
+
+fn path(name: &str) -> PathBuf {
+    let folder = match name {
+        BUNDLED => Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/models"),
+        _ => folder(),
+    };
+    folder.join(format!("{name}.gguf"))
+}
+
+fn open_file(
+    path: &Path,
+    name: &str,
+    device: DeviceChoice,
+    layers: GpuLayers,
+    load: LoadOptions,
+) -> Option<Model> {
     let options = ModelOptions {
+        load,
         device,
         gpu_layers: layers,
         threads: Some(2),
@@ -80,7 +103,8 @@ fn check(name: &str, layers: GpuLayers, kv: KvFormat) {
         return;
     };
     let cpu = open(name, DeviceChoice::Cpu, layers).unwrap();
-    let tokens = tokens();
+    let n_vocab = cpu.config().n_vocab as u32;
+    let tokens: Vec<u32> = tokens().iter().map(|token| token % n_vocab).collect();
     let expected = logits(&cpu, kv, &tokens, tokens.len());
     let bound = match kv {
         KvFormat::Q8_0 => BOUND_Q8_0,
@@ -119,7 +143,7 @@ fn every_format_and_feature() {
 
 #[test]
 fn every_split_of_the_layers() {
-    let name = "q4_k";
+    let name = BUNDLED;
     let layers = open(name, DeviceChoice::Cpu, GpuLayers::Auto)
         .unwrap()
         .config()
@@ -181,7 +205,9 @@ fn greedy_text_is_the_references() {
     let cases = all["cases"].as_array().unwrap();
     for case in cases.iter().filter(|case| case["model"] == name) {
         let layers = GpuLayers::Auto;
-        let Some(model) = open_file(&folder.join(name), name, DeviceChoice::Gpu, layers) else {
+        let path = folder.join(name);
+        let load = LoadOptions::default();
+        let Some(model) = open_file(&path, name, DeviceChoice::Gpu, layers, load) else {
             return;
         };
         let expected = ids(&case["tokens"]);
@@ -200,4 +226,161 @@ fn greedy_text_is_the_references() {
         let found: Vec<u32> = pieces.filter_map(|piece| piece.unwrap().token).collect();
         assert_eq!(found, expected, "after {}", case["prompt_tokens"]);
     }
+}
+
+/// A reader that brings nothing before it is told to.
+#[derive(Debug, Default)]
+struct Gate {
+    file: FromFile,
+    is_open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn closed() -> (Arc<Gate>, LoadOptions) {
+        let gate = Arc::new(Gate::default());
+        let load = LoadOptions {
+            reader: gate.clone(),
+            ..LoadOptions::default()
+        };
+        (gate, load)
+    }
+
+    /// Opens the gate when the caller has begun to wait for what is behind it.
+    fn open_soon(self: Arc<Gate>) {
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            *self.is_open.lock().unwrap() = true;
+            self.changed.notify_all();
+        });
+    }
+}
+
+impl Reader for Gate {
+    fn bring(&self, mapping: &Mapping, range: Range<usize>, ahead: Range<usize>) -> io::Result<()> {
+        let is_open = self.is_open.lock().unwrap();
+        drop(self.changed.wait_while(is_open, |is_open| !*is_open));
+        self.file.bring(mapping, range, ahead)
+    }
+}
+
+/// Generation begins while weights are on their way: the CPU computes what has
+/// not arrived, then the cache moves over.
+#[test]
+fn layers_move_to_the_gpu_between_tokens() {
+    for (kv, bound) in [(KvFormat::F16, BOUND), (KvFormat::Q8_0, BOUND_Q8_0)] {
+        let name = BUNDLED;
+        let path = path(name);
+        let (gate, load) = Gate::closed();
+        let Some(gpu) = open_file(&path, name, DeviceChoice::Gpu, GpuLayers::Auto, load) else {
+            return;
+        };
+        let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+        let tokens: Vec<u32> = tokens().iter().map(|token| token % 512).collect();
+        let mut cache = gpu.cache(kv, tokens.len()).unwrap();
+        gate.open_soon();
+        let mut found = Vec::new();
+        let mut on_gpu = Vec::new();
+        for (position, token) in tokens.iter().enumerate() {
+            if position == 3 {
+                gpu.wait_for_gpu().unwrap();
+            }
+            let sequence = Sequence {
+                cache: &mut cache,
+                tokens: &[*token],
+                wanted: Wanted::All,
+            };
+            found.extend(gpu.step(&mut [sequence]).unwrap());
+            on_gpu.push(cache.layers_on_gpu());
+        }
+        println!("{kv}: layers on the GPU after each token: {on_gpu:?}");
+        assert_eq!(on_gpu[0], 0, "the first token does not wait");
+        assert_eq!(on_gpu[3], gpu.config().n_layer, "all layers have moved");
+        let expected = logits(&cpu, kv, &tokens, tokens.len());
+        let error = nmse(&found, &expected);
+        assert!(error <= bound, "{kv}: {error:e}, at most {bound:e}");
+    }
+}
+
+/// A prompt goes through each layer when it has arrived.
+#[test]
+fn a_prompt_follows_the_weights_to_the_gpu() {
+    let name = "q8_0";
+    let path = path(name);
+    let (gate, load) = Gate::closed();
+    let Some(gpu) = open_file(&path, name, DeviceChoice::Gpu, GpuLayers::Auto, load) else {
+        return;
+    };
+    assert_eq!(gpu.gpu_arrived().0, 0, "nothing has arrived yet");
+    gate.open_soon();
+    let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+    let tokens = tokens();
+    let of = |model| logits(model, KvFormat::F16, &tokens, tokens.len());
+    let error = nmse(&of(&gpu), &of(&cpu));
+    let (arrived, all) = gpu.gpu_arrived();
+    assert_eq!(arrived, all);
+    assert!(error <= BOUND, "{error:e}, at most {BOUND:e}");
+}
+
+/// Shaders are compiled when a model is opened, not when its first token waits.
+#[test]
+fn steps_compile_nothing() {
+    let Some(model) = open(BUNDLED, DeviceChoice::Gpu, GpuLayers::Auto) else {
+        return;
+    };
+    model.wait_for_gpu().unwrap();
+    let (gpu, _) = model.gpu().unwrap();
+    let compiled = gpu.compiled();
+    assert!(compiled > 5, "{compiled} shaders");
+    let tokens: Vec<u32> = (1..=64).collect();
+    let mut cache = model.cache(KvFormat::F16, 65).unwrap();
+    for tokens in [&tokens[..], &[65]] {
+        let (dispatches, submissions) = gpu.counts();
+        let sequence = Sequence {
+            cache: &mut cache,
+            tokens,
+            wanted: Wanted::Last,
+        };
+        model.step_highest(&mut [sequence], 1).unwrap();
+        let (more, submitted) = gpu.counts();
+        let layers = model.config().n_layer as u64;
+        // What ARCHITECTURE.md counts; a small vocabulary is one piece.
+        assert_eq!(more - dispatches, 15 * layers + 3 + 1);
+        assert_eq!(submitted - submissions, 1);
+    }
+    assert_eq!(gpu.compiled(), compiled);
+}
+
+/// As many layers as fit beside their cache and a margin go to the GPU; the rest
+/// stays with the CPU, and the answer is the same.
+#[test]
+fn a_gpu_with_little_memory_gets_some_layers() {
+    let expected = {
+        let cpu = open(BUNDLED, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+        logits(&cpu, KvFormat::F16, &[1, 2, 3, 4], 4)
+    };
+    let mut placed = Vec::new();
+    for more_bytes in [0, 700 << 10, 1 << 20, 2 << 20, 64 << 20] {
+        let options = ModelOptions {
+            device: DeviceChoice::Gpu,
+            // The margin, and what layers take beyond it.
+            gpu_memory_bytes: Some((257 << 20) + more_bytes),
+            threads: Some(2),
+            ..ModelOptions::default()
+        };
+        let model = match Model::open(path(BUNDLED), &options) {
+            Err(Error::Gpu(GpuError::NoAdapter { .. } | GpuError::NotBuilt))
+                if std::env::var_os("FIRSTLIGHT_REQUIRE_GPU").is_none() =>
+            {
+                return;
+            }
+            model => model.unwrap(),
+        };
+        let found = logits(&model, KvFormat::F16, &[1, 2, 3, 4], 4);
+        assert!(nmse(&found, &expected) <= BOUND, "{more_bytes} bytes more");
+        placed.push(model.gpu().map_or(0, |(_, placed)| placed.layers));
+    }
+    println!("layers with growing memory: {placed:?}");
+    assert!(placed.is_sorted(), "{placed:?}");
+    assert!(placed[0] < 4 && placed[4] == 4, "{placed:?}");
 }

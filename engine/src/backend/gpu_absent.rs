@@ -8,6 +8,8 @@ pub use error::GpuError;
 
 use super::{AttentionShape, Backend, Device, Experts, Product, Step};
 use crate::cache::KvFormat;
+use crate::cancel::Cancel;
+use crate::loading::{LoadError, Loading};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
@@ -39,6 +41,10 @@ nothing! {
     GpuBackend,
     /// Keys and values of one layer.
     GpuKvLayer,
+    /// What a buffer on the device is to hold.
+    Upload,
+    /// Brings stages to the device.
+    Uploads,
     /// An adapter of this machine.
     AdapterDescription,
 }
@@ -68,6 +74,7 @@ pub struct GpuOptions {
     pub likely_faster: bool,
     pub without_subgroups: bool,
     pub binding_limit_bytes: Option<u64>,
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// All adapters of this machine: none that this build can use.
@@ -95,7 +102,15 @@ impl Gpu {
         match self.0 {}
     }
 
-    pub fn device(&self) -> GpuDevice {
+    pub fn deferring_device(&self) -> GpuDevice {
+        match self.0 {}
+    }
+
+    pub fn upload(&self, _: Vec<Vec<Upload>>, _: &Loading) -> Result<Uploads, GpuError> {
+        match self.0 {}
+    }
+
+    pub fn fill_cache(&self, _: &mut GpuKvLayer, _: &[f32], _: &[f32], _: usize) {
         match self.0 {}
     }
 
@@ -103,13 +118,21 @@ impl Gpu {
         &self,
         _: KvFormat,
         _: usize,
-        _: usize,
+        _: [usize; 2],
         _: usize,
     ) -> Result<GpuKvLayer, GpuError> {
         match self.0 {}
     }
 
     pub fn pass<R>(&self, _: impl FnOnce(&mut GpuBackend) -> R) -> R {
+        match self.0 {}
+    }
+
+    pub fn rehearse(&self, _: usize, _: impl FnOnce(&mut GpuBackend)) {
+        match self.0 {}
+    }
+
+    pub fn compiled(&self) -> usize {
         match self.0 {}
     }
 
@@ -129,6 +152,33 @@ impl GpuDevice {
     }
 
     pub fn has_room_for(&self, _: u64) -> bool {
+        match self.0 {}
+    }
+
+    pub fn take_uploads(&self) -> Vec<Upload> {
+        match self.0 {}
+    }
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc)] // as in the backend itself
+impl Uploads {
+    pub fn arrived(&self) -> (usize, usize) {
+        match self.0 {}
+    }
+
+    pub fn share(&self, _: usize) -> usize {
+        match self.0 {}
+    }
+
+    pub fn has(&self, _: usize) -> bool {
+        match self.0 {}
+    }
+
+    pub fn wait(&self, _: usize, _: &Cancel) -> Result<(), LoadError> {
+        match self.0 {}
+    }
+
+    pub fn wait_for_all(&self) -> Result<(), LoadError> {
         match self.0 {}
     }
 }

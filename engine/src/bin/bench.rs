@@ -28,7 +28,7 @@ mod synthetic;
 mod timeline;
 
 use clap::{ArgGroup, Parser};
-use firstlight::{Isa, KvFormat, Model, ModelOptions, Printable, signals};
+use firstlight::{DeviceChoice, GpuLayers, Isa, KvFormat, Model, ModelOptions, Printable, signals};
 use inventory::Inventory;
 use kernels::Team;
 use kernels::limits::{Effort, Limits};
@@ -158,6 +158,23 @@ struct Cli {
     /// Instruction set [default: the best of this machine]
     #[arg(long, value_name = "NAME", help_heading = "Tests")]
     isa: Option<Isa>,
+    /// Where to compute: cpu, gpu (also a software one) or auto
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "cpu",
+        help_heading = "Tests"
+    )]
+    device: DeviceChoice,
+    /// Layers the GPU computes [default: as many as fit]
+    #[arg(
+        long,
+        value_name = "N|auto",
+        default_value = "auto",
+        hide_default_value = true,
+        help_heading = "Tests"
+    )]
+    gpu_layers: GpuLayers,
     /// Format of the key-value cache: f16, f32 or q8_0
     #[arg(
         long,
@@ -375,9 +392,12 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
         let options = ModelOptions {
             threads: Some(threads),
             isa: Some(isa),
+            device: cli.device,
+            gpu_layers: cli.gpu_layers,
             ..ModelOptions::default()
         };
         let model = Model::open(path, &options)?;
+        model.wait_for_gpu()?;
         let setting = Setting {
             name,
             synthetic: cli.synthetic.is_some(),

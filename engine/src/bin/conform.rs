@@ -135,7 +135,7 @@ struct ModelArgs {
 
 impl ModelArgs {
     fn open(&self) -> Result<Model, firstlight::Error> {
-        Model::open(
+        let model = Model::open(
             &self.model,
             &ModelOptions {
                 threads: self.threads,
@@ -144,7 +144,10 @@ impl ModelArgs {
                 gpu_layers: self.gpu_layers,
                 ..ModelOptions::default()
             },
-        )
+        )?;
+        // What computes a layer does not change on the way.
+        model.wait_for_gpu()?;
+        Ok(model)
     }
 }
 

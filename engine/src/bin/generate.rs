@@ -79,6 +79,9 @@ struct Cli {
         help_heading = "Model"
     )]
     gpu_layers: GpuLayers,
+    /// Memory of the GPU that may be used, in MiB [default: what there is]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    gpu_memory: Option<u64>,
     /// List the GPUs of this machine
     #[arg(long, help_heading = "Model")]
     list_devices: bool,
@@ -258,6 +261,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
             load: load_options(cli, trace.clone()),
             device: cli.device,
             gpu_layers: cli.gpu_layers,
+            gpu_memory_bytes: cli.gpu_memory.map(|mib| mib.saturating_mul(1 << 20)),
         },
     )?;
     if cli.verbose {
@@ -299,7 +303,15 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
     let mut out = Output::new();
     let mut first_token = None;
     let mut generation = session.resume(&request)?;
+    let mut arrived = (0, 0);
     for piece in &mut generation {
+        if cli.verbose && model.gpu_arrived() != arrived {
+            arrived = model.gpu_arrived();
+            say(format_args!(
+                "{} of {} stages have arrived on the GPU",
+                arrived.0, arrived.1
+            ));
+        }
         if waiting.take().is_some() && piece.is_ok() && out.is_terminal() {
             // In a terminal the text stands there whole; a pipe gets only what
             // is new.

@@ -29,7 +29,7 @@ pub use reader::{FromFile, Reader, Throttled};
 
 use crate::cancel::Cancel;
 use crate::mapping::Mapping;
-use crate::trace::Track;
+use crate::trace::{Trace, Track};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 const AHEAD_BYTES: usize = 32 << 20;
 
 /// How often a wait looks whether it is cancelled.
-const CANCEL_LATENCY: Duration = Duration::from_millis(10);
+pub(crate) const CANCEL_LATENCY: Duration = Duration::from_millis(10);
 
 /// Streamed stages in memory beside the one being computed.
 const STREAM_AHEAD: usize = 2;
@@ -176,20 +176,8 @@ impl Loading {
             return Ok(());
         }
         let start = Instant::now();
-        let mut failed = lock(&shared.failed);
-        let result = loop {
-            if shared.ready.load(Acquire) >= count {
-                break Ok(());
-            }
-            if let Some(error) = &*failed {
-                break Err(error.clone());
-            }
-            if cancel.is_cancelled() {
-                break Err(LoadError::Cancelled);
-            }
-            let waited = shared.changed.wait_timeout(failed, CANCEL_LATENCY);
-            failed = waited.unwrap_or_else(PoisonError::into_inner).0;
-        };
+        // Nobody stops the loader while it is being waited for.
+        let result = shared.wait_for(count, cancel).map(|_| ());
         self.record(Track::Model, "wait for stage", Some(count - 1), start);
         shared
             .waiting_ns
@@ -208,6 +196,23 @@ impl Loading {
         if let Some(trace) = &self.shared.options.trace {
             trace.record(track, label, index, start);
         }
+    }
+
+    /// For whoever waits on a thread of his own.
+    pub(crate) fn arrivals(&self) -> Arrivals {
+        Arrivals {
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Whether part of the model is read for every pass.
+    pub(crate) fn streams(&self) -> bool {
+        self.shared.streams()
+    }
+
+    /// The timeline, if one is wanted.
+    pub(crate) fn trace(&self) -> Option<&Arc<Trace>> {
+        self.shared.options.trace.as_ref()
     }
 
     /// How far loading is.
@@ -260,6 +265,19 @@ impl Drop for Loading {
         // for it any more. The thread sees the flag before the next one.
         self.shared.stop.store(true, SeqCst);
         self.shared.publish(|| ());
+    }
+}
+
+/// Says when stages are there, also after their [`Loading`] has gone.
+pub(crate) struct Arrivals {
+    shared: Arc<Shared>,
+}
+
+impl Arrivals {
+    /// Waits until stage `index` is there for the first time, or nobody loads it
+    /// any more: then false.
+    pub fn wait(&self, index: usize) -> Result<bool, LoadError> {
+        self.shared.wait_for(index + 1, &Cancel::default())
     }
 }
 
@@ -317,6 +335,28 @@ impl Shared {
     /// Whether the model does not fit and part of it is read for every pass.
     fn streams(&self) -> bool {
         self.streamed > 0
+    }
+
+    /// Waits until stages below `count` are there. False: loading was stopped
+    /// before.
+    fn wait_for(&self, count: usize, cancel: &Cancel) -> Result<bool, LoadError> {
+        let mut failed = lock(&self.failed);
+        loop {
+            if self.ready.load(Acquire) >= count {
+                return Ok(true);
+            }
+            if let Some(error) = &*failed {
+                return Err(error.clone());
+            }
+            if cancel.is_cancelled() {
+                return Err(LoadError::Cancelled);
+            }
+            if self.stop.load(SeqCst) {
+                return Ok(false);
+            }
+            let waited = self.changed.wait_timeout(failed, CANCEL_LATENCY);
+            failed = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Changes what others wait for, and wakes them.

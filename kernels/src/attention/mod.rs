@@ -70,6 +70,7 @@ mod cache;
 mod int8;
 #[allow(clippy::needless_range_loop)]
 mod panel;
+mod read;
 mod state;
 mod unit;
 mod weights;

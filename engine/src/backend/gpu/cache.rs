@@ -15,12 +15,16 @@ const Q8_0_LEN: usize = 32;
 const Q8_0_BYTES: usize = 36;
 
 /// Keys `[positions, key heads, head_dim_k]` and values `[positions, key heads,
-/// head_dim_v]` of one layer. The buffers double when they are full.
+/// head_dim_v]` of one layer, heads padded to whole fours or blocks. The buffers
+/// double when they are full.
 pub struct GpuKvLayer {
     context: Arc<Context>,
     pub(super) format: &'static Piece,
     /// Fours that are stored together.
     pub(super) quads_together: usize,
+    /// Dimensions of a key and of a value, as the model has them and padded.
+    head_dims: [usize; 2],
+    pub(super) padded_dims: [usize; 2],
     /// Bytes of a position's keys and values.
     key_bytes: u64,
     value_bytes: u64,
@@ -34,24 +38,18 @@ impl GpuKvLayer {
     pub(super) fn new(
         context: &Arc<Context>,
         format: KvFormat,
-        key_width: usize,
-        value_width: usize,
+        heads: usize,
+        head_dims: [usize; 2],
         capacity: usize,
     ) -> Result<GpuKvLayer, GpuError> {
         // Values that are stored together, and their bytes.
         let (piece, len, bytes) = match format {
-            KvFormat::F16 => (&piece::CACHE_F16, 1, 2),
-            KvFormat::F32 => (&piece::CACHE_F32, 1, 4),
+            KvFormat::F16 => (&piece::CACHE_F16, 4, 8),
+            KvFormat::F32 => (&piece::CACHE_F32, 4, 16),
             KvFormat::Q8_0 => (&piece::CACHE_Q8_0, Q8_0_LEN, Q8_0_BYTES),
         };
-        if let Some(&width) = [key_width, value_width]
-            .iter()
-            .find(|width| !width.is_multiple_of(len))
-        {
-            return Err(GpuError::CacheWidth { format, width });
-        }
-        let row_bytes = |width: usize| (width / len * bytes) as u64;
-        let (key_bytes, value_bytes) = (row_bytes(key_width), row_bytes(value_width));
+        let padded_dims = head_dims.map(|dim| dim.next_multiple_of(len));
+        let [key_bytes, value_bytes] = padded_dims.map(|dim| (heads * dim / len * bytes) as u64);
         let len_bytes = key_bytes.max(value_bytes) * capacity as u64;
         if len_bytes > context.binding_limit {
             return Err(GpuError::BindingTooLarge {
@@ -64,13 +62,24 @@ impl GpuKvLayer {
         Ok(GpuKvLayer {
             context: context.clone(),
             format: piece,
-            quads_together: len.div_ceil(4),
+            quads_together: len / 4,
+            head_dims,
+            padded_dims,
             key_bytes,
             value_bytes,
             keys: context.storage("keys", 0),
             values: context.storage("values", 0),
             positions: 0,
             capacity,
+        })
+    }
+
+    /// Dimensions of a key and of a value, before and after padding, that have
+    /// to be padded.
+    pub(super) fn padding(&self) -> [Option<(usize, usize)>; 2] {
+        std::array::from_fn(|part| {
+            let widths = (self.head_dims[part], self.padded_dims[part]);
+            (widths.0 != widths.1).then_some(widths)
         })
     }
 

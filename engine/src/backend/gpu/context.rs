@@ -28,6 +28,9 @@ pub(super) struct Context {
     /// Ids of buffers that are no more.
     retired: Arc<Mutex<Vec<u64>>>,
     next_id: AtomicU64,
+    /// Bytes of all buffers, and how many there may be.
+    allocated: Arc<AtomicU64>,
+    memory_limit: u64,
 }
 
 /// How a device is opened.
@@ -39,6 +42,8 @@ pub struct GpuOptions {
     pub without_subgroups: bool,
     /// Binds no more bytes than this at once, if the device could bind more.
     pub binding_limit_bytes: Option<u64>,
+    /// Takes no more memory than this for weights, caches and activations.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// A buffer on the device.
@@ -48,11 +53,13 @@ pub(super) struct Buffer {
     pub id: u64,
     pub len_bytes: u64,
     retired: Arc<Mutex<Vec<u64>>>,
+    allocated: Arc<AtomicU64>,
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         lock(&self.retired).push(self.id);
+        self.allocated.fetch_sub(self.len_bytes, Ordering::Relaxed);
     }
 }
 
@@ -138,6 +145,8 @@ impl Context {
             fault,
             retired: Arc::default(),
             next_id: AtomicU64::new(0),
+            allocated: Arc::default(),
+            memory_limit: options.memory_limit_bytes.unwrap_or(u64::MAX),
         }))
     }
 
@@ -160,7 +169,19 @@ impl Context {
     /// is kept for [`Context::check`], and nothing computed with the buffer
     /// means anything.
     pub fn buffer(&self, what: &str, len_bytes: u64, usage: BufferUsages) -> Arc<Buffer> {
-        let len_bytes = len_bytes.max(256).next_multiple_of(16);
+        let mut len_bytes = len_bytes.max(256).next_multiple_of(16);
+        let refused = |len_bytes| GpuError::OutOfMemory {
+            adapter: self.adapter.name.clone(),
+            what: what.to_owned(),
+            len_bytes,
+        };
+        let allocated = self.allocated.fetch_add(len_bytes, Ordering::Relaxed);
+        if allocated + len_bytes > self.memory_limit {
+            self.fail(refused(len_bytes));
+            // Stands in for the one that does not fit.
+            self.allocated.fetch_sub(len_bytes - 256, Ordering::Relaxed);
+            len_bytes = 256;
+        }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
@@ -169,11 +190,7 @@ impl Context {
             mapped_at_creation: false,
         });
         if ready(scope.pop()).is_some() {
-            self.fail(GpuError::OutOfMemory {
-                adapter: self.adapter.name.clone(),
-                what: what.to_owned(),
-                len_bytes,
-            });
+            self.fail(refused(len_bytes));
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         Arc::new(Buffer {
@@ -181,6 +198,7 @@ impl Context {
             id,
             len_bytes,
             retired: self.retired.clone(),
+            allocated: self.allocated.clone(),
         })
     }
 
@@ -190,9 +208,8 @@ impl Context {
         self.buffer(what, len_bytes, usage)
     }
 
-    /// A storage buffer that holds `bytes`.
-    pub fn upload(&self, what: &str, bytes: &[u8]) -> Arc<Buffer> {
-        let buffer = self.storage(what, bytes.len() as u64 + SLACK_BYTES);
+    /// Writes the beginning of a buffer.
+    pub fn fill(&self, buffer: &Buffer, bytes: &[u8]) {
         for (index, part) in bytes.chunks(UPLOAD_BYTES).enumerate() {
             let at = (index * UPLOAD_BYTES) as u64;
             let (words, rest) = part.split_at(part.len() & !3);
@@ -204,16 +221,24 @@ impl Context {
                     .write_buffer(&buffer.raw, at + words.len() as u64, &word);
             }
             if bytes.len() > UPLOAD_BYTES {
-                self.queue.submit([]);
-                self.wait();
+                let submission = self.queue.submit([]);
+                self.wait_for(Some(submission));
             }
         }
-        buffer
     }
 
     /// Waits until the device has done all that was submitted.
     pub fn wait(&self) {
-        if let Err(reason) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+        self.wait_for(None);
+    }
+
+    /// Waits until the device has done a submission, or all.
+    fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>) {
+        let wait = wgpu::PollType::Wait {
+            submission_index,
+            timeout: None,
+        };
+        if let Err(reason) = self.device.poll(wait) {
             self.fail(GpuError::Failed {
                 adapter: self.adapter.name.clone(),
                 reason: one_line(&reason.to_string()),

@@ -1,7 +1,5 @@
 //! What can go wrong with a GPU, in one line each.
 
-use kernels::attention::KvFormat;
-
 /// Why the GPU cannot compute.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -37,11 +35,7 @@ pub enum GpuError {
     Lost { adapter: String, reason: String },
     #[error("GPU {adapter} failed: {reason}")]
     Failed { adapter: String, reason: String },
-    #[error(
-        "the GPU cannot keep {width} keys or values of a token as {format}, expected a multiple of 32, another cache, or all layers on the CPU"
-    )]
-    CacheWidth { format: KvFormat, width: usize },
-    #[error("the GPU cannot compute heads of width {found}, expected a multiple of 4 up to 512")]
+    #[error("the GPU cannot compute heads of width {found}, expected at most 512")]
     HeadWidth { found: usize },
     #[error("this program was built without the feature gpu")]
     NotBuilt,

@@ -5,6 +5,7 @@
 //! adapter     which GPUs there are, and which one computes
 //! context     an open device: limits, buffers, what went wrong
 //! weights     matrices and vectors in the format of the file, cut into slices
+//! upload      their bytes, on the way to the device
 //! tensor      activations, and the pool their buffers come from
 //! cache       keys and values of a layer
 //! record      dispatches, pipelines, bind groups; a step is one submission
@@ -37,6 +38,7 @@ mod ops;
 mod record;
 pub mod selftest;
 mod tensor;
+mod upload;
 mod weights;
 
 #[cfg(test)]
@@ -48,9 +50,12 @@ pub use context::GpuOptions;
 pub use error::GpuError;
 pub use ops::GpuBackend;
 pub use tensor::Tensor;
+pub use upload::{Upload, Uploads};
 pub use weights::{GpuDevice, GpuMatrix, GpuVector};
 
+use crate::backend::Backend;
 use crate::cache::KvFormat;
+use crate::loading::Loading;
 use context::Context;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,11 +83,29 @@ impl Gpu {
         &self.context.adapter
     }
 
-    /// What holds weights.
+    /// What holds weights. They are uploaded when they are placed.
     pub fn device(&self) -> GpuDevice {
         GpuDevice {
             context: self.context.clone(),
+            pending: None,
         }
+    }
+
+    /// What holds weights that are uploaded later.
+    pub fn deferring_device(&self) -> GpuDevice {
+        GpuDevice {
+            pending: Some(Mutex::default()),
+            ..self.device()
+        }
+    }
+
+    /// Starts to upload a model's stages in order, each as soon as it is loaded.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread for it.
+    pub fn upload(&self, stages: Vec<Vec<Upload>>, loading: &Loading) -> Result<Uploads, GpuError> {
+        Uploads::start(self.context.clone(), stages, loading)
     }
 
     /// An empty cache of one layer for up to `capacity` positions.
@@ -93,11 +116,11 @@ impl Gpu {
     pub fn kv_layer(
         &self,
         format: KvFormat,
-        key_width: usize,
-        value_width: usize,
+        heads: usize,
+        head_dims: [usize; 2],
         capacity: usize,
     ) -> Result<GpuKvLayer, GpuError> {
-        GpuKvLayer::new(&self.context, format, key_width, value_width, capacity)
+        GpuKvLayer::new(&self.context, format, heads, head_dims, capacity)
     }
 
     /// Whether heads of these widths can be computed.
@@ -106,13 +129,26 @@ impl Gpu {
     ///
     /// Names the width that cannot.
     pub fn check_heads(widths: &[usize]) -> Result<(), GpuError> {
-        match widths
-            .iter()
-            .find(|&&width| !width.is_multiple_of(4) || width > 512)
-        {
+        match widths.iter().find(|&&width| width > 512) {
             Some(&found) => Err(GpuError::HeadWidth { found }),
             None => Ok(()),
         }
+    }
+
+    /// Fills a cache's first `len` positions with keys and values.
+    pub fn fill_cache(&self, cache: &mut GpuKvLayer, k: &[f32], v: &[f32], len: usize) {
+        cache.reserve(len);
+        self.pass(|backend| {
+            let k = backend.write(k, k.len() / len);
+            let v = backend.write(v, v.len() / len);
+            let part = ops::Part {
+                tokens: len,
+                first_row: 0,
+                position: 0,
+            };
+            backend.append(cache, &k, &v, &part);
+            backend.finish();
+        });
     }
 
     /// Runs one forward pass.
@@ -120,6 +156,22 @@ impl Gpu {
         let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
         backend.begin();
         pass(&mut backend)
+    }
+
+    /// Runs passes that compute nothing, and compiles the shaders that they
+    /// would have used, on so many threads.
+    pub fn rehearse(&self, threads: usize, passes: impl FnOnce(&mut GpuBackend)) {
+        self.pass(|backend| {
+            backend.recorder.rehearse();
+            passes(backend);
+            backend.recorder.compile_rehearsed(threads);
+        });
+    }
+
+    /// Shaders that have been compiled so far.
+    pub fn compiled(&self) -> usize {
+        let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        backend.recorder.pipelines()
     }
 
     /// Dispatches and submissions so far.

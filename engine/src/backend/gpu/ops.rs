@@ -431,8 +431,36 @@ pub(super) struct Part {
 }
 
 impl GpuBackend {
+    /// The same heads in another width.
+    fn resized(&mut self, x: &Tensor, (head_dim, new_dim): (usize, usize)) -> Tensor {
+        let out = self.tensor(x.rows, x.cols / head_dim * new_dim);
+        self.resize(x, head_dim, &out, new_dim);
+        out
+    }
+
+    fn resize(&mut self, x: &Tensor, head_dim: usize, out: &Tensor, new_dim: usize) {
+        let workgroups = self.elements(Op::Resize, out.rows * out.cols);
+        self.recorder.dispatch(
+            Kernel::new(Op::Resize, &[]),
+            &[&x.float, &out.float],
+            &[
+                (x.rows * x.cols / head_dim) as u32,
+                head_dim as u32,
+                new_dim as u32,
+            ],
+            workgroups,
+        );
+    }
+
     /// Appends keys and values to a cache.
     pub(super) fn append(&mut self, cache: &GpuKvLayer, k: &Tensor, v: &Tensor, part: &Part) {
+        let [k_padding, v_padding] = cache.padding();
+        let padded_k = k_padding.map(|widths| self.resized(k, widths));
+        let padded_v = v_padding.map(|widths| self.resized(v, widths));
+        let (k, v) = (
+            padded_k.as_ref().unwrap_or(k),
+            padded_v.as_ref().unwrap_or(v),
+        );
         let (k_quads, v_quads) = (k.cols / 4, v.cols / 4);
         let lanes = part.tokens * k_quads.max(v_quads) / cache.quads_together;
         let workgroups = self.elements(Op::CacheWrite, lanes);
@@ -451,7 +479,33 @@ impl GpuBackend {
     }
 
     /// Lets the queries of a sequence attend to its cache.
-    pub(super) fn attend(
+    fn attend(
+        &mut self,
+        cache: &GpuKvLayer,
+        shape: &AttentionShape,
+        q: &Tensor,
+        part: &Part,
+        out: &Tensor,
+    ) {
+        let [head_dim_k, head_dim_v] = cache.padded_dims;
+        let padded = AttentionShape {
+            head_dim_k,
+            head_dim_v,
+            ..*shape
+        };
+        let [k_padding, v_padding] = cache.padding();
+        let padded_q = k_padding.map(|widths| self.resized(q, widths));
+        let q = padded_q.as_ref().unwrap_or(q);
+        let Some((head_dim, padded_dim)) = v_padding else {
+            return self.attend_padded(cache, &padded, q, part, out);
+        };
+        // The rows of other sequences are in `out` already.
+        let padded_out = self.resized(out, (head_dim, padded_dim));
+        self.attend_padded(cache, &padded, q, part, &padded_out);
+        self.resize(&padded_out, padded_dim, out, head_dim);
+    }
+
+    fn attend_padded(
         &mut self,
         cache: &GpuKvLayer,
         shape: &AttentionShape,

@@ -1,13 +1,17 @@
 //! Recording of dispatches: a step becomes one submission.
 //!
-//! Pipelines and bind groups are made when they are first needed and kept.
+//! Pipelines and bind groups are made when they are first needed and kept. Those
+//! of a model are needed before that: a rehearsal takes a step through the layers
+//! without computing, notes the kernels, and compiles them on all cores
+//! ([`Recorder::rehearse`]).
 //! Parameters of all dispatches go to the device together, as one uniform
 //! buffer with a dynamic offset for each dispatch.
 
 use super::context::{Buffer, Context};
 use shaders::{Access, Op, Piece};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wgpu::{
     BindGroup, BindGroupLayout, BufferUsages, ComputePipeline, PipelineLayout, ShaderStages,
 };
@@ -90,6 +94,8 @@ pub(super) struct Recorder {
     /// For bindings that a dispatch does not use.
     unused: [Arc<Buffer>; 2],
     staging: Option<wgpu::Buffer>,
+    /// The kernels of a rehearsal, while there is one.
+    rehearsed: Option<Vec<Kernel>>,
     dispatched: u64,
     submitted: u64,
 }
@@ -139,6 +145,7 @@ impl Recorder {
             free_uploads: Vec::new(),
             unused,
             staging: None,
+            rehearsed: None,
             dispatched: 0,
             submitted: 0,
             context,
@@ -198,6 +205,10 @@ impl Recorder {
             "parameters of {}",
             shader.file.name
         );
+        if let Some(kernels) = &mut self.rehearsed {
+            kernels.push(kernel);
+            return;
+        }
         if self.recorded.len() == DISPATCHES {
             self.submit();
         }
@@ -246,13 +257,65 @@ impl Recorder {
         self.context.queue.write_buffer(&buffer.raw, 0, bytes);
     }
 
-    /// Submits what is recorded.
+    /// Submits what is recorded, if anything is.
     pub fn submit(&mut self) {
-        self.finish(|_| {});
+        if !self.recorded.is_empty() {
+            self.finish(|_| {});
+        }
+    }
+
+    /// From here on, dispatches are only noted.
+    pub fn rehearse(&mut self) {
+        self.rehearsed = Some(Vec::new());
+    }
+
+    /// Ends a rehearsal and compiles what it noted. Returns how many pipelines.
+    pub fn compile_rehearsed(&mut self, threads: usize) -> usize {
+        let mut kernels = self.rehearsed.take().unwrap_or_default();
+        let mut seen = HashSet::new();
+        kernels.retain(|kernel| {
+            let key = kernel.key();
+            !self.pipeline_index.contains_key(&key) && seen.insert(key)
+        });
+        for kernel in &kernels {
+            self.layout(kernel.op);
+        }
+        let this = &*self;
+        let next = AtomicUsize::new(0);
+        let compile = || {
+            let mut made = Vec::new();
+            while let Some(kernel) = kernels.get(next.fetch_add(1, Relaxed)) {
+                made.push((kernel.key(), this.compile(kernel)));
+            }
+            made
+        };
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads.min(kernels.len()))
+                .map(|_| scope.spawn(compile))
+                .collect();
+            let own = compile();
+            let others = others
+                .into_iter()
+                .flat_map(|thread| thread.join().expect("wgpu does not panic"));
+            own.into_iter().chain(others).collect()
+        });
+        for (key, pipeline) in made {
+            self.pipelines.push(pipeline);
+            self.pipeline_index.insert(key, self.pipelines.len() - 1);
+        }
+        kernels.len()
+    }
+
+    /// Pipelines that were made so far.
+    pub fn pipelines(&self) -> usize {
+        self.pipelines.len()
     }
 
     /// Submits what is recorded and copies the beginning of a buffer to `out`.
     pub fn read(&mut self, buffer: &Buffer, out: &mut [u8]) {
+        if self.rehearsed.is_some() {
+            return;
+        }
         let len_bytes = out.len() as u64;
         let large_enough = |staging: &wgpu::Buffer| staging.size() >= len_bytes;
         let staging = match self.staging.take().filter(large_enough) {
@@ -344,9 +407,17 @@ impl Recorder {
         if let Some(&index) = self.pipeline_index.get(&key) {
             return index;
         }
+        self.layout(kernel.op);
+        self.pipelines.push(self.compile(&kernel));
+        self.pipeline_index.insert(key, self.pipelines.len() - 1);
+        self.pipelines.len() - 1
+    }
+
+    /// Compiles a kernel whose layout is there.
+    fn compile(&self, kernel: &Kernel) -> ComputePipeline {
         let name = kernel.op.shader().file.name;
         let pieces: Vec<_> = kernel.pieces.into_iter().flatten().collect();
-        let device = self.context.device.clone();
+        let device = &self.context.device;
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(shaders::compose(kernel.op, &pieces).into()),
@@ -357,10 +428,9 @@ impl Recorder {
             .flatten()
             .map(|(name, value)| (name, f64::from(value)))
             .collect();
-        let layout = self.layout(kernel.op);
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
-            layout: Some(&layout.pipeline),
+            layout: Some(&self.layouts[&kernel.op].pipeline),
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
@@ -369,10 +439,7 @@ impl Recorder {
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
-        });
-        self.pipelines.push(pipeline);
-        self.pipeline_index.insert(key, self.pipelines.len() - 1);
-        self.pipelines.len() - 1
+        })
     }
 
     fn group(&mut self, op: Op, buffers: &[&Arc<Buffer>]) -> usize {

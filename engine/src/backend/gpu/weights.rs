@@ -2,16 +2,19 @@
 
 use super::GpuError;
 use super::context::{Buffer, Context, SLACK_BYTES};
+use super::upload::{Contents, Upload};
 use crate::backend::Device;
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Holds weights on a GPU.
 pub struct GpuDevice {
     pub(super) context: Arc<Context>,
+    /// What is to be uploaded later; `None`: everything is uploaded at once.
+    pub(super) pending: Option<Mutex<Vec<Upload>>>,
 }
 
 impl GpuDevice {
@@ -33,13 +36,32 @@ impl GpuDevice {
         self.context.check().is_ok()
     }
 
-    pub(super) fn place(
-        &self,
-        format: Format,
-        rows: usize,
-        cols: usize,
-        bytes: &[u8],
-    ) -> GpuMatrix {
+    /// What matrices and vectors since the last call are to hold.
+    pub fn take_uploads(&self) -> Vec<Upload> {
+        let pending = self.pending.as_ref();
+        pending.map_or_else(Vec::new, |pending| {
+            std::mem::take(&mut pending.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+    }
+
+    /// A buffer for contents that come now or later.
+    fn buffer(&self, what: &str, len_bytes: usize, contents: Contents) -> Arc<Buffer> {
+        let buffer = self.context.storage(what, len_bytes as u64 + SLACK_BYTES);
+        let upload = Upload {
+            buffer: buffer.clone(),
+            contents,
+        };
+        match &self.pending {
+            Some(pending) => pending
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(upload),
+            None => upload.run(&self.context),
+        }
+        buffer
+    }
+
+    fn place(&self, format: Format, rows: usize, cols: usize, bytes: &Bytes) -> GpuMatrix {
         let row_bytes = format.row_bytes(cols).expect("rows are whole blocks");
         assert_eq!(
             rows * row_bytes,
@@ -60,9 +82,11 @@ impl GpuDevice {
             .step_by(step)
             .map(|first| {
                 let rows = first..rows.min(first + step);
-                let bytes = &bytes[rows.start * row_bytes..rows.end * row_bytes];
+                let first = bytes.range().start;
+                let range = first + rows.start * row_bytes..first + rows.end * row_bytes;
+                let bytes = Bytes::new(bytes.mapping().clone(), range);
                 Slice {
-                    buffer: self.context.upload("weights", bytes),
+                    buffer: self.buffer("weights", bytes.len(), Contents::Bytes(bytes)),
                     rows,
                 }
             })
@@ -107,9 +131,7 @@ impl Device for GpuDevice {
 
     fn vector(&self, vector: Vector) -> GpuVector {
         GpuVector {
-            buffer: self
-                .context
-                .upload("parameters", bytemuck::cast_slice(vector.values())),
+            buffer: self.buffer("parameters", 4 * vector.len(), Contents::Vector(vector)),
         }
     }
 }

@@ -324,6 +324,7 @@ mod tests {
             quant: "q4_0".into(),
             parameters: 1,
             weight_bytes: 1,
+            device: "cpu".into(),
             isa: "avx2",
             threads,
             kv: KvFormat::F16,

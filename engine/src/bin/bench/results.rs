@@ -69,6 +69,8 @@ pub struct Outcome {
     pub quant: String,
     pub parameters: u64,
     pub weight_bytes: u64,
+    /// What computes: the CPU, or a GPU and what it has of the model.
+    pub device: String,
     pub isa: &'static str,
     pub threads: usize,
     pub kv: KvFormat,
@@ -104,6 +106,7 @@ impl Outcome {
             quant: setting.inventory.quant.clone(),
             parameters: setting.inventory.parameters,
             weight_bytes: setting.inventory.bytes,
+            device: device(setting.model),
             isa: setting.model.isa().name(),
             threads: setting.model.threads(),
             kv: setting.kv,
@@ -111,7 +114,8 @@ impl Outcome {
             gb_per_second: bytes / seconds / 1e9,
             gop_per_second: (ops.int8 + ops.f32) / seconds / 1e9,
             limits: setting.limits,
-            shares: setting.limits.map(|limits| Shares {
+            // The limits are those of the CPU.
+            shares: on_cpu(setting).map(|limits| Shares {
                 read: bytes / limits.read_bytes_per_second / seconds,
                 compute: (ops.int8 / limits.int8_ops_per_second
                     + ops.f32 / limits.f32_ops_per_second)
@@ -144,7 +148,7 @@ impl Outcome {
             "quant": self.quant,
             "parameters": self.parameters,
             "weight_bytes": self.weight_bytes,
-            "device": "cpu",
+            "device": self.device,
             "processor": processor(),
             "isa": self.isa,
             "threads": self.threads,
@@ -179,7 +183,10 @@ impl Outcome {
         vec![
             self.model.clone(),
             self.quant.clone(),
-            self.isa.to_owned(),
+            match self.device == "cpu" {
+                true => self.isa.to_owned(),
+                false => self.device.clone(),
+            },
             self.threads.to_string(),
             self.kv.to_string(),
             self.measured.test.to_string(),
@@ -193,6 +200,24 @@ impl Outcome {
             megabytes(memory.anonymous),
             megabytes(memory.file_backed),
         ]
+    }
+}
+
+/// The limits, if it is the CPU that computes.
+fn on_cpu(setting: &Setting<'_>) -> Option<Limits> {
+    setting.limits.filter(|_| setting.model.gpu().is_none())
+}
+
+fn device(model: &Model) -> String {
+    match model.gpu() {
+        None => "cpu".to_owned(),
+        Some((gpu, placed)) => format!(
+            "{}, {} of {} layers{}",
+            gpu.description().name,
+            placed.layers,
+            model.config().n_layer,
+            if placed.output { " and the output" } else { "" },
+        ),
     }
 }
 
@@ -246,8 +271,8 @@ pub fn processor() -> Option<String> {
 
 /// Column names; those with a unit say it.
 const COLUMNS: [&str; 14] = [
-    "model", "quant", "isa", "threads", "kv", "test", "tokens/s", "min", "max", "GB/s", "GOP/s",
-    "% limit", "anon MB", "file MB",
+    "model", "quant", "computes", "threads", "kv", "test", "tokens/s", "min", "max", "GB/s",
+    "GOP/s", "% limit", "anon MB", "file MB",
 ];
 
 /// Columns of text; the others are numbers.

@@ -374,6 +374,9 @@ fn attention<B: Backend>(
         gpu.fail(error);
         return Vec::new();
     }
+    if let Some(gpu) = side.gpu {
+        cache.move_to(gpu, 1);
+    }
     let (q_width, out_width) = (
         shape.n_head * shape.head_dim_k,
         shape.n_head * shape.head_dim_v,

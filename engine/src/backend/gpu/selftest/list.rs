@@ -105,6 +105,9 @@ fn attention() -> Vec<Case> {
         (shape(8, 2, 128, 128), 40, 1),
         (shape(3, 1, 16, 8), 0, 50),
         (shape(6, 2, 20, 12), 100, 33),
+        // Heads that are padded.
+        (shape(4, 2, 10, 7), 30, 3),
+        (shape(4, 2, 64, 33), 30, 1),
         // More keys than one workgroup should go through.
         (shape(2, 1, 32, 32), 1500, 1),
         (shape(2, 2, 32, 128), 1100, 3),
@@ -119,17 +122,7 @@ fn attention() -> Vec<Case> {
                 tokens,
             })
     };
-    let in_blocks = |case: &Case| match case {
-        Case::Attention { shape, .. } => [shape.head_dim_k, shape.head_dim_v]
-            .iter()
-            .all(|dim| dim.is_multiple_of(32)),
-        _ => false,
-    };
-    let quantized = with(KvFormat::Q8_0).filter(in_blocks);
-    with(KvFormat::F32)
-        .chain(with(KvFormat::F16))
-        .chain(quantized)
-        .collect()
+    KvFormat::ALL.into_iter().flat_map(with).collect()
 }
 
 fn product(format: Format, tokens: usize, outputs: usize, inputs: usize) -> Case {
