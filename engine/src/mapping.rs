@@ -82,6 +82,7 @@ impl Mapping {
     }
 
     /// Memory of no file that holds `bytes`: test data.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     pub(crate) fn anonymous(bytes: &[u8]) -> io::Result<Mapping> {
         let mut map = memmap2::MmapMut::map_anon(bytes.len().max(1))?;
         map[..bytes.len()].copy_from_slice(bytes);

@@ -128,40 +128,60 @@ fn add<L: Level, B: Octets>(l: L, w: &Octet, x: &Row<'_>, o: usize, acc: PerGrou
 /// The integer sums of the eight groups.
 #[inline(always)]
 fn isums<L: Level, B: Octets>(l: L, w: &Octet, x: &[[i8; 16]; 2 * OCTET]) -> [int32x4_t; 2] {
-    let zero = simd! { vdupq_n_s32(0) };
-    let x = |g: usize, half: usize| simd! { load_i8(&x[half_offset(2 * g + half) / 16]) };
     if B::SUBSCALES {
-        // Sums of the halves of two groups in each vector.
-        let mut pairs = [zero; 4];
-        for (p, pair) in pairs.iter_mut().enumerate() {
-            let (g, h) = (2 * p, 2 * p + 1);
-            let sums = simd! {
-                sum_lanes(
-                    l.dot(zero, w.q[g][0], x(g, 0)),
-                    l.dot(zero, w.q[g][1], x(g, 1)),
-                    l.dot(zero, w.q[h][0], x(h, 0)),
-                    l.dot(zero, w.q[h][1], x(h, 1)),
-                )
-            };
-            simd! {
-                let scales = w.s[p / 2];
-                let scales = if p % 2 == 0 {
-                    vmovl_s16(vget_low_s16(scales))
-                } else {
-                    vmovl_high_s16(scales)
-                };
-                *pair = vmulq_s32(sums, scales);
-            }
+        let [first, last] = w.s;
+        simd! {
+            let a = vmulq_s32(two::<L>(l, w, x, 0), vmovl_s16(vget_low_s16(first)));
+            let b = vmulq_s32(two::<L>(l, w, x, 2), vmovl_high_s16(first));
+            let c = vmulq_s32(two::<L>(l, w, x, 4), vmovl_s16(vget_low_s16(last)));
+            let d = vmulq_s32(two::<L>(l, w, x, 6), vmovl_high_s16(last));
+            [vpaddq_s32(a, b), vpaddq_s32(c, d)]
         }
-        simd! { [vpaddq_s32(pairs[0], pairs[1]), vpaddq_s32(pairs[2], pairs[3])] }
     } else {
-        let mut groups = [zero; OCTET];
-        for (g, group) in groups.iter_mut().enumerate() {
-            *group = l.dot(l.dot(zero, w.q[g][0], x(g, 0)), w.q[g][1], x(g, 1));
-        }
-        let [a, b, c, d, e, f, g, h] = groups;
-        simd! { [sum_lanes(a, b, c, d), sum_lanes(e, f, g, h)] }
+        [four::<L>(l, w, x, 0), four::<L>(l, w, x, 4)]
     }
+}
+
+/// The sums of the halves of groups `g` and `g + 1`.
+#[inline(always)]
+fn two<L: Level>(l: L, w: &Octet, x: &[[i8; 16]; 2 * OCTET], g: usize) -> int32x4_t {
+    simd! {
+        let zero = vdupq_n_s32(0);
+        sum_lanes(
+            add_half(l, w, x, g, 0, zero),
+            add_half(l, w, x, g, 1, zero),
+            add_half(l, w, x, g + 1, 0, zero),
+            add_half(l, w, x, g + 1, 1, zero),
+        )
+    }
+}
+
+/// The sums of groups `g..g + 4`.
+#[inline(always)]
+fn four<L: Level>(l: L, w: &Octet, x: &[[i8; 16]; 2 * OCTET], g: usize) -> int32x4_t {
+    simd! {
+        let zero = vdupq_n_s32(0);
+        sum_lanes(
+            add_half(l, w, x, g, 1, add_half(l, w, x, g, 0, zero)),
+            add_half(l, w, x, g + 1, 1, add_half(l, w, x, g + 1, 0, zero)),
+            add_half(l, w, x, g + 2, 1, add_half(l, w, x, g + 2, 0, zero)),
+            add_half(l, w, x, g + 3, 1, add_half(l, w, x, g + 3, 0, zero)),
+        )
+    }
+}
+
+/// Adds the products of half a group.
+#[inline(always)]
+fn add_half<L: Level>(
+    l: L,
+    w: &Octet,
+    x: &[[i8; 16]; 2 * OCTET],
+    g: usize,
+    half: usize,
+    acc: int32x4_t,
+) -> int32x4_t {
+    let x = simd! { load_i8(&x[half_offset(2 * g + half) / 16]) };
+    l.dot(acc, w.q[g][half], x)
 }
 
 /// `yes` in the first `count` lanes, `no` in the others.

@@ -280,8 +280,6 @@ impl<const SUBSCALES: bool, const MINIMUMS: usize>
             let s = at.map(|at| SUBSCALES.then(|| &pages.s[at]));
             let q = x.map(|pair| pair.map(|x| &x.q[o]));
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
-                let w = w.map(|w| &w[g]);
-                let s = s.map(|s| s.map(|s| &s[g]));
                 let isums = integer_sums::<L, Q, P>(l, w, s, q, g);
                 for (p, pair) in x.iter().enumerate() {
                     for (t, x) in pair.iter().enumerate() {
@@ -317,11 +315,13 @@ impl<const SUBSCALES: bool, const MINIMUMS: usize>
 
 /// The integer sums of group `g`: for each pair of tokens and each quad, those
 /// of both tokens.
+///
+/// In loops: the closures of `map` are not sure to be inlined.
 #[inline(always)]
 fn integer_sums<L: Level, const Q: usize, const P: usize>(
     l: L,
-    w: [&Quants; Q],
-    s: [Option<&[i16; 2 * ROWS]>; Q],
+    w: [&[Quants; OCTET]; Q],
+    s: [Option<&Subscales>; Q],
     x: [[&[[i8; 16]; 2 * OCTET]; 2]; P],
     g: usize,
 ) -> [[[int32x4_t; 2]; Q]; P] {
@@ -329,11 +329,12 @@ fn integer_sums<L: Level, const Q: usize, const P: usize>(
     let mut isums = [[zero; Q]; P];
     let mut first = [[zero; Q]; P];
     for half in 0..2 {
-        let at = half_offset(2 * g + half) / 16;
-        let x = x.map(|pair| pair.map(|x| simd! { load_i8(&x[at]) }));
         for (q, w) in w.iter().enumerate() {
-            let w = w[half].each_ref().map(|w| simd! { load_i8(w) });
-            for (isums, x) in isums.iter_mut().zip(x) {
+            let [a, b, c, d] = &w[g][half];
+            let w = simd! { [load_i8(a), load_i8(b), load_i8(c), load_i8(d)] };
+            for (isums, [x0, x1]) in isums.iter_mut().zip(x) {
+                let at = half_offset(2 * g + half) / 16;
+                let x = simd! { [load_i8(&x0[at]), load_i8(&x1[at])] };
                 isums[q] = l.add_quad(isums[q], w, x);
             }
         }
@@ -348,7 +349,7 @@ fn integer_sums<L: Level, const Q: usize, const P: usize>(
                 let first = l.by_token(first);
                 for (isum, first) in isums.iter_mut().zip(first) {
                     simd! {
-                        let s = load_i16(s);
+                        let s = load_i16(&s[g]);
                         let first = vmulq_s32(first, vmovl_s16(vget_low_s16(s)));
                         *isum = vmlaq_s32(first, *isum, vmovl_high_s16(s));
                     }
