@@ -149,8 +149,14 @@ impl Model {
         // From here on weights arrive while the rest is being set up.
         let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
         let loading = Loading::start(plan, options.load.clone())?;
-        let gpu = open_gpu(options, tensors.len_bytes())?;
-        let tokenizer = Tokenizer::new(metadata).map_err(|reason| Error::Tokenizer {
+        // Looking for a GPU takes longer than building the tokenizer.
+        let (gpu, tokenizer) = std::thread::scope(|scope| {
+            let gpu = scope.spawn(|| open_gpu(options, tensors.len_bytes()));
+            let tokenizer = Tokenizer::new(metadata);
+            (gpu.join(), tokenizer)
+        });
+        let gpu = gpu.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let tokenizer = tokenizer.map_err(|reason| Error::Tokenizer {
             path: path.to_owned(),
             reason,
         })?;
@@ -494,14 +500,31 @@ impl Readout {
 /// Below this, a CPU is done before a GPU has been found and set up.
 const GPU_WORTHWHILE_BYTES: u64 = 64 << 20;
 
+/// Where Linux shows graphics hardware: its own drivers, NVIDIA's, those of
+/// Windows around it, and those of two kinds of phones.
+const GPU_DEVICES: [&str; 5] = [
+    "/dev/dri",
+    "/dev/nvidiactl",
+    "/dev/dxg",
+    "/dev/kgsl-3d0",
+    "/dev/mali0",
+];
+
+/// Whether it is worth asking the graphics drivers, which takes a tenth of a
+/// second: software adapters are no faster than the CPU that runs them.
+fn gpu_may_exist() -> bool {
+    !cfg!(target_os = "linux") || GPU_DEVICES.iter().any(|path| Path::new(path).exists())
+}
+
 /// The GPU that was asked for.
 fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, GpuError> {
     let device = options.device;
-    if device == DeviceChoice::Auto && tensor_bytes < GPU_WORTHWHILE_BYTES {
+    let auto = device == DeviceChoice::Auto;
+    if auto && (tensor_bytes < GPU_WORTHWHILE_BYTES || !gpu_may_exist()) {
         return Ok(None);
     }
     let options = GpuOptions {
-        likely_faster: device == DeviceChoice::Auto,
+        likely_faster: auto,
         memory_limit_bytes: options.gpu_memory_bytes,
         ..GpuOptions::default()
     };

@@ -42,7 +42,7 @@ struct Cli {
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompt_file: Option<PathBuf>,
     /// Print help
-    #[arg(long, short, action = ArgAction::Help)]
+    #[arg(long, short, action = ArgAction::HelpShort)]
     help: (),
 
     /// GGUF file [default: the small story model that comes with Firstlight]
