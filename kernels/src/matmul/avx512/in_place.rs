@@ -21,10 +21,9 @@ use std::arch::x86_64::*;
 pub fn strip<B: Octets>(weight: Matrix<'_>, x: Int8Rows<'_>, out: &mut TileMut<'_>) {
     let mut token = 0;
     while token < x.rows {
-        // Three are rare enough to be done as two and one.
+        // One by one below four: the strip's blocks are in the cache by then.
         token += match x.rows - token {
-            1 => tokens::<B, 1>(weight, x, token, out),
-            2 | 3 => tokens::<B, 2>(weight, x, token, out),
+            1..4 => tokens::<B, 1>(weight, x, token, out),
             _ => tokens::<B, 4>(weight, x, token, out),
         };
     }

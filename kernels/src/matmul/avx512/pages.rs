@@ -21,6 +21,8 @@ use std::arch::x86_64::*;
 
 /// Rows in a sheet.
 pub const ROWS: usize = 16;
+/// Sheets that are multiplied together.
+pub const SHEETS: usize = 2;
 
 /// Four weights of sixteen rows.
 pub type Step = [u8; 4 * ROWS];
@@ -55,11 +57,11 @@ pub const fn minimums<B: Octets>() -> usize {
 }
 
 impl<'a> Pages<'a> {
-    /// Unpacks a strip; the last row stands in for those of its last sheet that
+    /// Unpacks a strip; the last row stands in for those of its last sheets that
     /// the matrix does not have.
     #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
     pub fn unpack<B: Octets>(weight: Matrix<'_>, panel: &'a mut Panel) -> Pages<'a> {
-        let sheets = weight.rows().div_ceil(ROWS);
+        let sheets = weight.rows().div_ceil(ROWS).next_multiple_of(SHEETS);
         let groups = weight.cols() / GROUP;
         let octets = groups.div_ceil(OCTET);
         let per_group = sheets * octets * OCTET * ROWS;

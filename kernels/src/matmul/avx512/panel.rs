@@ -23,7 +23,7 @@
 //! Three levels of cache: for a stretch of [`CHUNK_BYTES`] of activations, for
 //! each pair of sheets, for each slice of it, all tiles.
 
-use super::pages::{Pages, PerRow, ROWS, Step, minimums};
+use super::pages::{Pages, PerRow, ROWS, SHEETS, Step, minimums};
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
 use crate::matmul::Matrix;
@@ -33,8 +33,6 @@ use crate::team::TileMut;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// Sheets in a tile.
-const SHEETS: usize = 2;
 /// Octets of a pair of sheets that stay in the first-level cache.
 const SLICE: usize = 2;
 /// Activations that stay in the second-level cache beside the panel.
@@ -66,15 +64,10 @@ pub fn strip<B: Octets>(
                 x,
             };
             let tokens = tokens.clone();
-            let single = pages.sheets - sheet == 1;
             match (B::SUBSCALES, minimums::<B>()) {
-                (false, 0) if single => sweep::<false, 0, 1, 6>(place, tokens, buffer, out),
                 (false, 0) => sweep::<false, 0, SHEETS, 6>(place, tokens, buffer, out),
-                (false, 1) if single => sweep::<false, 1, 1, 6>(place, tokens, buffer, out),
                 (false, 1) => sweep::<false, 1, SHEETS, 6>(place, tokens, buffer, out),
-                (true, 0) if single => sweep::<true, 0, 1, 4>(place, tokens, buffer, out),
                 (true, 0) => sweep::<true, 0, SHEETS, 4>(place, tokens, buffer, out),
-                (true, 2) if single => sweep::<true, 2, 1, 4>(place, tokens, buffer, out),
                 (true, 2) => sweep::<true, 2, SHEETS, 4>(place, tokens, buffer, out),
                 (subscales, minimums) => {
                     unreachable!("sub-scales: {subscales}, minimums: {minimums}")
