@@ -11,7 +11,7 @@
 //!
 //! where minimums, if there are any, take the place of the second line with one
 //! FMA for each sum. Counted as compiled, with what moves the partial sums, 96
-//! of 243 vector instructions are VPDPBUSD (of 249 with minimums).
+//! of 243 vector instructions are VPDPBUSD (of 283 with minimums, some spilled).
 //!
 //! Sums with sub-scales, `s[0] · Σ₀ + s[1] · Σ₁`, are made of floats: both
 //! products are integers below 2²⁴, so the multiplication is exact and the FMA
