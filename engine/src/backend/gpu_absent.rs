@@ -102,6 +102,10 @@ impl Gpu {
         match self.0 {}
     }
 
+    pub fn name(&self) -> &str {
+        match self.0 {}
+    }
+
     pub fn deferring_device(&self) -> GpuDevice {
         match self.0 {}
     }

@@ -158,11 +158,12 @@ struct Cli {
     /// Instruction set [default: the best of this machine]
     #[arg(long, value_name = "NAME", help_heading = "Tests")]
     isa: Option<Isa>,
-    /// Where to compute: cpu, gpu (also a software one) or auto
+    /// Where to compute: gpu (also a software one), auto or cpu [default: cpu]
     #[arg(
         long,
         value_name = "DEVICE",
         default_value = "cpu",
+        hide_default_value = true,
         help_heading = "Tests"
     )]
     device: DeviceChoice,
@@ -175,11 +176,12 @@ struct Cli {
         help_heading = "Tests"
     )]
     gpu_layers: GpuLayers,
-    /// Format of the key-value cache: f16, f32 or q8_0
+    /// Format of the key-value cache: f32, q8_0 or f16 [default: f16]
     #[arg(
         long,
         value_name = "FORMAT",
         default_value = "f16",
+        hide_default_value = true,
         help_heading = "Tests"
     )]
     kv: KvFormat,

@@ -199,6 +199,7 @@ impl Loading {
     }
 
     /// For whoever waits on a thread of his own.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))] // what waits is the upload
     pub(crate) fn arrivals(&self) -> Arrivals {
         Arrivals {
             shared: self.shared.clone(),
@@ -206,11 +207,13 @@ impl Loading {
     }
 
     /// Whether part of the model is read for every pass.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))] // what waits is the upload
     pub(crate) fn streams(&self) -> bool {
         self.shared.streams()
     }
 
     /// The timeline, if one is wanted.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))] // what waits is the upload
     pub(crate) fn trace(&self) -> Option<&Arc<Trace>> {
         self.shared.options.trace.as_ref()
     }
@@ -269,10 +272,12 @@ impl Drop for Loading {
 }
 
 /// Says when stages are there, also after their [`Loading`] has gone.
+#[cfg_attr(not(feature = "gpu"), allow(dead_code))] // what waits is the upload
 pub(crate) struct Arrivals {
     shared: Arc<Shared>,
 }
 
+#[cfg_attr(not(feature = "gpu"), allow(dead_code))] // what waits is the upload
 impl Arrivals {
     /// Waits until stage `index` is there for the first time, or nobody loads it
     /// any more: then false.

@@ -83,6 +83,11 @@ impl Gpu {
         &self.context.adapter
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.context.adapter.name
+    }
+
     /// What holds weights. They are uploaded when they are placed.
     pub fn device(&self) -> GpuDevice {
         GpuDevice {

@@ -213,7 +213,7 @@ fn device(model: &Model) -> String {
         None => "cpu".to_owned(),
         Some((gpu, placed)) => format!(
             "{}, {} of {} layers{}",
-            gpu.description().name,
+            gpu.name(),
             placed.layers,
             model.config().n_layer,
             if placed.output { " and the output" } else { "" },
