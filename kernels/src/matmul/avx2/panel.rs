@@ -12,7 +12,7 @@
 //! first the 8 steps of the low ones: eight products of each fit in 16 bits,
 //! two of the whole.
 //!
-//! A tile is [`SHEETS`] sheets by four to six tokens. Its outputs have eight
+//! A tile is [`SHEETS`] sheets by [`TOKENS`] tokens. Its outputs have eight
 //! partial sums each, too many for registers: they stay in the first-level
 //! cache, one load and one store per group.
 //!
@@ -34,6 +34,8 @@ use std::ops::Range;
 const ROWS: usize = 8;
 /// Sheets in a tile.
 const SHEETS: usize = 2;
+/// Tokens in a tile.
+const TOKENS: usize = 6;
 /// Octets of a pair of sheets that stay in the first-level cache.
 const SLICE: usize = 4;
 /// Activations that stay in the second-level cache beside the panel.
@@ -79,7 +81,8 @@ pub fn strip<B: Octets>(
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
-    let sheets = weight.rows().div_ceil(ROWS);
+    // Whole tiles: fewer kinds of tiles are less code to compile.
+    let sheets = weight.rows().div_ceil(ROWS).next_multiple_of(SHEETS);
     let octets = x.padded / OCTET_LEN;
     let groups = weight.cols() / GROUP;
     let pieces = sheets * octets;
@@ -99,22 +102,14 @@ pub fn strip<B: Octets>(
         pages.unpack::<B>(weight, sheet);
     }
 
-    let chunk = (CHUNK_BYTES / x.padded / 30 * 30).max(30).min(x.rows);
+    let chunk = (CHUNK_BYTES / x.padded)
+        .next_multiple_of(2 * TOKENS)
+        .min(x.rows);
     let sums = panel.sums.resize(chunk * SHEETS * OCTET * ROWS);
     for first in (0..x.rows).step_by(chunk) {
         let tokens = first..x.rows.min(first + chunk);
         for sheet in (0..sheets).step_by(SHEETS) {
-            let tokens = tokens.clone();
-            if sheets - sheet == 1 {
-                sweep::<B, 1, 4>(&pages, sheet, groups, x, tokens, sums, out);
-            } else {
-                // 32-bit sums between the runs of steps need registers.
-                match fit::<B>() {
-                    8 => sweep::<B, SHEETS, 6>(&pages, sheet, groups, x, tokens, sums, out),
-                    4 => sweep::<B, SHEETS, 4>(&pages, sheet, groups, x, tokens, sums, out),
-                    _ => sweep::<B, SHEETS, 5>(&pages, sheet, groups, x, tokens, sums, out),
-                }
-            }
+            sweep::<B>(&pages, sheet, groups, x, tokens.clone(), sums, out);
         }
     }
 }
@@ -217,10 +212,10 @@ fn store_rows(to: &mut [[u8; 32]; 8], values: [__m256i; 8]) {
 /// The eight partial sums of eight rows and a token.
 type Sums = PerGroup<f32>;
 
-/// Multiplies `S` sheets with a stretch of tokens, `T` at a time; what is left
-/// over is done in pairs, then alone.
+/// Multiplies the sheets of a tile with a stretch of tokens; what is left over
+/// from [`TOKENS`] is done in pairs, then alone.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn sweep<B: Octets, const S: usize, const T: usize>(
+fn sweep<B: Octets>(
     pages: &Pages<'_>,
     sheet: usize,
     groups: usize,
@@ -230,31 +225,31 @@ fn sweep<B: Octets, const S: usize, const T: usize>(
     out: &mut TileMut<'_>,
 ) {
     let sums: &mut [Sums] = cast(sums);
-    let sums: &mut [[Sums; S]] = &mut sums.as_chunks_mut().0[..tokens.len()];
-    sums.fill([[[0.0; ROWS]; OCTET]; S]);
+    let sums: &mut [[Sums; SHEETS]] = &mut sums.as_chunks_mut().0[..tokens.len()];
+    sums.fill([[[0.0; ROWS]; OCTET]; SHEETS]);
     for slice in (0..pages.octets).step_by(SLICE) {
         let octets = slice..pages.octets.min(slice + SLICE);
-        let (many, rest) = sums.as_chunks_mut::<T>();
+        let (many, rest) = sums.as_chunks_mut::<TOKENS>();
         let (pairs, single) = rest.as_chunks_mut::<2>();
         let mut token = tokens.start;
         for sums in many {
-            tile::<B, S, T>(pages, sheet, octets.clone(), groups, x, token, sums);
-            token += T;
+            tile::<B, SHEETS, TOKENS>(pages, sheet, octets.clone(), groups, x, token, sums);
+            token += TOKENS;
         }
         for sums in pairs {
-            tile::<B, S, 2>(pages, sheet, octets.clone(), groups, x, token, sums);
+            tile::<B, SHEETS, 2>(pages, sheet, octets.clone(), groups, x, token, sums);
             token += 2;
         }
         for sums in single {
             let sums = std::array::from_mut(sums);
-            tile::<B, S, 1>(pages, sheet, octets.clone(), groups, x, token, sums);
+            tile::<B, SHEETS, 1>(pages, sheet, octets.clone(), groups, x, token, sums);
             token += 1;
         }
     }
     let width = out.cols().len();
     for (sums, token) in sums.iter().zip(tokens) {
         let row = out.rows().start + token;
-        let outs = &mut out.row(row)[sheet * ROWS..width.min((sheet + S) * ROWS)];
+        let outs = &mut out.row(row)[sheet * ROWS..width.min((sheet + SHEETS) * ROWS)];
         for (outs, sums) in outs.chunks_mut(ROWS).zip(sums) {
             outs.copy_from_slice(&fold_rows(sums)[..outs.len()]);
         }
