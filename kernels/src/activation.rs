@@ -32,8 +32,9 @@
 //! sums  [rows][padded / 16]   i16     Σ q over each 16
 //! ```
 //!
-//! The quants of eight groups do not lie one group after the other but in
-//! *paired order*, in pieces of 16, the halves of groups:
+//! The quants of eight groups do not lie one group after the other. What suits
+//! an instruction set is its [`Order`]. In *paired order* they lie in pieces of
+//! 16, the halves of groups:
 //!
 //! ```text
 //! byte 0        16       32       48       64       80              240     256
@@ -46,6 +47,24 @@
 //! its two lanes of 16, which is how the nibbles of two blocks fall when they
 //! are split in registers; one addition sums the halves of a group, and eight
 //! sums end in their natural order. See [`half_offset`].
+//!
+//! In *lane order* they lie in pieces of four, step `i` of each half beside step
+//! `i` of the others:
+//!
+//! ```text
+//! byte 0     4     8          32       36                64    68
+//!      ┌─────┬─────┬ ┄ ┬─────┬────────┬────────┬ ┄ ┬────────┬─────┬ ┄
+//!      │g0 0┄│g1 0┄│   │g7 0┄│ g0 16┄ │ g1 16┄ │   │ g7 16┄ │g0 4┄│      4 in each
+//!      └─────┴─────┴ ┄ ┴─────┴────────┴────────┴ ┄ ┴────────┴─────┴ ┄
+//! ```
+//!
+//! A vector of 64 bytes then holds four quants of each half of each group, and
+//! after four dot products of four bytes each lane has the sum of a half. The
+//! negative sums of the halves, in the order of those lanes, lie beside:
+//!
+//! ```text
+//! neg_sums   [rows][padded / 16]    i32   − Σ q over each 16; empty in paired order
+//! ```
 
 use crate::format::GROUP;
 use crate::isa::Isa;
@@ -59,8 +78,41 @@ pub const OCTET: usize = 8;
 /// Values in an [`OCTET`] of groups.
 pub const OCTET_LEN: usize = OCTET * GROUP;
 
+/// How the quants of an octet lie, see the [module](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In pieces of 16.
+    Paired,
+    /// In pieces of four.
+    Lanes,
+}
+
+impl Order {
+    /// The order that the kernels of an instruction set work on.
+    pub const fn of(isa: Isa) -> Order {
+        match isa {
+            Isa::Avx512 => Order::Lanes,
+            _ => Order::Paired,
+        }
+    }
+}
+
+/// Where half `index` has its lane among those of its octet, in lane order.
+#[inline(always)]
+const fn lane(index: usize) -> usize {
+    let (group, half) = (index / 2 % OCTET, index % 2);
+    OCTET * half + group
+}
+
+/// Where the first four quants of half `index` lie in lane order; the others
+/// follow 64 bytes apart.
+#[inline(always)]
+const fn lane_offset(index: usize) -> usize {
+    OCTET_LEN * (index / (2 * OCTET)) + 4 * lane(index)
+}
+
 /// Where half `index` (16 values: half `index % 2` of group `index / 2`) begins
-/// in a row's quants.
+/// in a row's quants, in paired order.
 #[inline(always)]
 pub const fn half_offset(index: usize) -> usize {
     let (octet, group, half) = (index / 16, index / 2 % 8, index % 2);
@@ -79,6 +131,8 @@ pub struct Int8Buffer {
     d: Lines<f32>,
     xsum: Lines<f32>,
     sums: Lines<i16>,
+    neg_sums: Lines<i32>,
+    order: Option<Order>,
 }
 
 /// Quantized rows, borrowed.
@@ -88,7 +142,9 @@ pub struct Int8Rows<'a> {
     pub rows: usize,
     /// Values per row, zero padding included: a multiple of [`OCTET_LEN`].
     pub padded: usize,
-    /// Quants of all rows, in paired order.
+    /// How quants lie.
+    pub order: Order,
+    /// Quants of all rows.
     pub q: &'a [i8],
     /// Scales of all rows.
     pub d: &'a [f32],
@@ -96,12 +152,16 @@ pub struct Int8Rows<'a> {
     pub xsum: &'a [f32],
     /// `Σ q` of each 16 values of all rows.
     pub sums: &'a [i16],
+    /// `− Σ q` of each 16 values of all rows, in lane order, or nothing.
+    pub neg_sums: &'a [i32],
 }
 
 /// One quantized row.
 #[derive(Clone, Copy)]
 pub struct Int8Row<'a> {
-    /// Quants, −127..=127, in paired order.
+    /// How quants lie.
+    pub order: Order,
+    /// Quants, −127..=127.
     pub q: &'a [i8],
     /// Scale of each group.
     pub d: &'a [f32],
@@ -109,6 +169,8 @@ pub struct Int8Row<'a> {
     pub xsum: &'a [f32],
     /// `Σ q` of each 16 values.
     pub sums: &'a [i16],
+    /// `− Σ q` of each 16 values, in lane order, or nothing.
+    pub neg_sums: &'a [i32],
 }
 
 /// One quantized row being written.
@@ -121,20 +183,49 @@ pub struct Int8RowMut<'a> {
     pub xsum: &'a mut [f32],
     /// See [`Int8Row::sums`].
     pub sums: &'a mut [i16],
+    /// See [`Int8Row::neg_sums`].
+    pub neg_sums: &'a mut [i32],
 }
 
 /// Quantizes `x` into `out`, whose arrays are as long as the padded row.
 ///
-/// Every instruction set has one; [`quantize_scalar`] defines the result.
-pub type QuantizeFn = fn(x: &[f32], out: Int8RowMut<'_>);
+/// Every instruction set has one, which writes in its [`Order`];
+/// [`quantize_scalar`] defines the result.
+pub type QuantizeFn = fn(x: &[f32], out: &mut Int8RowMut<'_>);
 
 impl<'a> Int8Row<'a> {
-    /// The 16 quants of half `index`; see [`half_offset`].
+    /// The 16 quants of half `index`: half `index % 2` of group `index / 2`.
     #[inline(always)]
-    pub fn half(&self, index: usize) -> &'a [i8; 16] {
-        self.q[half_offset(index)..]
-            .first_chunk()
-            .expect("a row is whole octets")
+    pub fn half(&self, index: usize) -> [i8; 16] {
+        let mut half = [0; 16];
+        match self.order {
+            Order::Paired => half.copy_from_slice(&self.q[half_offset(index)..][..16]),
+            Order::Lanes => {
+                for (i, four) in half.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    four.copy_from_slice(&self.q[lane_offset(index) + 64 * i..][..4]);
+                }
+            }
+        }
+        half
+    }
+}
+
+impl Int8RowMut<'_> {
+    /// Writes the quants of half `index`, and their sum where that has a place
+    /// of its own.
+    #[inline(always)]
+    fn write(&mut self, order: Order, index: usize, quants: &[i8; 16], sum: i16) {
+        self.sums[index] = sum;
+        match order {
+            Order::Paired => self.q[half_offset(index)..][..16].copy_from_slice(quants),
+            Order::Lanes => {
+                for (i, four) in quants.as_chunks::<4>().0.iter().enumerate() {
+                    self.q[lane_offset(index) + 64 * i..][..4].copy_from_slice(four);
+                }
+                let octet = index / (2 * OCTET);
+                self.neg_sums[2 * OCTET * octet + lane(index)] = -i32::from(sum);
+            }
+        }
     }
 }
 
@@ -144,7 +235,13 @@ impl<'a> Int8Rows<'a> {
     pub fn row(&self, index: usize) -> Int8Row<'a> {
         assert!(index < self.rows, "row {index} of {}", self.rows);
         let groups = self.padded / GROUP;
+        let neg_sums = match self.order {
+            Order::Paired => &[],
+            Order::Lanes => &self.neg_sums[index * groups * 2..][..groups * 2],
+        };
         Int8Row {
+            order: self.order,
+            neg_sums,
             q: &self.q[index * self.padded..][..self.padded],
             d: &self.d[index * groups..][..groups],
             xsum: &self.xsum[index * groups..][..groups],
@@ -175,29 +272,39 @@ impl Int8Buffer {
         self.d.resize(rows * groups);
         self.xsum.resize(rows * groups);
         self.sums.resize(rows * groups * 2);
+        let order = Order::of(isa);
+        self.order = Some(order);
+        let neg_sums = match order {
+            Order::Paired => 0,
+            Order::Lanes => groups * 2,
+        };
+        self.neg_sums.resize(rows * neg_sums);
         if padded == 0 {
             return;
         }
         let quantize = quantizer(isa);
+        let mut negatives = self.neg_sums.chunks_exact_mut(neg_sums.max(1));
         let mut work: Vec<_> = x
             .chunks_exact(cols)
             .zip(self.q.chunks_exact_mut(padded))
             .zip(self.d.chunks_exact_mut(groups))
             .zip(self.xsum.chunks_exact_mut(groups))
             .zip(self.sums.chunks_exact_mut(groups * 2))
-            .map(|((((x, q), d), xsum), sums)| (x, Int8RowMut { q, d, xsum, sums }))
+            .map(|((((x, q), d), xsum), sums)| {
+                let neg_sums = negatives.next().unwrap_or_default();
+                let out = Int8RowMut {
+                    q,
+                    d,
+                    xsum,
+                    sums,
+                    neg_sums,
+                };
+                (x, out)
+            })
             .collect();
         region.chunks_mut(&mut work, 1, |_, work| {
             for (x, out) in work {
-                quantize(
-                    x,
-                    Int8RowMut {
-                        q: out.q,
-                        d: out.d,
-                        xsum: out.xsum,
-                        sums: out.sums,
-                    },
-                );
+                quantize(x, out);
             }
         });
     }
@@ -205,6 +312,8 @@ impl Int8Buffer {
     /// The quantized rows.
     pub fn rows(&self) -> Int8Rows<'_> {
         Int8Rows {
+            order: self.order.unwrap_or(Order::Paired),
+            neg_sums: &self.neg_sums,
             rows: self.rows,
             padded: self.padded,
             q: &self.q,
@@ -219,39 +328,48 @@ impl Int8Buffer {
 pub fn quantizer(isa: Isa) -> QuantizeFn {
     match isa {
         Isa::Scalar => quantize_scalar,
-        Isa::Avx2 | Isa::AvxVnni => |x, out| Isa::Avx2.run(Quantize { x, out }),
-        Isa::Avx512 => |x, out| Isa::Avx512.run(Quantize { x, out }),
-        Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => |x, out| Isa::Neon.run(Quantize { x, out }),
+        Isa::Avx2 | Isa::AvxVnni => |x, out| {
+            let order = Order::Paired;
+            Isa::Avx2.run(Quantize { x, out, order });
+        },
+        Isa::Avx512 => |x, out| {
+            let order = Order::Lanes;
+            Isa::Avx512.run(Quantize { x, out, order });
+        },
+        Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => |x, out| {
+            let order = Order::Paired;
+            Isa::Neon.run(Quantize { x, out, order });
+        },
     }
 }
 
-struct Quantize<'a> {
+struct Quantize<'a, 'b> {
     x: &'a [f32],
-    out: Int8RowMut<'a>,
+    out: &'a mut Int8RowMut<'b>,
+    order: Order,
 }
 
-impl Op for Quantize<'_> {
+impl Op for Quantize<'_, '_> {
     type Out = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Int8RowMut { q, d, xsum, sums } = self.out;
-        let (halves, tail) = self.x.as_chunks();
+        let Quantize { x, out, order } = self;
+        let (halves, tail) = x.as_chunks();
         let half = |index: usize| match halves.get(index) {
             Some(half) => l.load(half),
             None if index == halves.len() => l.load_part(tail, 0.0),
             None => l.splat(0.0),
         };
-        for group in 0..d.len() {
+        for group in 0..out.d.len() {
             let (scale, quants) = quantize_group(l, [half(2 * group), half(2 * group + 1)]);
-            d[group] = scale;
+            out.d[group] = scale;
             for (i, quants) in quants.into_iter().enumerate() {
-                let index = 2 * group + i;
-                let to = &mut q[half_offset(index)..][..LANES];
-                l.store_i8(quants, to.as_chunks_mut().0.first_mut().expect("sixteen"));
-                sums[index] = l.fold_int(quants) as i16;
+                let mut to = [0; LANES];
+                l.store_i8(quants, &mut to);
+                out.write(order, 2 * group + i, &to, l.fold_int(quants) as i16);
             }
-            xsum[group] = scale * f32::from(sums[2 * group] + sums[2 * group + 1]);
+            out.xsum[group] = scale * f32::from(out.sums[2 * group] + out.sums[2 * group + 1]);
         }
     }
 }
@@ -281,9 +399,8 @@ pub(crate) fn quantize_group<L: Lanes>(l: L, x: [L::F; 2]) -> (f32, [L::I; 2]) {
 }
 
 /// The definition.
-pub fn quantize_scalar(x: &[f32], out: Int8RowMut<'_>) {
-    let Int8RowMut { q, d, xsum, sums } = out;
-    for group in 0..d.len() {
+pub fn quantize_scalar(x: &[f32], out: &mut Int8RowMut<'_>) {
+    for group in 0..out.d.len() {
         let start = (group * GROUP).min(x.len());
         let x = &x[start..x.len().min(start + GROUP)];
         // The bits of |x| order like integers, infinities and NaNs on top.
@@ -294,21 +411,25 @@ pub fn quantize_scalar(x: &[f32], out: Int8RowMut<'_>) {
             .unwrap_or(0);
         let amax = f32::from_bits(amax_bits);
         let mut quants = [0_i8; GROUP];
-        if amax < AMAX_FLOOR || !amax.is_finite() {
-            d[group] = if amax.is_finite() { 0.0 } else { f32::NAN };
+        let d = if amax < AMAX_FLOOR {
+            0.0
+        } else if !amax.is_finite() {
+            f32::NAN
         } else {
             let inverse = 127.0 / amax;
             for (q, x) in quants.iter_mut().zip(x) {
                 *q = (x * inverse).round_ties_even() as i8;
             }
-            d[group] = amax / 127.0;
+            amax / 127.0
+        };
+        let mut sum = 0;
+        for (half, quants) in quants.as_chunks().0.iter().enumerate() {
+            let half_sum = quants.iter().map(|&q| i16::from(q)).sum();
+            out.write(Order::of(Isa::Scalar), 2 * group + half, quants, half_sum);
+            sum += half_sum;
         }
-        for (half, quants) in quants.chunks_exact(16).enumerate() {
-            let index = 2 * group + half;
-            q[half_offset(index)..][..16].copy_from_slice(quants);
-            sums[index] = quants.iter().map(|&q| i16::from(q)).sum();
-        }
-        xsum[group] = d[group] * f32::from(sums[2 * group] + sums[2 * group + 1]);
+        out.d[group] = d;
+        out.xsum[group] = d * f32::from(sum);
     }
 }
 
@@ -334,6 +455,15 @@ mod tests {
     }
 
     #[test]
+    fn steps_of_all_halves_lie_side_by_side_in_lane_order() {
+        let mut offsets: Vec<_> = (16..32).map(lane_offset).collect();
+        assert_eq!(offsets[2], offsets[0] + 4, "first halves of groups 0 and 1");
+        assert_eq!(offsets[1], offsets[0] + 32, "halves of group 0");
+        offsets.sort();
+        assert_eq!(offsets, (0..16).map(|i| 256 + 4 * i).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn every_set_quantizes_alike() {
         let mut random = crate::selftest::Random(11);
         let specials = [
@@ -353,28 +483,46 @@ mod tests {
                 if let Some(special) = special {
                     x.iter_mut().step_by(45).for_each(|x| *x = special);
                 }
-                let run = |quantize: QuantizeFn| {
+                let run = |isa: Isa| {
                     let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
+                    let order = Order::of(isa);
                     let mut q = vec![1_i8; groups * GROUP];
                     let (mut d, mut xsum) = (vec![1.0; groups], vec![1.0; groups]);
                     let mut sums = vec![1_i16; groups * 2];
-                    let out = Int8RowMut {
+                    let mut neg_sums = vec![1_i32; groups * 2];
+                    let mut out = Int8RowMut {
                         q: &mut q,
                         d: &mut d,
                         xsum: &mut xsum,
                         sums: &mut sums,
+                        neg_sums: &mut neg_sums,
                     };
-                    quantize(&x, out);
+                    quantizer(isa)(&x, &mut out);
+                    let row = Int8Row {
+                        order,
+                        q: &q,
+                        d: &d,
+                        xsum: &xsum,
+                        sums: &sums,
+                        neg_sums: &neg_sums,
+                    };
+                    let halves: Vec<_> = (0..groups * 2).map(|index| row.half(index)).collect();
+                    if order == Order::Lanes {
+                        for (index, sum) in sums.iter().enumerate() {
+                            let at = index / 16 * 16 + lane(index);
+                            assert_eq!(neg_sums[at], -i32::from(*sum), "{isa}, half {index}");
+                        }
+                    }
                     let bits = |v: Vec<f32>| -> Vec<u32> {
                         let one_nan = |v: f32| if v.is_nan() { f32::NAN } else { v };
                         v.into_iter().map(|v| one_nan(v).to_bits()).collect()
                     };
-                    (q, bits(d), bits(xsum), sums)
+                    (halves, bits(d), bits(xsum), sums)
                 };
-                let expected = run(quantize_scalar);
+                let expected = run(Isa::Scalar);
                 for isa in Isa::available() {
                     let what = format!("{isa}, {len} values with {special:?}");
-                    assert_eq!(expected, run(quantizer(isa)), "{what}");
+                    assert_eq!(expected, run(isa), "{what}");
                 }
             }
         }

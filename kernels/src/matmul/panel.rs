@@ -2,8 +2,9 @@
 //!
 //! A panel is a thread's own scratch and lies in the second-level cache while
 //! all tokens are multiplied with it. What is in it, kernels decide; they have
-//! in common that rows lie side by side, as many as a vector has 32-bit lanes,
-//! and that four consecutive weights of each row make one vector:
+//! in common that rows lie side by side. On most instruction sets there are as many
+//! as a vector has 32-bit lanes, and four consecutive weights of each row make
+//! one vector:
 //!
 //! ```text
 //!               row 0        row 1              row 7
@@ -33,8 +34,8 @@ pub struct Panel {
     pub m: Lines<f32>,
     /// Sub-scales.
     pub s: Lines<i16>,
-    /// Sub-scales as floats.
-    pub factors: Lines<f32>,
+    /// Sub-scales, 32 bits wide.
+    pub wide_s: Lines<i32>,
     /// Partial sums.
     pub sums: Lines<f32>,
 }

@@ -2,14 +2,16 @@
 //!
 //! Dispatch, tests, self-test and benches walk this table; a kernel that is not
 //! in it does not exist. A format without a line for an instruction set is
-//! served by the plainer set that [`Isa::fallback`] names, in the end by the
-//! scalar kernel, which every format has.
+//! served by the plainer set that [`Isa::fallback`] names and that takes
+//! activations in the same [`Order`], in the end by the scalar kernel, which
+//! every format has.
 
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{Activations, Matrix, Scratch, float, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
+use crate::activation::Order;
 use crate::format::{Format, *};
 use crate::isa::Isa;
 use crate::lanes;
@@ -222,6 +224,8 @@ impl Kernels {
         }
         let pick = |format: Format| {
             std::iter::successors(Some(isa), |isa| isa.fallback())
+                // The definition reads activations in any order.
+                .filter(|&set| set == Isa::Scalar || Order::of(set) == Order::of(isa))
                 .find_map(|isa| MatmulKernel::all().find(|k| k.format == format && k.isa == isa))
                 .copied()
                 .unwrap_or_else(|| panic!("{format:?} has no scalar kernel"))

@@ -79,7 +79,7 @@ pub fn add_group(minimum: Minimum, group: &Group, x: Int8Row<'_>, g: usize, acc:
         group.q[16 * h..][..16]
             .iter()
             .zip(x.half(2 * g + h))
-            .map(|(&q, &x)| i32::from(q) * i32::from(x))
+            .map(|(&q, x)| i32::from(q) * i32::from(x))
             .sum()
     };
     let isum = i32::from(group.s[0]) * half(0) + i32::from(group.s[1]) * half(1);

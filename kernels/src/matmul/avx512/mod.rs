@@ -1,28 +1,36 @@
 //! Block formats on AVX-512 with VNNI.
 //!
 //! VPDPBUSD multiplies four unsigned by four signed bytes and adds the products
-//! to a 32-bit sum, exactly. Weights are the unsigned ones, with the format's
-//! offset; what the offset adds is known from the sums of the activations.
+//! to a 32-bit sum, exactly. Weights are the unsigned ones, raised by a power
+//! of two where a format's are signed; what that adds is known from the sums of
+//! the activations, and is what a sum begins with.
 //!
-//! How a format's octets come from its blocks is the business of
-//! [`super::avx2::octet`], whose 256-bit unpacking serves here too. Few tokens
-//! are multiplied with octets as they come ([`in_place`]). For many, a strip is
-//! unpacked once, sixteen rows side by side ([`pages`]), and multiplied by one
-//! loop for all formats ([`panel`]): in a panel they differ only in what there
-//! is beside quants and scales.
+//! Weights come into registers in *lane order*, in which the activations lie
+//! already ([`crate::activation`]): a lane of 32 bits belongs to half a group,
+//! and four VPDPBUSD later it holds that half's sum. Nothing has to be moved
+//! across lanes for it, however many tokens there are; and since a group takes
+//! its bits from whole 32-bit words of the file, one permutation of words and
+//! one shift by lane bring most formats there ([`octet`]).
+//!
+//! Few tokens are multiplied with octets as they come from the file
+//! ([`in_place`]). For many, a strip is unpacked once ([`pages`]) and
+//! multiplied by one loop for all formats ([`panel`]), which differ there only
+//! in what there is beside quants and scales.
 
+mod blocks_of_32;
 mod in_place;
+mod octet;
 mod pages;
 mod panel;
+mod super_blocks;
 mod vector;
 
-use super::avx2::octet::{Octets, Quants};
 use super::{Activations, Matrix, Scratch, panel::MIN_TOKENS};
 use crate::team::TileMut;
-use std::arch::x86_64::*;
+use octet::Octets;
 
 /// The kernel of a format.
-#[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn blocks<B: Octets>(
     weight: Matrix<'_>,
     x: Activations<'_>,
@@ -34,16 +42,4 @@ pub(super) unsafe fn blocks<B: Octets>(
     } else {
         panel::strip::<B>(weight, x.int8, out, &mut scratch.panel);
     }
-}
-
-/// The quants of an octet, unsigned.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn unsigned<B: Octets>(mut q: [__m256i; 8]) -> [__m256i; 8] {
-    if B::QUANTS == Quants::Bits8 {
-        for q in &mut q {
-            *q = _mm256_add_epi8(*q, _mm256_set1_epi8(B::OFFSET as i8));
-        }
-    }
-    q
 }

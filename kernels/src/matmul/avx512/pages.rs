@@ -1,50 +1,42 @@
-//! A strip of weight rows, unpacked: sixteen rows side by side in a *sheet*.
+//! A strip of weight rows, unpacked: four rows side by side in a *sheet*.
 //!
 //! ```text
-//! q   [sheet][octet][group][step][row][4]      steps of 4 weights, see crate::matmul::panel
-//! d   [sheet][octet][group][row]
-//! m   [sheet][octet][group][half][row]         as many as the format has
-//! s   [sheet][octet][group][half][row]         sub-scales, as f32
+//! q   [sheet][octet][row][step]     steps of 64 quants, in lane order
+//! d   [sheet][octet][row]           8 scales
+//! m   [sheet][octet][half][row]     8 minimums, as many as the format has
+//! s   [sheet][octet][row]           16 sub-scales, in lane order
 //! ```
 //!
-//! Quants are unsigned, with the format's offset. A sheet is unpacked eight
-//! rows at a time, each into its half of the vectors.
+//! Quants are unsigned, raised as [`Octets::RAISE`] says.
 
-use super::unsigned;
-use crate::activation::OCTET;
-use crate::format::{GROUP, Minimum, blocks};
+use super::octet::{Octets, PerLane, octet};
+use super::vector::*;
+use crate::activation::{OCTET, OCTET_LEN};
+use crate::format::{Minimum, blocks};
 use crate::matmul::Matrix;
-use crate::matmul::avx2::octet::{Octets, zero_padded};
-use crate::matmul::avx2::vector::{store, store_f32, transpose};
+use crate::matmul::avx2::vector::store_f32 as store_eight_f32;
 use crate::matmul::panel::Panel;
-use std::arch::x86_64::*;
 
 /// Rows in a sheet.
-pub const ROWS: usize = 16;
-/// Sheets that are multiplied together.
-pub const SHEETS: usize = 2;
+pub const ROWS: usize = 4;
 
-/// Four weights of sixteen rows.
-pub type Step = [u8; 4 * ROWS];
-/// A value for each row of a sheet.
-pub type PerRow = [f32; ROWS];
+/// 64 quants.
+pub type Step = [u8; 64];
 
 /// The arrays of a strip.
 pub struct Pages<'a> {
-    /// Groups of a row.
-    pub groups: usize,
     /// Octets of a row, the last of which may not be full.
     pub octets: usize,
     /// Sheets.
     pub sheets: usize,
     /// Quants of an octet.
-    pub q: &'a mut [[[Step; 8]; OCTET]],
+    pub q: &'a mut [[[Step; 4]; ROWS]],
     /// Scales of an octet.
-    pub d: &'a mut [[PerRow; OCTET]],
-    /// Minimums of a group.
-    pub m: &'a mut [PerRow],
-    /// Sub-scales of a group.
-    pub s: &'a mut [[PerRow; 2]],
+    pub d: &'a mut [[[f32; OCTET]; ROWS]],
+    /// Minimums of an octet.
+    pub m: &'a mut [[[f32; OCTET]; ROWS]],
+    /// Sub-scales of an octet.
+    pub s: &'a mut [[PerLane<i32>; ROWS]],
 }
 
 /// Minimums of a group.
@@ -57,93 +49,47 @@ pub const fn minimums<B: Octets>() -> usize {
 }
 
 impl<'a> Pages<'a> {
-    /// Unpacks a strip; the last row stands in for those of its last sheets that
+    /// Unpacks a strip; the last row stands in for those of the last sheet that
     /// the matrix does not have.
-    #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     pub fn unpack<B: Octets>(weight: Matrix<'_>, panel: &'a mut Panel) -> Pages<'a> {
-        let sheets = weight.rows().div_ceil(ROWS).next_multiple_of(SHEETS);
-        let groups = weight.cols() / GROUP;
-        let octets = groups.div_ceil(OCTET);
-        let per_group = sheets * octets * OCTET * ROWS;
+        let sheets = weight.rows().div_ceil(ROWS);
+        let octets = weight.cols().div_ceil(OCTET_LEN);
+        let count = sheets * octets;
+        let subscales = count * usize::from(B::SUBSCALES);
         let Panel {
-            q, d, m, factors, ..
+            q, d, m, wide_s: s, ..
         } = panel;
-        let q = q
-            .resize(per_group * GROUP)
-            .as_chunks_mut::<{ 4 * ROWS }>()
-            .0;
-        let s = factors.resize(2 * per_group * usize::from(B::SUBSCALES));
-        let mut pages = Pages {
-            groups,
+        let pages = Pages {
             octets,
             sheets,
-            q: q.as_chunks_mut().0.as_chunks_mut().0,
-            d: bytemuck::cast_slice_mut(d.resize(per_group)),
-            m: bytemuck::cast_slice_mut(m.resize(per_group * minimums::<B>())),
-            s: bytemuck::cast_slice_mut(s),
+            q: bytemuck::cast_slice_mut(q.resize(count * ROWS * OCTET_LEN)),
+            d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET)),
+            m: bytemuck::cast_slice_mut(m.resize(count * ROWS * OCTET * minimums::<B>())),
+            s: bytemuck::cast_slice_mut(s.resize(subscales * ROWS * 2 * OCTET)),
         };
-        for first in (0..sheets * ROWS).step_by(8) {
-            pages.unpack_rows::<B>(weight, first);
+        let all = blocks::<B>(weight.bytes());
+        let per_row = weight.cols() / B::LEN;
+        for row in 0..sheets * ROWS {
+            let first = row.min(weight.rows() - 1) * per_row;
+            let (sheet, r) = (row / ROWS, row % ROWS);
+            for o in 0..octets {
+                let block = o * B::BLOCKS;
+                let w = octet::<B>(&all[first + block..], per_row - block);
+                let at = sheet * octets + o;
+                for (to, q) in pages.q[at][r].iter_mut().zip(w.q) {
+                    store(to, q);
+                }
+                store_eight_f32(&mut pages.d[at][r], w.d);
+                for half in 0..minimums::<B>() {
+                    let to = &mut pages.m[at * minimums::<B>() + half][r];
+                    store_eight_f32(to, w.m[half]);
+                }
+                if B::SUBSCALES {
+                    store_i32(&mut pages.s[at][r], w.s);
+                }
+            }
         }
         pages
     }
-
-    /// Unpacks the eight rows from `first` on.
-    #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-    fn unpack_rows<B: Octets>(&mut self, weight: Matrix<'_>, first: usize) {
-        let last = weight.rows() - 1;
-        let rows: [&[B]; 8] = std::array::from_fn(|i| blocks::<B>(weight.row(last.min(first + i))));
-        let (sheet, lane) = (first / ROWS, first % ROWS);
-        let zero = _mm256_setzero_si256();
-        let (mut q, mut d, mut m, mut s) = ([[zero; 8]; 8], [zero; 8], [[zero; 8]; 2], [zero; 8]);
-        for o in 0..self.octets {
-            for (r, row) in rows.iter().enumerate() {
-                let rest = &row[o * B::BLOCKS..];
-                let octet = match rest.get(..B::BLOCKS) {
-                    // SAFETY: this function has the features.
-                    Some(blocks) => unsafe { B::octet(blocks) },
-                    None => zero_padded(rest),
-                };
-                for (q, octet) in q.iter_mut().zip(unsigned::<B>(octet.q)) {
-                    q[r] = octet;
-                }
-                d[r] = _mm256_castps_si256(octet.d);
-                m[0][r] = _mm256_castps_si256(octet.m[0]);
-                m[1][r] = _mm256_castps_si256(octet.m[1]);
-                s[r] = octet.s;
-            }
-            let at = sheet * self.octets + o;
-            for (i, q) in q.iter().enumerate() {
-                // Half i % 2 of the groups i / 2 and i / 2 + 4, four steps each.
-                for (j, step) in transpose(q).into_iter().enumerate() {
-                    let to = &mut self.q[at][i / 2 + j / 4 * 4][i % 2 * 4 + j % 4];
-                    store(eight(to, 4 * lane), step);
-                }
-            }
-            for (to, d) in self.d[at].iter_mut().zip(transpose(&d)) {
-                store_f32(eight(to, lane), _mm256_castsi256_ps(d));
-            }
-            for half in 0..minimums::<B>() {
-                for (g, m) in transpose(&m[half]).into_iter().enumerate() {
-                    let to = &mut self.m[(at * OCTET + g) * minimums::<B>() + half];
-                    store_f32(eight(to, lane), _mm256_castsi256_ps(m));
-                }
-            }
-            if B::SUBSCALES {
-                for (g, pair) in transpose(&s).into_iter().enumerate() {
-                    let first = _mm256_srai_epi32(_mm256_slli_epi32::<16>(pair), 16);
-                    let last = _mm256_srai_epi32(pair, 16);
-                    let to = &mut self.s[at * OCTET + g];
-                    store_f32(eight(&mut to[0], lane), _mm256_cvtepi32_ps(first));
-                    store_f32(eight(&mut to[1], lane), _mm256_cvtepi32_ps(last));
-                }
-            }
-        }
-    }
-}
-
-/// The part of a vector that eight rows fill.
-#[inline]
-fn eight<T, const N: usize>(vector: &mut [T], at: usize) -> &mut [T; N] {
-    vector[at..].first_chunk_mut().expect("half a vector")
 }

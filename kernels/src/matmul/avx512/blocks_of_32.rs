@@ -1,0 +1,255 @@
+//! Formats of 32-weight blocks: an octet is eight of them.
+//!
+//! Sixteen bytes of a block hold the nibbles of a group, those of its first
+//! half low, those of its last half high. Both halves of step `i` are therefore
+//! in word `i` of each block, whose 16 bytes are a quarter of a vector here.
+
+use super::octet::{Octet, Octets, PerLane, Words, bits, look_up, per_lane};
+use super::vector::*;
+use crate::activation::OCTET;
+use crate::format::*;
+use std::arch::x86_64::*;
+
+/// Word `i` of group `g` in 16-byte quarters, for both halves.
+const QUARTERS: Words = Words::new([0, 4, 8, 12, 16, 20, 24, 28], 0);
+/// The nibble of the half.
+const NIBBLE: PerLane<u32> = per_lane([0; OCTET], [0, 4]);
+
+impl Octets for BlockQ4_0 {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        Octet::new(
+            nibbles(b, |b| &b.qs),
+            scales_of_18_bytes(bytemuck::cast_slice(b)),
+        )
+    }
+}
+
+impl Octets for BlockQ4_1 {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let (d, m) = scales_and_minimums(headers(bytemuck::cast_ref::<_, [[u8; 20]; 8]>(b)));
+        Octet::new(nibbles(b, |b| &b.qs), d).with_minimum(m)
+    }
+}
+
+impl Octets for BlockQ5_0 {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let headers = headers(bytemuck::cast_ref::<_, [[u8; 22]; 8]>(b));
+        let fifth = _mm512_srli_epi64(headers, 16);
+        let q = add_fifth_bits(nibbles(b, |b| &b.qs), fifth, 0);
+        let d = _mm512_cvtepi64_epi16(headers);
+        Octet::new(q, _mm256_cvtph_ps(d))
+    }
+}
+
+impl Octets for BlockQ5_1 {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let headers = headers(bytemuck::cast_ref::<_, [[u8; 24]; 8]>(b));
+        let q = add_fifth_bits(nibbles(b, |b| &b.qs), headers, 1);
+        let (d, m) = scales_and_minimums(headers);
+        Octet::new(q, d).with_minimum(m)
+    }
+}
+
+impl Octets for BlockQ8_0 {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        /// From two vectors of two groups: steps 0 and 1 of both halves of the
+        /// four groups, `[half][step][group]`; two words on, steps 2 and 3.
+        const FOUR_GROUPS: PerLane<u32> =
+            [0, 8, 16, 24, 1, 9, 17, 25, 4, 12, 20, 28, 5, 13, 21, 29];
+        /// From two such: the first of their steps, of eight groups; four words
+        /// on, the second.
+        const EIGHT_GROUPS: PerLane<u32> =
+            [0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27];
+        let b = eight(blocks);
+        let mut two = [_mm512_setzero_si512(); 4];
+        for (two, b) in two.iter_mut().zip(b.as_chunks::<2>().0) {
+            let raise = _mm512_set1_epi8(i8::MIN);
+            let pair = load_pair(bytemuck::cast_ref(&b[0].qs), bytemuck::cast_ref(&b[1].qs));
+            *two = _mm512_xor_si512(pair, raise);
+        }
+        let mut q = two;
+        for i in 0..2 {
+            let words = _mm512_set1_epi32(2 * i as i32);
+            let words = _mm512_add_epi32(load_u32(&FOUR_GROUPS), words);
+            let low = _mm512_permutex2var_epi32(two[0], words, two[1]);
+            let high = _mm512_permutex2var_epi32(two[2], words, two[3]);
+            for j in 0..2 {
+                let words = _mm512_set1_epi32(4 * j as i32);
+                let words = _mm512_add_epi32(load_u32(&EIGHT_GROUPS), words);
+                q[2 * i + j] = _mm512_permutex2var_epi32(low, words, high);
+            }
+        }
+        Octet::new(q, scales_of_34_bytes(bytemuck::cast_slice(b)))
+    }
+}
+
+impl Octets for BlockIQ4_NL {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, nibbles(b, |b| &b.qs));
+        Octet::new(q, scales_of_18_bytes(bytemuck::cast_slice(b)))
+    }
+}
+
+impl Octets for BlockMXFP4 {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = eight(blocks);
+        let q = look_up(&MXFP4_VALUES, 1 << Self::RAISE, nibbles(b, |b| &b.qs));
+
+        // As in `half_e8m0`.
+        let e = u64::from_le_bytes(b.map(|b| b.e));
+        let e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(e as i64));
+        let normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+        let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(1 << 21), e);
+        let is_subnormal = _mm256_cmpgt_epi32_mask(_mm256_set1_epi32(2), e);
+        let is_nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(0xff));
+        let d = _mm256_mask_mov_epi32(normal, is_subnormal, subnormal);
+        Octet::new(q, _mm256_castsi256_ps(_mm256_or_si256(d, is_nan)))
+    }
+}
+
+#[inline]
+fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
+    blocks.try_into().expect("eight blocks")
+}
+
+/// The nibbles of eight blocks.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn nibbles<B>(b: &[B; OCTET], bytes: impl Fn(&B) -> &[u8; 16]) -> [__m512i; 4] {
+    let low = load_quarters([bytes(&b[0]), bytes(&b[1]), bytes(&b[2]), bytes(&b[3])]);
+    let high = load_quarters([bytes(&b[4]), bytes(&b[5]), bytes(&b[6]), bytes(&b[7])]);
+    bits(QUARTERS.of_pair(low, high), &NIBBLE, 15)
+}
+
+/// Adds the fifth bits, 32 of a group in word `word` of the eighth of `bits`
+/// that belongs to it.
+#[inline]
+#[target_feature(enable = "avx512bw")]
+fn add_fifth_bits(q: [__m512i; 4], bits: __m512i, word: u32) -> [__m512i; 4] {
+    const WORDS: PerLane<u32> = per_lane([0, 2, 4, 6, 8, 10, 12, 14], [0; 2]);
+    const SIXTEENTH: PerLane<u32> = per_lane([0; OCTET], [0, 16]);
+    let words = _mm512_add_epi32(load_u32(&WORDS), _mm512_set1_epi32(word as i32));
+    let bits = _mm512_srlv_epi32(_mm512_permutexvar_epi32(words, bits), load_u32(&SIXTEENTH));
+    let mut sum = q;
+    for (i, sum) in sum.iter_mut().enumerate() {
+        // The four bytes of a lane test bits 4i to 4i + 3, which are in byte
+        // i / 2 of the lane.
+        let byte = 0x0c08_0400 + 0x0101_0101 * (i as i32 / 2);
+        let bytes = _mm512_shuffle_epi8(bits, each_quarter(byte));
+        let bit = _mm512_set1_epi32(if i % 2 == 0 {
+            0x0804_0201
+        } else {
+            0x8040_2010_u32 as i32
+        });
+        let is_set = _mm512_test_epi8_mask(bytes, bit);
+        *sum = _mm512_mask_add_epi8(*sum, is_set, *sum, _mm512_set1_epi8(16));
+    }
+    sum
+}
+
+/// Four times the same byte of each of a quarter's four lanes; `bytes` has
+/// which, the first lane's lowest.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn each_quarter(bytes: i32) -> __m512i {
+    let [a, b, c, d] = bytes
+        .to_le_bytes()
+        .map(|byte| 0x0101_0101 * i32::from(byte));
+    _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
+}
+
+/// The first eight bytes of eight blocks.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn headers<const N: usize>(b: &[[u8; N]; OCTET]) -> __m512i {
+    let word = |b: &[u8; N]| i64::from_le_bytes(*b.first_chunk().expect("more than a header"));
+    let [a, b, c, d, e, f, g, h] = b;
+    let pair = |a, b| {
+        let (a, b) = (_mm_cvtsi64_si128(word(a)), _mm_cvtsi64_si128(word(b)));
+        _mm_unpacklo_epi64(a, b)
+    };
+    let low = _mm256_set_m128i(pair(c, d), pair(a, b));
+    let high = _mm256_set_m128i(pair(g, h), pair(e, f));
+    _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)
+}
+
+/// Scales and minimums, in binary16 the first four bytes of each header.
+#[inline]
+#[target_feature(enable = "avx512f,f16c")]
+fn scales_and_minimums(headers: __m512i) -> (__m256, __m256) {
+    (
+        _mm256_cvtph_ps(_mm512_cvtepi64_epi16(headers)),
+        _mm256_cvtph_ps(_mm512_cvtepi64_epi16(_mm512_srli_epi64(headers, 16))),
+    )
+}
+
+/// The scales of eight blocks of 18 bytes that begin with one in binary16.
+#[inline]
+#[target_feature(enable = "avx512bw,f16c")]
+fn scales_of_18_bytes(blocks: &[u8]) -> __m256 {
+    const PLACES: [u16; 32] = places([0, 9, 18, 27, 36, 45, 54, 63]);
+    let (low, high) = (chunk(blocks, 0), chunk(blocks, 64));
+    let d = _mm512_permutex2var_epi16(load(low), load_u16(&PLACES), load(high));
+    _mm256_cvtph_ps(_mm512_castsi512_si128(d))
+}
+
+/// The scales of eight blocks of 34 bytes that begin with one in binary16.
+#[inline]
+#[target_feature(enable = "avx512bw,f16c")]
+fn scales_of_34_bytes(blocks: &[u8]) -> __m256 {
+    // Scales 0 and 1, 2 and 3, ┄ are 34 bytes apart in stretches of 64.
+    const PLACES: [u16; 32] = places([0, 17, 32, 49, 0, 17, 32, 49]);
+    let places = load_u16(&PLACES);
+    let four = |at: usize| {
+        let (low, high) = (chunk(blocks, at), chunk(blocks, at + 68));
+        let d = _mm512_permutex2var_epi16(load(low), places, load(high));
+        _mm512_castsi512_si128(d)
+    };
+    _mm256_cvtph_ps(_mm_unpacklo_epi64(four(0), four(136)))
+}
+
+/// Words of 16 bits that eight lanes take, and the rest, which nobody wants.
+const fn places(of_group: [u16; OCTET]) -> [u16; 32] {
+    let mut places = [0; 32];
+    let mut g = 0;
+    while g < OCTET {
+        places[g] = of_group[g];
+        g += 1;
+    }
+    places
+}
+
+/// 64 bytes from `at` on.
+#[inline]
+fn chunk(bytes: &[u8], at: usize) -> &[u8; 64] {
+    bytes[at..].first_chunk().expect("64 bytes")
+}
+
+/// Loads four times 16 bytes side by side.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_quarters([a, b, c, d]: [&[u8; 16]; 4]) -> __m512i {
+    use crate::matmul::avx2::vector::{load_half, load_pair};
+    let low = _mm512_castsi256_si512(load_pair(a, b));
+    let low = _mm512_inserti32x4(low, load_half(c), 2);
+    _mm512_inserti32x4(low, load_half(d), 3)
+}

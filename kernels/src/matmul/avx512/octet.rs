@@ -1,0 +1,309 @@
+//! Eight groups of a row in registers, in lane order.
+//!
+//! ```text
+//! lane     0        1            7        8        9           15
+//!      ┌────────┬────────┬ ┄ ┬────────┬────────┬────────┬ ┄ ┬────────┐
+//! q[0] │ g0 0┄3 │ g1 0┄3 │   │ g7 0┄3 │g0 16┄19│g1 16┄19│   │g7 16┄19│
+//! q[1] │ g0 4┄7 │ g1 4┄7 │   │ g7 4┄7 │g0 20┄23│   ┄
+//! q[2] │ g0 8┄11│   ┄
+//! q[3] │g0 12┄15│   ┄                               weights of groups 0 to 7
+//!      └────────┴
+//! ```
+//!
+//! Lane `8h + g` of step `i` takes a word of 32 bits of the file, the same for
+//! all formats but for which word and which bits of it: see [`Words`].
+
+use super::vector::*;
+use crate::activation::{Int8Row, OCTET, OCTET_LEN};
+use crate::format::{Block, GROUP, Minimum};
+use crate::matmul::avx2::vector::load_f32 as load_eight_f32;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// A value for each lane.
+pub type PerLane<T> = [T; 16];
+
+/// Eight groups of a row, unpacked.
+///
+/// What a format does not have (minimums, sub-scales) is left zero and costs
+/// nothing once inlined.
+#[derive(Clone, Copy)]
+pub struct Octet {
+    /// Quants in lane order, unsigned: raised by `1 << RAISE` if the format's
+    /// are signed.
+    pub q: [__m512i; 4],
+    /// Scale of each group.
+    pub d: __m256,
+    /// Minimums of the first and the last halves of each group.
+    pub m: [__m256; 2],
+    /// Sub-scales as `i32`.
+    pub s: __m512i,
+}
+
+impl Octet {
+    /// Quants and scales; no minimums, no sub-scales.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn new(q: [__m512i; 4], d: __m256) -> Octet {
+        Octet {
+            q,
+            d,
+            m: [_mm256_setzero_ps(); 2],
+            s: _mm512_setzero_si512(),
+        }
+    }
+
+    /// With one minimum for each group.
+    #[inline]
+    pub fn with_minimum(self, m: __m256) -> Octet {
+        Octet { m: [m; 2], ..self }
+    }
+
+    /// With minimums for the halves of each group.
+    #[inline]
+    pub fn with_minimums(self, m: [__m256; 2]) -> Octet {
+        Octet { m, ..self }
+    }
+
+    /// With sub-scales.
+    #[inline]
+    pub fn with_subscales(self, s: __m512i) -> Octet {
+        Octet { s, ..self }
+    }
+
+    /// With the groups from `groups` on as if they were not there.
+    ///
+    /// Their scales and minimums become −0, and so do their products with the
+    /// zeros that activations are padded with; −0 is what can be added to any
+    /// number without changing its bits.
+    #[target_feature(enable = "avx512f,avx512vl")]
+    fn cut(self, groups: usize) -> Octet {
+        let absent = !0_u8 << groups;
+        let nothing = _mm256_set1_ps(-0.0);
+        let mut m = self.m;
+        for m in &mut m {
+            *m = _mm256_mask_mov_ps(*m, absent, nothing);
+        }
+        let d = _mm256_mask_mov_ps(self.d, absent, nothing);
+        Octet { d, m, ..self }
+    }
+}
+
+/// A format whose blocks can be brought into registers in lane order.
+pub trait Octets: Block {
+    /// Blocks in an octet.
+    const BLOCKS: usize = OCTET_LEN / Self::LEN;
+
+    /// Quants are raised by two to this power; 0 if they are unsigned.
+    const RAISE: u32 = match Self::OFFSET {
+        0 => 0,
+        offset => offset.next_power_of_two().ilog2(),
+    };
+
+    /// Unpacks an octet; `blocks` holds [`Octets::BLOCKS`] of them.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512 F, BW, DQ, VL and F16C.
+    unsafe fn octet(blocks: &[Self]) -> Octet;
+}
+
+/// Unpacks the octet at the head of `blocks`, of which `count` blocks belong to
+/// the row.
+///
+/// What follows them, if anything does, fills the octet up and is cut off.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+pub fn octet<B: Octets>(blocks: &[B], count: usize) -> Octet {
+    if count >= B::BLOCKS {
+        // SAFETY: this function has the features.
+        return unsafe { B::octet(&blocks[..B::BLOCKS]) };
+    }
+    let octet = match blocks.get(..B::BLOCKS) {
+        // SAFETY: as above.
+        Some(blocks) => unsafe { B::octet(blocks) },
+        None => zero_padded(&blocks[..count]),
+    };
+    octet.cut(count * B::LEN / GROUP)
+}
+
+/// Unpacks fewer blocks than make an octet, as if zero blocks followed.
+#[cold]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+fn zero_padded<B: Octets>(blocks: &[B]) -> Octet {
+    let mut padded = [B::zeroed(); OCTET];
+    padded[..blocks.len()].copy_from_slice(blocks);
+    // SAFETY: this function has the features.
+    unsafe { B::octet(&padded[..B::BLOCKS]) }
+}
+
+/// Which word of the file each lane of the four steps takes.
+///
+/// Step `i` takes the `i`th word after that of step 0, in every format.
+pub struct Words(PerLane<u32>);
+
+impl Words {
+    /// Word `of_group[g] + h · of_half` for half `h` of group `g`.
+    pub const fn new(of_group: [u32; OCTET], of_half: u32) -> Words {
+        Words(per_lane(of_group, [0, of_half]))
+    }
+
+    /// From 16 words.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn of(&self, words: __m512i) -> [__m512i; 4] {
+        let mut steps = [words; 4];
+        for (i, step) in steps.iter_mut().enumerate() {
+            *step = _mm512_permutexvar_epi32(self.step(i), words);
+        }
+        steps
+    }
+
+    /// From 32 words.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn of_pair(&self, low: __m512i, high: __m512i) -> [__m512i; 4] {
+        let mut steps = [low; 4];
+        for (i, step) in steps.iter_mut().enumerate() {
+            *step = _mm512_permutex2var_epi32(low, self.step(i), high);
+        }
+        steps
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn step(&self, i: usize) -> __m512i {
+        _mm512_add_epi32(load_u32(&self.0), _mm512_set1_epi32(i as i32))
+    }
+}
+
+/// `of_group[g] + of_half[h]` for each lane.
+pub const fn per_lane(of_group: [u32; OCTET], of_half: [u32; 2]) -> PerLane<u32> {
+    let mut lanes = [0; 16];
+    let mut lane = 0;
+    while lane < lanes.len() {
+        lanes[lane] = of_group[lane % OCTET] + of_half[lane / OCTET];
+        lane += 1;
+    }
+    lanes
+}
+
+/// Shifts each lane of all steps right and keeps the bits of `mask` in bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn bits(steps: [__m512i; 4], shift: &PerLane<u32>, mask: u8) -> [__m512i; 4] {
+    let mask = _mm512_set1_epi8(mask as i8);
+    let mut bits = steps;
+    for bits in &mut bits {
+        *bits = _mm512_and_si512(_mm512_srlv_epi32(*bits, load_u32(shift)), mask);
+    }
+    bits
+}
+
+/// Rotates each lane of all steps left and adds the bits of `mask` in bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn add_bits(
+    q: [__m512i; 4],
+    steps: [__m512i; 4],
+    rotate: &PerLane<u32>,
+    mask: u8,
+) -> [__m512i; 4] {
+    let mask = _mm512_set1_epi8(mask as i8);
+    let mut sum = q;
+    for (sum, step) in sum.iter_mut().zip(steps) {
+        let rotated = _mm512_rolv_epi32(step, load_u32(rotate));
+        // sum | (rotated & mask)
+        *sum = _mm512_ternarylogic_epi32(*sum, rotated, mask, 0b1111_1000);
+    }
+    sum
+}
+
+/// Replaces nibbles by the values they stand for, raised by `raise`.
+#[inline]
+#[target_feature(enable = "avx512bw")]
+pub fn look_up(values: &[i8; 16], raise: u8, q: [__m512i; 4]) -> [__m512i; 4] {
+    let values = load_four_times(bytemuck::cast_ref(values));
+    let values = _mm512_add_epi8(values, _mm512_set1_epi8(raise as i8));
+    let mut found = q;
+    for found in &mut found {
+        *found = _mm512_shuffle_epi8(values, *found);
+    }
+    found
+}
+
+/// Quantized activations of a row, cut into octets.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    /// Quants in lane order.
+    pub q: &'a [[i8; OCTET_LEN]],
+    /// Scale of each group.
+    pub d: &'a [[f32; OCTET]],
+    /// `d · Σ q` of each group.
+    pub xsum: &'a [[f32; OCTET]],
+    /// `− Σ q` of each half, in the order of the lanes.
+    pub neg_sums: &'a [PerLane<i32>],
+}
+
+impl<'a> Row<'a> {
+    /// Cuts a row, which is a whole number of octets.
+    pub fn new(row: Int8Row<'a>) -> Row<'a> {
+        Row {
+            q: row.q.as_chunks().0,
+            d: row.d.as_chunks().0,
+            xsum: row.xsum.as_chunks().0,
+            neg_sums: row.neg_sums.as_chunks().0,
+        }
+    }
+
+    /// Some octets of the row.
+    pub fn slice(self, octets: Range<usize>) -> Row<'a> {
+        Row {
+            q: &self.q[octets.clone()],
+            d: &self.d[octets.clone()],
+            xsum: &self.xsum[octets.clone()],
+            neg_sums: &self.neg_sums[octets],
+        }
+    }
+
+    /// An empty row.
+    pub const EMPTY: Row<'static> = Row {
+        q: &[],
+        d: &[],
+        xsum: &[],
+        neg_sums: &[],
+    };
+}
+
+/// Adds the products of an octet with octet `o` of a row to its eight partial
+/// sums.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
+    let neg_sums = load_i32(&x.neg_sums[o]);
+    let mut sums = if B::RAISE == 0 {
+        _mm512_setzero_si512()
+    } else {
+        _mm512_sllv_epi32(neg_sums, _mm512_set1_epi32(B::RAISE as i32))
+    };
+    let steps: &[[i8; 64]; 4] = bytemuck::cast_ref(&x.q[o]);
+    for (q, step) in w.q.iter().zip(steps) {
+        sums = _mm512_dpbusd_epi32(sums, *q, load_i8(step));
+    }
+    if B::SUBSCALES {
+        sums = _mm512_mullo_epi32(sums, w.s);
+    }
+    let isums = _mm256_cvtepi32_ps(add_halves(sums));
+    let dx = load_eight_f32(&x.d[o]);
+    let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), isums, acc);
+    match B::MINIMUM {
+        Minimum::None => acc,
+        Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_eight_f32(&x.xsum[o]), acc),
+        Minimum::Per16 => {
+            let first = _mm256_cvtepi32_ps(_mm512_castsi512_si256(neg_sums));
+            let last = _mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(neg_sums, 1));
+            let acc = _mm256_fnmadd_ps(w.m[0], _mm256_mul_ps(dx, first), acc);
+            _mm256_fnmadd_ps(w.m[1], _mm256_mul_ps(dx, last), acc)
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Formats of 256-weight blocks: an octet is one of them.
+//!
+//! The bits of a group lie in 32 consecutive bytes, those of its second half 16
+//! bytes behind those of its first.
+
+use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_lane};
+use super::vector::*;
+use crate::activation::OCTET;
+use crate::format::*;
+use std::arch::x86_64::*;
+
+/// 32 bytes for two groups, one in each nibble.
+const OF_TWO: Words = Words::new([0, 0, 8, 8, 16, 16, 24, 24], 4);
+const NIBBLE_OF_TWO: PerLane<u32> = per_lane([0, 4, 0, 4, 0, 4, 0, 4], [0; 2]);
+/// 32 bytes for four groups, two bits each.
+const OF_FOUR: Words = Words::new([0, 0, 0, 0, 8, 8, 8, 8], 4);
+const PAIR_OF_FOUR: PerLane<u32> = per_lane([0, 2, 4, 6, 0, 2, 4, 6], [0; 2]);
+/// 32 bytes for all groups, bit `g` for group `g`.
+const OF_EIGHT: Words = Words::new([0; OCTET], 4);
+
+/// How far a lane is to be rotated so that the bits of its group, the first of
+/// which is bit `of_group[g]` of each byte, come to bit `to`.
+const fn rotation(of_group: [u32; OCTET], to: u32) -> PerLane<u32> {
+    let mut turns = [0; OCTET];
+    let mut g = 0;
+    while g < OCTET {
+        turns[g] = (32 + to - of_group[g]) % 32;
+        g += 1;
+    }
+    per_lane(turns, [0; 2])
+}
+
+const EACH: [u32; OCTET] = [0, 1, 2, 3, 4, 5, 6, 7];
+
+impl Octets for BlockQ2_K {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = one(blocks);
+        let q = bits(OF_FOUR.of(load(&b.qs)), &PAIR_OF_FOUR, 3);
+        let scales = by_half(_mm512_cvtepu8_epi32(load_sixteen(&b.scales)));
+        let s = _mm512_and_si512(scales, _mm512_set1_epi32(15));
+        let minimums = _mm512_cvtepi32_ps(_mm512_srli_epi32(scales, 4));
+        let dmin = _mm512_castsi512_ps(_mm512_xor_si512(
+            _mm512_castps_si512(_mm512_set1_ps(widen(b.dmin))),
+            _mm512_set1_epi32(i32::MIN),
+        ));
+        Octet::new(q, _mm256_set1_ps(widen(b.d)))
+            .with_subscales(s)
+            .with_minimums(split(_mm512_mul_ps(dmin, minimums)))
+    }
+}
+
+impl Octets for BlockQ3_K {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        const THIRD: PerLane<u32> = rotation(EACH, 2);
+        let b = one(blocks);
+        let q = bits(OF_FOUR.of(load(&b.qs)), &PAIR_OF_FOUR, 3);
+        let q = add_bits(q, OF_EIGHT.of(load_32(&b.hmask)), &THIRD, 4);
+
+        // Four scales in each word, see `BlockQ3_K::scale`.
+        let [a, b_, c] = words(&b.scales);
+        let (low, high) = (0x0f0f_0f0f, 0x3030_3030);
+        let scales = _mm_setr_epi32(
+            (a & low | c << 4 & high) as i32,
+            (b_ & low | c << 2 & high) as i32,
+            (a >> 4 & low | c & high) as i32,
+            (b_ >> 4 & low | c >> 2 & high) as i32,
+        );
+        let s = by_half(_mm512_cvtepu8_epi32(scales));
+        let s = _mm512_sub_epi32(s, _mm512_set1_epi32(32));
+        Octet::new(q, _mm256_set1_ps(widen(b.d))).with_subscales(s)
+    }
+}
+
+impl Octets for BlockQ4_K {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = one(blocks);
+        let [d, m] = scales_and_minimums(bytemuck::bytes_of(b));
+        Octet::new(nibbles(&b.qs), d).with_minimum(m)
+    }
+}
+
+impl Octets for BlockQ5_K {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        const FIFTH: PerLane<u32> = rotation(EACH, 4);
+        let b = one(blocks);
+        let q = add_bits(nibbles(&b.qs), OF_EIGHT.of(load_32(&b.qh)), &FIFTH, 16);
+        let [d, m] = scales_and_minimums(bytemuck::bytes_of(b));
+        Octet::new(q, d).with_minimum(m)
+    }
+}
+
+impl Octets for BlockQ6_K {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        /// 64 bytes for four groups: the nibbles of 32 belong to groups 0 and
+        /// 2, of the others to 1 and 3.
+        const LOW: Words = Words::new([0, 8, 0, 8, 16, 24, 16, 24], 4);
+        const NIBBLE: PerLane<u32> = per_lane([0, 0, 4, 4, 0, 0, 4, 4], [0; 2]);
+        const UPPER: PerLane<u32> = rotation([0, 2, 4, 6, 0, 2, 4, 6], 4);
+        let b = one(blocks);
+        let [low, high] = load_128(&b.ql);
+        let q = bits(LOW.of_pair(low, high), &NIBBLE, 15);
+        let q = add_bits(q, OF_FOUR.of(load(&b.qh)), &UPPER, 0x30);
+        let scales: &[u8; 16] = bytemuck::cast_ref(&b.scales);
+        let s = by_half(_mm512_cvtepi8_epi32(load_sixteen(scales)));
+        Octet::new(q, _mm256_set1_ps(widen(b.d))).with_subscales(s)
+    }
+}
+
+impl Octets for BlockIQ4_XS {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        /// 16 bytes for a group, the halves in the nibbles.
+        const WORDS: Words = Words::new([0, 4, 8, 12, 16, 20, 24, 28], 0);
+        const NIBBLE: PerLane<u32> = per_lane([0; OCTET], [0, 4]);
+        let b = one(blocks);
+        let [low, high] = load_128(&b.qs);
+        let q = bits(WORDS.of_pair(low, high), &NIBBLE, 15);
+        let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, q);
+
+        // As in `BlockIQ4_XS::scale`.
+        let twos = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+        let low = _mm256_set1_epi32(i32::from_le_bytes(b.scales_l));
+        let low = _mm256_srlv_epi32(low, _mm256_slli_epi32(twos, 1));
+        let low = _mm256_and_si256(low, _mm256_set1_epi32(15));
+        let high = _mm256_set1_epi32(i32::from(u16::from_le_bytes(b.scales_h)) << 4);
+        let high = _mm256_and_si256(_mm256_srlv_epi32(high, twos), _mm256_set1_epi32(0x30));
+        let scales = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
+        let d = _mm256_set1_ps(widen(b.d));
+        Octet::new(q, _mm256_mul_ps(d, _mm256_cvtepi32_ps(scales)))
+    }
+}
+
+#[inline]
+fn one<B>(blocks: &[B]) -> &B {
+    let [block] = blocks else {
+        panic!("{} blocks are not one", blocks.len())
+    };
+    block
+}
+
+/// Three little-endian words.
+#[inline]
+fn words(bytes: &[u8; 12]) -> [u32; 3] {
+    bytemuck::cast::<_, [[u8; 4]; 3]>(*bytes).map(u32::from_le_bytes)
+}
+
+/// Loads 128 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_128(bytes: &[u8; 128]) -> [__m512i; 2] {
+    let [low, high] = bytemuck::cast_ref::<_, [[u8; 64]; 2]>(bytes);
+    [load(low), load(high)]
+}
+
+/// Loads 32 bytes into the lower half.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_32(bytes: &[u8; 32]) -> __m512i {
+    _mm512_castsi256_si512(crate::matmul::avx2::vector::load(bytes))
+}
+
+/// Loads 16 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_sixteen(bytes: &[u8; 16]) -> __m128i {
+    crate::matmul::avx2::vector::load_half(bytes)
+}
+
+/// The quants of Q4_K and the low four bits of those of Q5_K.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn nibbles(bytes: &[u8; 128]) -> [__m512i; 4] {
+    let [low, high] = load_128(bytes);
+    bits(OF_TWO.of_pair(low, high), &NIBBLE_OF_TWO, 15)
+}
+
+/// From the order of the halves to that of the lanes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn by_half(halves: __m512i) -> __m512i {
+    const LANES: PerLane<u32> = per_lane([0, 2, 4, 6, 8, 10, 12, 14], [0, 1]);
+    _mm512_permutexvar_epi32(load_u32(&LANES), halves)
+}
+
+/// The lower and the upper eight lanes.
+#[inline]
+#[target_feature(enable = "avx512dq")]
+fn split(both: __m512) -> [__m256; 2] {
+    [
+        _mm512_castps512_ps256(both),
+        _mm512_extractf32x8_ps(both, 1),
+    ]
+}
+
+/// The scales and minimums of Q4_K and Q5_K, from the first 16 bytes of a
+/// block: see [`scale_min`].
+#[inline]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+fn scales_and_minimums(block: &[u8]) -> [__m256; 2] {
+    /// No byte.
+    const NONE: u32 = 0x80;
+    /// Byte `at` of the block and three zeros.
+    const fn byte(at: u32) -> u32 {
+        0x8080_8000 | at
+    }
+    // The six-bit numbers of groups 4 to 7 have their low four bits in one byte
+    // and their upper two in another. Scales are in the lower eight lanes.
+    const LOW: PerLane<u32> = [
+        byte(4),
+        byte(5),
+        byte(6),
+        byte(7),
+        byte(12),
+        byte(13),
+        byte(14),
+        byte(15),
+        byte(8),
+        byte(9),
+        byte(10),
+        byte(11),
+        byte(12),
+        byte(13),
+        byte(14),
+        byte(15),
+    ];
+    const SHIFT: PerLane<u32> = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4];
+    const MASK: PerLane<u32> = [
+        63, 63, 63, 63, 15, 15, 15, 15, 63, 63, 63, 63, 15, 15, 15, 15,
+    ];
+    const HIGH: PerLane<u32> = [
+        byte(NONE),
+        byte(NONE),
+        byte(NONE),
+        byte(NONE),
+        byte(4),
+        byte(5),
+        byte(6),
+        byte(7),
+        byte(NONE),
+        byte(NONE),
+        byte(NONE),
+        byte(NONE),
+        byte(8),
+        byte(9),
+        byte(10),
+        byte(11),
+    ];
+    const SIGN: PerLane<u32> = per_lane([0; OCTET], [0, 1 << 31]);
+    let header = load_four_times(block.first_chunk().expect("a header of 16 bytes"));
+    let low = _mm512_shuffle_epi8(header, load_u32(&LOW));
+    let low = _mm512_and_si512(_mm512_srlv_epi32(low, load_u32(&SHIFT)), load_u32(&MASK));
+    let high = _mm512_srli_epi32(_mm512_shuffle_epi8(header, load_u32(&HIGH)), 2);
+    // low | (high & 0x30)
+    let six = _mm512_ternarylogic_epi32(low, high, _mm512_set1_epi32(0x30), 0b1111_1000);
+    // d in the eight lower, dmin in the eight upper lanes.
+    let places = _mm256_set_m128i(_mm_set1_epi16(0x0302), _mm_set1_epi16(0x0100));
+    let factors = _mm256_shuffle_epi8(_mm512_castsi512_si256(header), places);
+    let factors = _mm512_castps_si512(_mm512_cvtph_ps(factors));
+    let factors = _mm512_castsi512_ps(_mm512_xor_si512(factors, load_u32(&SIGN)));
+    split(_mm512_mul_ps(factors, _mm512_cvtepi32_ps(six)))
+}
+
+/// A binary16 number.
+#[inline]
+#[target_feature(enable = "f16c")]
+fn widen(bytes: [u8; 2]) -> f32 {
+    let bits = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes(bytes)));
+    _mm_cvtss_f32(_mm_cvtph_ps(bits))
+}
