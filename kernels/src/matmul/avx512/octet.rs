@@ -100,6 +100,13 @@ pub trait Octets: Block {
         offset => offset.next_power_of_two().ilog2(),
     };
 
+    /// Minimums of a group.
+    const MINIMUMS: usize = match Self::MINIMUM {
+        Minimum::None => 0,
+        Minimum::Per32 => 1,
+        Minimum::Per16 => 2,
+    };
+
     /// Unpacks an octet; `blocks` holds [`Octets::BLOCKS`] of them.
     ///
     /// # Safety
@@ -108,33 +115,25 @@ pub trait Octets: Block {
     unsafe fn octet(blocks: &[Self]) -> Octet;
 }
 
-/// Unpacks the octet at the head of `blocks`, of which `count` blocks belong to
-/// the row.
+/// Unpacks the last octet of a row, `count` blocks that are fewer than an octet
+/// has.
 ///
-/// What follows them, if anything does, fills the octet up and is cut off.
-#[inline]
+/// What follows them in `blocks`, if anything does, fills the octet up and is
+/// cut off; without it, zero blocks do.
+#[inline(never)]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-pub fn octet<B: Octets>(blocks: &[B], count: usize) -> Octet {
-    if count >= B::BLOCKS {
-        // SAFETY: this function has the features.
-        return unsafe { B::octet(&blocks[..B::BLOCKS]) };
-    }
-    let octet = match blocks.get(..B::BLOCKS) {
-        // SAFETY: as above.
-        Some(blocks) => unsafe { B::octet(blocks) },
-        None => zero_padded(&blocks[..count]),
-    };
-    octet.cut(count * B::LEN / GROUP)
-}
-
-/// Unpacks fewer blocks than make an octet, as if zero blocks followed.
-#[cold]
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-fn zero_padded<B: Octets>(blocks: &[B]) -> Octet {
+pub fn last_octet<B: Octets>(blocks: &[B], count: usize) -> Octet {
     let mut padded = [B::zeroed(); OCTET];
-    padded[..blocks.len()].copy_from_slice(blocks);
+    let blocks = match blocks.get(..B::BLOCKS) {
+        Some(blocks) => blocks,
+        None => {
+            padded[..count].copy_from_slice(&blocks[..count]);
+            &padded[..B::BLOCKS]
+        }
+    };
     // SAFETY: this function has the features.
-    unsafe { B::octet(&padded[..B::BLOCKS]) }
+    let octet = unsafe { B::octet(blocks) };
+    octet.cut(count * B::LEN / GROUP)
 }
 
 /// Which word of the file each lane of the four steps takes.
@@ -275,16 +274,16 @@ impl<'a> Row<'a> {
     };
 }
 
-/// Adds the products of an octet with octet `o` of a row to its eight partial
-/// sums.
+/// The sums of the products of an octet with octet `o` of a row, by lane: of
+/// halves of groups, or of what together makes a group.
 #[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512vnni,avx2,fma")]
-pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
-    let neg_sums = load_i32(&x.neg_sums[o]);
+#[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+pub fn dot<B: Octets>(w: &Octet, x: &Row<'_>, o: usize) -> __m512i {
     let mut sums = if B::RAISE == 0 {
         _mm512_setzero_si512()
     } else {
-        _mm512_sllv_epi32(neg_sums, _mm512_set1_epi32(B::RAISE as i32))
+        let raise = _mm512_set1_epi32(B::RAISE as i32);
+        _mm512_sllv_epi32(load_i32(&x.neg_sums[o]), raise)
     };
     let steps: &[[i8; 64]; 4] = bytemuck::cast_ref(&x.q[o]);
     for (q, step) in w.q.iter().zip(steps) {
@@ -293,17 +292,83 @@ pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
     if B::SUBSCALES {
         sums = _mm512_mullo_epi32(sums, w.s);
     }
-    let isums = _mm256_cvtepi32_ps(add_halves(sums));
+    sums
+}
+
+/// Adds the products of an octet with octet `o` of a row to its eight partial
+/// sums.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
+    let isums = _mm256_cvtepi32_ps(add_halves(dot::<B>(w, x, o)));
     let dx = load_eight_f32(&x.d[o]);
     let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), isums, acc);
     match B::MINIMUM {
         Minimum::None => acc,
         Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_eight_f32(&x.xsum[o]), acc),
         Minimum::Per16 => {
+            let neg_sums = load_i32(&x.neg_sums[o]);
             let first = _mm256_cvtepi32_ps(_mm512_castsi512_si256(neg_sums));
             let last = _mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(neg_sums, 1));
             let acc = _mm256_fnmadd_ps(w.m[0], _mm256_mul_ps(dx, first), acc);
             _mm256_fnmadd_ps(w.m[1], _mm256_mul_ps(dx, last), acc)
         }
     }
+}
+
+/// What the sums of two rows, side by side, meet of an octet of activations.
+pub struct Scales<const MINIMUMS: usize> {
+    d: __m512,
+    /// `d · Σ q` of groups, or `− d · Σ q` of halves.
+    xsum: [__m512; MINIMUMS],
+}
+
+impl<const MINIMUMS: usize> Scales<MINIMUMS> {
+    /// Of octet `o`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    pub fn new(x: &Row<'_>, o: usize) -> Self {
+        let d = load_f32_twice(&x.d[o]);
+        let mut xsum = [d; MINIMUMS];
+        match &mut xsum[..] {
+            [] => {}
+            [xsum] => *xsum = load_f32_twice(&x.xsum[o]),
+            [first, last, ..] => {
+                let sums = _mm512_mul_ps(d, _mm512_cvtepi32_ps(load_i32(&x.neg_sums[o])));
+                *first = _mm512_shuffle_f32x4(sums, sums, 0b01_00_01_00);
+                *last = _mm512_shuffle_f32x4(sums, sums, 0b11_10_11_10);
+            }
+        }
+        Scales { d, xsum }
+    }
+
+    /// As [`add`], for two rows side by side.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn add(
+        &self,
+        [a, b]: [__m512i; 2],
+        d: __m512,
+        m: &[__m512; MINIMUMS],
+        acc: __m512,
+    ) -> __m512 {
+        let low = _mm512_inserti64x4(a, _mm512_castsi512_si256(b), 1);
+        let high = _mm512_shuffle_i64x2(a, b, 0b11_10_11_10);
+        let isums = _mm512_cvtepi32_ps(_mm512_add_epi32(low, high));
+        let mut acc = _mm512_fmadd_ps(_mm512_mul_ps(d, self.d), isums, acc);
+        for (m, xsum) in m.iter().zip(self.xsum) {
+            acc = match MINIMUMS {
+                1 => _mm512_fmadd_ps(*m, xsum, acc),
+                _ => _mm512_fnmadd_ps(*m, xsum, acc),
+            };
+        }
+        acc
+    }
+}
+
+/// Two rows side by side.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+pub fn beside(a: __m256, b: __m256) -> __m512 {
+    _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1)
 }

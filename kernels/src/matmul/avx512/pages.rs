@@ -9,10 +9,10 @@
 //!
 //! Quants are unsigned, raised as [`Octets::RAISE`] says.
 
-use super::octet::{Octets, PerLane, octet};
+use super::octet::{Octet, Octets, PerLane, last_octet};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
-use crate::format::{Minimum, blocks};
+use crate::format::blocks;
 use crate::matmul::Matrix;
 use crate::matmul::avx2::vector::store_f32 as store_eight_f32;
 use crate::matmul::panel::Panel;
@@ -39,15 +39,6 @@ pub struct Pages<'a> {
     pub s: &'a mut [[PerLane<i32>; ROWS]],
 }
 
-/// Minimums of a group.
-pub const fn minimums<B: Octets>() -> usize {
-    match B::MINIMUM {
-        Minimum::None => 0,
-        Minimum::Per32 => 1,
-        Minimum::Per16 => 2,
-    }
-}
-
 impl<'a> Pages<'a> {
     /// Unpacks a strip; the last row stands in for those of the last sheet that
     /// the matrix does not have.
@@ -60,36 +51,47 @@ impl<'a> Pages<'a> {
         let Panel {
             q, d, m, wide_s: s, ..
         } = panel;
-        let pages = Pages {
+        let mut pages = Pages {
             octets,
             sheets,
             q: bytemuck::cast_slice_mut(q.resize(count * ROWS * OCTET_LEN)),
             d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET)),
-            m: bytemuck::cast_slice_mut(m.resize(count * ROWS * OCTET * minimums::<B>())),
+            m: bytemuck::cast_slice_mut(m.resize(count * ROWS * OCTET * B::MINIMUMS)),
             s: bytemuck::cast_slice_mut(s.resize(subscales * ROWS * 2 * OCTET)),
         };
         let all = blocks::<B>(weight.bytes());
         let per_row = weight.cols() / B::LEN;
         for row in 0..sheets * ROWS {
-            let first = row.min(weight.rows() - 1) * per_row;
+            let here = &all[row.min(weight.rows() - 1) * per_row..];
             let (sheet, r) = (row / ROWS, row % ROWS);
-            for o in 0..octets {
-                let block = o * B::BLOCKS;
-                let w = octet::<B>(&all[first + block..], per_row - block);
-                let at = sheet * octets + o;
-                for (to, q) in pages.q[at][r].iter_mut().zip(w.q) {
-                    store(to, q);
-                }
-                store_eight_f32(&mut pages.d[at][r], w.d);
-                for half in 0..minimums::<B>() {
-                    let to = &mut pages.m[at * minimums::<B>() + half][r];
-                    store_eight_f32(to, w.m[half]);
-                }
-                if B::SUBSCALES {
-                    store_i32(&mut pages.s[at][r], w.s);
-                }
+            let mut full = here[..per_row].chunks_exact(B::BLOCKS);
+            for (o, blocks) in full.by_ref().enumerate() {
+                // SAFETY: this function has the features.
+                let w = unsafe { B::octet(blocks) };
+                pages.write::<B>(sheet * octets + o, r, w);
+            }
+            let rest = full.remainder().len();
+            if rest > 0 {
+                let w = last_octet(&here[per_row - rest..], rest);
+                pages.write::<B>(sheet * octets + octets - 1, r, w);
             }
         }
         pages
+    }
+
+    /// Writes row `r` of the octet `at`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn write<B: Octets>(&mut self, at: usize, r: usize, w: Octet) {
+        for (to, q) in self.q[at][r].iter_mut().zip(w.q) {
+            store(to, q);
+        }
+        store_eight_f32(&mut self.d[at][r], w.d);
+        for half in 0..B::MINIMUMS {
+            store_eight_f32(&mut self.m[at * B::MINIMUMS + half][r], w.m[half]);
+        }
+        if B::SUBSCALES {
+            store_i32(&mut self.s[at][r], w.s);
+        }
     }
 }

@@ -18,8 +18,8 @@
 //! sheet, which comes from the second; for each tile. Between slices, partial
 //! sums wait in memory.
 
-use super::octet::{Octets, PerLane, Row};
-use super::pages::{Pages, ROWS, minimums};
+use super::octet::{Octets, PerLane, Row, Scales};
+use super::pages::{Pages, ROWS};
 use super::vector::*;
 use crate::activation::Int8Rows;
 use crate::matmul::Matrix;
@@ -46,7 +46,7 @@ pub fn strip<B: Octets>(
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
-    const { assert!(B::RAISE == 0 || minimums::<B>() == 0) }
+    const { assert!(B::RAISE == 0 || B::MINIMUMS == 0) }
     let mut sums = std::mem::take(&mut panel.sums);
     let pages = Pages::unpack::<B>(weight, panel);
     let product = Product {
@@ -54,7 +54,7 @@ pub fn strip<B: Octets>(
         raise: B::RAISE,
         x,
     };
-    match (B::SUBSCALES, minimums::<B>()) {
+    match (B::SUBSCALES, B::MINIMUMS) {
         (false, 0) => product.run::<false, 0>(&mut sums, out),
         (false, 1) => product.run::<false, 1>(&mut sums, out),
         (true, 0) => product.run::<true, 0>(&mut sums, out),
@@ -81,26 +81,25 @@ impl Product<'_> {
         sums: &mut crate::lines::Lines<f32>,
         out: &mut TileMut<'_>,
     ) {
-        let sheets = self.pages.sheets;
+        let Pages { octets, sheets, .. } = *self.pages;
         for first in (0..self.x.rows).step_by(TOKENS) {
             let tokens = first..self.x.rows.min(first + TOKENS);
             let sums = sums.resize(tokens.len() * sheets * size_of::<Sums>() / size_of::<f32>());
-            sums.fill(0.0);
             // [sheet][token]
             let sums: &mut [Sums] = bytemuck::cast_slice_mut(sums);
-            for slice in (0..self.pages.octets).step_by(SLICE) {
-                let octets = slice..self.pages.octets.min(slice + SLICE);
+            for slice in (0..octets).step_by(SLICE) {
+                let slice = slice..octets.min(slice + SLICE);
                 let mut x = [Row::EMPTY; TOKENS];
                 for (x, token) in x.iter_mut().zip(tokens.clone()) {
-                    *x = Row::new(self.x.row(token)).slice(octets.clone());
+                    *x = Row::new(self.x.row(token)).slice(slice.clone());
                 }
                 let x = &x[..tokens.len()];
                 for (sheet, sums) in sums.chunks_exact_mut(tokens.len()).enumerate() {
-                    self.sheet::<SUBSCALES, MINIMUMS>(sheet, octets.clone(), x, sums);
+                    self.sheet::<SUBSCALES, MINIMUMS>(sheet, slice.clone(), x, sums);
+                    if slice.end == octets {
+                        store_sheet(sums, sheet * ROWS, first, out);
+                    }
                 }
-            }
-            for (sheet, sums) in sums.chunks_exact(tokens.len()).enumerate() {
-                store_sheet(sums, sheet * ROWS, first, out);
             }
         }
     }
@@ -130,7 +129,8 @@ impl Product<'_> {
         }
     }
 
-    /// Adds the products of octets of a sheet with `T` tokens.
+    /// Adds the products of octets of a sheet with `T` tokens; the first octets
+    /// begin the sums.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
     fn tile<const SUBSCALES: bool, const MINIMUMS: usize, const T: usize>(
@@ -148,8 +148,10 @@ impl Product<'_> {
         let m = &pages.m[first * MINIMUMS..][..octets.len() * MINIMUMS];
         let s = if SUBSCALES { &pages.s[here] } else { &[][..] };
         let mut acc = [[_mm512_setzero_ps(); PAIRS]; T];
-        for (acc, sums) in acc.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
-            *acc = load_f32(sums);
+        if octets.start > 0 {
+            for (acc, sums) in acc.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                *acc = load_f32(sums);
+            }
         }
         for o in 0..octets.len() {
             let mut isums = [[_mm512_setzero_si512(); ROWS]; T];
@@ -179,35 +181,16 @@ impl Product<'_> {
                         *isum = _mm512_mullo_epi32(*isum, load_i32(s));
                     }
                 }
-                let dx = load_f32_twice(&x[t].d[o]);
-                let xsums = match MINIMUMS {
-                    0 => [_mm512_setzero_ps(); 2],
-                    1 => [load_f32_twice(&x[t].xsum[o]); 2],
-                    _ => {
-                        let sums = _mm512_cvtepi32_ps(load_i32(&x[t].neg_sums[o]));
-                        let sums = _mm512_mul_ps(dx, sums);
-                        [
-                            _mm512_shuffle_f32x4(sums, sums, 0b01_00_01_00),
-                            _mm512_shuffle_f32x4(sums, sums, 0b11_10_11_10),
-                        ]
-                    }
-                };
+                let x = Scales::<MINIMUMS>::new(&x[t], o);
                 for p in 0..PAIRS {
-                    let (a, b) = (isums[2 * p], isums[2 * p + 1]);
-                    let low = _mm512_inserti64x4(a, _mm512_castsi512_si256(b), 1);
-                    let high = _mm512_shuffle_i64x2(a, b, 0b11_10_11_10);
-                    let isum = _mm512_cvtepi32_ps(_mm512_add_epi32(low, high));
                     let d: &[PerLane<f32>; PAIRS] = bytemuck::cast_ref(&d[o]);
-                    let d = _mm512_mul_ps(load_f32(&d[p]), dx);
-                    acc[t][p] = _mm512_fmadd_ps(d, isum, acc[t][p]);
-                    for half in 0..MINIMUMS {
-                        let m: &[PerLane<f32>; PAIRS] = bytemuck::cast_ref(&m[o * MINIMUMS + half]);
-                        let m = load_f32(&m[p]);
-                        acc[t][p] = match MINIMUMS {
-                            1 => _mm512_fmadd_ps(m, xsums[0], acc[t][p]),
-                            _ => _mm512_fnmadd_ps(m, xsums[half], acc[t][p]),
-                        };
+                    let mut minimums = [_mm512_setzero_ps(); MINIMUMS];
+                    for (minimum, m) in minimums.iter_mut().zip(&m[o * MINIMUMS..]) {
+                        let m: &[PerLane<f32>; PAIRS] = bytemuck::cast_ref(m);
+                        *minimum = load_f32(&m[p]);
                     }
+                    let isums = [isums[2 * p], isums[2 * p + 1]];
+                    acc[t][p] = x.add(isums, load_f32(&d[p]), &minimums, acc[t][p]);
                 }
             }
         }
@@ -221,8 +204,7 @@ impl Product<'_> {
 /// `row` of the strip on, with the tokens from `token` on.
 #[target_feature(enable = "avx512f,avx512dq")]
 fn store_sheet(sums: &[Sums], row: usize, mut token: usize, out: &mut TileMut<'_>) {
-    let width = out.cols().len();
-    let rows = row..width.min(row + ROWS);
+    let rows = row..out.cols().len().min(row + ROWS);
     for sums in sums.chunks(4) {
         let mut four = [[[0.0; 16]; PAIRS]; 4];
         let four: &[Sums; 4] = match sums.first_chunk() {
@@ -235,8 +217,11 @@ fn store_sheet(sums: &[Sums], row: usize, mut token: usize, out: &mut TileMut<'_
         let mut products = [[0.0; ROWS]; 4];
         store_f32(bytemuck::cast_mut(&mut products), fold(four));
         for products in &products[..sums.len()] {
-            let to = out.rows().start + token;
-            out.row(to)[rows.clone()].copy_from_slice(&products[..rows.len()]);
+            let to = &mut out.row(out.rows().start + token)[rows.clone()];
+            match to.as_chunks_mut::<ROWS>() {
+                ([all], []) => *all = *products,
+                (_, some) => some.copy_from_slice(&products[..some.len()]),
+            }
             token += 1;
         }
     }
