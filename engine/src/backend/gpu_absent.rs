@@ -114,7 +114,13 @@ impl Gpu {
         match self.0 {}
     }
 
-    pub fn fill_cache(&self, _: &mut GpuKvLayer, _: &[f32], _: &[f32], _: usize) {
+    pub fn fill_cache(
+        &self,
+        _: &mut GpuKvLayer,
+        _: &[f32],
+        _: &[f32],
+        _: usize,
+    ) -> Result<(), GpuError> {
         match self.0 {}
     }
 
@@ -187,9 +193,9 @@ impl Uploads {
     }
 }
 
-#[allow(missing_docs)] // as in the backend itself
+#[allow(missing_docs, clippy::missing_errors_doc)] // as in the backend itself
 impl GpuKvLayer {
-    pub fn reserve(&mut self, _: usize) {
+    pub fn reserve(&mut self, _: usize) -> Result<(), GpuError> {
         match self.0 {}
     }
 }

@@ -283,6 +283,9 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
             gpu.description()
         ));
     }
+    if let Some(reason) = model.gpu_refused() {
+        say(format_args!("the CPU computes all layers: {reason}"));
+    }
     let opened = start.elapsed();
     let mut session = model.session(&SessionOptions {
         context: cli.context,

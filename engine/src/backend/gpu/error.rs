@@ -15,13 +15,9 @@ pub enum GpuError {
         missing: &'static str,
     },
     #[error(
-        "GPU {adapter} is out of memory: {len_bytes} bytes for {what} were refused; place fewer layers on it or shorten the context"
+        "GPU {adapter} is out of memory: {what}; place fewer layers on it or shorten the context"
     )]
-    OutOfMemory {
-        adapter: String,
-        what: String,
-        len_bytes: u64,
-    },
+    OutOfMemory { adapter: String, what: String },
     #[error(
         "{what} needs a buffer of {len_bytes} bytes, but GPU {adapter} binds at most {limit_bytes}"
     )]
@@ -37,6 +33,8 @@ pub enum GpuError {
     Failed { adapter: String, reason: String },
     #[error("the GPU cannot compute heads of width {found}, expected at most 512")]
     HeadWidth { found: usize },
+    #[error("GPU {adapter} has no room for a single layer with its cache")]
+    NoRoom { adapter: String },
     #[error("this program was built without the feature gpu")]
     NotBuilt,
 }

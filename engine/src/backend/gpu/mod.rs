@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! adapter     which GPUs there are, and which one computes
-//! context     an open device: limits, buffers, what went wrong
+//! context     an open device: limits, buffers
+//! fault       what went wrong
 //! weights     matrices and vectors in the format of the file, cut into slices
 //! upload      their bytes, on the way to the device
 //! tensor      activations, and the pool their buffers come from
@@ -34,6 +35,7 @@ mod cache;
 mod context;
 mod error;
 mod experts;
+mod fault;
 mod ops;
 mod record;
 pub mod selftest;
@@ -141,8 +143,18 @@ impl Gpu {
     }
 
     /// Fills a cache's first `len` positions with keys and values.
-    pub fn fill_cache(&self, cache: &mut GpuKvLayer, k: &[f32], v: &[f32], len: usize) {
-        cache.reserve(len);
+    ///
+    /// # Errors
+    ///
+    /// If the GPU's memory does not suffice for them.
+    pub fn fill_cache(
+        &self,
+        cache: &mut GpuKvLayer,
+        k: &[f32],
+        v: &[f32],
+        len: usize,
+    ) -> Result<(), GpuError> {
+        cache.reserve(len)?;
         self.pass(|backend| {
             let k = backend.write(k, k.len() / len);
             let v = backend.write(v, v.len() / len);
@@ -154,6 +166,7 @@ impl Gpu {
             backend.append(cache, &k, &v, &part);
             backend.finish();
         });
+        self.check()
     }
 
     /// Runs one forward pass.
@@ -194,8 +207,13 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// The first thing, if anything did.
+    /// The first thing, if anything did. A GPU that was lost stays lost.
     pub fn check(&self) -> Result<(), GpuError> {
         self.context.check()
+    }
+
+    /// Gives the device up: from here on it is lost, as if it had been unplugged.
+    pub fn abandon(&self) {
+        self.context.device.destroy();
     }
 }

@@ -105,3 +105,55 @@ fn caches_that_no_binding_holds_are_refused() {
         .unwrap();
     assert!(error.to_string().contains("needs a buffer"), "{error}");
 }
+
+/// A lost device is told of by every step from then on, and nothing hangs.
+#[test]
+fn a_lost_device_stays_lost() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    let (mut read, x) = (Vec::new(), [1.0; 32]);
+    let mut copy = || {
+        gpu.pass(|backend| {
+            let x = backend.write(&x, 32);
+            let copied = backend.select(&x, &[0]);
+            backend.read(&copied, &mut read);
+        });
+        gpu.check()
+    };
+    copy().unwrap();
+    gpu.abandon();
+    for _ in 0..2 {
+        let error = copy().unwrap_err();
+        assert!(matches!(error, GpuError::Lost { .. }), "{error}");
+    }
+    let error = GpuKvLayer::new(&gpu.context, KvFormat::F32, 1, [4, 4], 512).map(|mut cache| {
+        let _ = cache.reserve(300);
+    });
+    assert!(error.is_ok());
+    assert!(matches!(gpu.check(), Err(GpuError::Lost { .. })));
+}
+
+/// A cache that cannot grow keeps what it has, and grows when it can.
+#[test]
+fn a_cache_without_room_stays_as_it_is() {
+    let options = GpuOptions {
+        memory_limit_bytes: Some(1 << 20),
+        ..GpuOptions::default()
+    };
+    let Some(gpu) = open(&options) else {
+        return;
+    };
+    // 2 KiB for a position's keys and values.
+    let mut cache = GpuKvLayer::new(&gpu.context, KvFormat::F32, 4, [64, 64], 1 << 16).unwrap();
+    cache.reserve(1).unwrap();
+    let before = [cache.keys.id, cache.values.id];
+    for _ in 0..2 {
+        let error = cache.reserve(400).unwrap_err();
+        assert!(matches!(error, GpuError::OutOfMemory { .. }), "{error}");
+        assert_eq!([cache.keys.id, cache.values.id], before);
+    }
+    assert_eq!(gpu.check(), Ok(()));
+    let mut smaller = GpuKvLayer::new(&gpu.context, KvFormat::F16, 1, [64, 64], 1 << 10).unwrap();
+    smaller.reserve(300).unwrap();
+}

@@ -367,15 +367,13 @@ fn attention<B: Backend>(
     };
     let positions = past + tokens;
     let mut cache = KvCache::new(&config, kv, positions);
-    if let Some(gpu) = side.gpu
-        && let Err(error) = cache.place(gpu, 1, &config, kv)
-    {
-        // Shows in the outcome.
-        gpu.fail(error);
-        return Vec::new();
-    }
     if let Some(gpu) = side.gpu {
-        cache.move_to(gpu, 1);
+        let placed = cache.place(gpu, 1, &config, kv);
+        if let Err(error) = placed.and_then(|()| cache.move_to(gpu, 1)) {
+            // Shows in the outcome.
+            gpu.fail(error);
+            return Vec::new();
+        }
     }
     let (q_width, out_width) = (
         shape.n_head * shape.head_dim_k,
@@ -404,7 +402,10 @@ fn attention<B: Backend>(
             .backend
             .write(&v[first * v_width..end * v_width], v_width);
         let mut out = side.backend.tensor(count, out_width);
-        cache.reserve(count);
+        if let (Err(error), Some(gpu)) = (cache.reserve(count), side.gpu) {
+            gpu.fail(error);
+            return Vec::new();
+        }
         let mut step = Step {
             sequences: vec![Rows {
                 cache: &mut cache,
