@@ -36,6 +36,9 @@ pub struct ModelOptions {
     pub gpu_layers: GpuLayers,
     /// Bytes of the GPU's memory that may be used; by default what there is.
     pub gpu_memory_bytes: Option<u64>,
+    /// A folder of this user's where the GPU's compiled shaders are kept, so that
+    /// the next run need not compile them; by default they are not.
+    pub gpu_shader_folder: Option<PathBuf>,
 }
 
 /// A model that is ready to compute.
@@ -552,6 +555,7 @@ fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, Gp
     let options = GpuOptions {
         likely_faster: auto,
         memory_limit_bytes: options.gpu_memory_bytes,
+        shader_folder: options.gpu_shader_folder.clone(),
         ..GpuOptions::default()
     };
     match device {

@@ -2,7 +2,9 @@
 
 use super::GpuError;
 use super::adapter::{self, AdapterDescription, ready};
+use super::compiled::Compiled;
 use super::fault::Fault;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::{BufferUsages, Features, Limits};
@@ -30,6 +32,8 @@ pub(super) struct Context {
     /// The largest buffer that one binding can hold.
     pub binding_limit: u64,
     fault: Arc<Fault>,
+    /// Compiled shaders on disk, if they are to be there.
+    pub compiled: Option<Compiled>,
     /// Ids of buffers that are no more.
     retired: Arc<Mutex<Vec<u64>>>,
     next_id: AtomicU64,
@@ -39,7 +43,7 @@ pub(super) struct Context {
 }
 
 /// How a device is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     /// Only a device that is likely to be faster than the CPU.
     pub likely_faster: bool,
@@ -49,6 +53,8 @@ pub struct GpuOptions {
     pub binding_limit_bytes: Option<u64>,
     /// Takes no more memory than this for weights, caches and activations.
     pub memory_limit_bytes: Option<u64>,
+    /// A folder of this user's for compiled shaders, if they are to be kept.
+    pub shader_folder: Option<PathBuf>,
 }
 
 /// A buffer on the device.
@@ -90,11 +96,11 @@ impl Context {
         }
         let limits = adapter.limits();
         let subgroups = !options.without_subgroups && description.subgroups.is_some();
-        let required_features = if subgroups {
-            Features::SUBGROUP
-        } else {
-            Features::empty()
-        };
+        let keeps = options.shader_folder.is_some()
+            && adapter.features().contains(Features::PIPELINE_CACHE);
+        let mut required_features = Features::empty();
+        required_features.set(Features::SUBGROUP, subgroups);
+        required_features.set(Features::PIPELINE_CACHE, keeps);
         let (device, queue) = ready(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("firstlight"),
             required_features,
@@ -134,6 +140,8 @@ impl Context {
             lost.note(GpuError::Lost { adapter, reason });
         });
 
+        let folder = options.shader_folder.as_ref().filter(|_| keeps);
+        let compiled = folder.map(|folder| Compiled::open(&device, &adapter.get_info(), folder));
         let offered = limits
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size);
@@ -150,6 +158,7 @@ impl Context {
                 & !15,
             limits,
             fault,
+            compiled,
             retired: Arc::default(),
             next_id: AtomicU64::new(0),
             allocated: Arc::default(),

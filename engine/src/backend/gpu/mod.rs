@@ -9,6 +9,7 @@
 //! upload      their bytes, on the way to the device
 //! tensor      activations, and the pool their buffers come from
 //! cache       keys and values of a layer
+//! compiled    compiled shaders, on disk
 //! record      dispatches, pipelines, bind groups; a step is one submission
 //! ops         the operations that families call
 //! experts     mixtures of experts
@@ -32,6 +33,7 @@
 
 mod adapter;
 mod cache;
+mod compiled;
 mod context;
 mod error;
 mod experts;
@@ -48,6 +50,7 @@ mod tests;
 
 pub use adapter::{AdapterDescription, AdapterKind, list_devices};
 pub use cache::GpuKvLayer;
+pub use compiled::CompiledShaders;
 pub use context::GpuOptions;
 pub use error::GpuError;
 pub use ops::GpuBackend;
@@ -184,6 +187,12 @@ impl Gpu {
             passes(backend);
             backend.recorder.compile_rehearsed(threads);
         });
+    }
+
+    /// What became of the file of compiled shaders, if there should be one.
+    pub fn compiled_shaders(&self) -> Option<CompiledShaders> {
+        let compiled = self.context.compiled.as_ref();
+        compiled.map(|compiled| compiled.report())
     }
 
     /// Shaders that have been compiled so far.
