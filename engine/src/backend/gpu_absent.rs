@@ -274,7 +274,7 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rope(&mut self, _: &mut Tensor, _: usize, _: &Rope, _: &Step<'_>) {
+    fn rope(&mut self, _: &mut [&mut Tensor], _: usize, _: &Rope, _: &Step<'_>) {
         match self.0 {}
     }
 

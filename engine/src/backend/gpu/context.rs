@@ -245,10 +245,11 @@ impl Context {
         })
     }
 
-    /// Writes the beginning of a buffer.
-    pub fn fill(&self, buffer: &Buffer, bytes: &[u8]) {
+    /// Writes to a buffer from byte `begin` on, a multiple of four, up to the next
+    /// word.
+    pub fn fill(&self, buffer: &Buffer, begin: u64, bytes: &[u8]) {
         for (index, part) in bytes.chunks(UPLOAD_BYTES).enumerate() {
-            let at = (index * UPLOAD_BYTES) as u64;
+            let at = begin + (index * UPLOAD_BYTES) as u64;
             let (words, rest) = part.split_at(part.len() & !3);
             self.queue.write_buffer(&buffer.raw, at, words);
             if !rest.is_empty() {

@@ -12,6 +12,7 @@
 //! compiled    compiled shaders, on disk
 //! record      dispatches, pipelines, bind groups; a step is one submission
 //! ops         the operations that families call
+//! products    products of matrices among them
 //! experts     mixtures of experts
 //! selftest    every operation against the CPU's scalar definition
 //! ```
@@ -39,6 +40,7 @@ mod error;
 mod experts;
 mod fault;
 mod ops;
+mod products;
 mod record;
 pub mod selftest;
 mod tensor;

@@ -5,7 +5,7 @@
 
 use super::cache::GpuKvLayer;
 use super::{Gpu, GpuError, GpuOptions, selftest};
-use crate::backend::{Backend, Device, Product};
+use crate::backend::{Backend, Device, Product, Sibling};
 use crate::cache::KvFormat;
 use crate::mapping::{Bytes, Mapping};
 use kernels::Format;
@@ -104,6 +104,42 @@ fn caches_that_no_binding_holds_are_refused() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("needs a buffer"), "{error}");
+}
+
+/// Matrices of one format take one dispatch together, after the one that
+/// quantizes their input; a third of another format takes one more.
+#[test]
+fn siblings_take_one_dispatch() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    for (third, expected) in [(Format::Q4_K, 1 + 1), (Format::Q6_K, 1 + 2)] {
+        let sibling = |format: Format| {
+            let bytes = vec![0; 4 * format.row_bytes(256).unwrap()];
+            let mapping = Arc::new(Mapping::anonymous(&bytes).unwrap());
+            Sibling {
+                format,
+                rows: 4,
+                bytes: Bytes::new(mapping, 0..bytes.len()),
+            }
+        };
+        let matrices = [Format::Q4_K, Format::Q4_K, third].map(sibling).into();
+        let matrices = gpu.device().siblings(256, matrices);
+        let (before, _) = gpu.counts();
+        gpu.pass(|backend| {
+            let x = backend.write(&[1.0; 256], 256);
+            let mut outs: Vec<_> = (0..3).map(|_| backend.tensor(1, 4)).collect();
+            let products = matrices.iter().zip(&mut outs).map(|(weight, out)| Product {
+                weight,
+                bias: None,
+                out,
+            });
+            backend.matmul(&x, &mut products.collect::<Vec<_>>());
+            backend.finish();
+        });
+        gpu.check().unwrap();
+        assert_eq!(gpu.counts().0 - before, expected);
+    }
 }
 
 /// A lost device is told of by every step from then on, and nothing hangs.

@@ -12,6 +12,7 @@
 //! text without a word; this finds out in a minute.
 
 mod case;
+mod data;
 mod list;
 
 use super::{AdapterDescription, Gpu, GpuError, GpuOptions};
