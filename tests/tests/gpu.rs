@@ -361,9 +361,10 @@ fn with_memory(layers: GpuLayers, bytes: u64) -> Option<Result<Model, Error>> {
         ..ModelOptions::default()
     };
     match Model::open(path(BUNDLED), &options) {
-        Err(Error::Gpu(GpuError::NoAdapter { .. } | GpuError::NotBuilt))
+        Err(Error::Gpu(error @ (GpuError::NoAdapter { .. } | GpuError::NotBuilt)))
             if std::env::var_os("FIRSTLIGHT_REQUIRE_GPU").is_none() =>
         {
+            let _ = writeln!(std::io::stderr(), "skipped a test of memory: {error}");
             None
         }
         opened => Some(opened),

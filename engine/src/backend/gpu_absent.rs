@@ -152,6 +152,10 @@ impl Gpu {
         match self.0 {}
     }
 
+    pub fn abandon(&self) {
+        match self.0 {}
+    }
+
     pub fn compiled_shaders(&self) -> Option<CompiledShaders> {
         match self.0 {}
     }

@@ -29,7 +29,7 @@ fn on_gpu_with_cache(args: &[&str], cache: &Path) -> Option<Output> {
         || output.stderr.contains("built without the feature");
     if is_absent && std::env::var_os("FIRSTLIGHT_REQUIRE_GPU").is_none() {
         // Past the capture of the test's output, which hides what passes.
-        let _ = writeln!(std::io::stderr(), "skipped: {}", output.stderr);
+        let _ = writeln!(std::io::stderr(), "skipped: {}", output.stderr.trim_end());
         return None;
     }
     Some(output)

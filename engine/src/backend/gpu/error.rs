@@ -27,7 +27,9 @@ pub enum GpuError {
         len_bytes: u64,
         limit_bytes: u64,
     },
-    #[error("GPU {adapter} was lost: {reason}; start again, or compute on the CPU")]
+    #[error(
+        "GPU {adapter} was lost: {reason}; start again, with fewer layers on it if memory was short, or compute on the CPU"
+    )]
     Lost { adapter: String, reason: String },
     #[error("GPU {adapter} failed: {reason}")]
     Failed { adapter: String, reason: String },
