@@ -322,6 +322,35 @@ fn a_prompt_follows_the_weights_to_the_gpu() {
     assert!(error <= BOUND, "{error:e}, at most {BOUND:e}");
 }
 
+/// Sequences of different lengths share a step, each with its own cache.
+#[test]
+fn several_sequences_in_a_step() {
+    let Some(gpu) = open(BUNDLED, DeviceChoice::Gpu, GpuLayers::Auto) else {
+        return;
+    };
+    gpu.wait_for_gpu().unwrap();
+    let cpu = open(BUNDLED, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+    let tokens = tokens();
+    let steps = |model: &Model| {
+        let cache = || model.cache(KvFormat::F16, 64).unwrap();
+        let (mut one, mut other) = (cache(), cache());
+        let mut found = Vec::new();
+        for (first, second) in [(0..9, 0..2), (9..10, 2..3), (10..11, 3..20)] {
+            let sequences = [(&mut one, first), (&mut other, second)];
+            let mut sequences = sequences.map(|(cache, range)| Sequence {
+                cache,
+                tokens: &tokens[range],
+                wanted: Wanted::All,
+            });
+            found.extend(model.step(&mut sequences).unwrap());
+        }
+        found
+    };
+    let error = nmse(&steps(&gpu), &steps(&cpu));
+    println!("two sequences: {error:.1e}");
+    assert!(error <= BOUND, "{error:e}, at most {BOUND:e}");
+}
+
 /// Shaders are compiled when a model is opened, not when its first token waits.
 #[test]
 fn steps_compile_nothing() {
