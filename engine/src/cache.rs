@@ -59,17 +59,19 @@ impl KvCache {
         Ok(())
     }
 
-    /// Moves the first `layers` layers to the GPU that they were placed on.
-    pub(crate) fn move_to(&mut self, gpu: &Gpu, layers: usize) {
+    /// Moves the first `layers` layers to the GPU that they were placed on. Those
+    /// that it has no memory for stay.
+    pub(crate) fn move_to(&mut self, gpu: &Gpu, layers: usize) -> Result<(), GpuError> {
         for index in self.moved..layers.min(self.on_gpu.len()) {
             let layer = &mut self.layers[index];
             if self.len > 0 {
                 let (keys, values) = layer.rows(self.len);
-                gpu.fill_cache(&mut self.on_gpu[index], &keys, &values, self.len);
+                gpu.fill_cache(&mut self.on_gpu[index], &keys, &values, self.len)?;
             }
             layer.truncate(0);
             self.moved = index + 1;
         }
+        Ok(())
     }
 
     /// How many layers a GPU has.
@@ -99,10 +101,14 @@ impl KvCache {
 
     /// Makes room for `tokens` more tokens.
     ///
+    /// # Errors
+    ///
+    /// If a GPU has no memory for them. What is in the cache stays.
+    ///
     /// # Panics
     ///
     /// If they exceed the capacity.
-    pub(crate) fn reserve(&mut self, tokens: usize) {
+    pub(crate) fn reserve(&mut self, tokens: usize) -> Result<(), GpuError> {
         assert!(
             self.len + tokens <= self.capacity,
             "{} + {tokens} tokens in a cache of {}",
@@ -113,8 +119,9 @@ impl KvCache {
             layer.reserve(self.len + tokens);
         }
         for layer in &mut self.on_gpu[..self.moved] {
-            layer.reserve(self.len + tokens);
+            layer.reserve(self.len + tokens)?;
         }
+        Ok(())
     }
 
     /// The cache of a layer.

@@ -36,6 +36,9 @@ pub struct ModelOptions {
     pub gpu_layers: GpuLayers,
     /// Bytes of the GPU's memory that may be used; by default what there is.
     pub gpu_memory_bytes: Option<u64>,
+    /// A folder of this user's where the GPU's compiled shaders are kept, so that
+    /// the next run need not compile them; by default they are not.
+    pub gpu_shader_folder: Option<PathBuf>,
 }
 
 /// A model that is ready to compute.
@@ -66,6 +69,7 @@ struct Inner {
     uploads: Option<Uploads>,
     loading: Loading,
     gpu: Option<Gpu>,
+    gpu_refused: Option<GpuError>,
     /// One forward pass at a time.
     cpu: Mutex<Cpu>,
     threads: usize,
@@ -155,7 +159,18 @@ impl Model {
             let tokenizer = Tokenizer::new(metadata);
             (gpu.join(), tokenizer)
         });
-        let gpu = gpu.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let gpu = gpu.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let mut gpu_refused = None;
+        let gpu = match gpu {
+            Ok(gpu) => gpu,
+            // Nobody has asked for it.
+            Err(error) if options.device == DeviceChoice::Auto => {
+                let is_absent = matches!(error, GpuError::NoAdapter { .. } | GpuError::NotBuilt);
+                gpu_refused = (!is_absent).then_some(error);
+                None
+            }
+            Err(error) => return Err(Error::Gpu(error)),
+        };
         let tokenizer = tokenizer.map_err(|reason| Error::Tokenizer {
             path: path.to_owned(),
             reason,
@@ -167,14 +182,22 @@ impl Model {
         let mut uploads = None;
         if let Some(gpu) = &gpu {
             match network.place(gpu, options.gpu_layers, &tensors) {
+                Ok(stages) if stages.is_empty() => {
+                    let adapter = gpu.name().to_owned();
+                    let asked = options.gpu_layers != GpuLayers::First(0);
+                    gpu_refused = asked.then_some(GpuError::NoRoom { adapter });
+                }
                 Ok(stages) => {
                     uploads = Some(gpu.upload(stages, &loading)?);
                     // Beside the upload.
                     network.rehearse(gpu, threads)?;
                 }
                 // Nobody has asked for the GPU: the CPU can compute the model.
-                Err(PlaceError::Gpu(GpuError::HeadWidth { .. }))
-                    if options.device == DeviceChoice::Auto => {}
+                Err(PlaceError::Gpu(reason @ GpuError::HeadWidth { .. }))
+                    if options.device == DeviceChoice::Auto =>
+                {
+                    gpu_refused = Some(reason);
+                }
                 Err(PlaceError::Gpu(reason)) => return Err(Error::Gpu(reason)),
                 Err(PlaceError::Model(reason)) => return Err(wrong(reason)),
             }
@@ -188,6 +211,7 @@ impl Model {
                 uploads,
                 loading,
                 gpu,
+                gpu_refused,
                 cpu: Mutex::new(Cpu::new(team, kernels)),
                 threads,
                 isa,
@@ -271,6 +295,11 @@ impl Model {
         let placed = self.inner.network.placed();
         let gpu = self.inner.gpu.as_ref()?;
         (placed.layers > 0).then_some((gpu, placed))
+    }
+
+    /// Why a GPU that was found, and would have been used, computes nothing.
+    pub fn gpu_refused(&self) -> Option<&GpuError> {
+        self.inner.gpu_refused.as_ref()
     }
 
     /// How many stages (layers and output) have arrived on the GPU, and how many
@@ -392,10 +421,10 @@ impl Model {
         let share = self.share(sequences, tokens.len());
         for sequence in sequences.iter_mut() {
             if let Some(share) = &share {
-                sequence.cache.move_to(share.gpu, share.layers);
+                sequence.cache.move_to(share.gpu, share.layers)?;
             }
             let (position, count) = (sequence.cache.len(), sequence.tokens.len());
-            sequence.cache.reserve(count);
+            sequence.cache.reserve(count)?;
             let first = step.positions.len();
             step.positions.extend(position..position + count);
             step.sequences.push(Rows {
@@ -526,12 +555,12 @@ fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, Gp
     let options = GpuOptions {
         likely_faster: auto,
         memory_limit_bytes: options.gpu_memory_bytes,
+        shader_folder: options.gpu_shader_folder.clone(),
         ..GpuOptions::default()
     };
     match device {
         DeviceChoice::Cpu => Ok(None),
-        DeviceChoice::Auto => Ok(Gpu::open(&options).ok()),
-        DeviceChoice::Gpu => Gpu::open(&options).map(Some),
+        DeviceChoice::Auto | DeviceChoice::Gpu => Gpu::open(&options).map(Some),
     }
 }
 
@@ -747,7 +776,7 @@ impl<F: Family> Network for Runner<F> {
         let layers = self.on_gpu.len();
         let mut cache = KvCache::new(config, KvFormat::F16, MANY);
         cache.place(gpu, layers, config, KvFormat::F16)?;
-        cache.move_to(gpu, layers);
+        cache.move_to(gpu, layers)?;
         gpu.rehearse(threads, |gpu| {
             for tokens in [1, MANY] {
                 let mut x = gpu.tensor(tokens, config.n_embd);
@@ -769,7 +798,7 @@ impl<F: Family> Network for Runner<F> {
                 }
             }
         });
-        Ok(())
+        gpu.check()
     }
 
     fn placed(&self) -> Placed {

@@ -1,7 +1,7 @@
 //! The tensors of a model: found by name, checked against the shape that the
 //! model family expects, and handed to the device that computes with them.
 
-use crate::backend::Device;
+use crate::backend::{Device, Sibling};
 use crate::error::ModelError;
 use crate::mapping::{Bytes, Mapping};
 use gguf::TensorType;
@@ -190,7 +190,34 @@ impl<'a, D: Device> Loader<'a, D> {
         self.stack(name, &[cols, rows, count])
     }
 
+    /// Matrices, each with so many outputs, that are always multiplied with the
+    /// same activations.
+    pub fn siblings(
+        &self,
+        names: &[(String, usize)],
+        cols: usize,
+    ) -> Result<Vec<D::Matrix>, ModelError> {
+        let find = |(name, rows): &(String, usize)| {
+            let (format, tensor) = self.find(name, &[cols, *rows])?;
+            let (rows, bytes) = (*rows, tensor.bytes.clone());
+            Ok(Sibling {
+                format,
+                rows,
+                bytes,
+            })
+        };
+        let found = names.iter().map(find).collect::<Result<_, ModelError>>()?;
+        Ok(self.device.siblings(cols, found))
+    }
+
     fn stack(&self, name: &str, dims: &[usize]) -> Result<D::Matrix, ModelError> {
+        let (format, tensor) = self.find(name, dims)?;
+        let (rows, cols) = (dims[1..].iter().product(), dims[0]);
+        Ok(self.device.matrix(format, rows, cols, tensor.bytes.clone()))
+    }
+
+    /// A tensor that can be computed with.
+    fn find(&self, name: &str, dims: &[usize]) -> Result<(Format, &'a Tensor), ModelError> {
         let tensor = self.tensors.require(name, dims)?;
         let format = Format::from_tensor_type(tensor.ty).ok_or_else(|| ModelError::TensorType {
             name: name.to_owned(),
@@ -200,8 +227,7 @@ impl<'a, D: Device> Loader<'a, D> {
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
-        let (rows, cols) = (dims[1..].iter().product(), dims[0]);
-        Ok(self.device.matrix(format, rows, cols, tensor.bytes.clone()))
+        Ok((format, tensor))
     }
 
     /// A vector of parameters, such as a norm's weight.

@@ -13,7 +13,8 @@
 //     values    lane = (key mod strides, quad of dimensions)
 //
 // With several splits of the keys, each leaves its sums in `partial`, and
-// attention_combine puts them together.
+// attention_combine puts them together. Without, the results are also left as
+// 8-bit integers, for the product that follows.
 
 struct Params {
     // Tokens of the sequence in this step, the row of the first, its position.
@@ -30,6 +31,8 @@ struct Params {
     splits: u32,
     split_keys: u32,
     scale: f32,
+    // Whether groups are quantized; `v_quads` is then a multiple of 8.
+    quantized: u32,
 }
 
 // [rows, heads, k_quads]
@@ -41,6 +44,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 // [splits, tokens, heads, v_quads + 1]; the last is (maximum, sum, 0, 0)
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>;
+// [rows, heads, v_quads / 8]
+@group(0) @binding(5) var<storage, read_write> quantized: array<Activation>;
 @group(1) @binding(0) var<uniform> params: Params;
 
 const CHUNK: u32 = 128u;
@@ -55,6 +60,10 @@ var<workgroup> maximum: array<f32, QUERIES>;
 var<workgroup> rescale: array<f32, QUERIES>;
 var<workgroup> total: array<f32, QUERIES>;
 var<workgroup> strides: array<vec4<f32>, CHUNK>;
+
+fn quad_at(index: u32) -> vec4<f32> {
+    return strides[index];
+}
 
 fn key_4(quad: u32) -> vec4<f32> {
     return widen(keys[place(quad)], keys[scale_place(quad)]);
@@ -170,13 +179,15 @@ fn main(
     for (var r = 0u; r < QUERIES; r += 1u) {
         strides[lane] = sums[r];
         workgroupBarrier();
+        var result = vec4(0.0);
         if lane < params.v_quads && first + r < queries {
             var sum = vec4(0.0);
             for (var i = 0u; i < stride; i += 1u) {
                 sum += strides[i * params.v_quads + lane];
             }
             if params.splits == 1u {
-                out[head[r] * params.v_quads + lane] = sum / total[r];
+                result = sum / total[r];
+                out[head[r] * params.v_quads + lane] = result;
             } else {
                 let row = head[r] - params.first_row * params.heads;
                 let at = (workgroup.z * params.tokens * params.heads + row) * (params.v_quads + 1u);
@@ -187,5 +198,13 @@ fn main(
             }
         }
         workgroupBarrier();
+        if params.quantized != 0u {
+            strides[lane] = result;
+            workgroupBarrier();
+            if lane < params.v_quads / 8u && first + r < queries {
+                quantized[head[r] * (params.v_quads / 8u) + lane] = quantize_quads(lane * 8u);
+            }
+            workgroupBarrier();
+        }
     }
 }

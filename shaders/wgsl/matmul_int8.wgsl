@@ -19,7 +19,7 @@ var<workgroup> x_sum: array<vec2<f32>, ITEMS>;
 fn fetch_weights(item: u32, row: u32, index: u32, groups: u32) {
     var w: Group;
     if index < groups {
-        w = group(min(row + item % TILE, params.rows - 1u) * params.row_bytes, index);
+        w = group(weight_row(row + item % TILE), index);
     }
     let at = item / TILE * 8u * TILE + item % TILE;
     for (var word = 0u; word < 4u; word += 1u) {

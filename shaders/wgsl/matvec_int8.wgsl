@@ -21,7 +21,7 @@ fn kernel(tile: u32, token_tile: u32, lane: u32) {
             activations[t] = x[min(token + t, params.tokens - 1u) * groups + index];
         }
         for (var r = 0u; r < ROWS; r += 1u) {
-            let w = group(min(row + r, params.rows - 1u) * params.row_bytes, index);
+            let w = group(weight_row(row + r), index);
             for (var t = 0u; t < TOKENS; t += 1u) {
                 sums[r * TOKENS + t] = dot_group(w, activations[t], sums[r * TOKENS + t]);
             }

@@ -8,8 +8,8 @@ use firstlight::backend::gpu::GpuError;
 use firstlight::loading::{FromFile, Reader};
 use firstlight::mapping::Mapping;
 use firstlight::{
-    DeviceChoice, Error, GpuLayers, KvFormat, LoadOptions, Model, ModelOptions, Request, Sampling,
-    Sequence, SessionOptions, Wanted,
+    DeviceChoice, Error, GpuLayers, KvCache, KvFormat, LoadOptions, Model, ModelOptions, Request,
+    Sampling, Sequence, SessionOptions, Wanted,
 };
 use firstlight_tests::{nmse, shared_dir};
 use serde_json::Value;
@@ -322,6 +322,35 @@ fn a_prompt_follows_the_weights_to_the_gpu() {
     assert!(error <= BOUND, "{error:e}, at most {BOUND:e}");
 }
 
+/// Sequences of different lengths share a step, each with its own cache.
+#[test]
+fn several_sequences_in_a_step() {
+    let Some(gpu) = open(BUNDLED, DeviceChoice::Gpu, GpuLayers::Auto) else {
+        return;
+    };
+    gpu.wait_for_gpu().unwrap();
+    let cpu = open(BUNDLED, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+    let tokens = tokens();
+    let steps = |model: &Model| {
+        let cache = || model.cache(KvFormat::F16, 64).unwrap();
+        let (mut one, mut other) = (cache(), cache());
+        let mut found = Vec::new();
+        for (first, second) in [(0..9, 0..2), (9..10, 2..3), (10..11, 3..20)] {
+            let sequences = [(&mut one, first), (&mut other, second)];
+            let mut sequences = sequences.map(|(cache, range)| Sequence {
+                cache,
+                tokens: &tokens[range],
+                wanted: Wanted::All,
+            });
+            found.extend(model.step(&mut sequences).unwrap());
+        }
+        found
+    };
+    let error = nmse(&steps(&gpu), &steps(&cpu));
+    println!("two sequences: {error:.1e}");
+    assert!(error <= BOUND, "{error:e}, at most {BOUND:e}");
+}
+
 /// Shaders are compiled when a model is opened, not when its first token waits.
 #[test]
 fn steps_compile_nothing() {
@@ -345,10 +374,121 @@ fn steps_compile_nothing() {
         let (more, submitted) = gpu.counts();
         let layers = model.config().n_layer as u64;
         // What ARCHITECTURE.md counts; a small vocabulary is one piece.
-        assert_eq!(more - dispatches, 15 * layers + 3 + 1);
+        assert_eq!(more - dispatches, 10 * layers + 3 + 1);
         assert_eq!(submitted - submissions, 1);
     }
     assert_eq!(gpu.compiled(), compiled);
+}
+
+/// Opens the bundled model with so much of the GPU's memory.
+fn with_memory(layers: GpuLayers, bytes: u64) -> Option<Result<Model, Error>> {
+    let options = ModelOptions {
+        device: DeviceChoice::Gpu,
+        gpu_layers: layers,
+        gpu_memory_bytes: Some(bytes),
+        threads: Some(2),
+        ..ModelOptions::default()
+    };
+    match Model::open(path(BUNDLED), &options) {
+        Err(Error::Gpu(error @ (GpuError::NoAdapter { .. } | GpuError::NotBuilt)))
+            if std::env::var_os("FIRSTLIGHT_REQUIRE_GPU").is_none() =>
+        {
+            let _ = writeln!(std::io::stderr(), "skipped a test of memory: {error}");
+            None
+        }
+        opened => Some(opened),
+    }
+}
+
+/// Asserts that an error is one line that has these words.
+fn assert_says(error: &Error, words: &[&str]) {
+    let line = error.to_string();
+    assert!(!line.contains('\n'), "{line}");
+    for word in words {
+        assert!(line.contains(word), "{line:?} does not say {word:?}");
+    }
+}
+
+#[test]
+fn layers_that_do_not_fit_are_refused() {
+    let Some(opened) = with_memory(GpuLayers::First(5), 300 << 10) else {
+        return;
+    };
+    let error = opened.err().unwrap();
+    let words = [
+        "out of memory",
+        "bytes for weights",
+        "307200",
+        "fewer layers",
+    ];
+    assert_says(&error, &words);
+}
+
+/// The memory is used up in the middle of a text: an error, as often as one
+/// tries, and what is in the cache stays.
+#[test]
+fn a_context_that_outgrows_the_memory_ends_in_an_error() {
+    let Some(opened) = with_memory(GpuLayers::First(5), 7 << 20) else {
+        return;
+    };
+    let model = opened.unwrap();
+    model.wait_for_gpu().unwrap();
+    let mut cache = model.cache(KvFormat::F32, 4096).unwrap();
+    let step = |cache: &mut KvCache, count| {
+        let tokens: Vec<u32> = (0..count).map(|i| 1 + i % 100).collect();
+        let sequence = Sequence {
+            cache,
+            tokens: &tokens,
+            wanted: Wanted::Last,
+        };
+        model.step_highest(&mut [sequence], 1)
+    };
+    // Caches grow by whole 256s, so that 60 more are too many before 1 more is.
+    let error = loop {
+        if let Err(error) = step(&mut cache, 60) {
+            break error;
+        }
+    };
+    let words = ["out of memory", "bytes for", "shorten the context"];
+    assert_says(&error, &words);
+    let len = cache.len();
+    println!("{len} tokens fit: {error}");
+    assert!(len > 0);
+    assert_says(&step(&mut cache, 60).unwrap_err(), &words);
+    assert_eq!(cache.len(), len);
+    step(&mut cache, 1).unwrap();
+    assert_eq!(cache.len(), len + 1);
+}
+
+/// A device that is lost in the middle of a text ends it with an error that says
+/// what to do.
+#[test]
+fn a_device_lost_in_mid_generation() {
+    let Some(model) = open(BUNDLED, DeviceChoice::Gpu, GpuLayers::Auto) else {
+        return;
+    };
+    model.wait_for_gpu().unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let request = Request {
+        sampling: Sampling::greedy(),
+        max_tokens: Some(50),
+        ..Request::default()
+    };
+    let mut pieces = session.generate("Once upon a time", &request).unwrap();
+    for _ in 0..3 {
+        pieces.next().unwrap().unwrap();
+    }
+    model.gpu().unwrap().0.abandon();
+    let error = pieces.find_map(Result::err).expect("the text ends");
+    assert_says(&error, &["was lost", "compute on the CPU"]);
+    assert!(pieces.next().is_none());
+    // Nor does a new text begin.
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let error = match session.generate("There was", &request) {
+        Ok(mut pieces) => pieces.find_map(Result::err).unwrap(),
+        Err(error) => error,
+    };
+    assert_says(&error, &["was lost"]);
 }
 
 /// As many layers as fit beside their cache and a margin go to the GPU; the rest
@@ -361,24 +501,17 @@ fn a_gpu_with_little_memory_gets_some_layers() {
     };
     let mut placed = Vec::new();
     for more_bytes in [0, 700 << 10, 1 << 20, 2 << 20, 64 << 20] {
-        let options = ModelOptions {
-            device: DeviceChoice::Gpu,
-            // The margin, and what layers take beyond it.
-            gpu_memory_bytes: Some((257 << 20) + more_bytes),
-            threads: Some(2),
-            ..ModelOptions::default()
+        // The margin, and what layers take beyond it.
+        let Some(opened) = with_memory(GpuLayers::Auto, (257 << 20) + more_bytes) else {
+            return;
         };
-        let model = match Model::open(path(BUNDLED), &options) {
-            Err(Error::Gpu(GpuError::NoAdapter { .. } | GpuError::NotBuilt))
-                if std::env::var_os("FIRSTLIGHT_REQUIRE_GPU").is_none() =>
-            {
-                return;
-            }
-            model => model.unwrap(),
-        };
+        let model = opened.unwrap();
         let found = logits(&model, KvFormat::F16, &[1, 2, 3, 4], 4);
         assert!(nmse(&found, &expected) <= BOUND, "{more_bytes} bytes more");
-        placed.push(model.gpu().map_or(0, |(_, placed)| placed.layers));
+        let layers = model.gpu().map_or(0, |(_, placed)| placed.layers);
+        // None at all is not passed over in silence.
+        assert_eq!(model.gpu_refused().is_some(), layers == 0);
+        placed.push(layers);
     }
     println!("layers with growing memory: {placed:?}");
     assert!(placed.is_sorted(), "{placed:?}");

@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 /// Files and folders with `unsafe`, and why.
 const FENCED: &[(&str, &str)] = &[
+    (
+        "engine/src/backend/gpu/compiled.rs",
+        "hands compiled shaders back to the driver",
+    ),
     ("engine/src/mapping.rs", "maps files"),
     ("engine/src/signals.rs", "handles signals"),
     (

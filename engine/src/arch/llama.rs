@@ -65,10 +65,25 @@ impl<D: Device> Linear<D> {
         rows: usize,
         cols: usize,
     ) -> Result<Self, ModelError> {
-        Ok(Linear {
-            weight: loader.matrix(&format!("{name}.weight"), rows, cols)?,
-            bias: loader.optional_vector(&format!("{name}.bias"), rows)?,
-        })
+        let [linear] = Linear::load_siblings(loader, [(name, rows)], cols)?;
+        Ok(linear)
+    }
+
+    /// Those that are multiplied with the same activations.
+    fn load_siblings<const N: usize>(
+        loader: &Loader<'_, D>,
+        names: [(&str, usize); N],
+        cols: usize,
+    ) -> Result<[Self; N], ModelError> {
+        let weights = names.map(|(name, rows)| (format!("{name}.weight"), rows));
+        let weights = loader.siblings(&weights, cols)?;
+        let mut linears = Vec::new();
+        for ((name, rows), weight) in names.into_iter().zip(weights) {
+            let bias = loader.optional_vector(&format!("{name}.bias"), rows)?;
+            linears.push(Linear { weight, bias });
+        }
+        let linears = linears.try_into();
+        Ok(linears.unwrap_or_else(|_| panic!("one for each of {N} names")))
     }
 
     fn product<'a, B: Backend<Device = D>>(&'a self, out: &'a mut B::Tensor) -> Product<'a, B> {
@@ -171,19 +186,30 @@ impl Family for Llama {
         } = self.attention;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let linear = |tensor: &str, rows, cols| Linear::load(loader, &name(tensor), rows, cols);
+        let attn_norm = loader.vector(&name("attn_norm.weight"), n_embd)?;
+        let qkv = [
+            (&*name("attn_q"), n_head * head_dim_k),
+            (&*name("attn_k"), n_head_kv * head_dim_k),
+            (&*name("attn_v"), n_head_kv * head_dim_v),
+        ];
+        let [attn_q, attn_k, attn_v] = Linear::load_siblings(loader, qkv, n_embd)?;
         Ok(Layer {
-            attn_norm: loader.vector(&name("attn_norm.weight"), n_embd)?,
-            attn_q: linear("attn_q", n_head * head_dim_k, n_embd)?,
-            attn_k: linear("attn_k", n_head_kv * head_dim_k, n_embd)?,
-            attn_v: linear("attn_v", n_head_kv * head_dim_v, n_embd)?,
+            attn_norm,
+            attn_q,
+            attn_k,
+            attn_v,
             attn_output: linear("attn_output", n_embd, n_head * head_dim_v)?,
             ffn_norm: loader.vector(&name("ffn_norm.weight"), n_embd)?,
             ffn: match self.experts {
-                None => FeedForward::Dense {
-                    gate: linear("ffn_gate", self.n_ff, n_embd)?,
-                    up: linear("ffn_up", self.n_ff, n_embd)?,
-                    down: linear("ffn_down", n_embd, self.n_ff)?,
-                },
+                None => {
+                    let names = [
+                        (&*name("ffn_gate"), self.n_ff),
+                        (&*name("ffn_up"), self.n_ff),
+                    ];
+                    let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
+                    let down = linear("ffn_down", n_embd, self.n_ff)?;
+                    FeedForward::Dense { gate, up, down }
+                }
                 Some((count, _)) => FeedForward::Experts {
                     router: loader.matrix(&name("ffn_gate_inp.weight"), count, n_embd)?,
                     gate: loader.matrices(
@@ -229,8 +255,12 @@ impl Family for Llama {
                 layer.attn_v.product(&mut v),
             ],
         );
-        b.rope(&mut q, attention.head_dim_k, &self.rope, step);
-        b.rope(&mut k, attention.head_dim_k, &self.rope, step);
+        b.rope(
+            &mut [&mut q, &mut k],
+            attention.head_dim_k,
+            &self.rope,
+            step,
+        );
         let mut attended = b.tensor(rows, attention.n_head * attention.head_dim_v);
         b.attention(index, attention, &q, &k, &v, step, &mut attended);
         layer.attn_output.add(b, &attended, x);

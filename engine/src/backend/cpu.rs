@@ -318,7 +318,7 @@ impl Backend for CpuBackend<'_> {
         );
     }
 
-    fn rope(&mut self, x: &mut Tensor, head_dim: usize, rope: &Rope, step: &Step<'_>) {
+    fn rope(&mut self, x: &mut [&mut Tensor], head_dim: usize, rope: &Rope, step: &Step<'_>) {
         self.region.label("rope");
         let key = std::ptr::from_ref(rope);
         if self.angles.as_ref().is_none_or(|(of, _)| *of != key) {
@@ -327,13 +327,15 @@ impl Backend for CpuBackend<'_> {
             self.angles = Some((key, angles));
         }
         if let Some((_, angles)) = &self.angles {
-            ops::rope(
-                self.region,
-                self.kernels.isa(),
-                &mut x.data,
-                head_dim,
-                angles,
-            );
+            for x in x {
+                ops::rope(
+                    self.region,
+                    self.kernels.isa(),
+                    &mut x.data,
+                    head_dim,
+                    angles,
+                );
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::tensors::Vector;
 use kernels::Format;
 use kernels::ops::Rope;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Has no value. It is a private member of the types below rather than they
 /// being empty themselves, so that code that uses them is not called unreachable.
@@ -47,6 +48,8 @@ nothing! {
     Uploads,
     /// An adapter of this machine.
     AdapterDescription,
+    /// What became of the file of compiled shaders.
+    CompiledShaders,
 }
 
 /// The self-test, without anything to test.
@@ -68,13 +71,14 @@ pub mod selftest {
 }
 
 /// How a device is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[allow(missing_docs)] // as in the backend itself
 pub struct GpuOptions {
     pub likely_faster: bool,
     pub without_subgroups: bool,
     pub binding_limit_bytes: Option<u64>,
     pub memory_limit_bytes: Option<u64>,
+    pub shader_folder: Option<PathBuf>,
 }
 
 /// All adapters of this machine: none that this build can use.
@@ -83,6 +87,12 @@ pub fn list_devices() -> Vec<AdapterDescription> {
 }
 
 impl fmt::Display for AdapterDescription {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {}
+    }
+}
+
+impl fmt::Display for CompiledShaders {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {}
     }
@@ -114,7 +124,13 @@ impl Gpu {
         match self.0 {}
     }
 
-    pub fn fill_cache(&self, _: &mut GpuKvLayer, _: &[f32], _: &[f32], _: usize) {
+    pub fn fill_cache(
+        &self,
+        _: &mut GpuKvLayer,
+        _: &[f32],
+        _: &[f32],
+        _: usize,
+    ) -> Result<(), GpuError> {
         match self.0 {}
     }
 
@@ -133,6 +149,14 @@ impl Gpu {
     }
 
     pub fn rehearse(&self, _: usize, _: impl FnOnce(&mut GpuBackend)) {
+        match self.0 {}
+    }
+
+    pub fn abandon(&self) {
+        match self.0 {}
+    }
+
+    pub fn compiled_shaders(&self) -> Option<CompiledShaders> {
         match self.0 {}
     }
 
@@ -187,9 +211,9 @@ impl Uploads {
     }
 }
 
-#[allow(missing_docs)] // as in the backend itself
+#[allow(missing_docs, clippy::missing_errors_doc)] // as in the backend itself
 impl GpuKvLayer {
-    pub fn reserve(&mut self, _: usize) {
+    pub fn reserve(&mut self, _: usize) -> Result<(), GpuError> {
         match self.0 {}
     }
 }
@@ -254,7 +278,7 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rope(&mut self, _: &mut Tensor, _: usize, _: &Rope, _: &Step<'_>) {
+    fn rope(&mut self, _: &mut [&mut Tensor], _: usize, _: &Rope, _: &Step<'_>) {
         match self.0 {}
     }
 

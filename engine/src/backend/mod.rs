@@ -28,8 +28,25 @@ pub trait Device {
     /// Places a matrix of `rows` by `cols`; `bytes` has exactly that shape.
     fn matrix(&self, format: Format, rows: usize, cols: usize, bytes: Bytes) -> Self::Matrix;
 
+    /// Places matrices of `cols` inputs that are always multiplied with the same
+    /// activations, in this order.
+    fn siblings(&self, cols: usize, matrices: Vec<Sibling>) -> Vec<Self::Matrix> {
+        let place = |each: Sibling| self.matrix(each.format, each.rows, cols, each.bytes);
+        matrices.into_iter().map(place).collect()
+    }
+
     /// Places a vector.
     fn vector(&self, vector: Vector) -> Self::Vector;
+}
+
+/// A matrix to be placed with others.
+pub struct Sibling {
+    /// The format of its weights.
+    pub format: Format,
+    /// Its outputs.
+    pub rows: usize,
+    /// Its weights: exactly that many rows.
+    pub bytes: Bytes,
 }
 
 /// Consecutive tokens of one sequence in a step.
@@ -146,10 +163,10 @@ pub trait Backend {
         sum: &mut Self::Tensor,
     );
 
-    /// Rotates every head of `x` to its token's position.
+    /// Rotates every head of all `x`, one or two, to its token's position.
     fn rope(
         &mut self,
-        x: &mut Self::Tensor,
+        x: &mut [&mut Self::Tensor],
         head_dim: usize,
         rope: &kernels::ops::Rope,
         step: &Step<'_>,

@@ -400,6 +400,9 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
         };
         let model = Model::open(path, &options)?;
         model.wait_for_gpu()?;
+        if let Some(reason) = model.gpu_refused() {
+            say(format_args!("the CPU computes all layers: {reason}"));
+        }
         let setting = Setting {
             name,
             synthetic: cli.synthetic.is_some(),

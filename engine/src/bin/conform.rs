@@ -147,6 +147,9 @@ impl ModelArgs {
         )?;
         // What computes a layer does not change on the way.
         model.wait_for_gpu()?;
+        if let Some(reason) = model.gpu_refused() {
+            say(format_args!("the CPU computes all layers: {reason}"));
+        }
         Ok(model)
     }
 }

@@ -6,6 +6,7 @@
 mod generate {
     pub mod output;
     pub mod report;
+    pub mod shaders;
     pub mod waiting;
 }
 
@@ -18,6 +19,7 @@ use firstlight::{
 };
 use generate::output::Output;
 use generate::report::Report;
+use generate::shaders;
 use generate::waiting::Waiting;
 use std::error::Error;
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
@@ -82,6 +84,9 @@ struct Cli {
     /// Memory of the GPU that may be used, in MiB [default: what there is]
     #[arg(long, value_name = "N", help_heading = "Model")]
     gpu_memory: Option<u64>,
+    /// Do not keep the GPU's compiled shaders in this user's cache folder
+    #[arg(long, help_heading = "Model")]
+    no_shader_cache: bool,
     /// List the GPUs of this machine
     #[arg(long, help_heading = "Model")]
     list_devices: bool,
@@ -262,6 +267,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
             device: cli.device,
             gpu_layers: cli.gpu_layers,
             gpu_memory_bytes: cli.gpu_memory.map(|mib| mib.saturating_mul(1 << 20)),
+            gpu_shader_folder: (!cli.no_shader_cache).then(shaders::folder).flatten(),
         },
     )?;
     if cli.verbose {
@@ -282,6 +288,12 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
             if placed.output { " and the output" } else { "" },
             gpu.description()
         ));
+        if let Some(compiled) = gpu.compiled_shaders().filter(|_| cli.verbose) {
+            say(compiled);
+        }
+    }
+    if let Some(reason) = model.gpu_refused() {
+        say(format_args!("the CPU computes all layers: {reason}"));
     }
     let opened = start.elapsed();
     let mut session = model.session(&SessionOptions {

@@ -3,6 +3,7 @@
 
 mod conform;
 mod files;
+mod gpu;
 mod parameters;
 mod streams;
 mod terminal;

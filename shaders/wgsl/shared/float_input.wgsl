@@ -10,6 +10,5 @@ fn x_4(token: u32, index: u32) -> vec4<f32> {
 
 // Four weights of a row of the slice; zero past the end of the row.
 fn w_4(row: u32, index: u32) -> vec4<f32> {
-    let begin = min(row, params.rows - 1u) * params.row_bytes;
-    return within(weights_4(begin, index), index, params.inputs);
+    return within(weights_4(weight_row(row), index), index, params.inputs);
 }

@@ -1,8 +1,10 @@
 // out[m, n] = sum over k of x[m, k] * w[n, k], for a slice of the rows n.
 
 struct Params {
-    // Rows of the slice, and the output that the first of them makes.
+    // Rows of the slice, where in the buffer the first of them is, and the output
+    // that it makes.
     rows: u32,
+    begin: u32,
     first_row: u32,
     // Bytes of a row.
     row_bytes: u32,

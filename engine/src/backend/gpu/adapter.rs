@@ -111,7 +111,7 @@ impl fmt::Display for AdapterDescription {
 
 /// All adapters of this machine, the best first.
 pub fn list_devices() -> Vec<AdapterDescription> {
-    adapters()
+    adapters(&instance())
         .into_iter()
         .map(|(description, _)| description)
         .collect()
@@ -119,8 +119,11 @@ pub fn list_devices() -> Vec<AdapterDescription> {
 
 /// The best adapter; with `likely_faster`, only one that is likely to be faster
 /// than the CPU.
-pub(super) fn choose(likely_faster: bool) -> Result<(AdapterDescription, wgpu::Adapter), GpuError> {
-    adapters()
+pub(super) fn choose(
+    instance: &Instance,
+    likely_faster: bool,
+) -> Result<(AdapterDescription, wgpu::Adapter), GpuError> {
+    adapters(instance)
         .into_iter()
         .find(|(description, _)| !likely_faster || description.is_likely_faster())
         .ok_or_else(|| GpuError::NoAdapter {
@@ -140,8 +143,9 @@ fn backend_names() -> String {
     names.join(" or ")
 }
 
-fn adapters() -> Vec<(AdapterDescription, wgpu::Adapter)> {
-    let instance = Instance::new(InstanceDescriptor {
+/// A connection to the graphics drivers.
+pub(super) fn instance() -> Instance {
+    Instance::new(InstanceDescriptor {
         backends: backends(),
         // No validation layers: wgpu validates what matters.
         flags: InstanceFlags::empty(),
@@ -151,7 +155,10 @@ fn adapters() -> Vec<(AdapterDescription, wgpu::Adapter)> {
             for_device_loss: None,
         },
         ..InstanceDescriptor::new_without_display_handle()
-    });
+    })
+}
+
+fn adapters(instance: &Instance) -> Vec<(AdapterDescription, wgpu::Adapter)> {
     let found = ready(instance.enumerate_adapters(backends()));
     let mut adapters: Vec<_> = found
         .into_iter()

@@ -84,9 +84,13 @@ impl GpuKvLayer {
     }
 
     /// Makes room for positions below `positions`.
-    pub fn reserve(&mut self, positions: usize) {
+    ///
+    /// # Errors
+    ///
+    /// If memory does not suffice. The cache is then as before.
+    pub fn reserve(&mut self, positions: usize) -> Result<(), GpuError> {
         if positions <= self.positions {
-            return;
+            return Ok(());
         }
         assert!(
             positions <= self.capacity,
@@ -97,21 +101,22 @@ impl GpuKvLayer {
             .max(2 * self.positions)
             .next_multiple_of(GROWTH)
             .min(self.capacity);
-        let mut encoder = self
-            .context
-            .device
-            .create_command_encoder(&Default::default());
-        let mut grow = |what, buffer: &mut Arc<Buffer>, bytes: u64| {
-            let larger = self.context.storage(what, bytes * grown as u64);
+        let context = self.context.clone();
+        let larger = |what, bytes: u64| context.try_storage(what, bytes * grown as u64);
+        let keys = larger("keys", self.key_bytes)?;
+        let values = larger("values", self.value_bytes)?;
+        let mut encoder = context.device.create_command_encoder(&Default::default());
+        let mut move_to = |larger: Arc<Buffer>, buffer: &mut Arc<Buffer>, bytes: u64| {
             let filled = bytes * self.positions as u64;
             if filled > 0 {
                 encoder.copy_buffer_to_buffer(&buffer.raw, 0, &larger.raw, 0, filled);
             }
             *buffer = larger;
         };
-        grow("keys", &mut self.keys, self.key_bytes);
-        grow("values", &mut self.values, self.value_bytes);
-        self.context.queue.submit([encoder.finish()]);
+        move_to(keys, &mut self.keys, self.key_bytes);
+        move_to(values, &mut self.values, self.value_bytes);
+        context.queue.submit([encoder.finish()]);
         self.positions = grown;
+        Ok(())
     }
 }

@@ -1,7 +1,10 @@
-//! An open device: its queue, its limits, its buffers, and what went wrong.
+//! An open device: its queue, its limits, its buffers.
 
 use super::GpuError;
 use super::adapter::{self, AdapterDescription, ready};
+use super::compiled::Compiled;
+use super::fault::Fault;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::{BufferUsages, Features, Limits};
@@ -13,8 +16,13 @@ pub(super) const SLACK_BYTES: u64 = 16;
 /// small.
 const UPLOAD_BYTES: usize = 16 << 20;
 
+/// Bytes of the smallest buffer.
+const SMALLEST_BYTES: u64 = 256;
+
 /// An open device, shared by weights, caches and what computes.
 pub(super) struct Context {
+    /// With no other device than this one.
+    instance: wgpu::Instance,
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub adapter: AdapterDescription,
@@ -23,18 +31,19 @@ pub(super) struct Context {
     pub subgroups: bool,
     /// The largest buffer that one binding can hold.
     pub binding_limit: u64,
-    /// The first thing that went wrong.
-    fault: Arc<Mutex<Option<GpuError>>>,
+    fault: Arc<Fault>,
+    /// Compiled shaders on disk, if they are to be there.
+    pub compiled: Option<Compiled>,
     /// Ids of buffers that are no more.
     retired: Arc<Mutex<Vec<u64>>>,
     next_id: AtomicU64,
     /// Bytes of all buffers, and how many there may be.
     allocated: Arc<AtomicU64>,
-    memory_limit: u64,
+    memory_limit: Option<u64>,
 }
 
 /// How a device is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     /// Only a device that is likely to be faster than the CPU.
     pub likely_faster: bool,
@@ -44,6 +53,8 @@ pub struct GpuOptions {
     pub binding_limit_bytes: Option<u64>,
     /// Takes no more memory than this for weights, caches and activations.
     pub memory_limit_bytes: Option<u64>,
+    /// A folder of this user's for compiled shaders, if they are to be kept.
+    pub shader_folder: Option<PathBuf>,
 }
 
 /// A buffer on the device.
@@ -70,7 +81,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Context {
     /// Opens the best adapter.
     pub fn open(options: &GpuOptions) -> Result<Arc<Context>, GpuError> {
-        let (description, adapter) = adapter::choose(options.likely_faster)?;
+        let instance = adapter::instance();
+        let (description, adapter) = adapter::choose(&instance, options.likely_faster)?;
         let downlevel = adapter.get_downlevel_capabilities();
         let half = wgpu::DownlevelFlags::SHADER_F16_IN_F32;
         if !downlevel
@@ -84,11 +96,11 @@ impl Context {
         }
         let limits = adapter.limits();
         let subgroups = !options.without_subgroups && description.subgroups.is_some();
-        let required_features = if subgroups {
-            Features::SUBGROUP
-        } else {
-            Features::empty()
-        };
+        let keeps = options.shader_folder.is_some()
+            && adapter.features().contains(Features::PIPELINE_CACHE);
+        let mut required_features = Features::empty();
+        required_features.set(Features::SUBGROUP, subgroups);
+        required_features.set(Features::PIPELINE_CACHE, keeps);
         let (device, queue) = ready(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("firstlight"),
             required_features,
@@ -100,7 +112,7 @@ impl Context {
             reason: one_line(&reason.to_string()),
         })?;
 
-        let fault = Arc::new(Mutex::new(None));
+        let fault = Arc::new(Fault::default());
         let name = description.name.clone();
         let failed = fault.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -108,30 +120,33 @@ impl Context {
             let error = match error {
                 wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory {
                     adapter,
-                    what: "the computation".to_owned(),
-                    len_bytes: 0,
+                    what: "the driver has none left to compute with".to_owned(),
                 },
                 other => GpuError::Failed {
                     adapter,
                     reason: one_line(&other.to_string()),
                 },
             };
-            lock(&failed).get_or_insert(error);
+            failed.note(error);
         }));
         let name = description.name.clone();
         let lost = fault.clone();
         device.set_device_lost_callback(move |why, reason| {
-            if why != wgpu::DeviceLostReason::Destroyed {
-                let adapter = name.clone();
-                let reason = one_line(&reason);
-                lock(&lost).get_or_insert(GpuError::Lost { adapter, reason });
-            }
+            let reason = match why {
+                wgpu::DeviceLostReason::Destroyed => "it was given up".to_owned(),
+                wgpu::DeviceLostReason::Unknown => one_line(&reason),
+            };
+            let adapter = name.clone();
+            lost.note(GpuError::Lost { adapter, reason });
         });
 
+        let folder = options.shader_folder.as_ref().filter(|_| keeps);
+        let compiled = folder.map(|folder| Compiled::open(&device, &adapter.get_info(), folder));
         let offered = limits
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size);
         Ok(Arc::new(Context {
+            instance,
             device,
             queue,
             adapter: description,
@@ -143,21 +158,22 @@ impl Context {
                 & !15,
             limits,
             fault,
+            compiled,
             retired: Arc::default(),
             next_id: AtomicU64::new(0),
             allocated: Arc::default(),
-            memory_limit: options.memory_limit_bytes.unwrap_or(u64::MAX),
+            memory_limit: options.memory_limit_bytes,
         }))
     }
 
-    /// The first thing that went wrong since the last call.
+    /// What went wrong since the last call.
     pub fn check(&self) -> Result<(), GpuError> {
-        lock(&self.fault).take().map_or(Ok(()), Err)
+        self.fault.ask()
     }
 
     /// Notes that something went wrong.
     pub fn fail(&self, error: GpuError) {
-        lock(&self.fault).get_or_insert(error);
+        self.fault.note(error);
     }
 
     /// Takes the ids of buffers that were dropped since the last call.
@@ -165,53 +181,75 @@ impl Context {
         std::mem::take(&mut lock(&self.retired))
     }
 
-    /// A buffer of at least `len_bytes`. If memory does not suffice, the error
-    /// is kept for [`Context::check`], and nothing computed with the buffer
-    /// means anything.
-    pub fn buffer(&self, what: &str, len_bytes: u64, usage: BufferUsages) -> Arc<Buffer> {
-        let mut len_bytes = len_bytes.max(256).next_multiple_of(16);
-        let refused = |len_bytes| GpuError::OutOfMemory {
-            adapter: self.adapter.name.clone(),
-            what: what.to_owned(),
-            len_bytes,
-        };
-        let allocated = self.allocated.fetch_add(len_bytes, Ordering::Relaxed);
-        if allocated + len_bytes > self.memory_limit {
-            self.fail(refused(len_bytes));
-            // Stands in for the one that does not fit.
-            self.allocated.fetch_sub(len_bytes - 256, Ordering::Relaxed);
-            len_bytes = 256;
-        }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(what),
-            size: len_bytes,
-            usage,
-            mapped_at_creation: false,
-        });
-        if ready(scope.pop()).is_some() {
-            self.fail(refused(len_bytes));
-        }
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Buffer {
+    /// A buffer of at least `len_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// If memory does not suffice.
+    pub fn try_storage(&self, what: &str, len_bytes: u64) -> Result<Arc<Buffer>, GpuError> {
+        let len_bytes = len_bytes.max(SMALLEST_BYTES).next_multiple_of(16);
+        let before = self.allocated.fetch_add(len_bytes, Ordering::Relaxed);
+        // Counted until it is dropped, which may be at once.
+        let counted = |raw| Buffer {
             raw,
-            id,
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
             len_bytes,
             retired: self.retired.clone(),
             allocated: self.allocated.clone(),
+        };
+        let refused = |what| GpuError::OutOfMemory {
+            adapter: self.adapter.name.clone(),
+            what,
+        };
+        if let Some(limit) = self
+            .memory_limit
+            .filter(|&limit| before + len_bytes > limit)
+        {
+            self.allocated.fetch_sub(len_bytes, Ordering::Relaxed);
+            return Err(refused(format!(
+                "{len_bytes} bytes for {what} are more than what is left of the {limit} that may be used"
+            )));
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = counted(self.raw_buffer(what, len_bytes));
+        match ready(scope.pop()) {
+            None => Ok(Arc::new(buffer)),
+            Some(_) => Err(refused(format!("it refused {len_bytes} bytes for {what}"))),
+        }
+    }
+
+    /// A buffer of at least `len_bytes`. If memory does not suffice, the error
+    /// is kept for [`Context::check`], and nothing computed with the buffer
+    /// means anything.
+    pub fn storage(&self, what: &str, len_bytes: u64) -> Arc<Buffer> {
+        self.try_storage(what, len_bytes).unwrap_or_else(|error| {
+            self.fail(error);
+            self.allocated.fetch_add(SMALLEST_BYTES, Ordering::Relaxed);
+            Arc::new(Buffer {
+                raw: self.raw_buffer(what, SMALLEST_BYTES),
+                id: self.next_id.fetch_add(1, Ordering::Relaxed),
+                len_bytes: SMALLEST_BYTES,
+                retired: self.retired.clone(),
+                allocated: self.allocated.clone(),
+            })
         })
     }
 
     /// A storage buffer that can be written to and copied.
-    pub fn storage(&self, what: &str, len_bytes: u64) -> Arc<Buffer> {
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        self.buffer(what, len_bytes, usage)
+    fn raw_buffer(&self, what: &str, len_bytes: u64) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size: len_bytes,
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        })
     }
 
-    /// Writes the beginning of a buffer.
-    pub fn fill(&self, buffer: &Buffer, bytes: &[u8]) {
+    /// Writes to a buffer from byte `begin` on, a multiple of four, up to the next
+    /// word.
+    pub fn fill(&self, buffer: &Buffer, begin: u64, bytes: &[u8]) {
         for (index, part) in bytes.chunks(UPLOAD_BYTES).enumerate() {
-            let at = (index * UPLOAD_BYTES) as u64;
+            let at = begin + (index * UPLOAD_BYTES) as u64;
             let (words, rest) = part.split_at(part.len() & !3);
             self.queue.write_buffer(&buffer.raw, at, words);
             if !rest.is_empty() {
@@ -221,29 +259,16 @@ impl Context {
                     .write_buffer(&buffer.raw, at + words.len() as u64, &word);
             }
             if bytes.len() > UPLOAD_BYTES {
-                let submission = self.queue.submit([]);
-                self.wait_for(Some(submission));
+                self.queue.submit([]);
+                self.wait();
             }
         }
     }
 
-    /// Waits until the device has done all that was submitted.
+    /// Waits until the device has done all that was submitted, or is lost.
     pub fn wait(&self) {
-        self.wait_for(None);
-    }
-
-    /// Waits until the device has done a submission, or all.
-    fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>) {
-        let wait = wgpu::PollType::Wait {
-            submission_index,
-            timeout: None,
-        };
-        if let Err(reason) = self.device.poll(wait) {
-            self.fail(GpuError::Failed {
-                adapter: self.adapter.name.clone(),
-                reason: one_line(&reason.to_string()),
-            });
-        }
+        // Waiting for the device itself panics if it is lost.
+        self.instance.poll_all(true);
     }
 }
 

@@ -15,13 +15,9 @@ pub enum GpuError {
         missing: &'static str,
     },
     #[error(
-        "GPU {adapter} is out of memory: {len_bytes} bytes for {what} were refused; place fewer layers on it or shorten the context"
+        "GPU {adapter} is out of memory: {what}; place fewer layers on it or shorten the context"
     )]
-    OutOfMemory {
-        adapter: String,
-        what: String,
-        len_bytes: u64,
-    },
+    OutOfMemory { adapter: String, what: String },
     #[error(
         "{what} needs a buffer of {len_bytes} bytes, but GPU {adapter} binds at most {limit_bytes}"
     )]
@@ -31,12 +27,16 @@ pub enum GpuError {
         len_bytes: u64,
         limit_bytes: u64,
     },
-    #[error("GPU {adapter} was lost: {reason}; start again, or compute on the CPU")]
+    #[error(
+        "GPU {adapter} was lost: {reason}; start again, with fewer layers on it if memory was short, or compute on the CPU"
+    )]
     Lost { adapter: String, reason: String },
     #[error("GPU {adapter} failed: {reason}")]
     Failed { adapter: String, reason: String },
     #[error("the GPU cannot compute heads of width {found}, expected at most 512")]
     HeadWidth { found: usize },
+    #[error("GPU {adapter} has no room for a single layer with its cache")]
+    NoRoom { adapter: String },
     #[error("this program was built without the feature gpu")]
     NotBuilt,
 }

@@ -2,7 +2,8 @@
 //! submission.
 
 use super::context::Buffer;
-use super::ops::{GpuBackend, format_piece};
+use super::ops::GpuBackend;
+use super::products::format_piece;
 use super::record::Kernel;
 use super::tensor::Tensor;
 use super::weights::GpuMatrix;

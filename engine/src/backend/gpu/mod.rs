@@ -3,13 +3,16 @@
 //!
 //! ```text
 //! adapter     which GPUs there are, and which one computes
-//! context     an open device: limits, buffers, what went wrong
+//! context     an open device: limits, buffers
+//! fault       what went wrong
 //! weights     matrices and vectors in the format of the file, cut into slices
 //! upload      their bytes, on the way to the device
 //! tensor      activations, and the pool their buffers come from
 //! cache       keys and values of a layer
+//! compiled    compiled shaders, on disk
 //! record      dispatches, pipelines, bind groups; a step is one submission
 //! ops         the operations that families call
+//! products    products of matrices among them
 //! experts     mixtures of experts
 //! selftest    every operation against the CPU's scalar definition
 //! ```
@@ -31,10 +34,13 @@
 
 mod adapter;
 mod cache;
+mod compiled;
 mod context;
 mod error;
 mod experts;
+mod fault;
 mod ops;
+mod products;
 mod record;
 pub mod selftest;
 mod tensor;
@@ -46,6 +52,7 @@ mod tests;
 
 pub use adapter::{AdapterDescription, AdapterKind, list_devices};
 pub use cache::GpuKvLayer;
+pub use compiled::CompiledShaders;
 pub use context::GpuOptions;
 pub use error::GpuError;
 pub use ops::GpuBackend;
@@ -141,8 +148,18 @@ impl Gpu {
     }
 
     /// Fills a cache's first `len` positions with keys and values.
-    pub fn fill_cache(&self, cache: &mut GpuKvLayer, k: &[f32], v: &[f32], len: usize) {
-        cache.reserve(len);
+    ///
+    /// # Errors
+    ///
+    /// If the GPU's memory does not suffice for them.
+    pub fn fill_cache(
+        &self,
+        cache: &mut GpuKvLayer,
+        k: &[f32],
+        v: &[f32],
+        len: usize,
+    ) -> Result<(), GpuError> {
+        cache.reserve(len)?;
         self.pass(|backend| {
             let k = backend.write(k, k.len() / len);
             let v = backend.write(v, v.len() / len);
@@ -154,6 +171,7 @@ impl Gpu {
             backend.append(cache, &k, &v, &part);
             backend.finish();
         });
+        self.check()
     }
 
     /// Runs one forward pass.
@@ -171,6 +189,12 @@ impl Gpu {
             passes(backend);
             backend.recorder.compile_rehearsed(threads);
         });
+    }
+
+    /// What became of the file of compiled shaders, if there should be one.
+    pub fn compiled_shaders(&self) -> Option<CompiledShaders> {
+        let compiled = self.context.compiled.as_ref();
+        compiled.map(|compiled| compiled.report())
     }
 
     /// Shaders that have been compiled so far.
@@ -194,8 +218,13 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// The first thing, if anything did.
+    /// The first thing, if anything did. A GPU that was lost stays lost.
     pub fn check(&self) -> Result<(), GpuError> {
         self.context.check()
+    }
+
+    /// Gives the device up: from here on it is lost, as if it had been unplugged.
+    pub fn abandon(&self) {
+        self.context.device.destroy();
     }
 }

@@ -2,20 +2,16 @@
 
 use super::cache::GpuKvLayer;
 use super::context::{Buffer, Context};
+use super::products::format_piece;
 use super::record::{Kernel, Recorder};
 use super::tensor::{Pool, Tensor};
-use super::weights::{GpuDevice, GpuMatrix, GpuVector, Slice};
+use super::weights::{GpuDevice, GpuMatrix, GpuVector};
 use crate::backend::{AttentionShape, Backend, Experts, Product, Step};
-use kernels::Format;
 use kernels::format::ActivationForm;
 use kernels::ops::{Pairing, Rope, RopeAngles};
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
-
-/// Tokens up to which weights are read once for each tile of tokens, without
-/// going through workgroup memory.
-pub(super) const MATVEC_TOKENS: usize = 16;
 
 /// Workgroups that attention should at least have, and keys that a split of the
 /// keys should at least have.
@@ -35,12 +31,6 @@ pub struct GpuBackend {
     pub(super) pool: Arc<Pool>,
     /// Cosines and sines of the present step, and the rope they belong to.
     angles: Option<(usize, Arc<Buffer>)>,
-}
-
-/// How the products of a matrix are stored.
-struct Store<'a> {
-    bias: Option<&'a GpuVector>,
-    add: bool,
 }
 
 impl GpuBackend {
@@ -108,107 +98,22 @@ impl GpuBackend {
             x.int8_is_present.set(true);
         }
     }
-
-    fn product(&mut self, x: &Tensor, weight: &GpuMatrix, store: &Store<'_>, out: &mut Tensor) {
-        assert_eq!(x.cols, weight.cols, "inputs");
-        assert_eq!(
-            (x.rows, weight.rows),
-            (out.rows, out.cols),
-            "tokens and outputs"
-        );
-        let int8 = weight.format.info().activations == ActivationForm::Int8;
-        if int8 {
-            self.quantized(x);
-        }
-        for slice in &weight.slices {
-            self.product_of_slice(x, weight, slice, store, out, int8);
-        }
-        out.int8_is_present.set(false);
-        self.recorder
-            .count_multiplications((x.rows * weight.rows * weight.cols) as u64);
-    }
-
-    fn product_of_slice(
-        &mut self,
-        x: &Tensor,
-        weight: &GpuMatrix,
-        slice: &Slice,
-        store: &Store<'_>,
-        out: &Tensor,
-        int8: bool,
-    ) {
-        let format = format_piece(weight.format);
-        let (mut kernel, lanes) = if x.rows <= MATVEC_TOKENS {
-            let op = if int8 {
-                Op::MatvecInt8
-            } else {
-                Op::MatvecFloat
-            };
-            let (_, tokens) = tile_of(piece::TOKENS, x.rows);
-            (
-                Kernel::new(op, &[format, tokens, self.reduce()]),
-                Some(("LANES", self.lanes())),
-            )
-        } else {
-            let op = if int8 {
-                Op::MatmulInt8
-            } else {
-                Op::MatmulFloat
-            };
-            (Kernel::new(op, &[format]), None)
-        };
-        let is_set = |name, set: bool| set.then_some((name, 1));
-        kernel.constants = [
-            is_set("ADD", store.add),
-            is_set("BIAS", store.bias.is_some()),
-            lanes,
-        ];
-        let rows = slice.rows.len();
-        let workgroups = match kernel.op.shader().workgroup {
-            Workgroup::Rows(each) => {
-                let [wide, high, _] = self.spread(rows.div_ceil(each as usize));
-                let (tokens, _) = tile_of(piece::TOKENS, x.rows);
-                [wide, high, x.rows.div_ceil(tokens) as u32]
-            }
-            Workgroup::Tile(side) => {
-                let side = side as usize;
-                [rows.div_ceil(side) as u32, x.rows.div_ceil(side) as u32, 1]
-            }
-            other => panic!("{:?} counts {other:?}", kernel.op),
-        };
-        let bias = store
-            .bias
-            .map_or_else(|| self.recorder.unread(), |bias| bias.buffer.clone());
-        let input = if int8 { x.int8() } else { &x.float };
-        self.recorder.dispatch(
-            kernel,
-            &[&slice.buffer, input, &bias, &out.float],
-            &[
-                rows as u32,
-                slice.rows.start as u32,
-                weight.row_bytes as u32,
-                weight.cols as u32,
-                weight.rows as u32,
-                x.rows as u32,
-            ],
-            workgroups,
-        );
-    }
-}
-
-/// A format's piece.
-pub(super) fn format_piece(format: Format) -> &'static Piece {
-    piece::format(format.info().tensor_type).expect("every format that computes has a shader")
 }
 
 /// The smallest tile that holds `count`, or the largest there is.
-fn tile_of(tiles: &'static [(u32, Piece)], count: usize) -> (usize, &'static Piece) {
+pub(super) fn tile_of(tiles: &'static [(u32, Piece)], count: usize) -> (usize, &'static Piece) {
     let (size, piece) = tiles
         .iter()
         .find(|(size, _)| *size as usize >= count)
         .or(tiles.last())
         .expect("there are tiles");
     (*size as usize, piece)
+}
+
+/// Whether attention over heads of this width leaves its results as 8-bit
+/// integers, too: if a head is whole groups.
+fn quantizes(head_dim: usize) -> bool {
+    head_dim.is_multiple_of(32)
 }
 
 impl Backend for GpuBackend {
@@ -310,13 +215,7 @@ impl Backend for GpuBackend {
     }
 
     fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
-        for product in products {
-            let store = Store {
-                bias: product.bias,
-                add: false,
-            };
-            self.product(x, product.weight, &store, product.out);
-        }
+        self.products(x, products);
     }
 
     fn matmul_add(
@@ -326,10 +225,10 @@ impl Backend for GpuBackend {
         bias: Option<&GpuVector>,
         sum: &mut Tensor,
     ) {
-        self.product(x, weight, &Store { bias, add: true }, sum);
+        self.product(x, weight, bias, true, sum);
     }
 
-    fn rope(&mut self, x: &mut Tensor, head_dim: usize, rope: &Rope, step: &Step<'_>) {
+    fn rope(&mut self, x: &mut [&mut Tensor], head_dim: usize, rope: &Rope, step: &Step<'_>) {
         let key = std::ptr::from_ref(rope) as usize;
         let present = self.angles.take().filter(|(of, _)| *of == key);
         let (_, angles) = present.unwrap_or_else(|| {
@@ -338,15 +237,26 @@ impl Backend for GpuBackend {
             let table = [angles.cos(), angles.sin()].concat();
             (key, self.recorder.upload(bytemuck::cast_slice(&table)))
         });
+        let (x, other) = match x {
+            [x] => (x, None),
+            [x, other] => (x, Some(other)),
+            _ => panic!("{} tensors to rotate, expected one or two", x.len()),
+        };
         let heads = x.cols / head_dim;
+        let other_heads = other.as_ref().map_or(0, |other| other.cols / head_dim);
+        let other_float = match &other {
+            Some(other) => other.float.clone(),
+            None => self.recorder.unwritten(),
+        };
         let pairs = rope.n_rot() / 2;
-        let workgroups = self.elements(Op::Rope, x.rows * heads * pairs);
+        let workgroups = self.elements(Op::Rope, x.rows * (heads + other_heads) * pairs);
         self.recorder.dispatch(
             Kernel::new(Op::Rope, &[]),
-            &[&x.float, &angles],
+            &[&x.float, &angles, &other_float],
             &[
                 x.rows as u32,
                 heads as u32,
+                other_heads as u32,
                 head_dim as u32,
                 pairs as u32,
                 u32::from(rope.pairing() == Pairing::Halves),
@@ -354,6 +264,9 @@ impl Backend for GpuBackend {
             workgroups,
         );
         x.int8_is_present.set(false);
+        if let Some(other) = other {
+            other.int8_is_present.set(false);
+        }
         self.angles = Some((key, angles));
     }
 
@@ -377,7 +290,8 @@ impl Backend for GpuBackend {
             self.append(cache, k, v, &part);
             self.attend(cache, shape, q, &part, out);
         }
-        out.int8_is_present.set(false);
+        // Whole groups are never padded.
+        out.int8_is_present.set(quantizes(shape.head_dim_v));
     }
 
     fn silu_mul(&mut self, gate: &mut Tensor, up: &Tensor) {
@@ -526,6 +440,11 @@ impl GpuBackend {
         let rows = part.tokens * shape.n_head;
         let partial =
             (splits > 1).then(|| self.pool.take((splits * rows * (v_quads + 1) * 16) as u64));
+        let quantized = quantizes(shape.head_dim_v);
+        let int8 = match quantized {
+            true => out.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
         let partial_binding = partial.clone().unwrap_or_else(|| self.recorder.unwritten());
         self.recorder.dispatch(
             Kernel::new(Op::Attention, &[cache.format, queries]),
@@ -535,6 +454,7 @@ impl GpuBackend {
                 &cache.values,
                 &out.float,
                 &partial_binding,
+                &int8,
             ],
             &[
                 part.tokens as u32,
@@ -547,6 +467,7 @@ impl GpuBackend {
                 splits as u32,
                 split_keys as u32,
                 shape.scale.to_bits(),
+                u32::from(quantized && splits == 1),
             ],
             [tiles as u32, shape.n_head_kv as u32, splits as u32],
         );
@@ -554,13 +475,14 @@ impl GpuBackend {
             let workgroups = self.elements(Op::AttentionCombine, rows * v_quads);
             self.recorder.dispatch(
                 Kernel::new(Op::AttentionCombine, &[]),
-                &[&partial, &out.float],
+                &[&partial, &out.float, &int8],
                 &[
                     part.tokens as u32,
                     part.first_row as u32,
                     shape.n_head as u32,
                     v_quads as u32,
                     splits as u32,
+                    u32::from(quantized),
                 ],
                 workgroups,
             );

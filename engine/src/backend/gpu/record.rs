@@ -82,6 +82,8 @@ pub(super) struct Recorder {
     layouts: HashMap<Op, Layout>,
     pipeline_index: HashMap<PipelineKey, usize>,
     pipelines: Vec<ComputePipeline>,
+    /// How many of them the file of compiled shaders has.
+    kept: usize,
     group_index: HashMap<(Op, Vec<u64>), usize>,
     /// `None`: free for the next group.
     groups: Vec<Option<BindGroup>>,
@@ -136,6 +138,7 @@ impl Recorder {
             layouts: HashMap::new(),
             pipeline_index: HashMap::new(),
             pipelines: Vec::new(),
+            kept: 0,
             group_index: HashMap::new(),
             groups: Vec::new(),
             recorded: Vec::new(),
@@ -303,7 +306,18 @@ impl Recorder {
             self.pipelines.push(pipeline);
             self.pipeline_index.insert(key, self.pipelines.len() - 1);
         }
+        self.keep();
         kernels.len()
+    }
+
+    /// Leaves what was compiled to later runs.
+    fn keep(&mut self) {
+        if let Some(compiled) = &self.context.compiled
+            && self.kept != self.pipelines.len()
+        {
+            compiled.save();
+            self.kept = self.pipelines.len();
+        }
     }
 
     /// Pipelines that were made so far.
@@ -438,7 +452,11 @@ impl Recorder {
                 // Every shader writes its workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self
+                .context
+                .compiled
+                .as_ref()
+                .map(|compiled| compiled.raw()),
         })
     }
 
@@ -476,6 +494,12 @@ impl Recorder {
         };
         self.group_index.insert(key, index);
         index
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.keep();
     }
 }
 

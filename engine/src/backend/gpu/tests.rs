@@ -5,7 +5,7 @@
 
 use super::cache::GpuKvLayer;
 use super::{Gpu, GpuError, GpuOptions, selftest};
-use crate::backend::{Backend, Device, Product};
+use crate::backend::{Backend, Device, Product, Sibling};
 use crate::cache::KvFormat;
 use crate::mapping::{Bytes, Mapping};
 use kernels::Format;
@@ -104,4 +104,92 @@ fn caches_that_no_binding_holds_are_refused() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("needs a buffer"), "{error}");
+}
+
+/// Matrices of one format take one dispatch together, after the one that
+/// quantizes their input; a third of another format takes one more.
+#[test]
+fn siblings_take_one_dispatch() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    for (third, expected) in [(Format::Q4_K, 1 + 1), (Format::Q6_K, 1 + 2)] {
+        let sibling = |format: Format| {
+            let bytes = vec![0; 4 * format.row_bytes(256).unwrap()];
+            let mapping = Arc::new(Mapping::anonymous(&bytes).unwrap());
+            Sibling {
+                format,
+                rows: 4,
+                bytes: Bytes::new(mapping, 0..bytes.len()),
+            }
+        };
+        let matrices = [Format::Q4_K, Format::Q4_K, third].map(sibling).into();
+        let matrices = gpu.device().siblings(256, matrices);
+        let (before, _) = gpu.counts();
+        gpu.pass(|backend| {
+            let x = backend.write(&[1.0; 256], 256);
+            let mut outs: Vec<_> = (0..3).map(|_| backend.tensor(1, 4)).collect();
+            let products = matrices.iter().zip(&mut outs).map(|(weight, out)| Product {
+                weight,
+                bias: None,
+                out,
+            });
+            backend.matmul(&x, &mut products.collect::<Vec<_>>());
+            backend.finish();
+        });
+        gpu.check().unwrap();
+        assert_eq!(gpu.counts().0 - before, expected);
+    }
+}
+
+/// A lost device is told of by every step from then on, and nothing hangs.
+#[test]
+fn a_lost_device_stays_lost() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    let (mut read, x) = (Vec::new(), [1.0; 32]);
+    let mut copy = || {
+        gpu.pass(|backend| {
+            let x = backend.write(&x, 32);
+            let copied = backend.select(&x, &[0]);
+            backend.read(&copied, &mut read);
+        });
+        gpu.check()
+    };
+    copy().unwrap();
+    gpu.abandon();
+    for _ in 0..2 {
+        let error = copy().unwrap_err();
+        assert!(matches!(error, GpuError::Lost { .. }), "{error}");
+    }
+    let error = GpuKvLayer::new(&gpu.context, KvFormat::F32, 1, [4, 4], 512).map(|mut cache| {
+        let _ = cache.reserve(300);
+    });
+    assert!(error.is_ok());
+    assert!(matches!(gpu.check(), Err(GpuError::Lost { .. })));
+}
+
+/// A cache that cannot grow keeps what it has, and grows when it can.
+#[test]
+fn a_cache_without_room_stays_as_it_is() {
+    let options = GpuOptions {
+        memory_limit_bytes: Some(1 << 20),
+        ..GpuOptions::default()
+    };
+    let Some(gpu) = open(&options) else {
+        return;
+    };
+    // 2 KiB for a position's keys and values.
+    let mut cache = GpuKvLayer::new(&gpu.context, KvFormat::F32, 4, [64, 64], 1 << 16).unwrap();
+    cache.reserve(1).unwrap();
+    let before = [cache.keys.id, cache.values.id];
+    for _ in 0..2 {
+        let error = cache.reserve(400).unwrap_err();
+        assert!(matches!(error, GpuError::OutOfMemory { .. }), "{error}");
+        assert_eq!([cache.keys.id, cache.values.id], before);
+    }
+    assert_eq!(gpu.check(), Ok(()));
+    let mut smaller = GpuKvLayer::new(&gpu.context, KvFormat::F16, 1, [64, 64], 1 << 10).unwrap();
+    smaller.reserve(300).unwrap();
 }

@@ -32,6 +32,8 @@ const FEW_TOKENS: usize = 8;
 /// What a buffer on the device is to hold.
 pub struct Upload {
     pub(super) buffer: Arc<Buffer>,
+    /// The byte where they begin in it, a multiple of four.
+    pub(super) at: u64,
     pub(super) contents: Contents,
 }
 
@@ -44,9 +46,9 @@ pub(super) enum Contents {
 impl Upload {
     pub(super) fn run(&self, context: &Context) {
         match &self.contents {
-            Contents::Bytes(bytes) => context.fill(&self.buffer, bytes),
+            Contents::Bytes(bytes) => context.fill(&self.buffer, self.at, bytes),
             Contents::Vector(vector) => {
-                context.fill(&self.buffer, bytemuck::cast_slice(vector.values()));
+                context.fill(&self.buffer, self.at, bytemuck::cast_slice(vector.values()));
             }
         }
     }

@@ -3,12 +3,15 @@
 use super::GpuError;
 use super::context::{Buffer, Context, SLACK_BYTES};
 use super::upload::{Contents, Upload};
-use crate::backend::Device;
+use crate::backend::{Device, Sibling};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Matrices that one dispatch multiplies with the same activations.
+pub(super) const MOST_SIBLINGS: usize = 3;
 
 /// Holds weights on a GPU.
 pub struct GpuDevice {
@@ -47,8 +50,15 @@ impl GpuDevice {
     /// A buffer for contents that come now or later.
     fn buffer(&self, what: &str, len_bytes: usize, contents: Contents) -> Arc<Buffer> {
         let buffer = self.context.storage(what, len_bytes as u64 + SLACK_BYTES);
+        self.upload(&buffer, 0, contents);
+        buffer
+    }
+
+    /// Fills a part of a buffer, now or later.
+    fn upload(&self, buffer: &Arc<Buffer>, at: u64, contents: Contents) {
         let upload = Upload {
             buffer: buffer.clone(),
+            at,
             contents,
         };
         match &self.pending {
@@ -58,7 +68,58 @@ impl GpuDevice {
                 .push(upload),
             None => upload.run(&self.context),
         }
-        buffer
+    }
+
+    /// How many of the first of these can share a buffer.
+    fn sharing(&self, cols: usize, matrices: &[Sibling]) -> usize {
+        let format = matrices[0].format;
+        let mut len_bytes = 0;
+        assert!(format.row_bytes(cols).is_some(), "rows are whole blocks");
+        let fits = |each: &&Sibling| {
+            // The next one would begin within a word.
+            let begins_well = len_bytes % 4 == 0;
+            len_bytes += each.bytes.len() as u64;
+            let is_bound = len_bytes + SLACK_BYTES <= self.context.binding_limit;
+            each.format == format && begins_well && is_bound
+        };
+        let count = matrices.iter().take(MOST_SIBLINGS).take_while(fits).count();
+        count.max(1)
+    }
+
+    /// Places matrices of one format in one buffer.
+    fn place_together(&self, cols: usize, matrices: Vec<Sibling>) -> Vec<GpuMatrix> {
+        let len_bytes = matrices
+            .iter()
+            .map(|each| each.bytes.len() as u64)
+            .sum::<u64>();
+        let buffer = self.context.storage("weights", len_bytes + SLACK_BYTES);
+        let (mut at, mut begin) = (0, 0);
+        let place = |each: Sibling| {
+            let row_bytes = each.format.row_bytes(cols).expect("rows are whole blocks");
+            let len_bytes = each.bytes.len();
+            assert_eq!(
+                each.rows * row_bytes,
+                len_bytes,
+                "bytes of {} rows of {cols}",
+                each.rows
+            );
+            self.upload(&buffer, at, Contents::Bytes(each.bytes));
+            let slice = Slice {
+                buffer: buffer.clone(),
+                begin,
+                rows: 0..each.rows,
+            };
+            at += len_bytes as u64;
+            begin += each.rows;
+            GpuMatrix {
+                format: each.format,
+                rows: each.rows,
+                cols,
+                row_bytes,
+                slices: vec![slice],
+            }
+        };
+        matrices.into_iter().map(place).collect()
     }
 
     fn place(&self, format: Format, rows: usize, cols: usize, bytes: &Bytes) -> GpuMatrix {
@@ -86,6 +147,7 @@ impl GpuDevice {
                 let range = first + rows.start * row_bytes..first + rows.end * row_bytes;
                 let bytes = Bytes::new(bytes.mapping().clone(), range);
                 Slice {
+                    begin: 0,
                     buffer: self.buffer("weights", bytes.len(), Contents::Bytes(bytes)),
                     rows,
                 }
@@ -113,7 +175,23 @@ pub struct GpuMatrix {
 /// Some rows of a matrix.
 pub(super) struct Slice {
     pub buffer: Arc<Buffer>,
+    /// Which row of the buffer the first of them is.
+    pub begin: usize,
     pub rows: Range<usize>,
+}
+
+impl GpuMatrix {
+    /// Whether `next` lies behind this one in the same buffer.
+    pub(super) fn is_followed_by(&self, next: &GpuMatrix) -> bool {
+        match (&self.slices[..], &next.slices[..]) {
+            ([one], [other]) => {
+                self.format == next.format
+                    && one.buffer.id == other.buffer.id
+                    && one.begin + one.rows.len() == other.begin
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A vector on the device.
@@ -127,6 +205,19 @@ impl Device for GpuDevice {
 
     fn matrix(&self, format: Format, rows: usize, cols: usize, bytes: Bytes) -> GpuMatrix {
         self.place(format, rows, cols, &bytes)
+    }
+
+    fn siblings(&self, cols: usize, mut matrices: Vec<Sibling>) -> Vec<GpuMatrix> {
+        let mut placed = Vec::new();
+        while !matrices.is_empty() {
+            let rest = matrices.split_off(self.sharing(cols, &matrices));
+            match &matrices[..] {
+                [one] => placed.push(self.place(one.format, one.rows, cols, &one.bytes)),
+                _ => placed.extend(self.place_together(cols, matrices)),
+            }
+            matrices = rest;
+        }
+        placed
     }
 
     fn vector(&self, vector: Vector) -> GpuVector {

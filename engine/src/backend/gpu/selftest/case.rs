@@ -1,17 +1,13 @@
 //! What a case computes, on any backend.
 
 use super::super::Gpu;
+use super::data::{exact_activations, floats, matrix, read, vector, weights};
 use crate::arch::Config;
-use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Rows, Step};
+use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Rows, Sibling, Step};
 use crate::cache::{KvCache, KvFormat};
-use crate::mapping::{Bytes, Mapping};
-use crate::tensors::Vector;
 use kernels::Format;
-use kernels::format::ActivationForm;
 use kernels::ops::{Pairing, Rope, RopeScaling};
-use kernels::selftest::{Random, ordinary_weights};
 use std::fmt;
-use std::sync::Arc;
 
 /// An operation and the shape of its data.
 #[derive(Clone, Debug)]
@@ -24,6 +20,14 @@ pub(super) enum Case {
         outputs: usize,
         inputs: usize,
         residual: bool,
+    },
+    /// Matrices with these outputs, placed as siblings.
+    Siblings {
+        formats: [Format; 3],
+        tokens: usize,
+        outputs: [usize; 3],
+        inputs: usize,
+        bias: bool,
     },
     /// A norm or a gate followed by a product, whose activations it quantizes.
     Chain {
@@ -52,6 +56,8 @@ pub(super) enum Case {
         /// Tokens that are in the cache before, and those that are added.
         past: usize,
         tokens: usize,
+        /// Whether a product follows, whose activations it quantizes.
+        product: bool,
     },
     Select,
     /// Of rows with many equal values.
@@ -77,14 +83,15 @@ impl Case {
     /// The name of the operation.
     pub fn op(&self) -> &'static str {
         match self {
-            Case::Product { .. } => "matmul",
+            Case::Product { .. } | Case::Siblings { .. } => "matmul",
             Case::Chain { gate: false, .. } => "rms_norm, matmul",
             Case::Chain { gate: true, .. } => "silu_mul, matmul",
             Case::Embed { .. } => "embed",
             Case::RmsNorm { .. } => "rms_norm",
             Case::SiluMul { .. } => "silu_mul",
             Case::Rope { .. } => "rope",
-            Case::Attention { .. } => "attention",
+            Case::Attention { product: false, .. } => "attention",
+            Case::Attention { product: true, .. } => "attention, matmul",
             Case::Select => "select",
             Case::Highest { .. } => "highest",
             Case::Experts { .. } => "experts",
@@ -94,7 +101,9 @@ impl Case {
     /// Whether it adds up over the lanes of a workgroup.
     pub fn reduces(&self) -> bool {
         match self {
-            Case::Product { tokens, .. } => *tokens <= super::super::ops::MATVEC_TOKENS,
+            Case::Product { tokens, .. } | Case::Siblings { tokens, .. } => {
+                *tokens <= super::super::products::MATVEC_TOKENS
+            }
             Case::Chain { .. } | Case::RmsNorm { .. } | Case::Experts { .. } => true,
             _ => false,
         }
@@ -104,13 +113,14 @@ impl Case {
     pub fn bound(&self) -> f32 {
         match self {
             // Exact sums over groups; their `f32` sum in another order.
-            Case::Product { .. } => 4e-6,
+            Case::Product { .. } | Case::Siblings { .. } => 4e-6,
             // One activation of many may round the other way: by 1 of 127.
             Case::Chain { .. } | Case::Experts { .. } => 4e-3,
             Case::Embed { .. } => 1e-6,
             Case::RmsNorm { .. } | Case::Rope { .. } => 2e-6,
             // Exponentials of devices are a few units in the last place off.
             Case::SiluMul { .. } => 4e-6,
+            Case::Attention { product: true, .. } => 4e-3,
             Case::Attention { kv, .. } => match kv {
                 KvFormat::F32 => 1e-5,
                 // A device may round to binary16 towards zero: a unit in 2^11.
@@ -132,6 +142,13 @@ impl Case {
                 inputs,
                 residual,
             } => product(side, format, [tokens, outputs, inputs], residual),
+            Case::Siblings {
+                formats,
+                tokens,
+                outputs,
+                inputs,
+                bias,
+            } => siblings(side, formats, outputs, [tokens, inputs], bias),
             Case::Chain { gate, cols } => chain(side, gate, cols),
             Case::Embed { format } => {
                 let (rows, cols) = (40, 256);
@@ -163,7 +180,8 @@ impl Case {
                 ref shape,
                 past,
                 tokens,
-            } => attention(side, kv, shape, past, tokens),
+                product,
+            } => attention(side, kv, shape, [past, tokens], product),
             Case::Select => {
                 let x = side.backend.write(&floats(1, 7 * 33), 33);
                 let out = side.backend.select(&x, &[6, 0, 6]);
@@ -189,6 +207,20 @@ impl fmt::Display for Case {
                 let name = format.name();
                 write!(f, "{name} {tokens} x {outputs} x {inputs}{added}")
             }
+            Case::Siblings {
+                formats,
+                tokens,
+                outputs: [q, k, v],
+                inputs,
+                bias,
+            } => {
+                let [a, b, c] = formats.map(Format::name);
+                let added = if *bias { ", bias" } else { "" };
+                write!(
+                    f,
+                    "{a}, {b}, {c} {tokens} x {q}, {k}, {v} x {inputs}{added}"
+                )
+            }
             Case::Chain { cols, .. } => write!(f, "Q8_0 {cols}"),
             Case::Embed { format } => write!(f, "{}", format.name()),
             Case::RmsNorm { rows, cols } | Case::SiluMul { rows, cols } => {
@@ -206,6 +238,7 @@ impl fmt::Display for Case {
                 shape,
                 past,
                 tokens,
+                ..
             } => write!(
                 f,
                 "{kv} {}/{} heads of {}/{}, {tokens} after {past}",
@@ -216,64 +249,6 @@ impl fmt::Display for Case {
             Case::Experts { format, tokens } => write!(f, "{} {tokens} tokens", format.name()),
         }
     }
-}
-
-/// Numbers between −1 and 1, always the same.
-fn floats(seed: u64, len: usize) -> Vec<f32> {
-    let mut random = Random(seed);
-    (0..len).map(|_| random.float()).collect()
-}
-
-/// Activations that are the same as 8-bit integers however a device divides:
-/// multiples of 1/128, the largest of each 32 being 127 of them.
-fn exact_activations(seed: u64, len: usize) -> Vec<f32> {
-    let mut random = Random(seed);
-    let value = |index| match index % 32 {
-        0 => 127.0,
-        _ => (random.float() * 127.0).round(),
-    };
-    (0..len).map(value).map(|x| x / 128.0).collect()
-}
-
-fn bytes(bytes: &[u8]) -> Bytes {
-    let mapping = Mapping::anonymous(bytes).expect("memory for test data");
-    Bytes::new(Arc::new(mapping), 0..bytes.len())
-}
-
-fn matrix<D: Device>(device: &D, format: Format, rows: usize, cols: usize, seed: u64) -> D::Matrix {
-    let weights = match format.info().activations {
-        ActivationForm::Int8 => ordinary_weights(format, rows, cols, &mut Random(seed)),
-        // Random bits of floats are mostly tiny; these are all of one size.
-        ActivationForm::Float => {
-            let values = floats(seed, rows * cols);
-            let f32s = || values.iter();
-            match format {
-                Format::F32 => f32s().flat_map(|v| v.to_le_bytes()).collect(),
-                Format::F16 => f32s()
-                    .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
-                    .collect(),
-                _ => f32s()
-                    .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
-                    .collect(),
-            }
-        }
-    };
-    device.matrix(format, rows, cols, bytes(&weights))
-}
-
-fn vector<D: Device>(device: &D, seed: u64, len: usize) -> D::Vector {
-    let values = floats(seed, len);
-    device.vector(Vector::new(
-        Format::F32,
-        len,
-        bytes(bytemuck::cast_slice(&values)),
-    ))
-}
-
-fn read<B: Backend>(backend: &mut B, x: &B::Tensor) -> Vec<f32> {
-    let mut values = Vec::new();
-    backend.read(x, &mut values);
-    values
 }
 
 fn product<B: Backend>(
@@ -300,6 +275,48 @@ fn product<B: Backend>(
     let mut sum = side.backend.write(&floats(5, tokens * outputs), outputs);
     side.backend.matmul_add(&x, &weight, Some(&bias), &mut sum);
     read(side.backend, &sum)
+}
+
+fn siblings<B: Backend>(
+    side: &mut Side<'_, B>,
+    formats: [Format; 3],
+    outputs: [usize; 3],
+    [tokens, inputs]: [usize; 2],
+    bias: bool,
+) -> Vec<f32> {
+    let seeds = [7, 8, 9];
+    let parts: Vec<_> = (0..3)
+        .map(|i| Sibling {
+            format: formats[i],
+            rows: outputs[i],
+            bytes: weights(formats[i], outputs[i], inputs, seeds[i]),
+        })
+        .collect();
+    let placed = side.device.siblings(inputs, parts);
+    let biases: Vec<_> = (0..3)
+        .map(|i| vector(side.device, seeds[i], outputs[i]))
+        .collect();
+    let x = exact_activations(3, tokens * inputs);
+    let x = side.backend.write(&x, inputs);
+    let mut outs: Vec<_> = (outputs.iter())
+        .map(|&outputs| side.backend.tensor(tokens, outputs))
+        .collect();
+    let mut products: Vec<_> = (placed.iter().zip(&biases).zip(&mut outs))
+        .map(|((weight, vector), out)| Product {
+            weight,
+            bias: bias.then_some(vector),
+            out,
+        })
+        .collect();
+    side.backend.matmul(&x, &mut products);
+    let mut values = Vec::new();
+    for out in &outs {
+        values.extend(read(side.backend, out));
+    }
+    // One of them alone.
+    side.backend.matmul_add(&x, &placed[1], None, &mut outs[1]);
+    values.extend(read(side.backend, &outs[1]));
+    values
 }
 
 fn chain<B: Backend>(side: &mut Side<'_, B>, gate: bool, cols: usize) -> Vec<f32> {
@@ -335,7 +352,7 @@ fn rope<B: Backend>(
     head_dim: usize,
     n_rot: usize,
 ) -> Vec<f32> {
-    let (rows, heads) = (5, 3);
+    let (rows, heads, other_heads) = (5, 3, 2);
     let rope = Rope::new(pairing, n_rot, 10000.0, None, RopeScaling::None)
         .expect("the parameters make a rotation");
     let width = heads * head_dim;
@@ -344,17 +361,23 @@ fn rope<B: Backend>(
         sequences: Vec::new(),
         positions: vec![0, 1, 77, 1000, 4095],
     };
-    side.backend.rope(&mut x, head_dim, &rope, &step);
-    read(side.backend, &x)
+    side.backend.rope(&mut [&mut x], head_dim, &rope, &step);
+    let width = other_heads * head_dim;
+    let mut other = side.backend.write(&floats(2, rows * width), width);
+    side.backend
+        .rope(&mut [&mut x, &mut other], head_dim, &rope, &step);
+    [read(side.backend, &x), read(side.backend, &other)].concat()
 }
 
 fn attention<B: Backend>(
     side: &mut Side<'_, B>,
     kv: KvFormat,
     shape: &AttentionShape,
-    past: usize,
-    tokens: usize,
+    [past, tokens]: [usize; 2],
+    product: bool,
 ) -> Vec<f32> {
+    let out_width = shape.n_head * shape.head_dim_v;
+    let after = product.then(|| matrix(side.device, Format::Q8_0, 21, out_width, 7));
     let config = Config {
         n_embd: shape.n_head * shape.head_dim_k,
         n_layer: 1,
@@ -367,20 +390,15 @@ fn attention<B: Backend>(
     };
     let positions = past + tokens;
     let mut cache = KvCache::new(&config, kv, positions);
-    if let Some(gpu) = side.gpu
-        && let Err(error) = cache.place(gpu, 1, &config, kv)
-    {
-        // Shows in the outcome.
-        gpu.fail(error);
-        return Vec::new();
-    }
     if let Some(gpu) = side.gpu {
-        cache.move_to(gpu, 1);
+        let placed = cache.place(gpu, 1, &config, kv);
+        if let Err(error) = placed.and_then(|()| cache.move_to(gpu, 1)) {
+            // Shows in the outcome.
+            gpu.fail(error);
+            return Vec::new();
+        }
     }
-    let (q_width, out_width) = (
-        shape.n_head * shape.head_dim_k,
-        shape.n_head * shape.head_dim_v,
-    );
+    let q_width = shape.n_head * shape.head_dim_k;
     let (k_width, v_width) = (
         shape.n_head_kv * shape.head_dim_k,
         shape.n_head_kv * shape.head_dim_v,
@@ -404,7 +422,10 @@ fn attention<B: Backend>(
             .backend
             .write(&v[first * v_width..end * v_width], v_width);
         let mut out = side.backend.tensor(count, out_width);
-        cache.reserve(count);
+        if let (Err(error), Some(gpu)) = (cache.reserve(count), side.gpu) {
+            gpu.fail(error);
+            return Vec::new();
+        }
         let mut step = Step {
             sequences: vec![Rows {
                 cache: &mut cache,
@@ -415,6 +436,15 @@ fn attention<B: Backend>(
         };
         side.backend
             .attention(0, shape, &q, &k, &v, &mut step, &mut out);
+        if let Some(weight) = &after {
+            let attended = std::mem::replace(&mut out, side.backend.tensor(count, 21));
+            let product = Product {
+                weight,
+                bias: None,
+                out: &mut out,
+            };
+            side.backend.matmul(&attended, &mut [product]);
+        }
         values = read(side.backend, &out);
         cache.advance(count);
     }

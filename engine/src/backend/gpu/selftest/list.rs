@@ -19,6 +19,13 @@ pub(super) fn all() -> Vec<Case> {
         cases.push(product(format, 70, 97, 512));
     }
     cases.push(residual(Format::Q5_K, 65, 70, 768));
+    cases.push(siblings([Format::Q5_K; 3], 65, true));
+    cases.push(siblings([Format::BF16; 3], 20, false));
+    cases.push(siblings(
+        [Format::Q4_0, Format::Q4_0, Format::Q4_1],
+        20,
+        true,
+    ));
     for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
         cases.push(Case::SiluMul { rows, cols });
     }
@@ -62,6 +69,20 @@ pub(super) fn reducing() -> Vec<Case> {
     for (tokens, inputs) in [(2, 32), (4, 96), (16, 2048)] {
         cases.push(product(Format::Q4_0, tokens, 5, inputs));
     }
+    for format in [Format::Q4_K, Format::Q8_0, Format::F16] {
+        cases.push(siblings([format; 3], 1, true));
+        cases.push(siblings([format; 3], 5, false));
+    }
+    cases.push(siblings(
+        [Format::Q4_K, Format::Q4_K, Format::Q6_K],
+        1,
+        true,
+    ));
+    cases.push(siblings(
+        [Format::F16, Format::Q4_0, Format::Q4_0],
+        1,
+        false,
+    ));
     cases.push(residual(Format::Q4_K, 1, 33, 512));
     cases.push(residual(Format::F16, 2, 33, 100));
     for cols in [32, 256, 2048] {
@@ -84,6 +105,7 @@ pub(super) fn sliced() -> Vec<Case> {
     for format in [Format::F16, Format::Q4_0, Format::Q6_K] {
         cases.push(product(format, 1, 201, 512));
         cases.push(product(format, 20, 201, 512));
+        cases.push(siblings([format; 3], 2, false));
         cases.push(Case::Embed { format });
         cases.push(Case::Experts { format, tokens: 3 });
     }
@@ -112,6 +134,13 @@ fn attention() -> Vec<Case> {
         (shape(2, 1, 32, 32), 1500, 1),
         (shape(2, 2, 32, 128), 1100, 3),
     ];
+    // Heads of whole groups, without and with splits of the keys.
+    let before_products = [
+        (shape(4, 2, 64, 64), 127, 1),
+        (shape(6, 2, 16, 32), 100, 33),
+        (shape(2, 1, 32, 32), 1500, 1),
+        (shape(2, 2, 32, 96), 1100, 3),
+    ];
     let with = |kv: KvFormat| {
         cases
             .into_iter()
@@ -120,9 +149,20 @@ fn attention() -> Vec<Case> {
                 shape,
                 past,
                 tokens,
+                product: false,
             })
     };
-    KvFormat::ALL.into_iter().flat_map(with).collect()
+    let with_product = before_products
+        .into_iter()
+        .map(|(shape, past, tokens)| Case::Attention {
+            kv: KvFormat::F32,
+            shape,
+            past,
+            tokens,
+            product: true,
+        });
+    let all = KvFormat::ALL.into_iter().flat_map(with);
+    all.chain(with_product).collect()
 }
 
 fn product(format: Format, tokens: usize, outputs: usize, inputs: usize) -> Case {
@@ -132,6 +172,17 @@ fn product(format: Format, tokens: usize, outputs: usize, inputs: usize) -> Case
         outputs,
         inputs,
         residual: false,
+    }
+}
+
+/// Outputs that end within what a workgroup has.
+fn siblings(formats: [Format; 3], tokens: usize, bias: bool) -> Case {
+    Case::Siblings {
+        formats,
+        tokens,
+        outputs: [70, 38, 21],
+        inputs: 512,
+        bias,
     }
 }
 

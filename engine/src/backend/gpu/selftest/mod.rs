@@ -12,6 +12,7 @@
 //! text without a word; this finds out in a minute.
 
 mod case;
+mod data;
 mod list;
 
 use super::{AdapterDescription, Gpu, GpuError, GpuOptions};
@@ -49,14 +50,14 @@ pub fn run(
     if gpu.context.subgroups {
         let without = GpuOptions {
             without_subgroups: true,
-            ..*options
+            ..options.clone()
         };
         run_on(&Gpu::open(&without)?, &mut each);
     }
     // Matrices and tables in many slices.
     let small = GpuOptions {
         binding_limit_bytes: Some(list::SMALL_BINDING_BYTES),
-        ..*options
+        ..options.clone()
     };
     let sliced = Gpu::open(&small)?;
     for case in list::sliced() {

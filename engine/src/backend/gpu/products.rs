@@ -1,0 +1,217 @@
+//! Products of matrices: which shader computes them, and in how many dispatches.
+//!
+//! A matrix that no binding holds takes a dispatch for each of its slices; those
+//! that lie one behind the other in a buffer, as q, k and v do, take one
+//! together.
+
+use super::context::Buffer;
+use super::ops::{GpuBackend, tile_of};
+use super::record::Kernel;
+use super::tensor::Tensor;
+use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS};
+use crate::backend::Product;
+use kernels::Format;
+use kernels::format::ActivationForm;
+use shaders::table::Workgroup;
+use shaders::{Op, Piece, piece};
+use std::sync::Arc;
+
+/// Tokens up to which weights are read once for each tile of tokens, without
+/// going through workgroup memory.
+pub(super) const MATVEC_TOKENS: usize = 16;
+
+/// The shaders of products: for few tokens and for many, of block formats and of
+/// floats.
+struct Shaders {
+    few: [Op; 2],
+    many: [Op; 2],
+}
+
+const ALONE: Shaders = Shaders {
+    few: [Op::MatvecInt8, Op::MatvecFloat],
+    many: [Op::MatmulInt8, Op::MatmulFloat],
+};
+
+const SIBLINGS: Shaders = Shaders {
+    few: [Op::SiblingMatvecInt8, Op::SiblingMatvecFloat],
+    many: [Op::SiblingMatmulInt8, Op::SiblingMatmulFloat],
+};
+
+/// A format's piece.
+pub(super) fn format_piece(format: Format) -> &'static Piece {
+    piece::format(format.info().tensor_type).expect("every format that computes has a shader")
+}
+
+fn is_int8(format: Format) -> bool {
+    format.info().activations == ActivationForm::Int8
+}
+
+/// A constant that is set.
+fn set(name: &'static str, is_set: bool) -> Option<(&'static str, u32)> {
+    is_set.then_some((name, 1))
+}
+
+impl GpuBackend {
+    /// `out = x·wᵀ (+ bias)` for each product, siblings together.
+    pub(super) fn products(&mut self, x: &Tensor, mut products: &mut [Product<'_, Self>]) {
+        while !products.is_empty() {
+            let (now, later) = products.split_at_mut(siblings(products));
+            match now {
+                [one] => self.product(x, one.weight, one.bias, false, one.out),
+                _ => self.product_of_siblings(x, now),
+            }
+            products = later;
+        }
+    }
+
+    /// `out = x·wᵀ (+ bias)`, or `out +=`.
+    pub(super) fn product(
+        &mut self,
+        x: &Tensor,
+        weight: &GpuMatrix,
+        bias: Option<&GpuVector>,
+        add: bool,
+        out: &mut Tensor,
+    ) {
+        check_shapes(x, weight, out);
+        let input = self.input(x, weight.format);
+        let bias_buffer = self.bias(bias);
+        for slice in &weight.slices {
+            let rows = slice.rows.len();
+            let (mut kernel, workgroups) = self.kernel(&ALONE, x.rows, weight.format, rows);
+            kernel.constants[1] = set("BIAS", bias.is_some());
+            kernel.constants[2] = set("ADD", add);
+            self.recorder.dispatch(
+                kernel,
+                &[&slice.buffer, &input, &bias_buffer, &out.float],
+                &[
+                    rows as u32,
+                    slice.begin as u32,
+                    slice.rows.start as u32,
+                    weight.row_bytes as u32,
+                    weight.cols as u32,
+                    weight.rows as u32,
+                    x.rows as u32,
+                ],
+                workgroups,
+            );
+        }
+        out.int8_is_present.set(false);
+        self.count(x, weight.rows);
+    }
+
+    /// Two or three products whose weights lie one behind the other.
+    fn product_of_siblings(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
+        for product in &*products {
+            check_shapes(x, product.weight, product.out);
+        }
+        let first = products[0].weight;
+        let input = self.input(x, first.format);
+        let ends: Vec<_> = products
+            .iter()
+            .scan(0, |end, product| {
+                *end += product.weight.rows;
+                Some(*end)
+            })
+            .collect();
+        let rows = ends[ends.len() - 1];
+        let (mut kernel, workgroups) = self.kernel(&SIBLINGS, x.rows, first.format, rows);
+        kernel.constants[1] = set("BIAS", products[0].bias.is_some());
+        let mut buffers = vec![first.slices[0].buffer.clone(), input];
+        for index in 0..MOST_SIBLINGS {
+            let product = products.get(index);
+            buffers.push(self.bias(product.and_then(|product| product.bias)));
+            buffers.push(match product {
+                Some(product) => product.out.float.clone(),
+                None => self.recorder.unwritten(),
+            });
+        }
+        self.recorder.dispatch(
+            kernel,
+            &buffers.iter().collect::<Vec<_>>(),
+            &[
+                rows as u32,
+                first.slices[0].begin as u32,
+                first.row_bytes as u32,
+                first.cols as u32,
+                x.rows as u32,
+                ends[0] as u32,
+                ends[1] as u32,
+            ],
+            workgroups,
+        );
+        for product in products {
+            product.out.int8_is_present.set(false);
+        }
+        self.count(x, rows);
+    }
+
+    /// The activations in the form that a format is multiplied with.
+    fn input(&mut self, x: &Tensor, format: Format) -> Arc<Buffer> {
+        match is_int8(format) {
+            true => {
+                self.quantized(x);
+                x.int8().clone()
+            }
+            false => x.float.clone(),
+        }
+    }
+
+    fn bias(&self, bias: Option<&GpuVector>) -> Arc<Buffer> {
+        bias.map_or_else(|| self.recorder.unread(), |bias| bias.buffer.clone())
+    }
+
+    /// The shader for so many tokens and rows, and its workgroups.
+    fn kernel(
+        &self,
+        shaders: &Shaders,
+        tokens: usize,
+        format: Format,
+        rows: usize,
+    ) -> (Kernel, [u32; 3]) {
+        let float = usize::from(!is_int8(format));
+        let format = format_piece(format);
+        let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);
+        let mut kernel = match tokens <= MATVEC_TOKENS {
+            true => Kernel::new(shaders.few[float], &[format, tokens_piece, self.reduce()]),
+            false => Kernel::new(shaders.many[float], &[format]),
+        };
+        let workgroups = match kernel.op.shader().workgroup {
+            Workgroup::Rows(each) => {
+                kernel.constants[0] = Some(("LANES", self.lanes()));
+                let [wide, high, _] = self.spread(rows.div_ceil(each as usize));
+                [wide, high, tokens.div_ceil(tile) as u32]
+            }
+            Workgroup::Tile(side) => {
+                let side = side as usize;
+                [rows.div_ceil(side) as u32, tokens.div_ceil(side) as u32, 1]
+            }
+            other => panic!("{:?} counts {other:?}", kernel.op),
+        };
+        (kernel, workgroups)
+    }
+
+    fn count(&mut self, x: &Tensor, rows: usize) {
+        self.recorder
+            .count_multiplications((x.rows * rows * x.cols) as u64);
+    }
+}
+
+/// How many of the first products one dispatch can compute.
+fn siblings(products: &[Product<'_, GpuBackend>]) -> usize {
+    let follows = |pair: &&[Product<'_, GpuBackend>]| {
+        pair[0].weight.is_followed_by(pair[1].weight)
+            && pair[0].bias.is_some() == pair[1].bias.is_some()
+    };
+    let most = products.len().min(MOST_SIBLINGS);
+    1 + products[..most].windows(2).take_while(follows).count()
+}
+
+fn check_shapes(x: &Tensor, weight: &GpuMatrix, out: &Tensor) {
+    assert_eq!(x.cols, weight.cols, "inputs");
+    assert_eq!(
+        (x.rows, weight.rows),
+        (out.rows, out.cols),
+        "tokens and outputs"
+    );
+}
