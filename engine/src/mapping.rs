@@ -136,13 +136,12 @@ impl Mapping {
         let _ = range;
     }
 
-    /// Whether `range` is in the system's file cache, by looking at one page in
-    /// sixteen: files come and go in larger pieces. Costs a few system calls per
+    /// Whether `range` is in the system's file cache, by looking at a page every
+    /// 256 KB: files come and go in larger pieces. Costs a few system calls per
     /// megabyte, touches nothing, and says no where the system cannot tell.
     pub fn is_cached(&self, range: Range<usize>) -> bool {
-        /// The smallest piece that systems read ahead or map at a fault.
         #[cfg(target_os = "linux")]
-        const STEP_BYTES: usize = 64 << 10;
+        const STEP_BYTES: usize = 256 << 10;
 
         #[cfg(target_os = "linux")]
         if let Some(file) = &self.file {
