@@ -15,10 +15,11 @@ use crate::placement::{DeviceChoice, GpuLayers, PlaceError, Placed};
 use crate::session::{Session, SessionOptions};
 use crate::tensors::{Loader, Tensors};
 use crate::tokenizer::Tokenizer;
+use crate::trace::Track;
 use kernels::{Isa, Kernels, Team};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a model is opened.
 #[derive(Clone, Debug, Default)]
@@ -132,6 +133,12 @@ impl Model {
                 });
             }
         };
+        let begun = Instant::now();
+        let record = |label, start| {
+            if let Some(trace) = &options.load.trace {
+                trace.record(Track::Model, label, None, start);
+            }
+        };
         let mut team = Team::new(threads)?;
         if let Some(trace) = &options.load.trace {
             team.observe(trace.clone());
@@ -150,13 +157,16 @@ impl Model {
             files::wait_for_small_tensors(&tensors, &options.load)?;
         }
         let mut network = arch::network(metadata, &tensors).map_err(wrong)?;
+        record("header", begun);
         // From here on weights arrive while the rest is being set up.
         let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
         let loading = Loading::start(plan, options.load.clone())?;
         // Looking for a GPU takes longer than building the tokenizer.
         let (gpu, tokenizer) = std::thread::scope(|scope| {
             let gpu = scope.spawn(|| open_gpu(options, tensors.len_bytes()));
+            let start = Instant::now();
             let tokenizer = Tokenizer::new(metadata);
+            record("tokenizer", start);
             (gpu.join(), tokenizer)
         });
         let gpu = gpu.unwrap_or_else(|panic| std::panic::resume_unwind(panic));

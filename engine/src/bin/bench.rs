@@ -99,9 +99,21 @@ struct Cli {
         value_parser = megabytes_per_second
     )]
     disk_speed: Vec<u32>,
+    /// Also with other ways of loading
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "What",
+        requires = "startup"
+    )]
+    loading: Vec<startup::Loading>,
     /// One such start: what `--disk-speed` starts
     #[arg(long, hide = true, requires = "model", conflicts_with = "startup")]
     start_at: Option<u32>,
+    /// The prompt of that start
+    #[arg(long, hide = true, requires = "start_at", default_value = "")]
+    start_prompt: String,
     /// Where that start leaves its timeline
     #[arg(long, hide = true, requires = "start_at")]
     trace: Option<PathBuf>,
@@ -279,7 +291,15 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
     }
     if let (Some(path), Some(speed)) = (&cli.model, cli.start_at) {
         let threads = cli.threads.first().copied();
-        return startup::start_throttled(path, speed, threads, cli.trace.as_deref(), start, out);
+        return startup::start_throttled(
+            path,
+            speed,
+            &cli.start_prompt,
+            threads,
+            cli.trace.as_deref(),
+            start,
+            out,
+        );
     }
     if let Some(path) = &cli.model {
         let name = path.file_stem().unwrap_or(path.as_os_str());
@@ -358,19 +378,22 @@ fn limits(cli: &Cli, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 /// Everything that needs a model.
 fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     if cli.startup {
-        let disks = [startup::Disk::Cached].into_iter();
-        let disks = disks.chain(cli.cold.then_some(startup::Disk::Cold));
-        let disks = disks.chain(cli.disk_speed.iter().map(|&s| startup::Disk::Throttled(s)));
+        let ways = startup::ways(cli.cold, &cli.disk_speed, &cli.loading);
         let startup = startup::Startup {
             model: path,
+            prompt: startup::prompt_for(path)?,
             repetitions: cli.repetitions,
             threads: cli.threads.first().copied(),
         };
-        let disks: Vec<_> = disks.collect();
-        let starts = startup.run(&disks)?;
+        let starts = startup.run(&ways)?;
         startup::print(cli.output, name, &starts, out)?;
-        if let (Some(plot), Some(&disk)) = (&cli.plot, disks.last()) {
-            write_plot(plot, &timeline::svg(name, disk, &startup.timeline(disk)?)?)?;
+        let usual = |way: &&startup::Way| way.loading == startup::Loading::Progressive;
+        let last = ways.iter().rfind(usual);
+        if let (Some(plot), Some(&way)) = (&cli.plot, last) {
+            write_plot(
+                plot,
+                &timeline::svg(name, way.disk, &startup.timeline(way)?)?,
+            )?;
         }
         return Ok(());
     }

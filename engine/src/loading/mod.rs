@@ -13,9 +13,8 @@
 //!
 //! What is computed does not depend on any of this, only when.
 //!
-//! A file that is in the system's file cache already costs little: bringing a
-//! stage in then only fills page tables, which the computing threads would
-//! otherwise do by faults.
+//! A file that is in the system's file cache already costs next to nothing: the
+//! loader sees that it is there and leaves the rest to the computing threads.
 
 mod error;
 mod options;

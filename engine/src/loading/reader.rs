@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Brings bytes of a mapped file into memory.
@@ -16,17 +17,30 @@ pub trait Reader: fmt::Debug + Send + Sync {
 
 /// The file itself.
 ///
-/// Where the system can (Linux since 5.14), it is asked to read ahead and to
-/// fill the page tables, so that computing threads meet no faults. Elsewhere
-/// the bytes are read once in large pieces, which leaves them in the file
-/// cache.
+/// What is in the system's file cache already is left alone: computing threads
+/// map it as they go, which costs less than a thread beside them that competes
+/// for their cores.
+///
+/// For anything else the system is asked, where it can (Linux since 5.14), to
+/// read ahead and to fill the page tables, so that computing threads meet no
+/// faults that wait for the disk. Elsewhere the bytes are read once in large
+/// pieces, which leaves them in the file cache.
 #[derive(Debug, Default)]
 pub struct FromFile {
+    /// Whether something was found that is not in the file cache. Then the rest
+    /// is not expected to be there either.
+    cold: AtomicBool,
     scratch: Mutex<Vec<u8>>,
 }
 
 impl Reader for FromFile {
     fn bring(&self, mapping: &Mapping, range: Range<usize>, ahead: Range<usize>) -> io::Result<()> {
+        if !self.cold.load(Relaxed) {
+            if mapping.is_cached(range.clone()) {
+                return Ok(());
+            }
+            self.cold.store(true, Relaxed);
+        }
         mapping.read_ahead(ahead);
         match mapping.populate(range.clone()) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}

@@ -6,9 +6,14 @@
 //! that sleeps ([`Throttled`]).
 
 use crate::results::{Form, Spread, rows_as};
+use clap::ValueEnum;
 use firstlight::loading::{FromFile, Throttled};
+use firstlight::tokenizer::Encode;
 use firstlight::trace::Trace;
-use firstlight::{LoadOptions, Model, ModelOptions, Printable, Request, Sampling, SessionOptions};
+use firstlight::{
+    DeviceChoice, LoadMode, LoadOptions, Model, ModelOptions, Printable, Request, Sampling,
+    SessionOptions,
+};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::fmt;
@@ -19,10 +24,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Some 40 tokens in most vocabularies.
+/// Tokens of the prompt.
+const PROMPT_TOKENS: usize = 41;
+
+/// Is cut after so many tokens; some 60 in most vocabularies.
 const PROMPT: &str = "The lighthouse keeper had not seen a ship in eleven days, and the \
     radio had been silent for nine of them, so when the knock came at the door he first \
-    thought of the wind and then";
+    thought of the wind and then of his brother, who had promised to come before the winter";
 
 /// Tokens of the context.
 const CONTEXT: usize = 512;
@@ -48,9 +56,66 @@ impl fmt::Display for Disk {
     }
 }
 
+/// How `generate` is told to bring weights in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Loading {
+    /// Layer by layer, beside computing
+    Progressive,
+    /// All before computing
+    Preload,
+    /// When they are touched
+    NoReadahead,
+    /// As progressive, and locked into memory
+    Mlock,
+}
+
+impl Loading {
+    fn switch(self) -> Option<&'static str> {
+        match self {
+            Loading::Progressive => None,
+            Loading::Preload => Some("--preload"),
+            Loading::NoReadahead => Some("--no-readahead"),
+            Loading::Mlock => Some("--mlock"),
+        }
+    }
+}
+
+/// A kind of start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub disk: Disk,
+    pub loading: Loading,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let switch = self.loading.switch().map(|switch| format!(" {switch}"));
+        write!(f, "{}{}", self.disk, switch.unwrap_or_default())
+    }
+}
+
+/// The kinds of starts: from each disk, and from real ones in other ways, too.
+pub fn ways(cold: bool, speeds: &[u32], loadings: &[Loading]) -> Vec<Way> {
+    let real = [Disk::Cached].into_iter().chain(cold.then_some(Disk::Cold));
+    let mut ways = Vec::new();
+    for disk in real {
+        let others = loadings.iter().copied();
+        let others = others.filter(|&loading| loading != Loading::Progressive);
+        let loadings = [Loading::Progressive].into_iter().chain(others);
+        ways.extend(loadings.map(|loading| Way { disk, loading }));
+    }
+    ways.extend(speeds.iter().map(|&speed| Way {
+        disk: Disk::Throttled(speed),
+        loading: Loading::Progressive,
+    }));
+    ways
+}
+
 /// What to start, and how often.
 pub struct Startup<'a> {
     pub model: &'a Path,
+    /// See [`prompt`].
+    pub prompt: &'a str,
     pub repetitions: usize,
     /// Passed on.
     pub threads: Option<usize>,
@@ -67,7 +132,7 @@ struct Start {
 
 /// All starts from one disk, in seconds.
 pub struct Starts {
-    disk: Disk,
+    way: Way,
     first_token: Spread,
     last_byte: Spread,
     reading: Spread,
@@ -83,25 +148,50 @@ impl Starts {
     }
 }
 
+/// The beginning of the prompt that has [`PROMPT_TOKENS`] tokens in the
+/// vocabulary of a model, the first token of all texts included, or as near as
+/// it can be cut.
+pub fn prompt_for(model: &Path) -> Result<&'static str, firstlight::Error> {
+    // Only the vocabulary is needed.
+    let load = LoadOptions {
+        mode: LoadMode::OnDemand,
+        ..LoadOptions::default()
+    };
+    let options = ModelOptions {
+        load,
+        device: DeviceChoice::Cpu,
+        ..ModelOptions::default()
+    };
+    let model = Model::open(model, &options)?;
+    let tokenizer = model.tokenizer();
+    let fits = |text: &str| {
+        let tokens = tokenizer.encode(text, Encode::default()).len();
+        tokens + usize::from(tokenizer.adds_bos()) <= PROMPT_TOKENS
+    };
+    let ends = PROMPT.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+    let longest = ends.map(|end| &PROMPT[..end]).find(|text| fits(text));
+    Ok(longest.unwrap_or(PROMPT))
+}
+
 impl Startup<'_> {
-    /// Starts the program again and again, the disks in turn. The first disk is
-    /// the file cache.
-    pub fn run(&self, disks: &[Disk]) -> Result<Vec<Starts>, Box<dyn Error>> {
+    /// Starts the program again and again, the ways in turn. The first way is
+    /// the usual one, from the file cache.
+    pub fn run(&self, ways: &[Way]) -> Result<Vec<Starts>, Box<dyn Error>> {
         // The first start also brings the program itself into the cache.
-        self.start(Disk::Cached, None)?;
-        let mut starts: Vec<Vec<Start>> = disks.iter().map(|_| Vec::new()).collect();
+        self.start(ways[0], None)?;
+        let mut starts: Vec<Vec<Start>> = ways.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.repetitions {
-            for (&disk, starts) in disks.iter().zip(&mut starts) {
-                starts.push(self.start(disk, None)?);
+            for (&way, starts) in ways.iter().zip(&mut starts) {
+                starts.push(self.start(way, None)?);
             }
         }
         let spread =
             |starts: &[Start], figure: fn(&Start) -> f64| Spread::of(starts.iter().map(figure));
         let computing = spread(&starts[0], |start| start.first_token).median;
-        let starts = disks.iter().zip(&starts);
+        let starts = ways.iter().zip(&starts);
         Ok(starts
-            .map(|(&disk, starts)| Starts {
-                disk,
+            .map(|(&way, starts)| Starts {
+                way,
                 first_token: spread(starts, |start| start.first_token),
                 last_byte: spread(starts, |start| start.last_byte),
                 reading: spread(starts, |start| start.reading),
@@ -112,10 +202,10 @@ impl Startup<'_> {
     }
 
     /// The timeline of one more start.
-    pub fn timeline(&self, disk: Disk) -> Result<Value, Box<dyn Error>> {
+    pub fn timeline(&self, way: Way) -> Result<Value, Box<dyn Error>> {
         let name = format!("firstlight-trace-{}.json", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let read = self.start(disk, Some(&path)).and_then(|_| {
+        let read = self.start(way, Some(&path)).and_then(|_| {
             let text = std::fs::read(&path)
                 .map_err(|error| format!("{}: cannot be read: {error}", Printable(&path)))?;
             Ok(serde_json::from_slice(&text)?)
@@ -125,7 +215,8 @@ impl Startup<'_> {
         read
     }
 
-    fn start(&self, disk: Disk, trace: Option<&Path>) -> Result<Start, Box<dyn Error>> {
+    fn start(&self, way: Way, trace: Option<&Path>) -> Result<Start, Box<dyn Error>> {
+        let disk = way.disk;
         let reading = match disk {
             Disk::Throttled(_) => None,
             Disk::Cached => Some(read_through(self.model)?),
@@ -140,10 +231,13 @@ impl Startup<'_> {
         let mut command = Command::new(&program);
         command.arg("--model").arg(self.model);
         match disk {
-            Disk::Throttled(speed) => command.args(["--start-at", &speed.to_string()]),
+            Disk::Throttled(speed) => command
+                .args(["--start-at", &speed.to_string()])
+                .args(["--start-prompt", self.prompt]),
             Disk::Cached | Disk::Cold => command
                 .args(["--max-tokens", "1", "--temperature", "0", "--stats", "json"])
-                .args(["--context", &CONTEXT.to_string(), PROMPT]),
+                .args(["--context", &CONTEXT.to_string(), self.prompt])
+                .args(way.loading.switch()),
         };
         if let Some(threads) = self.threads {
             command.args(["--threads", &threads.to_string()]);
@@ -213,6 +307,7 @@ fn until_first_byte(mut command: Command, program: &Path) -> Result<(f64, Value)
 pub fn start_throttled(
     model: &Path,
     speed: u32,
+    prompt: &str,
     threads: Option<usize>,
     trace_path: Option<&Path>,
     start: Instant,
@@ -242,7 +337,7 @@ pub fn start_throttled(
         max_tokens: Some(1),
         ..Request::default()
     };
-    for piece in session.generate(PROMPT, &request)? {
+    for piece in session.generate(prompt, &request)? {
         out.write_all(piece?.text.as_bytes())?;
         out.flush()?;
     }
@@ -313,7 +408,7 @@ pub fn print(form: Form, name: &str, all: &[Starts], out: &mut impl Write) -> st
                 reading,
                 starts.computing,
             ];
-            let labels = [name.to_owned(), starts.disk.to_string()];
+            let labels = [name.to_owned(), starts.way.to_string()];
             let figures = figures.map(|seconds| format!("{seconds:.3}"));
             let ratio = format!("{:.2}", median / starts.larger());
             labels.into_iter().chain(figures).chain([ratio]).collect()
@@ -338,8 +433,9 @@ impl Starts {
         json!({
             "model": name,
             "test": "startup",
-            "disk": self.disk.to_string(),
-            "cold": self.disk == Disk::Cold,
+            "disk": self.way.disk.to_string(),
+            "cold": self.way.disk == Disk::Cold,
+            "loading": self.way.loading.switch().map_or("progressive", |switch| &switch[2..]),
             "prompt_tokens": self.prompt_tokens,
             "first_token_seconds": self.first_token.json(),
             "last_byte_seconds": self.last_byte.json(),
@@ -348,5 +444,30 @@ impl Starts {
             "first_token_over_larger": self.first_token.median / self.larger(),
             "first_token_over_last_byte": self.first_token.median / self.last_byte.median,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_ways_of_loading_are_tried_on_real_disks() {
+        let names = |cold, speeds: &[u32], loadings: &[Loading]| -> Vec<String> {
+            let ways = ways(cold, speeds, loadings);
+            ways.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(names(false, &[], &[]), ["cached"]);
+        assert_eq!(names(true, &[500], &[]), ["cached", "cold", "500 MB/s"]);
+        assert_eq!(
+            names(true, &[500], &[Loading::Progressive, Loading::Mlock]),
+            [
+                "cached",
+                "cached --mlock",
+                "cold",
+                "cold --mlock",
+                "500 MB/s"
+            ]
+        );
     }
 }
