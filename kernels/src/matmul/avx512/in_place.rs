@@ -108,7 +108,7 @@ impl<B: Octets> Rows<'_, B> {
             let mut acc = _mm256_setzero_ps();
             let octets = self.from(row)[..self.per_row].chunks_exact(B::BLOCKS);
             for (o, blocks) in octets.take(self.octets).enumerate() {
-                prefetch::<_MM_HINT_T0, B>(blocks);
+                prefetch::<_MM_HINT_T1, B>(blocks);
                 // SAFETY: this function has the features.
                 let w = unsafe { B::octet(blocks) };
                 acc = add::<B>(&w, &x, o, acc);
@@ -138,8 +138,9 @@ impl<B: Octets> Rows<'_, B> {
             let octets_a = self.from(a)[..self.per_row].chunks_exact(B::BLOCKS);
             let octets_b = self.from(b)[..self.per_row].chunks_exact(B::BLOCKS);
             for (o, (a, b)) in octets_a.zip(octets_b).take(self.octets).enumerate() {
-                // Two or three tokens are done with a row before the memory is.
-                if T < 4 {
+                // Measured: eight tokens, which wait for the processor and not
+                // for memory, like lines nearer.
+                if T < 8 {
                     prefetch::<_MM_HINT_T1, B>(a);
                     prefetch::<_MM_HINT_T1, B>(b);
                 } else {
