@@ -306,7 +306,7 @@ fn wants_int8(job: &Job<'_>) -> bool {
 /// through in blocks.
 fn strip_rows(isa: Isa, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
     /// Bytes of weights that a thread reads in one go when streaming.
-    const STREAM_BYTES: usize = 128 << 10;
+    const STREAM_BYTES: usize = 512 << 10;
     let row_bytes = jobs
         .iter()
         .map(|job| job.weight.row_bytes())

@@ -98,19 +98,25 @@ impl Octets for BlockMXFP4 {
         let mut q = nibble_pairs(b, |b| &b.qs);
         look_up(&VALUES, &mut q);
 
-        // As in `half_e8m0`.
         let e = _mm256_and_si256(first_words(b), _mm256_set1_epi32(0xff));
-        let normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
-        let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(1 << 21), e);
-        let is_subnormal = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
-        let is_nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(0xff));
-        let d = _mm256_blendv_epi8(normal, subnormal, is_subnormal);
-        Octet::new(q, _mm256_castsi256_ps(_mm256_or_si256(d, is_nan)))
+        Octet::new(q, half_e8m0_of(e))
     }
 }
 
+/// Halves of E8M0 scales, as [`half_e8m0`].
 #[inline]
-fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
+#[target_feature(enable = "avx2")]
+pub fn half_e8m0_of(e: __m256i) -> __m256 {
+    let normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(1 << 21), e);
+    let is_subnormal = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
+    let is_nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(0xff));
+    let d = _mm256_blendv_epi8(normal, subnormal, is_subnormal);
+    _mm256_castsi256_ps(_mm256_or_si256(d, is_nan))
+}
+
+#[inline]
+pub fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
     blocks.try_into().expect("eight blocks")
 }
 

@@ -18,11 +18,11 @@
 //!
 //! (products of at most 127 times the weight, sums below 32768).
 
-mod blocks_of_32;
+pub(super) mod blocks_of_32;
 pub(super) mod in_place;
 pub(super) mod octet;
 mod panel;
-mod super_blocks;
+pub(super) mod super_blocks;
 pub(super) mod vector;
 
 use self::octet::Octets;

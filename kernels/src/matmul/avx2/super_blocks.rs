@@ -52,16 +52,7 @@ impl Octets for BlockQ3_K {
             }
         }
 
-        // Four scales in each word, see `BlockQ3_K::scale`.
-        let [a, b_, c] = words(&b.scales);
-        let (low, high) = (0x0f0f_0f0f, 0x3030_3030);
-        let scales = _mm_setr_epi32(
-            (a & low | c << 4 & high) as i32,
-            (b_ & low | c << 2 & high) as i32,
-            (a >> 4 & low | c & high) as i32,
-            (b_ >> 4 & low | c >> 2 & high) as i32,
-        );
-        let s = _mm256_sub_epi16(_mm256_cvtepu8_epi16(scales), _mm256_set1_epi16(32));
+        let s = _mm256_sub_epi16(_mm256_cvtepu8_epi16(q3_k_scales(b)), _mm256_set1_epi16(32));
         Octet::new(q, _mm256_set1_ps(widen(b.d))).with_subscales(s)
     }
 }
@@ -140,21 +131,41 @@ impl Octets for BlockIQ4_XS {
         }
         look_up(&IQ4_VALUES, &mut q);
 
-        // As in `BlockIQ4_XS::scale`.
-        let twos = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
-        let low = _mm256_set1_epi32(i32::from_le_bytes(b.scales_l));
-        let low = _mm256_srlv_epi32(low, _mm256_slli_epi32(twos, 1));
-        let low = _mm256_and_si256(low, _mm256_set1_epi32(15));
-        let high = _mm256_set1_epi32(i32::from(u16::from_le_bytes(b.scales_h)) << 4);
-        let high = _mm256_and_si256(_mm256_srlv_epi32(high, twos), _mm256_set1_epi32(0x30));
-        let scales = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
-        let d = _mm256_set1_ps(widen(b.d));
-        Octet::new(q, _mm256_mul_ps(d, _mm256_cvtepi32_ps(scales)))
+        Octet::new(q, iq4_xs_scales(b))
     }
 }
 
+/// The scales of a block of Q3_K, with 32 added: see `BlockQ3_K::scale`.
 #[inline]
-fn one<B>(blocks: &[B]) -> &B {
+#[target_feature(enable = "avx2")]
+pub fn q3_k_scales(block: &BlockQ3_K) -> __m128i {
+    // Four in each word.
+    let [a, b, c] = words(&block.scales);
+    let (low, high) = (0x0f0f_0f0f, 0x3030_3030);
+    _mm_setr_epi32(
+        (a & low | c << 4 & high) as i32,
+        (b & low | c << 2 & high) as i32,
+        (a >> 4 & low | c & high) as i32,
+        (b >> 4 & low | c >> 2 & high) as i32,
+    )
+}
+
+/// The scales of a block of IQ4_XS: see `BlockIQ4_XS::scale`.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub fn iq4_xs_scales(block: &BlockIQ4_XS) -> __m256 {
+    let twos = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    let low = _mm256_set1_epi32(i32::from_le_bytes(block.scales_l));
+    let low = _mm256_srlv_epi32(low, _mm256_slli_epi32(twos, 1));
+    let low = _mm256_and_si256(low, _mm256_set1_epi32(15));
+    let high = _mm256_set1_epi32(i32::from(u16::from_le_bytes(block.scales_h)) << 4);
+    let high = _mm256_and_si256(_mm256_srlv_epi32(high, twos), _mm256_set1_epi32(0x30));
+    let scales = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
+    _mm256_mul_ps(_mm256_set1_ps(widen(block.d)), _mm256_cvtepi32_ps(scales))
+}
+
+#[inline]
+pub fn one<B>(blocks: &[B]) -> &B {
     let [block] = blocks else {
         panic!("{} blocks are not one", blocks.len())
     };
@@ -245,7 +256,7 @@ fn scales_and_minimums(d: [u8; 2], dmin: [u8; 2], scales: &[u8; 12]) -> (__m256,
 /// A binary16 number.
 #[inline]
 #[target_feature(enable = "f16c")]
-fn widen(bytes: [u8; 2]) -> f32 {
+pub fn widen(bytes: [u8; 2]) -> f32 {
     let bits = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes(bytes)));
     _mm_cvtss_f32(_mm_cvtph_ps(bits))
 }

@@ -8,6 +8,7 @@ use super::octet::{Octet, Octets, PerLane, Words, bits, look_up, per_lane};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
+use crate::matmul::avx2::blocks_of_32::{eight, half_e8m0_of};
 use std::arch::x86_64::*;
 
 /// Word `i` of group `g` in 16-byte quarters, for both halves.
@@ -114,21 +115,10 @@ impl Octets for BlockMXFP4 {
         let b = eight(blocks);
         let q = look_up(&MXFP4_VALUES, 1 << Self::RAISE, nibbles(b, |b| &b.qs));
 
-        // As in `half_e8m0`.
         let e = u64::from_le_bytes(b.map(|b| b.e));
         let e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(e as i64));
-        let normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
-        let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(1 << 21), e);
-        let is_subnormal = _mm256_cmpgt_epi32_mask(_mm256_set1_epi32(2), e);
-        let is_nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(0xff));
-        let d = _mm256_mask_mov_epi32(normal, is_subnormal, subnormal);
-        Octet::new(q, _mm256_castsi256_ps(_mm256_or_si256(d, is_nan)))
+        Octet::new(q, half_e8m0_of(e))
     }
-}
-
-#[inline]
-fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
-    blocks.try_into().expect("eight blocks")
 }
 
 /// The nibbles of eight blocks.

@@ -118,22 +118,30 @@ pub trait Octets: Block {
 /// Unpacks the last octet of a row, `count` blocks that are fewer than an octet
 /// has.
 ///
-/// What follows them in `blocks`, if anything does, fills the octet up and is
-/// cut off; without it, zero blocks do.
-#[inline(never)]
+/// What follows them in `blocks` fills the octet up and is cut off; at the end
+/// of the matrix, zero blocks do.
+#[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 pub fn last_octet<B: Octets>(blocks: &[B], count: usize) -> Octet {
-    let mut padded = [B::zeroed(); OCTET];
+    let mut zeros;
     let blocks = match blocks.get(..B::BLOCKS) {
         Some(blocks) => blocks,
         None => {
-            padded[..count].copy_from_slice(&blocks[..count]);
-            &padded[..B::BLOCKS]
+            zeros = [B::zeroed(); OCTET];
+            zero_padded(&blocks[..count], &mut zeros)
         }
     };
     // SAFETY: this function has the features.
     let octet = unsafe { B::octet(blocks) };
     octet.cut(count * B::LEN / GROUP)
+}
+
+/// Fewer blocks than make an octet, and the zero blocks after them.
+#[cold]
+#[inline(never)]
+fn zero_padded<'a, B: Octets>(blocks: &[B], zeros: &'a mut [B; OCTET]) -> &'a [B] {
+    zeros[..blocks.len()].copy_from_slice(blocks);
+    &zeros[..B::BLOCKS]
 }
 
 /// Which word of the file each lane of the four steps takes.

@@ -7,6 +7,7 @@ use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_l
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
+use crate::matmul::avx2::super_blocks::{iq4_xs_scales, one, q3_k_scales, widen};
 use std::arch::x86_64::*;
 
 /// 32 bytes for two groups, one in each nibble.
@@ -60,16 +61,7 @@ impl Octets for BlockQ3_K {
         let q = bits(OF_FOUR.of(load(&b.qs)), &PAIR_OF_FOUR, 3);
         let q = add_bits(q, OF_EIGHT.of(load_32(&b.hmask)), &THIRD, 4);
 
-        // Four scales in each word, see `BlockQ3_K::scale`.
-        let [a, b_, c] = words(&b.scales);
-        let (low, high) = (0x0f0f_0f0f, 0x3030_3030);
-        let scales = _mm_setr_epi32(
-            (a & low | c << 4 & high) as i32,
-            (b_ & low | c << 2 & high) as i32,
-            (a >> 4 & low | c & high) as i32,
-            (b_ >> 4 & low | c >> 2 & high) as i32,
-        );
-        let s = by_half(_mm512_cvtepu8_epi32(scales));
+        let s = by_half(_mm512_cvtepu8_epi32(q3_k_scales(b)));
         let s = _mm512_sub_epi32(s, _mm512_set1_epi32(32));
         Octet::new(q, _mm256_set1_ps(widen(b.d))).with_subscales(s)
     }
@@ -128,31 +120,8 @@ impl Octets for BlockIQ4_XS {
         let q = bits(WORDS.of_pair(low, high), &NIBBLE, 15);
         let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, q);
 
-        // As in `BlockIQ4_XS::scale`.
-        let twos = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
-        let low = _mm256_set1_epi32(i32::from_le_bytes(b.scales_l));
-        let low = _mm256_srlv_epi32(low, _mm256_slli_epi32(twos, 1));
-        let low = _mm256_and_si256(low, _mm256_set1_epi32(15));
-        let high = _mm256_set1_epi32(i32::from(u16::from_le_bytes(b.scales_h)) << 4);
-        let high = _mm256_and_si256(_mm256_srlv_epi32(high, twos), _mm256_set1_epi32(0x30));
-        let scales = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
-        let d = _mm256_set1_ps(widen(b.d));
-        Octet::new(q, _mm256_mul_ps(d, _mm256_cvtepi32_ps(scales)))
+        Octet::new(q, iq4_xs_scales(b))
     }
-}
-
-#[inline]
-fn one<B>(blocks: &[B]) -> &B {
-    let [block] = blocks else {
-        panic!("{} blocks are not one", blocks.len())
-    };
-    block
-}
-
-/// Three little-endian words.
-#[inline]
-fn words(bytes: &[u8; 12]) -> [u32; 3] {
-    bytemuck::cast::<_, [[u8; 4]; 3]>(*bytes).map(u32::from_le_bytes)
 }
 
 /// Loads 128 bytes.
@@ -269,12 +238,4 @@ fn scales_and_minimums(block: &[u8]) -> [__m256; 2] {
     let factors = _mm512_castps_si512(_mm512_cvtph_ps(factors));
     let factors = _mm512_castsi512_ps(_mm512_xor_si512(factors, load_u32(&SIGN)));
     split(_mm512_mul_ps(factors, _mm512_cvtepi32_ps(six)))
-}
-
-/// A binary16 number.
-#[inline]
-#[target_feature(enable = "f16c")]
-fn widen(bytes: [u8; 2]) -> f32 {
-    let bits = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes(bytes)));
-    _mm_cvtss_f32(_mm_cvtph_ps(bits))
 }
