@@ -274,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_scalar_set_is_served_by_scalar_kernels() {
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa).unwrap();
+            for format in Format::all() {
+                let kernel = kernels.matmul(format);
+                let scalar = kernel.isa == Isa::Scalar;
+                assert_eq!(scalar, isa == Isa::Scalar, "{} for {isa}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
     fn foreign_sets_are_refused() {
         for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
             let error = Kernels::new(isa).err().unwrap().to_string();
