@@ -27,7 +27,7 @@ mod synthetic;
 #[path = "bench/timeline.rs"]
 mod timeline;
 
-use clap::{ArgGroup, Parser};
+use clap::{ArgAction, ArgGroup, Parser};
 use firstlight::{DeviceChoice, GpuLayers, Isa, KvFormat, Model, ModelOptions, Printable, signals};
 use inventory::Inventory;
 use kernels::Team;
@@ -44,11 +44,16 @@ use synthetic::file::ModelFile;
 #[derive(Parser)]
 #[command(
     name = "bench",
+    disable_help_flag = true,
     about = "Measures how fast language models run on this computer",
     after_help = "Examples:\n  bench --model model.gguf --limits\n  bench --synthetic llama-3.2-1b:q4_k_m --depth 0,4096 --plot speed.svg\n  bench --fit llama-3.1-8b:q4_k_m --context 8192\n  bench --startup --cold --disk-speed 500,3000 --model model.gguf",
     group = ArgGroup::new("what").required(true).multiple(true).args(["model", "synthetic", "fit", "limits"])
 )]
 struct Cli {
+    /// Print help
+    #[arg(long, short, action = ArgAction::HelpShort)]
+    help: (),
+
     /// GGUF file to measure
     #[arg(long, value_name = "FILE", help_heading = "What", conflicts_with_all = ["synthetic", "fit"])]
     model: Option<PathBuf>,
@@ -99,8 +104,9 @@ struct Cli {
         value_parser = megabytes_per_second
     )]
     disk_speed: Vec<u32>,
-    /// Also with other ways of loading
+    /// Also with other ways of loading: preload, no-readahead, mlock
     #[arg(
+        hide_possible_values = true,
         long,
         value_name = "LIST",
         value_delimiter = ',',
