@@ -20,11 +20,8 @@ impl Octets for BlockQ4_0 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
-        Octet::new(
-            nibbles(b, |b| &b.qs),
-            scales_of_18_bytes(bytemuck::cast_slice(b)),
-        )
+        let bytes = bytemuck::cast_slice(eight(blocks));
+        Octet::new(nibbles_of_18_bytes(bytes), scales_of_18_bytes(bytes))
     }
 }
 
@@ -102,9 +99,9 @@ impl Octets for BlockIQ4_NL {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
-        let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, nibbles(b, |b| &b.qs));
-        Octet::new(q, scales_of_18_bytes(bytemuck::cast_slice(b)))
+        let bytes = bytemuck::cast_slice(eight(blocks));
+        let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, nibbles_of_18_bytes(bytes));
+        Octet::new(q, scales_of_18_bytes(bytes))
     }
 }
 
@@ -190,6 +187,38 @@ fn scales_and_minimums(headers: __m512i) -> (__m256, __m256) {
         _mm256_cvtph_ps(_mm512_cvtepi64_epi16(headers)),
         _mm256_cvtph_ps(_mm512_cvtepi64_epi16(_mm512_srli_epi64(headers, 16))),
     )
+}
+
+/// The nibbles of eight blocks of 18 bytes that end with them.
+///
+/// Word `i` of seven of them lies in the first 128 bytes, on an even byte; of
+/// the eighth, it is word `i` of the last 16.
+#[inline]
+#[target_feature(enable = "avx512bw")]
+fn nibbles_of_18_bytes(blocks: &[u8]) -> [__m512i; 4] {
+    /// The 16-bit words of step 0, for the lower and the upper lanes.
+    const PLACES: [u16; 32] = {
+        let mut places = [0; 32];
+        let mut word = 0;
+        while word < 32 {
+            let group = word / 2 % OCTET;
+            // The eighth is replaced.
+            places[word] = (group % 7 * 9 + 1 + word % 2) as u16;
+            word += 1;
+        }
+        places
+    };
+    const EIGHTH: u16 = 0x8080;
+    let (low, high) = (load(chunk(blocks, 0)), load(chunk(blocks, 64)));
+    let last: &[[u8; 4]; 4] = bytemuck::from_bytes(&blocks[128..144]);
+    let mut steps = [low; 4];
+    for (i, step) in steps.iter_mut().enumerate() {
+        let places = _mm512_add_epi16(load_u16(&PLACES), _mm512_set1_epi16(2 * i as i16));
+        let seven = _mm512_permutex2var_epi16(low, places, high);
+        let eighth = _mm512_set1_epi32(i32::from_le_bytes(last[i]));
+        *step = _mm512_mask_mov_epi32(seven, EIGHTH, eighth);
+    }
+    bits(steps, &NIBBLE, 15)
 }
 
 /// The scales of eight blocks of 18 bytes that begin with one in binary16.
