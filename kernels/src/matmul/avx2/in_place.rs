@@ -51,7 +51,7 @@ fn tokens<B: Octets, const T: usize>(
         let mut acc = [_mm256_setzero_ps(); T];
         let mut octets = here[..per_row].chunks_exact(B::BLOCKS);
         for (o, blocks) in octets.by_ref().enumerate() {
-            prefetch::<_MM_HINT_T0, B>(blocks);
+            prefetch::<_MM_HINT_T0, AHEAD, B>(blocks);
             // SAFETY: this function has the features.
             let w = unsafe { B::octet(blocks) };
             for (acc, x) in acc.iter_mut().zip(x) {
@@ -78,10 +78,10 @@ fn tokens<B: Octets, const T: usize>(
     }
 }
 
-/// Asks for what is read after the next [`AHEAD`] bytes, to be in the
-/// first-level cache or, with [`_MM_HINT_T1`], in the second.
+/// Asks for what is read after the next `AHEAD` bytes, to be in the first-level
+/// cache or, with [`_MM_HINT_T1`], in the second.
 #[inline]
-pub fn prefetch<const HINT: i32, B>(blocks: &[B]) {
+pub fn prefetch<const HINT: i32, const AHEAD: usize, B>(blocks: &[B]) {
     let lines = size_of_val(blocks).div_ceil(64);
     for line in 0..lines {
         let ahead = blocks.as_ptr().cast::<i8>().wrapping_add(AHEAD + 64 * line);
