@@ -114,6 +114,11 @@ fn every_kernel_equals_the_definition() {
             (33, 8 * 32 / block + 1),
             (70, 9),
             (48, 16),
+            // Rows that begin and end within octets: four, two and eight of
+            // them are whole octets together; some are left over.
+            (23, 18),
+            (21, 12),
+            (27, 13),
         ] {
             check(format, rows, blocks * block, Weights::Ordinary);
         }

@@ -5,12 +5,14 @@
 //! of half of one: for more than one token, two rows go side by side, so that
 //! activations are loaded once for both.
 
+use super::bundle::Bundle;
 use super::octet::{Octet, Octets, Row, Scales, add, beside, dot, last_octet};
 use crate::activation::{Int8Rows, OCTET_LEN};
-use crate::format::blocks;
+use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
 use crate::matmul::avx2::in_place::prefetch;
 use crate::matmul::avx2::vector::fold;
+use crate::matmul::panel::Panel;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 
@@ -22,11 +24,16 @@ const AHEAD: usize = 8192;
 
 /// Computes a strip.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub fn strip<B: Octets>(weight: Matrix<'_>, x: Int8Rows<'_>, out: &mut TileMut<'_>) {
+pub fn strip<B: Octets>(
+    weight: Matrix<'_>,
+    x: Int8Rows<'_>,
+    out: &mut TileMut<'_>,
+    panel: &mut Panel,
+) {
     match B::MINIMUMS {
-        0 => strip_of::<B, 0>(weight, x, out),
-        1 => strip_of::<B, 1>(weight, x, out),
-        _ => strip_of::<B, 2>(weight, x, out),
+        0 => strip_of::<B, 0>(weight, x, out, panel),
+        1 => strip_of::<B, 1>(weight, x, out, panel),
+        _ => strip_of::<B, 2>(weight, x, out, panel),
     }
 }
 
@@ -36,24 +43,32 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
     out: &mut TileMut<'_>,
+    panel: &mut Panel,
 ) {
     if B::MINIMUMS != MINIMUMS {
         unreachable!("no format has other minimums than its own");
     }
+    let bundle = Bundle::of(weight.cols() / GROUP);
     let rows = Rows {
         all: blocks::<B>(weight.bytes()),
         per_row: weight.cols() / B::LEN,
+        bundle,
+        bundled: if B::LEN == GROUP && bundle.rows > 1 {
+            weight.rows() / bundle.rows * bundle.rows
+        } else {
+            0
+        },
         count: weight.rows(),
         octets: weight.cols().div_ceil(OCTET_LEN),
     };
     let mut token = 0;
     while token < x.rows {
         token += match x.rows - token {
-            1 => rows.single(x, token, out),
-            2 => rows.tokens::<2, MINIMUMS>(x, token, out),
-            3 => rows.tokens::<3, MINIMUMS>(x, token, out),
-            4..8 => rows.tokens::<4, MINIMUMS>(x, token, out),
-            _ => rows.tokens::<8, MINIMUMS>(x, token, out),
+            1 => rows.single(x, token, out, panel),
+            2 => rows.tokens::<2, MINIMUMS>(x, token, out, panel),
+            3 => rows.tokens::<3, MINIMUMS>(x, token, out, panel),
+            4..8 => rows.tokens::<4, MINIMUMS>(x, token, out, panel),
+            _ => rows.tokens::<8, MINIMUMS>(x, token, out, panel),
         };
     }
 }
@@ -63,6 +78,10 @@ struct Rows<'a, B> {
     all: &'a [B],
     /// Blocks of a row.
     per_row: usize,
+    /// How rows that are not whole octets are taken together.
+    bundle: Bundle,
+    /// Rows, from the first on, that are: whole bundles.
+    bundled: usize,
     /// Rows.
     count: usize,
     /// Octets of a row, the last of which may not be full.
@@ -74,6 +93,21 @@ impl<B: Octets> Rows<'_, B> {
     #[inline]
     fn from(&self, row: usize) -> &[B] {
         &self.all[row * self.per_row..]
+    }
+
+    /// The full octets of a row.
+    #[inline]
+    fn full_octets(&self, row: usize) -> impl Iterator<Item = &[B]> {
+        let octets = self.from(row)[..self.per_row].chunks_exact(B::BLOCKS);
+        octets.take(self.octets)
+    }
+
+    /// The octets of the bundle that begins with a row.
+    #[inline]
+    fn bundle_octets(&self, row: usize) -> impl Iterator<Item = &[B]> {
+        let blocks = self.bundle.rows * self.per_row;
+        let octets = self.from(row)[..blocks].chunks_exact(B::BLOCKS);
+        octets.take(self.bundle.octets())
     }
 
     /// Blocks of a row that do not make a whole octet.
@@ -90,96 +124,219 @@ impl<B: Octets> Rows<'_, B> {
         last_octet(&self.from(row)[self.per_row - rest..], rest)
     }
 
-    /// The activations of `T` tokens from `first` on.
-    #[inline]
-    fn activations<'x, const T: usize>(&self, x: Int8Rows<'x>, first: usize) -> [Row<'x>; T] {
-        let rows: [Row<'_>; T] = std::array::from_fn(|t| Row::new(x.row(first + t)));
-        for row in &rows {
-            // One by one, so that the compiler knows each.
-            assert!(row.q.len() == self.octets);
-            assert!(row.d.len() == self.octets);
-            assert!(row.xsum.len() == self.octets);
-            assert!(row.neg_sums.len() == self.octets, "no lane order");
+    /// Computes all rows for one token.
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn single(
+        &self,
+        x: Int8Rows<'_>,
+        first: usize,
+        out: &mut TileMut<'_>,
+        panel: &mut Panel,
+    ) -> usize {
+        let out = out.row(out.rows().start + first);
+        if self.bundled > 0 {
+            let x = self.bundle.lay_out(x, first, 1, panel);
+            self.single_bundled(x.row(0), &mut out[..self.bundled]);
         }
-        rows
+        if self.bundled < self.count {
+            self.single_alone(Row::new(x.row(first)), &mut out[self.bundled..]);
+        }
+        1
     }
 
-    /// Computes all rows for one token.
+    /// Computes the rows that are not bundled, for one token.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn single(&self, x: Int8Rows<'_>, first: usize, out: &mut TileMut<'_>) -> usize {
-        let [x] = self.activations(x, first);
-        let out = out.row(out.rows().start + first);
-        for (row, out) in out.iter_mut().enumerate() {
+    fn single_alone(&self, x: Row<'_>, out: &mut [f32]) {
+        x.assert_len(self.octets);
+        for (row, out) in (self.bundled..).zip(out) {
             let mut acc = _mm256_setzero_ps();
-            let octets = self.from(row)[..self.per_row].chunks_exact(B::BLOCKS);
-            for (o, blocks) in octets.take(self.octets).enumerate() {
-                prefetch::<_MM_HINT_T1, AHEAD, B>(blocks);
-                // SAFETY: this function has the features.
-                let w = unsafe { B::octet(blocks) };
-                acc = add::<B>(&w, &x, o, acc);
+            for (o, blocks) in self.full_octets(row).enumerate() {
+                acc = add::<B>(&octet(blocks), &x, o, acc);
             }
             if self.rest() > 0 {
                 acc = add::<B>(&self.last_octet(row), &x, self.octets - 1, acc);
             }
             *out = fold(acc);
         }
-        1
+    }
+
+    /// Computes the rows that are bundled, for one token.
+    #[inline(never)]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn single_bundled(&self, x: Row<'_>, out: &mut [f32]) {
+        x.assert_len(self.bundle.octets());
+        for (b, out) in out.chunks_exact_mut(self.bundle.rows).enumerate() {
+            let mut octets = self.bundle_octets(b * self.bundle.rows).enumerate();
+            let mut acc = _mm256_setzero_ps();
+            for (row, out) in out.iter_mut().enumerate() {
+                let (full, groups) = self.bundle.row(row);
+                for (o, blocks) in octets.by_ref().take(full.len()) {
+                    acc = add::<B>(&octet(blocks), &x, o, acc);
+                }
+                let mut next = _mm256_setzero_ps();
+                if groups > 0
+                    && let Some((o, blocks)) = octets.next()
+                {
+                    let w = octet(blocks);
+                    let others = 0xff << groups;
+                    acc = _mm256_mask_mov_ps(add::<B>(&w, &x, o, acc), others, acc);
+                    next = _mm256_maskz_mov_ps(others, add::<B>(&w, &x, o, next));
+                }
+                *out = fold(acc);
+                acc = next;
+            }
+        }
     }
 
     /// Computes all rows for the tokens from `first` on, and returns how many.
-    #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn tokens<const T: usize, const MINIMUMS: usize>(
         &self,
         x: Int8Rows<'_>,
         first: usize,
         out: &mut TileMut<'_>,
+        panel: &mut Panel,
     ) -> usize {
-        let x: [Row<'_>; T] = self.activations(x, first);
-        for a in (0..self.count).step_by(2) {
-            // An odd last row is its own neighbour.
-            let b = (a + 1).min(self.count - 1);
-            let mut acc = [_mm512_setzero_ps(); T];
-            let octets_a = self.from(a)[..self.per_row].chunks_exact(B::BLOCKS);
-            let octets_b = self.from(b)[..self.per_row].chunks_exact(B::BLOCKS);
-            for (o, (a, b)) in octets_a.zip(octets_b).take(self.octets).enumerate() {
-                prefetch::<_MM_HINT_T1, AHEAD, B>(a);
-                prefetch::<_MM_HINT_T1, AHEAD, B>(b);
-                // SAFETY: this function has the features.
-                let w = unsafe { [B::octet(a), B::octet(b)] };
-                add_two::<B, T, MINIMUMS>(&w, &x, o, &mut acc);
-            }
-            if self.rest() > 0 {
-                let w = [self.last_octet(a), self.last_octet(b)];
-                add_two::<B, T, MINIMUMS>(&w, &x, self.octets - 1, &mut acc);
-            }
-            for (t, acc) in acc.into_iter().enumerate() {
-                let out = out.row(out.rows().start + first + t);
-                out[a] = fold(_mm512_castps512_ps256(acc));
-                out[b] = fold(_mm512_extractf32x8_ps(acc, 1));
-            }
+        if self.bundled > 0 {
+            let x = self.bundle.lay_out(x, first, T, panel);
+            let x = std::array::from_fn(|t| x.row(t));
+            self.tokens_bundled::<T, MINIMUMS>(&x, first, out);
+        }
+        if self.bundled < self.count {
+            let x = std::array::from_fn(|t| Row::new(x.row(first + t)));
+            self.tokens_alone::<T, MINIMUMS>(&x, first, out);
         }
         T
     }
+
+    /// Computes the rows that are not bundled, for the tokens from `first` on.
+    #[inline(never)]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn tokens_alone<const T: usize, const MINIMUMS: usize>(
+        &self,
+        x: &[Row<'_>; T],
+        first: usize,
+        out: &mut TileMut<'_>,
+    ) {
+        for x in x {
+            x.assert_len(self.octets);
+        }
+        for a in (self.bundled..self.count).step_by(2) {
+            // An odd last row is its own neighbour.
+            let b = (a + 1).min(self.count - 1);
+            let mut acc = [_mm512_setzero_ps(); T];
+            for (o, (a, b)) in self.full_octets(a).zip(self.full_octets(b)).enumerate() {
+                let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    *acc = w.add::<B>(x, o, *acc);
+                }
+            }
+            if self.rest() > 0 {
+                let w = Two::<MINIMUMS>::new([self.last_octet(a), self.last_octet(b)]);
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    *acc = w.add::<B>(x, self.octets - 1, *acc);
+                }
+            }
+            store_two([a, b], acc, first, out);
+        }
+    }
+
+    /// Computes the rows that are bundled, for the tokens from `first` on.
+    #[inline(never)]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn tokens_bundled<const T: usize, const MINIMUMS: usize>(
+        &self,
+        x: &[Row<'_>; T],
+        first: usize,
+        out: &mut TileMut<'_>,
+    ) {
+        for x in x {
+            x.assert_len(self.bundle.octets());
+        }
+        let bundles = self.bundled / self.bundle.rows;
+        for a in (0..bundles).step_by(2) {
+            // An odd last bundle is its own neighbour.
+            let [a, b] = [a, (a + 1).min(bundles - 1)].map(|bundle| bundle * self.bundle.rows);
+            let mut octets = self.bundle_octets(a).zip(self.bundle_octets(b)).enumerate();
+            let mut acc = [_mm512_setzero_ps(); T];
+            for row in 0..self.bundle.rows {
+                let (full, groups) = self.bundle.row(row);
+                for (o, (a, b)) in octets.by_ref().take(full.len()) {
+                    let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
+                    for (acc, x) in acc.iter_mut().zip(x) {
+                        *acc = w.add::<B>(x, o, *acc);
+                    }
+                }
+                let mut next = [_mm512_setzero_ps(); T];
+                if groups > 0
+                    && let Some((o, (a, b))) = octets.next()
+                {
+                    let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
+                    let others = 0x0101 * (0xff << groups & 0xff);
+                    for t in 0..T {
+                        let end = w.add::<B>(&x[t], o, acc[t]);
+                        let begin = w.add::<B>(&x[t], o, next[t]);
+                        acc[t] = _mm512_mask_mov_ps(end, others, acc[t]);
+                        next[t] = _mm512_maskz_mov_ps(others, begin);
+                    }
+                }
+                store_two([a + row, b + row], acc, first, out);
+                acc = next;
+            }
+        }
+    }
 }
 
-/// Adds the products of an octet of two rows with octet `o` of all tokens.
+/// Unpacks an octet of the stream and asks for what is read later.
 #[inline]
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-fn add_two<B: Octets, const T: usize, const MINIMUMS: usize>(
-    w: &[Octet; 2],
-    x: &[Row<'_>; T],
-    o: usize,
-    acc: &mut [__m512; T],
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+fn octet<B: Octets>(blocks: &[B]) -> Octet {
+    prefetch::<_MM_HINT_T1, AHEAD, B>(blocks);
+    // SAFETY: this function has the features.
+    unsafe { B::octet(blocks) }
+}
+
+/// Stores the products of two rows with the tokens from `first` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx2")]
+fn store_two<const T: usize>(
+    [a, b]: [usize; 2],
+    acc: [__m512; T],
+    first: usize,
+    out: &mut TileMut<'_>,
 ) {
-    let d = beside(w[0].d, w[1].d);
-    let mut m = [_mm512_setzero_ps(); MINIMUMS];
-    for (half, m) in m.iter_mut().enumerate() {
-        *m = beside(w[0].m[half], w[1].m[half]);
+    for (t, acc) in acc.into_iter().enumerate() {
+        let out = out.row(out.rows().start + first + t);
+        out[a] = fold(_mm512_castps512_ps256(acc));
+        out[b] = fold(_mm512_extractf32x8_ps(acc, 1));
     }
-    for (acc, x) in acc.iter_mut().zip(x) {
-        let isums = [dot::<B>(&w[0], x, o), dot::<B>(&w[1], x, o)];
-        *acc = Scales::new(x, o).add(isums, d, &m, *acc);
+}
+
+/// An octet of two rows side by side.
+struct Two<const MINIMUMS: usize> {
+    rows: [Octet; 2],
+    d: __m512,
+    m: [__m512; MINIMUMS],
+}
+
+impl<const MINIMUMS: usize> Two<MINIMUMS> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn new(rows: [Octet; 2]) -> Self {
+        let mut m = [_mm512_setzero_ps(); MINIMUMS];
+        for (half, m) in m.iter_mut().enumerate() {
+            *m = beside(rows[0].m[half], rows[1].m[half]);
+        }
+        let d = beside(rows[0].d, rows[1].d);
+        Two { rows, d, m }
+    }
+
+    /// Adds the products with octet `o` of a token.
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn add<B: Octets>(&self, x: &Row<'_>, o: usize, acc: __m512) -> __m512 {
+        let isums = [dot::<B>(&self.rows[0], x, o), dot::<B>(&self.rows[1], x, o)];
+        Scales::new(x, o).add(isums, self.d, &self.m, acc)
     }
 }

@@ -18,6 +18,7 @@
 //! in what there is beside quants and scales.
 
 mod blocks_of_32;
+mod bundle;
 mod in_place;
 mod octet;
 mod pages;
@@ -38,7 +39,7 @@ pub(super) unsafe fn blocks<B: Octets>(
     scratch: &mut Scratch,
 ) {
     if x.rows < MIN_TOKENS {
-        in_place::strip::<B>(weight, x.int8, out);
+        in_place::strip::<B>(weight, x.int8, out, &mut scratch.panel);
     } else {
         panel::strip::<B>(weight, x.int8, out, &mut scratch.panel);
     }

@@ -273,6 +273,15 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// Tells the compiler, array by array, how many octets there are.
+    #[inline]
+    pub fn assert_len(&self, octets: usize) {
+        assert!(self.q.len() == octets);
+        assert!(self.d.len() == octets);
+        assert!(self.xsum.len() == octets);
+        assert!(self.neg_sums.len() == octets, "no lane order");
+    }
+
     /// An empty row.
     pub const EMPTY: Row<'static> = Row {
         q: &[],
