@@ -322,7 +322,9 @@ fn strip_rows(isa: Isa, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize 
     } else {
         let unpacked = jobs.iter().filter(|job| wants_int8(job));
         let cols = unpacked.map(|job| job.weight.cols()).max();
-        cols.map_or(panel::MAX_ROWS, |cols| panel::strip_rows(isa, cols))
+        cols.map_or(panel::ROWS, |cols| {
+            panel::strip_rows(isa, cols, outputs, threads)
+        })
     }
 }
 

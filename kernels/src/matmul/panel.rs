@@ -34,20 +34,32 @@ pub struct Panel {
     pub m: Lines<f32>,
     /// Sub-scales.
     pub s: Lines<i16>,
-    /// Sub-scales, 32 bits wide.
-    pub wide_s: Lines<i32>,
+    /// Sub-scales as floats.
+    pub float_s: Lines<f32>,
+    /// Sums of activations.
+    pub neg_sums: Lines<i32>,
+    /// Activations.
+    pub x: Lines<u8>,
     /// Partial sums.
     pub sums: Lines<f32>,
+    /// Products on their way to the outputs.
+    pub products: Lines<f32>,
 }
 
-/// Rows of a strip, at most.
-pub const MAX_ROWS: usize = 64;
+/// Rows of a strip for kernels without a panel.
+pub const ROWS: usize = 64;
 
 /// Rows of a strip whose panel stays in the second-level cache, whole tiles of
-/// the instruction set's kernels.
-pub fn strip_rows(isa: Isa, cols: usize) -> usize {
-    /// Half of the smallest second-level cache of current processors.
-    const PANEL_BYTES: usize = 256 << 10;
-    let tile = if isa == Isa::Avx512 { 32 } else { 16 };
-    (PANEL_BYTES / cols.max(1) / tile * tile).clamp(tile, MAX_ROWS)
+/// the instruction set's kernels; fewer if all threads would not have some of
+/// the `outputs`.
+pub fn strip_rows(isa: Isa, cols: usize, outputs: usize, threads: usize) -> usize {
+    // Half of the smallest second-level caches of processors that have the
+    // instruction set. With more rows, activations are put side by side less
+    // often, which only the fastest kernels notice.
+    let (bytes, tile, most) = match isa {
+        Isa::Avx512 => (512 << 10, 32, 128),
+        _ => (256 << 10, 16, 64),
+    };
+    let rows = (bytes / cols.max(1)).min(outputs.div_ceil(4 * threads));
+    (rows / tile * tile).clamp(tile, most)
 }

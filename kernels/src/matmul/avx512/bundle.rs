@@ -68,12 +68,12 @@ impl Bundle {
         let octets = self.octets();
         let groups = tokens * octets * OCTET;
         let Panel {
-            q, d, m, wide_s, ..
+            q, d, m, neg_sums, ..
         } = panel;
         let q = q.resize(tokens * octets * OCTET_LEN);
         let d = d.resize(groups);
         let xsum = m.resize(groups);
-        let neg_sums = wide_s.resize(2 * groups);
+        let neg_sums = neg_sums.resize(2 * groups);
         for t in 0..tokens {
             let from = Row::new(x.row(first + t));
             let here = t * octets..(t + 1) * octets;

@@ -24,6 +24,7 @@ mod octet;
 mod pages;
 mod panel;
 mod super_blocks;
+mod tile;
 mod vector;
 
 use super::{Activations, Matrix, Scratch, panel::MIN_TOKENS};

@@ -281,14 +281,6 @@ impl<'a> Row<'a> {
         assert!(self.xsum.len() == octets);
         assert!(self.neg_sums.len() == octets, "no lane order");
     }
-
-    /// An empty row.
-    pub const EMPTY: Row<'static> = Row {
-        q: &[],
-        d: &[],
-        xsum: &[],
-        neg_sums: &[],
-    };
 }
 
 /// The sums of the products of an octet with octet `o` of a row, by lane: of

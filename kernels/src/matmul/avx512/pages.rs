@@ -1,27 +1,25 @@
-//! A strip of weight rows, unpacked: four rows side by side in a *sheet*.
+//! A strip of weight rows, unpacked for [`tile`](super::tile): four rows in a
+//! *sheet*, two and two side by side.
 //!
 //! ```text
-//! q   [sheet][octet][row][step]     steps of 64 quants, in lane order
-//! d   [sheet][octet][row]           8 scales
-//! m   [sheet][octet][half][row]     8 minimums, as many as the format has
-//! s   [sheet][octet][row]           16 sub-scales, in lane order
+//! q   [sheet][octet][pair][step][row][32]     four quants of each group
+//! d   [sheet][octet][pair][row][8]            scales
+//! m   [sheet][octet][half][pair][row][8]      minimums, as many as the format has
+//! s   [sheet][octet][pair][half][row][8]      sub-scales
 //! ```
 //!
-//! Quants are unsigned, raised as [`Octets::RAISE`] says.
+//! Quants are unsigned, raised as [`Octets::RAISE`] says. Step `2i + h` has
+//! what lane order has in step `i` for halves `h`.
 
-use super::octet::{Octet, Octets, PerLane, last_octet};
+use super::octet::{Octet, Octets, PerLane, beside, last_octet};
+use super::tile::{PAIRS, Quants, ROWS, Weights};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::blocks;
 use crate::matmul::Matrix;
-use crate::matmul::avx2::vector::store_f32 as store_eight_f32;
 use crate::matmul::panel::Panel;
-
-/// Rows in a sheet.
-pub const ROWS: usize = 4;
-
-/// 64 quants.
-pub type Step = [u8; 64];
+use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// The arrays of a strip.
 pub struct Pages<'a> {
@@ -29,14 +27,11 @@ pub struct Pages<'a> {
     pub octets: usize,
     /// Sheets.
     pub sheets: usize,
-    /// Quants of an octet.
-    pub q: &'a mut [[[Step; 4]; ROWS]],
-    /// Scales of an octet.
-    pub d: &'a mut [[[f32; OCTET]; ROWS]],
-    /// Minimums of an octet.
-    pub m: &'a mut [[[f32; OCTET]; ROWS]],
-    /// Sub-scales of an octet.
-    pub s: &'a mut [[PerLane<i32>; ROWS]],
+    minimums: usize,
+    q: &'a mut [[Quants; PAIRS]],
+    d: &'a mut [[PerLane<f32>; PAIRS]],
+    m: &'a mut [[PerLane<f32>; PAIRS]],
+    s: &'a mut [[[PerLane<f32>; 2]; PAIRS]],
 }
 
 impl<'a> Pages<'a> {
@@ -49,11 +44,16 @@ impl<'a> Pages<'a> {
         let count = sheets * octets;
         let subscales = count * usize::from(B::SUBSCALES);
         let Panel {
-            q, d, m, wide_s: s, ..
+            q,
+            d,
+            m,
+            float_s: s,
+            ..
         } = panel;
         let mut pages = Pages {
             octets,
             sheets,
+            minimums: B::MINIMUMS,
             q: bytemuck::cast_slice_mut(q.resize(count * ROWS * OCTET_LEN)),
             d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET)),
             m: bytemuck::cast_slice_mut(m.resize(count * ROWS * OCTET * B::MINIMUMS)),
@@ -61,37 +61,79 @@ impl<'a> Pages<'a> {
         };
         let all = blocks::<B>(weight.bytes());
         let per_row = weight.cols() / B::LEN;
-        for row in 0..sheets * ROWS {
-            let here = &all[row.min(weight.rows() - 1) * per_row..];
-            let (sheet, r) = (row / ROWS, row % ROWS);
-            let mut full = here[..per_row].chunks_exact(B::BLOCKS);
-            for (o, blocks) in full.by_ref().enumerate() {
-                // SAFETY: this function has the features.
-                let w = unsafe { B::octet(blocks) };
-                pages.write::<B>(sheet * octets + o, r, w);
-            }
+        for pair in 0..sheets * PAIRS {
+            let [a, b] = [2 * pair, 2 * pair + 1].map(|row| {
+                let row = row.min(weight.rows() - 1);
+                &all[row * per_row..]
+            });
+            let (sheet, pair) = (pair / PAIRS, pair % PAIRS);
+            let full = a[..per_row].chunks_exact(B::BLOCKS);
             let rest = full.remainder().len();
+            let full = full.zip(b[..per_row].chunks_exact(B::BLOCKS));
+            for (o, (a, b)) in full.enumerate() {
+                // SAFETY: this function has the features.
+                let rows = unsafe { [B::octet(a), B::octet(b)] };
+                pages.write::<B>(sheet * octets + o, pair, rows);
+            }
             if rest > 0 {
-                let w = last_octet(&here[per_row - rest..], rest);
-                pages.write::<B>(sheet * octets + octets - 1, r, w);
+                let rows = [a, b].map(|row| last_octet(&row[per_row - rest..], rest));
+                pages.write::<B>(sheet * octets + octets - 1, pair, rows);
             }
         }
         pages
     }
 
-    /// Writes row `r` of the octet `at`.
+    /// Writes a pair of rows of the octet `at`.
     #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn write<B: Octets>(&mut self, at: usize, r: usize, w: Octet) {
-        for (to, q) in self.q[at][r].iter_mut().zip(w.q) {
-            store(to, q);
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn write<B: Octets>(&mut self, at: usize, pair: usize, [a, b]: [Octet; 2]) {
+        for (i, steps) in self.q[at][pair]
+            .as_chunks_mut::<2>()
+            .0
+            .iter_mut()
+            .enumerate()
+        {
+            let [first, last] = halves_beside(a.q[i], b.q[i]);
+            store(&mut steps[0], first);
+            store(&mut steps[1], last);
         }
-        store_eight_f32(&mut self.d[at][r], w.d);
+        store_f32(&mut self.d[at][pair], beside(a.d, b.d));
         for half in 0..B::MINIMUMS {
-            store_eight_f32(&mut self.m[at * B::MINIMUMS + half][r], w.m[half]);
+            let m = &mut self.m[at * B::MINIMUMS + half][pair];
+            store_f32(m, beside(a.m[half], b.m[half]));
         }
         if B::SUBSCALES {
-            store_i32(&mut self.s[at][r], w.s);
+            let [first, last] = halves_beside(a.s, b.s);
+            let [of_first, of_last] = &mut self.s[at][pair];
+            store_f32(of_first, _mm512_cvtepi32_ps(first));
+            store_f32(of_last, _mm512_cvtepi32_ps(last));
         }
     }
+
+    /// Some octets of a sheet.
+    #[inline]
+    pub fn sheet(&self, sheet: usize, octets: Range<usize>) -> Weights<'_> {
+        let first = sheet * self.octets;
+        let here = first + octets.start..first + octets.end;
+        Weights {
+            q: &self.q[here.clone()],
+            d: &self.d[here.clone()],
+            m: &self.m[here.start * self.minimums..here.end * self.minimums],
+            s: if self.s.is_empty() {
+                &[]
+            } else {
+                &self.s[here]
+            },
+        }
+    }
+}
+
+/// The lower halves of two vectors side by side, and the upper halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves_beside(a: __m512i, b: __m512i) -> [__m512i; 2] {
+    [
+        _mm512_inserti64x4(a, _mm512_castsi512_si256(b), 1),
+        _mm512_shuffle_i64x2(a, b, 0b11_10_11_10),
+    ]
 }

@@ -80,13 +80,6 @@ pub fn store(to: &mut [u8; 64], value: __m512i) {
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
 }
 
-/// Stores 16 `i32`.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub fn store_i32(to: &mut [i32; 16], value: __m512i) {
-    store(bytemuck::cast_mut(to), value);
-}
-
 /// Stores 16 `f32`.
 #[inline]
 #[target_feature(enable = "avx512f")]
