@@ -51,8 +51,10 @@ pub(super) struct Vocab {
     /// Whether no two tokens have the same text.
     is_unique: bool,
     /// The byte token of each byte.
-    bytes: Box<[Option<u32>; 256]>,
+    bytes: ByteTokens,
 }
+
+type ByteTokens = Box<[Option<u32>; 256]>;
 
 impl Vocab {
     /// Reads texts and kinds. Without `tokenizer.ggml.token_type` every token is normal, except that `<0x00>` to `<0xFF>`
@@ -156,7 +158,7 @@ fn read_kinds(
     metadata: &Metadata<'_>,
     has_byte_tokens: bool,
     texts: &Texts,
-) -> Result<(Vec<TokenKind>, Box<[Option<u32>; 256]>), TokenizerError> {
+) -> Result<(Vec<TokenKind>, ByteTokens), TokenizerError> {
     let kinds = match metadata.get_array(TOKEN_TYPE)? {
         Some(types) => kinds_by_type(types, texts.len())?,
         None => (0..texts.len() as u32)
