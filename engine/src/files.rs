@@ -1,17 +1,14 @@
 //! From a path to mapped, parsed files.
 
 use crate::Error;
-use crate::loading::{LoadError, LoadOptions};
+use crate::loading::{LOOK_AGAIN, LoadError, LoadOptions};
 use crate::mapping::Mapping;
 use crate::tensors::Tensors;
 use gguf::{Gguf, Parsed};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How often a growing file is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+use std::time::Instant;
 
 /// How much of a growing file is read at first to find its header.
 const HEADER_STEP_BYTES: u64 = 1 << 20;
@@ -60,7 +57,7 @@ fn map_growing(path: &Path, options: &LoadOptions) -> Result<Mapping, Error> {
         reason,
     };
     // Checks that it is a regular file.
-    Mapping::open(path)?;
+    let begun = Mapping::open(path)?;
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     let mut since = Instant::now();
@@ -88,8 +85,16 @@ fn map_growing(path: &Path, options: &LoadOptions) -> Result<Mapping, Error> {
         if read == step {
             continue;
         }
+        let found = bytes.len() as u64;
+        if begun.is_deleted() {
+            return Err(LoadError::Deleted {
+                path: path.to_owned(),
+                expected,
+                found,
+            }
+            .into());
+        }
         if since.elapsed() > options.patience {
-            let found = bytes.len() as u64;
             let patience = options.patience;
             return Err(LoadError::Stalled {
                 path: path.to_owned(),

@@ -13,9 +13,12 @@ pub fn cores() -> usize {
 /// groups included; `None` where the system does not say.
 pub fn available_memory() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
-    let machine = parse_meminfo(&read("/proc/meminfo")?)?;
-    let groups = read("/proc/self/cgroup").and_then(|groups| left_in_groups(&groups, &read));
-    Some(groups.map_or(machine, |groups| machine.min(groups)))
+    let machine = read("/proc/meminfo")?;
+    let available = parse_meminfo(&machine, "MemAvailable:")?;
+    let total = parse_meminfo(&machine, "MemTotal:").unwrap_or(u64::MAX);
+    let groups = read("/proc/self/cgroup");
+    let groups = groups.and_then(|groups| left_in_groups(&groups, total, &read));
+    Some(groups.map_or(available, |groups| available.min(groups)))
 }
 
 /// A hierarchy of control groups (Linux, "Control Group v2" and "Memory
@@ -43,8 +46,8 @@ const VERSION_2: Hierarchy = Hierarchy {
 };
 
 /// Bytes that the tightest of a process's groups leaves, given its list of
-/// groups (`/proc/self/cgroup`).
-fn left_in_groups(groups: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {
+/// groups (`/proc/self/cgroup`) and the bytes of the machine.
+fn left_in_groups(groups: &str, total: u64, read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {
     let number = |path: String| read(&path)?.trim().parse::<u64>().ok();
     groups
         .lines()
@@ -67,6 +70,11 @@ fn left_in_groups(groups: &str, read: &dyn Fn(&str) -> Option<String>) -> Option
             folders.into_iter().filter_map(move |folder| {
                 let folder = folder.trim_end_matches('/');
                 let limit = number(format!("{folder}/{}", hierarchy.limit))?;
+                if limit >= total {
+                    // No limit: adding up what it uses would take the system
+                    // milliseconds.
+                    return None;
+                }
                 let used = number(format!("{folder}/{}", hierarchy.used)).unwrap_or(0);
                 // What the group holds in file cache can be taken back.
                 let stat = read(&format!("{folder}/memory.stat")).unwrap_or_default();
@@ -79,10 +87,8 @@ fn left_in_groups(groups: &str, read: &dyn Fn(&str) -> Option<String>) -> Option
         .min()
 }
 
-fn parse_meminfo(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+fn parse_meminfo(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
@@ -93,9 +99,11 @@ mod tests {
     #[test]
     fn reads_meminfo() {
         let text = "MemTotal:       24689212 kB\nMemAvailable:   24012345 kB\nBuffers: 1 kB\n";
-        assert_eq!(parse_meminfo(text), Some(24_012_345 * 1024));
-        assert_eq!(parse_meminfo("MemTotal: 1 kB\n"), None);
-        assert_eq!(parse_meminfo("MemAvailable: many kB\n"), None);
+        let available = |text| parse_meminfo(text, "MemAvailable:");
+        assert_eq!(available(text), Some(24_012_345 * 1024));
+        assert_eq!(parse_meminfo(text, "MemTotal:"), Some(24_689_212 * 1024));
+        assert_eq!(available("MemTotal: 1 kB\n"), None);
+        assert_eq!(available("MemAvailable: many kB\n"), None);
     }
 
     #[test]
@@ -128,8 +136,15 @@ mod tests {
             ("nonsense\n:\n", None),
         ];
         for (groups, left) in rows {
-            assert_eq!(left_in_groups(groups, &read), left, "{groups:?}");
+            assert_eq!(left_in_groups(groups, 2000, &read), left, "{groups:?}");
         }
+        // What is no limit on this machine is not asked for more.
+        let tighter = |path: &str| {
+            let is_limit = !path.starts_with("/sys/fs/cgroup/a") || path.ends_with("max");
+            assert!(is_limit, "{path}");
+            read(path)
+        };
+        assert_eq!(left_in_groups("0::/a/b\n", 900, &tighter), None);
     }
 
     #[test]

@@ -11,6 +11,17 @@ use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How much of a part of a file is in the system's file cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// Every page.
+    All,
+    /// Nearly all: the system has taken some pages back.
+    Most,
+    /// Less than that, or it is not known.
+    Little,
+}
+
 /// A read-only mapping of a whole file.
 ///
 /// The pages belong to the operating system's file cache: they are shared
@@ -136,28 +147,21 @@ impl Mapping {
         let _ = range;
     }
 
-    /// Whether `range` is in the system's file cache, by looking at a page every
-    /// 256 KB: files come and go in larger pieces. Costs a few system calls per
-    /// megabyte, touches nothing, and says no where the system cannot tell.
-    pub fn is_cached(&self, range: Range<usize>) -> bool {
-        #[cfg(target_os = "linux")]
-        const STEP_BYTES: usize = 256 << 10;
-
+    /// How much of `range` is in the system's file cache. Touches nothing, costs a
+    /// system call or a few per megabyte, and says little where the system cannot
+    /// tell.
+    pub fn cached(&self, range: Range<usize>) -> Cached {
         #[cfg(target_os = "linux")]
         if let Some(file) = &self.file {
-            use rustix::io::{ReadWriteFlags, preadv2};
-            let last = range.end.saturating_sub(1);
-            let mut offsets = range.step_by(STEP_BYTES).chain([last]);
-            return offsets.all(|offset| {
-                let mut byte = [0];
-                let mut buffers = [io::IoSliceMut::new(&mut byte)];
-                // Fails where the byte would have to be waited for.
-                let read = preadv2(file, &mut buffers, offset as u64, ReadWriteFlags::NOWAIT);
-                read.is_ok_and(|read| read == 1)
-            });
+            // The last page may be there and yet end before the range does.
+            let is_shorter = |len| len < range.end as u64;
+            if range.is_empty() || self.current_len().map_or(true, is_shorter) {
+                return Cached::Little;
+            }
+            return cached::counted(file, &range).unwrap_or_else(|| cached::sampled(file, range));
         }
         let _ = range;
-        false
+        Cached::Little
     }
 
     /// Brings `range` into memory and fills the page tables.
@@ -217,13 +221,110 @@ impl Mapping {
         let _ = range;
     }
 
-    /// Keeps all pages in memory.
+    /// Keeps pages in memory from when they are first brought in on; brings none
+    /// in.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the system cannot do that; what it says if this process
+    /// may not lock so much.
+    pub fn lock_as_it_comes(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(map) = &self.map {
+            // SAFETY: takes numbers only, of a mapping that is there.
+            let result =
+                unsafe { libc::mlock2(map.as_ptr().cast(), map.len(), libc::MLOCK_ONFAULT) };
+            return match result {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            };
+        }
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Brings all pages into memory and keeps them there.
     pub fn lock(&self) -> io::Result<()> {
         #[cfg(unix)]
         if let Some(map) = &self.map {
             return map.lock();
         }
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Bytes that this process may keep in memory if it has no special rights;
+/// `None` if there is no limit or the system has none.
+pub fn lock_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        // SAFETY: only asks; the structure is filled in by the call.
+        let limit = unsafe {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            (libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) == 0).then_some(limit.rlim_cur)
+        };
+        limit.filter(|&limit| limit != libc::RLIM_INFINITY)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// What is in the file cache.
+#[cfg(target_os = "linux")]
+mod cached {
+    use super::Cached;
+    use rustix::io::{ReadWriteFlags, preadv2};
+    use std::fs::File;
+    use std::io::IoSliceMut;
+    use std::ops::Range;
+    use std::os::fd::AsRawFd;
+
+    /// Counts the pages that are not there. `None` if the system does not (Linux
+    /// before 6.5), or will not tell those who may only read the file.
+    pub fn counted(file: &File, range: &Range<usize>) -> Option<Cached> {
+        /// `cachestat`, under the same number on all processors but MIPS.
+        const CACHESTAT: libc::c_long = 451;
+        if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+            return None;
+        }
+
+        let bytes = [range.start as u64, range.len() as u64];
+        // In the cache, dirty, being written back, evicted, recently evicted.
+        let mut pages = [0_u64; 5];
+        // SAFETY: the call reads two numbers and writes five, all of 64 bits.
+        let result = unsafe {
+            let (bytes, pages) = (bytes.as_ptr(), pages.as_mut_ptr());
+            libc::syscall(CACHESTAT, file.as_raw_fd(), bytes, pages, 0)
+        };
+        // SAFETY: only asks for a number.
+        let page_bytes = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+        let wanted = range.end.div_ceil(page_bytes) - range.start / page_bytes;
+        let missing = (wanted as u64).saturating_sub(pages[0]);
+        (result == 0).then_some(match missing {
+            0 => Cached::All,
+            _ if missing <= wanted as u64 / 8 => Cached::Most,
+            _ => Cached::Little,
+        })
+    }
+
+    /// Looks at a page every 256 KB: files come and go in larger pieces. Where a
+    /// smaller piece is missing, the thread that touches it waits for the disk.
+    pub fn sampled(file: &File, range: Range<usize>) -> Cached {
+        const STEP_BYTES: usize = 256 << 10;
+
+        let last = range.end.saturating_sub(1);
+        let mut offsets = range.step_by(STEP_BYTES).chain([last]);
+        match offsets.all(|offset| is_there(file, offset)) {
+            true => Cached::All,
+            false => Cached::Little,
+        }
+    }
+
+    /// Whether a byte can be read without waiting for it.
+    pub fn is_there(file: &File, offset: usize) -> bool {
+        let mut byte = [0];
+        let mut buffers = [IoSliceMut::new(&mut byte)];
+        let read = preadv2(file, &mut buffers, offset as u64, ReadWriteFlags::NOWAIT);
+        read.is_ok_and(|read| read == 1)
     }
 }
 
@@ -283,9 +384,62 @@ mod tests {
         let mapping = Mapping::open_growing(&path, 400_000).unwrap();
         std::fs::remove_file(&path).unwrap();
         for range in [0..400_000, 0..300_001, 299_999..300_001, 350_000..360_000] {
-            assert!(!mapping.is_cached(range.clone()), "{range:?}");
+            assert_eq!(mapping.cached(range.clone()), Cached::Little, "{range:?}");
         }
         // What was just written is, where the system can tell.
-        println!("written bytes: {}", mapping.is_cached(0..300_000));
+        println!("written bytes: {:?}", mapping.cached(0..300_000));
+    }
+
+    /// Holes of a file that is in the cache otherwise, also small ones, and what
+    /// becomes of them.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn holes_are_found_and_filled() {
+        use crate::loading::{FromFile, Reader};
+        use Cached::{All, Little, Most};
+        const LEN: usize = 3 << 20;
+        const HOLE: Range<usize> = (1 << 20) + (64 << 10)..(1 << 20) + (128 << 10);
+        let path = std::env::temp_dir().join(format!("firstlight-holes-{}", std::process::id()));
+        std::fs::write(&path, vec![1; LEN]).unwrap();
+        let file = File::open(&path).unwrap();
+        // Only pages that are on the disk can be dropped.
+        file.sync_all().unwrap();
+        let mapping = Mapping::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        if cached::sampled(&file, 0..LEN) != All {
+            println!("skipped: this file system does not tell what is in the cache");
+            return;
+        }
+        assert_eq!(mapping.cached(0..LEN), All);
+        if cached::counted(&file, &(0..LEN)).is_none() {
+            println!("skipped: this system does not count pages in the cache");
+            return;
+        }
+        // Pages were written together and so go together: all of them, and those
+        // around the hole are read again, without any ahead.
+        use rustix::fs::{Advice, fadvise};
+        use std::os::unix::fs::FileExt;
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        fadvise(&file, 0, None, Advice::Random).unwrap();
+        for part in [0..HOLE.start, HOLE.end..LEN] {
+            let mut bytes = vec![0; part.len()];
+            file.read_exact_at(&mut bytes, part.start as u64).unwrap();
+        }
+        if cached::is_there(&file, HOLE.start) {
+            println!("skipped: this file system keeps or reads more than is asked for");
+            return;
+        }
+        assert_eq!(cached::sampled(&file, 0..LEN), All, "that is no small hole");
+        for (range, expected) in [
+            (0..LEN, Most),
+            (HOLE, Little),
+            (0..HOLE.start, All),
+            (HOLE.end..LEN, All),
+        ] {
+            assert_eq!(mapping.cached(range.clone()), expected, "{range:?}");
+        }
+        let reader = FromFile::default();
+        reader.bring(&mapping, 0..LEN, 0..LEN).unwrap();
+        assert_eq!(mapping.cached(0..LEN), All);
     }
 }

@@ -153,23 +153,30 @@ impl Model {
             reason,
         };
         let tensors = Tensors::new(&shards);
-        if options.load.growing {
-            files::wait_for_small_tensors(&tensors, &options.load)?;
-        }
-        let mut network = arch::network(metadata, &tensors).map_err(wrong)?;
         record("header", begun);
-        // From here on weights arrive while the rest is being set up.
-        let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
-        let loading = Loading::start(plan, options.load.clone())?;
-        // Looking for a GPU takes longer than building the tokenizer.
-        let (gpu, tokenizer) = std::thread::scope(|scope| {
-            let gpu = scope.spawn(|| open_gpu(options, tensors.len_bytes()));
-            let start = Instant::now();
-            let tokenizer = Tokenizer::new(metadata);
-            record("tokenizer", start);
-            (gpu.join(), tokenizer)
+        let (set_up, tokenizer) = std::thread::scope(|scope| {
+            // Takes longer than all the rest, unless there is a GPU.
+            let tokenizer = scope.spawn(|| {
+                let start = Instant::now();
+                let tokenizer = Tokenizer::new(metadata);
+                record("tokenizer", start);
+                tokenizer
+            });
+            let set_up = || {
+                if options.load.growing {
+                    files::wait_for_small_tensors(&tensors, &options.load)?;
+                }
+                let network = arch::network(metadata, &tensors).map_err(wrong)?;
+                // From here on weights arrive while the rest is being set up.
+                let plan = Plan::new(&tensors, network.config().n_layer, options.load.growing);
+                let loading = Loading::start(plan, options.load.clone())?;
+                let gpu = open_gpu(options, tensors.len_bytes());
+                Ok::<_, Error>((network, loading, gpu))
+            };
+            (set_up(), tokenizer.join())
         });
-        let gpu = gpu.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (mut network, loading, gpu) = set_up?;
+        let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut gpu_refused = None;
         let gpu = match gpu {
             Ok(gpu) => gpu,

@@ -60,6 +60,15 @@ impl<'a> Array<'a> {
     pub fn byte_strings(
         &self,
     ) -> Option<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a>> {
+        let strings = self.byte_strings_and_beyond()?;
+        Some(strings.map(|(string, _)| string))
+    }
+
+    /// As [`byte_strings`](Self::byte_strings), each with all that the array holds from its first byte on: whoever loads
+    /// sixteen bytes at a time may read on where the string ends.
+    pub fn byte_strings_and_beyond(
+        &self,
+    ) -> Option<impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a>> {
         let strings = ByteStrings {
             left: self.len,
             bytes: self.bytes,
@@ -67,14 +76,19 @@ impl<'a> Array<'a> {
         (self.ty == ValueType::String).then_some(strings)
     }
 
+    /// The bits of the elements of an array of numbers of 32 bits, u32, i32 or f32; `None` if it is of another type.
+    pub fn words(&self) -> Option<impl ExactSizeIterator<Item = u32> + Clone + use<'a>> {
+        let has_words = matches!(self.ty, ValueType::U32 | ValueType::I32 | ValueType::F32);
+        has_words.then(|| {
+            let words = self.bytes.as_chunks().0.iter();
+            words.map(|word| u32::from_le_bytes(*word))
+        })
+    }
+
     /// The elements of an array of f32; `None` if it is of another type.
     pub fn f32s(&self) -> Option<impl ExactSizeIterator<Item = f32> + Clone + use<'a>> {
-        (self.ty == ValueType::F32).then(|| {
-            self.iter().map(|value| match value {
-                Value::F32(number) => number,
-                other => unreachable!("{other:?} in an array of f32"),
-            })
-        })
+        let words = self.words().filter(|_| self.ty == ValueType::F32);
+        words.map(|words| words.map(f32::from_bits))
     }
 
     /// The elements of an array of integers of any width; `None` if it is of another type or one does not fit i32.
@@ -148,9 +162,7 @@ impl<'a> Array<'a> {
         match ty {
             ValueType::String => {
                 reader.expect(min_bytes, place)?;
-                for _ in 0..len {
-                    reader.byte_string(place)?;
-                }
+                reader.skip_byte_strings(len, place)?;
             }
             ValueType::Array => {
                 reader.expect(min_bytes, place)?;
@@ -231,13 +243,16 @@ struct ByteStrings<'a> {
 }
 
 impl<'a> Iterator for ByteStrings<'a> {
-    type Item = &'a [u8];
+    type Item = (&'a [u8], &'a [u8]);
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+    #[inline]
+    fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         self.left = self.left.checked_sub(1)?;
         let (string, rest) = split_byte_string(self.bytes);
+        // Behind its length.
+        let beyond = &self.bytes[size_of::<u64>()..];
         self.bytes = rest;
-        Some(string)
+        Some((string, beyond))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

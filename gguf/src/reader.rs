@@ -135,6 +135,28 @@ impl<'a> Reader<'a> {
         self.take(len, place)
     }
 
+    /// Passes over byte strings. A vocabulary has some 10^5, so this stands between opening a file and its first token.
+    pub(crate) fn skip_byte_strings(&mut self, count: u64, place: Place<'_>) -> Result<(), Stop> {
+        let mut rest = &self.bytes[self.pos..];
+        for _ in 0..count {
+            let after = rest.split_first_chunk().and_then(|(len, text)| {
+                let len = u64::from_le_bytes(*len);
+                text.get(usize::try_from(len).ok()?..)
+            });
+            rest = match after {
+                Some(after) => after,
+                None => {
+                    // Says what is missing.
+                    self.pos = self.bytes.len() - rest.len();
+                    self.byte_string(place)?;
+                    &self.bytes[self.pos..]
+                }
+            };
+        }
+        self.pos = self.bytes.len() - rest.len();
+        Ok(())
+    }
+
     /// A key or the name of a tensor: a string of 1 to `limit` bytes of UTF-8.
     pub(crate) fn name(&mut self, limit: u64, place: Place<'_>) -> Result<&'a str, Stop> {
         let len = self.u64(place)?;

@@ -231,6 +231,7 @@ impl<'a> Value<'a> {
 
 const CHECKED: &str = "checked when the file was parsed";
 
+#[inline]
 fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
     let (first, rest) = bytes.split_first_chunk().expect(CHECKED);
     (*first, rest)

@@ -228,3 +228,36 @@ fn order_of_the_file_is_kept() {
         (3, &["z", "a", "m"][..])
     );
 }
+
+#[test]
+fn arrays_as_they_lie_in_the_file() {
+    let file = Writer::new()
+        .metadata("strings", vec!["ab", "", "c"])
+        .metadata("numbers", vec![1u32, u32::MAX])
+        .metadata("signed", vec![-1i32])
+        .metadata("floats", vec![1f32])
+        .metadata("wide", vec![1u64])
+        .finish();
+    let file = Gguf::parse(&file).unwrap();
+    let array = |key| file.metadata().require_array(key).unwrap();
+
+    let strings: Vec<_> = array("strings")
+        .byte_strings_and_beyond()
+        .unwrap()
+        .collect();
+    // Each up to the end of the array, with the lengths of those behind it.
+    let expected: [(&[u8], &[u8]); 3] = [
+        (b"ab", b"ab\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0c"),
+        (b"", b"\x01\0\0\0\0\0\0\0c"),
+        (b"c", b"c"),
+    ];
+    assert_eq!(strings, expected);
+    assert!(array("numbers").byte_strings_and_beyond().is_none());
+
+    let words = |key| array(key).words().map(Vec::from_iter);
+    assert_eq!(words("numbers"), Some(vec![1, u32::MAX]));
+    assert_eq!(words("signed"), Some(vec![u32::MAX]));
+    assert_eq!(words("floats"), Some(vec![0x3f80_0000]));
+    assert_eq!(words("wide"), None);
+    assert_eq!(words("strings"), None);
+}

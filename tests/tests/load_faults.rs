@@ -105,6 +105,14 @@ fn a_file_that_shrinks_at_any_moment() {
     check_fails("shrink", &SHRUNK);
 }
 
+/// A download that begins anew takes away what is in use: that is all that can be
+/// said of it.
+#[cfg(unix)]
+#[test]
+fn a_download_that_begins_anew_and_stands_still() {
+    check_fails("restart", &["0 of ", SHRUNK[1]]);
+}
+
 /// The bytes are there as long as somebody uses them.
 #[cfg(unix)]
 #[test]

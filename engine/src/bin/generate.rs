@@ -356,6 +356,11 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
         write_trace(path, trace)
             .map_err(|error| format!("{}: cannot be written: {error}", Printable(path)))?;
     }
+    // The text is right all the same: something else that was asked for is not,
+    // such as keeping the model in memory.
+    if let Some(error) = model.load_error() {
+        say(format_args!("note: {error}"));
+    }
     match cli.stats {
         Some(StatsForm::Json) => say(report.json()),
         None => say(report.line()),

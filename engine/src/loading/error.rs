@@ -34,6 +34,24 @@ pub enum LoadError {
         found: u64,
         patience: Duration,
     },
+    #[error("{}: {wanted} bytes are to be locked in memory, and this process may lock {limit}: raise the limit (ulimit -l) or do not lock the model", crate::Printable(.path))]
+    LockLimit {
+        path: PathBuf,
+        wanted: u64,
+        limit: u64,
+    },
+    #[error("{}: {wanted} bytes are to be locked in memory, and {available} are available: do not lock the model", crate::Printable(.path))]
+    LockStreamed {
+        path: PathBuf,
+        wanted: u64,
+        available: u64,
+    },
+    #[error("{}: {wanted} bytes cannot be locked in memory: {reason}", crate::Printable(.path))]
+    Lock {
+        path: PathBuf,
+        wanted: u64,
+        reason: Arc<std::io::Error>,
+    },
     #[error("cancelled")]
     Cancelled,
 }

@@ -17,17 +17,22 @@
 //! loader sees that it is there and leaves the rest to the computing threads.
 
 mod error;
+mod growing;
+mod lock;
 mod options;
 mod plan;
+mod progress;
 mod reader;
 
 pub use error::LoadError;
 pub use options::{LoadMode, LoadOptions};
 pub use plan::{Plan, Stage};
+pub use progress::Progress;
 pub use reader::{FromFile, Reader, Throttled};
 
+pub(crate) use growing::{LOOK_AGAIN, wait_for_bytes};
+
 use crate::cancel::Cancel;
-use crate::mapping::Mapping;
 use crate::trace::{Trace, Track};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -44,34 +49,6 @@ pub(crate) const CANCEL_LATENCY: Duration = Duration::from_millis(10);
 
 /// Streamed stages in memory beside the one being computed.
 const STREAM_AHEAD: usize = 2;
-
-/// How far loading is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
-    /// Bytes of weights that have been brought in.
-    pub bytes: u64,
-    /// Bytes of weights of the model.
-    pub total_bytes: u64,
-    /// Stages (layers and output) that are complete.
-    pub stages: usize,
-    /// Stages of the model.
-    pub total_stages: usize,
-    /// When loading began.
-    pub begun: Instant,
-    /// Time since then, or that it took.
-    pub elapsed: Duration,
-    /// Part of it that went into reading.
-    pub reading: Duration,
-    /// Time until everything is there, at the speed so far.
-    pub left: Option<Duration>,
-}
-
-impl Progress {
-    /// Whether everything is there.
-    pub fn is_complete(&self) -> bool {
-        self.stages == self.total_stages
-    }
-}
 
 /// Brings a model's stages in and says which are there.
 pub struct Loading {
@@ -108,6 +85,9 @@ impl Loading {
             LoadMode::OnDemand => 0,
             _ => plan.streamed(memory_bytes),
         };
+        if options.lock {
+            lock::prepare(&plan.mappings(), streamed > 0, memory_bytes)?;
+        }
         let stages = plan.stages.len();
         let shared = Arc::new(Shared {
             plan,
@@ -392,13 +372,7 @@ impl Shared {
             return self.stream(evicted);
         }
         if self.options.lock {
-            for mapping in self.plan.mappings() {
-                mapping.lock().map_err(|reason| LoadError::Read {
-                    path: mapping.path().to_owned(),
-                    range: 0..mapping.len(),
-                    reason: Arc::new(reason),
-                })?;
-            }
+            lock::complete(&self.plan.mappings())?;
         }
         Ok(())
     }
@@ -473,65 +447,25 @@ impl Shared {
                 trace.record(Track::Loader, "read for stage", Some(index), start);
             }
             if let Err(reason) = result {
-                wait_for_bytes(mapping, range.end, &self.options, &|| true)?;
-                let path = mapping.path().to_owned();
-                return Err(LoadError::Read {
-                    path,
-                    range,
-                    reason: Arc::new(reason),
-                });
+                let shorter = mapping.current_len().unwrap_or(0) < range.end as u64;
+                let stopped = || self.stop.load(SeqCst);
+                // An error, unless the file grows: then its download began anew.
+                wait_for_bytes(mapping, range.end, &self.options, &stopped)?;
+                let reader = &self.options.reader;
+                let bring = || reader.bring(mapping, range.clone(), range.clone()).is_ok();
+                let is_there = stopped() || shorter && bring();
+                if !is_there {
+                    let path = mapping.path().to_owned();
+                    return Err(LoadError::Read {
+                        path,
+                        range,
+                        reason: Arc::new(reason),
+                    });
+                }
             }
         }
         Ok(())
     }
-}
-
-/// Checks that a file holds `end` bytes; waits for them if it grows, unless
-/// `stop` says otherwise.
-pub(crate) fn wait_for_bytes(
-    mapping: &Mapping,
-    end: usize,
-    options: &LoadOptions,
-    stop: &dyn Fn() -> bool,
-) -> Result<(), LoadError> {
-    let path = || mapping.path().to_owned();
-    let len = || mapping.current_len().unwrap_or(0);
-    let (mut found, mut since) = (len(), Instant::now());
-    while found < end as u64 {
-        let expected = mapping.len() as u64;
-        if !options.growing {
-            return Err(LoadError::Shrunk {
-                path: path(),
-                expected,
-                found,
-            });
-        }
-        let patience = options.patience;
-        if since.elapsed() > patience {
-            return Err(LoadError::Stalled {
-                path: path(),
-                expected,
-                found,
-                patience,
-            });
-        }
-        if stop() {
-            return Ok(());
-        }
-        if mapping.is_deleted() {
-            return Err(LoadError::Deleted {
-                path: path(),
-                expected,
-                found,
-            });
-        }
-        std::thread::sleep(Duration::from_millis(5));
-        let now = len();
-        if now > found {
-            (found, since) = (now, Instant::now());
-        }
-    }
-    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,6 @@
 //! What brings bytes of a file into memory.
 
-use crate::mapping::Mapping;
+use crate::mapping::{Cached, Mapping};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub trait Reader: fmt::Debug + Send + Sync {
 ///
 /// What is in the system's file cache already is left alone: computing threads
 /// map it as they go, which costs less than a thread beside them that competes
-/// for their cores.
+/// for their cores. Of pieces with holes only those are read.
 ///
 /// For anything else the system is asked, where it can (Linux since 5.14), to
 /// read ahead and to fill the page tables, so that computing threads meet no
@@ -27,19 +27,23 @@ pub trait Reader: fmt::Debug + Send + Sync {
 /// pieces, which leaves them in the file cache.
 #[derive(Debug, Default)]
 pub struct FromFile {
-    /// Whether something was found that is not in the file cache. Then the rest
-    /// is not expected to be there either.
+    /// Whether a piece was found of which little is in the file cache. Then the
+    /// rest is not expected to be there either.
     cold: AtomicBool,
     scratch: Mutex<Vec<u8>>,
 }
 
 impl Reader for FromFile {
     fn bring(&self, mapping: &Mapping, range: Range<usize>, ahead: Range<usize>) -> io::Result<()> {
+        let mut ahead = ahead;
         if !self.cold.load(Relaxed) {
-            if mapping.is_cached(range.clone()) {
-                return Ok(());
+            match mapping.cached(range.clone()) {
+                Cached::All => return Ok(()),
+                // Holes are filled here, so that no computing thread waits for
+                // the disk, and the rest is left alone.
+                Cached::Most => ahead = range.clone(),
+                Cached::Little => self.cold.store(true, Relaxed),
             }
-            self.cold.store(true, Relaxed);
         }
         mapping.read_ahead(ahead);
         match mapping.populate(range.clone()) {

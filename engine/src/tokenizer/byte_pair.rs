@@ -10,6 +10,7 @@ use super::error::TokenizerError;
 use super::merge::{self, Merge, Merger, NONE};
 use super::pretokenizer::{Alphabet, PreTokenizer, WholeWords};
 use super::sentencepiece::SPACE;
+use super::texts::{Short, Texts};
 use super::vocab::{Vocab, byte_strings};
 use gguf::Metadata;
 use std::ops::Range;
@@ -24,8 +25,17 @@ pub(super) struct BytePair {
 }
 
 impl BytePair {
-    pub fn read(
-        metadata: &Metadata<'_>,
+    /// Reads what can be read before texts can be looked up.
+    pub fn draft<'a>(
+        metadata: &Metadata<'a>,
+        texts: &Texts,
+    ) -> Result<MergeDraft<'a>, TokenizerError> {
+        MergeDraft::read(byte_strings(metadata, MERGES)?, texts)
+    }
+
+    pub fn new<'a>(
+        draft: MergeDraft<'a>,
+        metadata: &Metadata<'a>,
         vocab: &Vocab,
         pre_tokenizer: &'static PreTokenizer,
     ) -> Result<Self, TokenizerError> {
@@ -42,7 +52,7 @@ impl BytePair {
         }
         Ok(Self {
             pre_tokenizer,
-            merges: MergeTable::read(metadata, vocab)?,
+            merges: draft.complete(metadata, vocab)?,
             bytes,
         })
     }
@@ -114,11 +124,10 @@ impl BytePair {
 /// The merges by what they make.
 ///
 /// What two neighbours make together is found by its text, as a token; what is left to know of a merge is how many bytes of
-/// that are the left neighbour's. So neither half of a merge has to be looked up when the table is built, and what it makes
-/// stands near what the merge before it made, or is the same: files list merges in the order of the tokens they make. A
-/// merge whose halves are no tokens never comes about.
+/// that are the left neighbour's. So neither half of a merge has to be looked up when the table is built. A merge whose
+/// halves are no tokens never comes about.
 struct MergeTable {
-    /// The last row of each token; [`NONE`] where it has none.
+    /// A row of each token, from which the others that make it are reached; [`NONE`] where it has none.
     last: Vec<u32>,
     /// By rank.
     rows: Vec<Row>,
@@ -126,43 +135,16 @@ struct MergeTable {
 
 struct Row {
     left_len: u32,
-    /// The row before this one that makes the same token, or [`NONE`].
+    /// Another row that makes the same token, or [`NONE`].
     before: u32,
 }
 
 impl MergeTable {
-    fn read(metadata: &Metadata<'_>, vocab: &Vocab) -> Result<Self, TokenizerError> {
-        let merges = byte_strings(metadata, MERGES)?;
-        let mut rows: Vec<Row> = Vec::with_capacity(merges.len());
-        let mut last = vec![NONE; vocab.len()];
-        let mut near = 0;
-        for (rank, merge) in merges.enumerate() {
-            let found = || String::from_utf8_lossy(merge).into_owned();
-            // no token has a space within: the alphabet has none
-            let space = merge.iter().position(|&byte| byte == b' ');
-            let (left, right) = match space {
-                Some(at) if at > 0 && at + 1 < merge.len() => (&merge[..at], &merge[at + 1..]),
-                _ => {
-                    return Err(TokenizerError::Merge {
-                        merge: rank,
-                        found: found(),
-                    });
-                }
-            };
-            let merged = vocab.find_near(near, left, right);
-            let merged = merged.ok_or_else(|| TokenizerError::MergeOfMissing {
-                merge: rank,
-                found: found(),
-                missing: String::from_utf8_lossy(&[left, right].concat()).into_owned(),
-            })?;
-            near = merged;
-            let before = std::mem::replace(&mut last[merged as usize], rank as u32);
-            rows.push(Row {
-                left_len: left.len() as u32,
-                before,
-            });
-        }
-        Ok(Self { last, rows })
+    /// Says that a merge makes a token.
+    #[inline]
+    fn link(&mut self, rank: u32, token: u32) {
+        let last = &mut self.last[token as usize];
+        self.rows[rank as usize].before = std::mem::replace(last, rank);
     }
 
     /// What two neighbours become that span a range of a word. Of two equal merges the first counts.
@@ -174,15 +156,146 @@ impl MergeTable {
         left_len: usize,
     ) -> Option<Merge> {
         let token = vocab.find_text(&word.as_bytes()[range])?;
-        let mut first = None;
+        let mut first = NONE;
         let mut rank = self.last[token as usize];
         while rank != NONE {
             let row = &self.rows[rank as usize];
             if row.left_len as usize == left_len {
-                first = Some(rank);
+                first = first.min(rank);
             }
             rank = row.before;
         }
-        first.map(|priority| Merge { priority, token })
+        let priority = first;
+        (priority != NONE).then_some(Merge { priority, token })
+    }
+}
+
+/// The merge table while texts cannot be looked up yet, since their index is being built beside. Of nearly all merges it is
+/// known all the same what they make; see [`Guess`].
+pub(super) struct MergeDraft<'a> {
+    table: MergeTable,
+    /// Ranks and merges of which it is not.
+    left: Vec<(u32, &'a [u8])>,
+}
+
+impl<'a> MergeDraft<'a> {
+    fn read(
+        merges: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
+        texts: &Texts,
+    ) -> Result<Self, TokenizerError> {
+        let mut table = MergeTable {
+            last: vec![NONE; texts.len()],
+            rows: Vec::with_capacity(merges.len()),
+        };
+        let mut left = Vec::new();
+        let mut guess = Guess {
+            near: 0,
+            patience: 4 * texts.len(),
+        };
+        for (rank, (merge, beyond)) in merges.enumerate() {
+            let short = Short::load(beyond, merge.len());
+            let (left_len, token) = match short.and_then(Short::joined_at_space) {
+                Some((joined, left_len)) => {
+                    let is_joined = |id| texts.short(id) == Some(joined);
+                    (left_len, guess.token(texts, is_joined))
+                }
+                None => {
+                    let (left, right) = halves(rank, merge)?;
+                    let is_joined = |id| {
+                        let halves = texts.get(id).split_at_checked(left.len());
+                        halves.is_some_and(|(start, end)| start == left && end == right)
+                    };
+                    (left.len(), guess.token(texts, is_joined))
+                }
+            };
+            table.rows.push(Row {
+                left_len: left_len as u32,
+                before: NONE,
+            });
+            match token {
+                Some(token) => table.link(rank as u32, token),
+                None => left.push((rank as u32, merge)),
+            }
+        }
+        Ok(Self { table, left })
+    }
+
+    /// Looks up what is left.
+    fn complete(
+        self,
+        metadata: &Metadata<'a>,
+        vocab: &Vocab,
+    ) -> Result<MergeTable, TokenizerError> {
+        let Self {
+            mut table,
+            mut left,
+        } = self;
+        if !vocab.is_unique() {
+            // Of equal tokens the first counts, which need not be the one that was near.
+            let merges = byte_strings(metadata, MERGES)?.map(|(merge, _)| merge);
+            left = (0..).zip(merges).collect();
+            table.last.fill(NONE);
+        }
+        let mut joined = Vec::new();
+        for (rank, merge) in left {
+            let (left, right) = halves(rank as usize, merge)?;
+            joined.clear();
+            joined.extend_from_slice(left);
+            joined.extend_from_slice(right);
+            let token = vocab.find(&joined);
+            let token = token.ok_or_else(|| TokenizerError::MergeOfMissing {
+                merge: rank as usize,
+                found: String::from_utf8_lossy(merge).into_owned(),
+                missing: String::from_utf8_lossy(&joined).into_owned(),
+            })?;
+            table.link(rank, token);
+        }
+        Ok(table)
+    }
+}
+
+/// What a merge makes, without an index.
+///
+/// Files list merges in the order of the tokens they make. So nearly always, that is what the merge before made, or the next
+/// token, and a look at the texts of these two is enough.
+struct Guess {
+    /// What the last merge made of which that is known.
+    near: u32,
+    /// How many more texts are looked at for merges of which that is not true.
+    patience: usize,
+}
+
+impl Guess {
+    /// How many tokens that no merge makes may stand between two that merges make: at the beginning, those of bytes.
+    const GAP_TOKENS: u32 = 512;
+
+    /// The token of which `is_joined` is true, if it is found.
+    #[inline]
+    fn token(&mut self, texts: &Texts, is_joined: impl Fn(u32) -> bool) -> Option<u32> {
+        let (near, count) = (self.near, texts.len() as u32);
+        // Which of the two it is cannot be foreseen: no branch depends on it.
+        let is_near = is_joined(near);
+        if is_near | is_joined((near + 1).min(count - 1)) {
+            self.near += u32::from(!is_near);
+            return Some(self.near);
+        }
+        let end = count.min(near.saturating_add(Self::GAP_TOKENS));
+        let further = (near..end).skip(2).take(self.patience);
+        let found = further.clone().find(|&id| is_joined(id));
+        self.patience -= found.map_or(further.len(), |id| (id - near - 1) as usize);
+        self.near = found.unwrap_or(near);
+        found
+    }
+}
+
+/// The two tokens of a merge. No token has a space within: the alphabet has none.
+fn halves(rank: usize, merge: &[u8]) -> Result<(&[u8], &[u8]), TokenizerError> {
+    let space = merge.iter().position(|&byte| byte == b' ');
+    match space {
+        Some(at) if at > 0 && at + 1 < merge.len() => Ok((&merge[..at], &merge[at + 1..])),
+        _ => Err(TokenizerError::Merge {
+            merge: rank,
+            found: String::from_utf8_lossy(merge).into_owned(),
+        }),
     }
 }

@@ -20,12 +20,13 @@ mod merge;
 mod pretokenizer;
 mod sentencepiece;
 mod special;
+mod texts;
 mod vocab;
 
 #[cfg(test)]
 mod tests;
 
-use byte_pair::BytePair;
+use byte_pair::{BytePair, MergeDraft};
 use gguf::Metadata;
 use merge::Merger;
 use pretokenizer::{Alphabet, PreTokenizer};
@@ -79,6 +80,12 @@ enum Model {
     BytePair(BytePair),
 }
 
+/// What of a model is read beside the index of the vocabulary.
+enum Draft<'a> {
+    SentencePiece(SentencePiece),
+    BytePair(MergeDraft<'a>, &'static PreTokenizer),
+}
+
 impl Tokenizer {
     /// Builds the tokenizer that a file's metadata describe.
     ///
@@ -103,16 +110,22 @@ impl Tokenizer {
             None => None,
         };
         let has_byte_tokens = pre_tokenizer.is_none_or(|pre| pre.alphabet == Alphabet::Escaped);
-        let mut vocab = Vocab::read(metadata, has_byte_tokens)?;
+        let (mut vocab, draft) = Vocab::read(metadata, has_byte_tokens, |texts| {
+            Ok(match pre_tokenizer {
+                None => Draft::SentencePiece(SentencePiece::read(metadata, texts)?),
+                Some(pre) => Draft::BytePair(BytePair::draft(metadata, texts)?, pre),
+            })
+        })?;
         let special = SpecialTokens::read(metadata, &mut vocab)?;
         let matcher = SpecialMatcher::new(metadata, &vocab)?;
-        let (model, adds_bos) = match pre_tokenizer {
-            None => {
-                let model = SentencePiece::read(metadata, &vocab, special.unknown)?;
+        let draft: Result<_, TokenizerError> = draft;
+        let (model, adds_bos) = match draft? {
+            Draft::SentencePiece(model) => {
+                let model = model.with_unknown(special.unknown);
                 (Model::SentencePiece(model), true)
             }
-            Some(pre) => {
-                let model = BytePair::read(metadata, &vocab, pre)?;
+            Draft::BytePair(draft, pre) => {
+                let model = BytePair::new(draft, metadata, &vocab, pre)?;
                 (Model::BytePair(model), pre.adds_bos)
             }
         };

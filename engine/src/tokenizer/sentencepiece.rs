@@ -9,6 +9,7 @@
 
 use super::error::TokenizerError;
 use super::merge::{MAX_WORD_BYTES, Merge, Merger, NONE};
+use super::texts::Texts;
 use super::vocab::{Vocab, check_len};
 use gguf::Metadata;
 use std::borrow::Cow;
@@ -49,27 +50,30 @@ pub(super) struct SentencePiece {
 }
 
 impl SentencePiece {
-    pub fn read(
-        metadata: &Metadata<'_>,
-        vocab: &Vocab,
-        unknown: Option<u32>,
-    ) -> Result<Self, TokenizerError> {
+    pub fn read(metadata: &Metadata<'_>, texts: &Texts) -> Result<Self, TokenizerError> {
         let mut joins_space = Box::new([false; 256]);
-        for id in 0..vocab.len() as u32 {
-            for joined in vocab.text(id).windows(1 + ESCAPED_SPACE.len()) {
-                if joined.ends_with(ESCAPED_SPACE) {
-                    joins_space[usize::from(joined[0])] = true;
+        for id in 0..texts.len() as u32 {
+            let text = texts.get(id);
+            for (at, &before) in (1..text.len()).zip(text) {
+                // Looks at one byte first, since nearly always that is not it.
+                if text[at] == ESCAPED_SPACE[0] && text[at..].starts_with(ESCAPED_SPACE) {
+                    joins_space[usize::from(before)] = true;
                 }
             }
         }
         let flag = |key| metadata.get_bool(key);
         Ok(Self {
-            priorities: read_priorities(metadata, vocab.len())?,
-            unknown,
+            priorities: read_priorities(metadata, texts.len())?,
+            unknown: None,
             adds_space_prefix: flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
             removes_extra_spaces: flag("tokenizer.ggml.remove_extra_whitespaces")?.unwrap_or(false),
             joins_space,
         })
+    }
+
+    /// Sets what stands for what the vocabulary cannot express.
+    pub fn with_unknown(self, unknown: Option<u32>) -> Self {
+        Self { unknown, ..self }
     }
 
     pub fn adds_space_prefix(&self) -> bool {

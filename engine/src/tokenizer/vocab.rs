@@ -2,7 +2,8 @@
 
 use super::error::TokenizerError;
 use super::hash::TextIndex;
-use gguf::{Array, Metadata, Value};
+use super::texts::Texts;
+use gguf::{Array, Metadata, ValueType};
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TOKEN_TYPE: &str = "tokenizer.ggml.token_type";
@@ -41,7 +42,7 @@ impl TokenKind {
     }
 }
 
-/// All tokens, their texts one after the other in one buffer.
+/// All tokens.
 #[derive(Debug)]
 pub(super) struct Vocab {
     texts: Texts,
@@ -49,85 +50,52 @@ pub(super) struct Vocab {
     index: TextIndex,
     /// Whether no two tokens have the same text.
     is_unique: bool,
-    /// Bytes of the longest text.
-    longest: usize,
     /// The byte token of each byte.
-    bytes: Box<[Option<u32>; 256]>,
+    bytes: ByteTokens,
 }
 
-#[derive(Debug)]
-struct Texts {
-    bytes: Vec<u8>,
-    /// Where the text of each token ends.
-    ends: Vec<u32>,
-}
-
-impl Texts {
-    fn get(&self, id: u32) -> &[u8] {
-        let id = id as usize;
-        let start = if id == 0 { 0 } else { self.ends[id - 1] };
-        &self.bytes[start as usize..self.ends[id] as usize]
-    }
-}
+type ByteTokens = Box<[Option<u32>; 256]>;
 
 impl Vocab {
     /// Reads texts and kinds. Without `tokenizer.ggml.token_type` every token is normal, except that `<0x00>` to `<0xFF>`
     /// are bytes where `has_byte_tokens`.
-    pub fn read(metadata: &Metadata<'_>, has_byte_tokens: bool) -> Result<Self, TokenizerError> {
-        let tokens = byte_strings(metadata, TOKENS)?;
-        let found = tokens.len();
-        let size_error = || TokenizerError::VocabSize { found };
-        if found == 0 || found >= u32::MAX as usize {
-            return Err(size_error());
-        }
+    ///
+    /// As soon as the texts are there, and on a thread of its own if they are many, `beside` does what needs nothing else.
+    pub fn read<R: Send>(
+        metadata: &Metadata<'_>,
+        has_byte_tokens: bool,
+        beside: impl FnOnce(&Texts) -> R + Send,
+    ) -> Result<(Self, R), TokenizerError> {
+        /// Of fewer, an index is built before a thread has started.
+        const MANY_TOKENS: usize = 8192;
 
-        let mut bytes = Vec::with_capacity(8 * found);
-        let mut ends = Vec::with_capacity(found);
-        for token in tokens {
-            bytes.extend_from_slice(token);
-            ends.push(u32::try_from(bytes.len()).map_err(|_| size_error())?);
-        }
-        let texts = Texts { bytes, ends };
-
-        let mut index = TextIndex::with_capacity(found as u32);
-        let mut is_unique = true;
-        let mut longest = 0;
-        for id in 0..found as u32 {
-            longest = longest.max(texts.get(id).len());
-            // Some files fill up their vocabulary with empty tokens. Nothing can be encoded as one.
-            if !texts.get(id).is_empty() {
-                is_unique &= index.insert(id, |id| texts.get(id));
-            }
-        }
-
-        let kinds = match metadata.get_array(TOKEN_TYPE)? {
-            Some(types) => read_kinds(types, found)?,
-            None => (0..found as u32)
-                .map(|id| match byte_of(texts.get(id)) {
-                    Some(_) if has_byte_tokens => TokenKind::Byte,
-                    _ => TokenKind::Normal,
-                })
-                .collect(),
+        let texts = Texts::read(byte_strings(metadata, TOKENS)?)?;
+        let own = || {
+            let kinds = read_kinds(metadata, has_byte_tokens, &texts);
+            (TextIndex::new(&texts), kinds)
         };
-        let mut bytes = Box::new([None; 256]);
-        for id in 0..found as u32 {
-            if kinds[id as usize] == TokenKind::Byte {
-                let text = texts.get(id);
-                let byte = byte_of(text).ok_or_else(|| TokenizerError::ByteToken {
-                    token: id as usize,
-                    found: String::from_utf8_lossy(text).into(),
-                })?;
-                bytes[usize::from(byte)].get_or_insert(id);
-            }
-        }
-        Ok(Self {
+        let (own, found) = match texts.len() {
+            ..MANY_TOKENS => (own(), beside(&texts)),
+            _ => std::thread::scope(|scope| {
+                let other = scope.spawn(|| beside(&texts));
+                let own = own();
+                let found = other.join();
+                (
+                    own,
+                    found.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                )
+            }),
+        };
+        let ((index, is_unique), kinds) = own;
+        let (kinds, bytes) = kinds?;
+        let vocab = Self {
             texts,
             kinds,
             index,
             is_unique,
-            longest,
             bytes,
-        })
+        };
+        Ok((vocab, found))
     }
 
     pub fn len(&self) -> usize {
@@ -157,29 +125,17 @@ impl Vocab {
         self.kinds[id as usize] = kind;
     }
 
-    /// The token of exactly that text; the lowest if there are several.
-    pub fn find(&self, text: &[u8]) -> Option<u32> {
-        if text.len() > self.longest {
-            return None;
-        }
-        self.index.find(text, |id| self.texts.get(id))
+    /// Whether no two tokens have the same text.
+    pub fn is_unique(&self) -> bool {
+        self.is_unique
     }
 
-    /// The token of two texts together, which often is the one `near` or the next: that is looked at first, which spares a
-    /// random access to memory.
-    pub fn find_near(&self, near: u32, left: &[u8], right: &[u8]) -> Option<u32> {
-        let is_joined = |id: u32| {
-            let text = self.texts.get(id);
-            text.len() == left.len() + right.len()
-                && text.starts_with(left)
-                && text.ends_with(right)
-        };
-        for id in [near, near + 1] {
-            if self.is_unique && (id as usize) < self.len() && is_joined(id) {
-                return Some(id);
-            }
+    /// The token of exactly that text; the lowest if there are several.
+    pub fn find(&self, text: &[u8]) -> Option<u32> {
+        if text.len() > self.texts.longest() {
+            return None;
         }
-        self.find(&[left, right].concat())
+        self.index.find(text, &self.texts)
     }
 
     /// As [`find`](Self::find), if plain text may become that token.
@@ -197,24 +153,52 @@ impl Vocab {
     }
 }
 
-fn read_kinds(types: Array<'_>, expected: usize) -> Result<Vec<TokenKind>, TokenizerError> {
-    check_len(TOKEN_TYPE, expected, types.len())?;
-    let mut kinds = Vec::with_capacity(expected);
-    for (token, found) in types.iter().enumerate() {
-        let kind = match found {
-            Value::I32(id) => TokenKind::from_id(id),
-            Value::U32(id) => TokenKind::from_id(id as i32),
-            _ => None,
-        };
-        kinds.push(kind.ok_or_else(|| TokenizerError::TokenType {
-            token,
-            found: match found {
-                Value::I32(_) | Value::U32(_) => found.to_string(),
-                _ => format!("{} {found}", found.ty()),
-            },
-        })?);
+/// The kinds of all tokens, and the byte token of each byte.
+fn read_kinds(
+    metadata: &Metadata<'_>,
+    has_byte_tokens: bool,
+    texts: &Texts,
+) -> Result<(Vec<TokenKind>, ByteTokens), TokenizerError> {
+    let kinds = match metadata.get_array(TOKEN_TYPE)? {
+        Some(types) => kinds_by_type(types, texts.len())?,
+        None => (0..texts.len() as u32)
+            .map(|id| match byte_of(texts.get(id)) {
+                Some(_) if has_byte_tokens => TokenKind::Byte,
+                _ => TokenKind::Normal,
+            })
+            .collect(),
+    };
+    let mut bytes = Box::new([None; 256]);
+    for (id, _) in (0..)
+        .zip(&kinds)
+        .filter(|(_, kind)| **kind == TokenKind::Byte)
+    {
+        let text = texts.get(id);
+        let byte = byte_of(text).ok_or_else(|| TokenizerError::ByteToken {
+            token: id as usize,
+            found: String::from_utf8_lossy(text).into(),
+        })?;
+        bytes[usize::from(byte)].get_or_insert(id);
     }
-    Ok(kinds)
+    Ok((kinds, bytes))
+}
+
+fn kinds_by_type(types: Array<'_>, expected: usize) -> Result<Vec<TokenKind>, TokenizerError> {
+    check_len(TOKEN_TYPE, expected, types.len())?;
+    let is_integer = matches!(types.ty(), ValueType::I32 | ValueType::U32);
+    let wrong = |token: usize| {
+        let found = types.iter().nth(token);
+        let found = found.map_or(String::new(), |found| found.to_string());
+        let found = match is_integer {
+            true => found,
+            false => format!("{} {found}", types.ty()),
+        };
+        TokenizerError::TokenType { token, found }
+    };
+    let ids = types.words().filter(|_| is_integer);
+    let ids = ids.ok_or_else(|| wrong(0))?.enumerate();
+    ids.map(|(token, id)| TokenKind::from_id(id as i32).ok_or_else(|| wrong(token)))
+        .collect()
 }
 
 /// An array with an element for each token must have as many as there are tokens.
@@ -242,13 +226,13 @@ pub(super) fn byte_of(text: &[u8]) -> Option<u8> {
     Some((digit(high)? * 16 + digit(low)?) as u8)
 }
 
-/// The elements of an array of strings that must be there.
+/// The elements of an array of strings that must be there, each with what lies in memory from its first byte on.
 pub(super) fn byte_strings<'a>(
     metadata: &Metadata<'a>,
     key: &'static str,
-) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + use<'a>, TokenizerError> {
+) -> Result<impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a>, TokenizerError> {
     let array = metadata.require_array(key)?;
-    array.byte_strings().ok_or_else(|| {
+    array.byte_strings_and_beyond().ok_or_else(|| {
         let found = array.ty().to_string();
         TokenizerError::NotStrings { key, found }
     })

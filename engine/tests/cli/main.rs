@@ -4,6 +4,8 @@
 mod conform;
 mod files;
 mod gpu;
+#[cfg(unix)]
+mod locking;
 mod parameters;
 mod streams;
 mod terminal;

@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 /// Steps that are computed.
 const STEPS: usize = 20;
@@ -30,6 +31,8 @@ enum Fault {
     Truncate,
     /// Half of the file is left.
     Shrink,
+    /// The file is still growing, and its download begins anew and stands still.
+    Restart,
     /// The file's name is removed.
     Delete,
     /// Another file takes the name.
@@ -51,7 +54,7 @@ impl Reader for Faulty {
             match self.fault {
                 // EIO
                 Fault::ReadError => return Err(io::Error::from_raw_os_error(5)),
-                Fault::Truncate => cut(0)?,
+                Fault::Truncate | Fault::Restart => cut(0)?,
                 Fault::Shrink => cut(mapping.len() as u64 / 2)?,
                 Fault::Delete => std::fs::remove_file(path)?,
                 Fault::Replace => {
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         "read-error" => Fault::ReadError,
         "truncate" => Fault::Truncate,
         "shrink" => Fault::Shrink,
+        "restart" => Fault::Restart,
         "delete" => Fault::Delete,
         "replace" => Fault::Replace,
         _ => return usage(),
@@ -94,7 +98,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: faulty MODEL read-error|truncate|shrink|delete|replace CALL");
+    eprintln!("usage: faulty MODEL read-error|truncate|shrink|restart|delete|replace CALL");
     ExitCode::from(2)
 }
 
@@ -105,6 +109,8 @@ fn run(model: &str, fault: Fault, at: usize) -> Result<u64, firstlight::Error> {
             at,
             calls: AtomicUsize::new(0),
         }),
+        growing: matches!(fault, Fault::Restart),
+        patience: Duration::from_millis(300),
         ..LoadOptions::default()
     };
     let options = ModelOptions {

@@ -1,17 +1,17 @@
 //! Progressive loading: the same bits however weights arrive, and a clear error
 //! when they do not.
 
+mod failing;
+mod growing;
+mod locking;
+
 use firstlight::loading::{FromFile, Reader, Throttled};
-use firstlight::mapping::Mapping;
 use firstlight::{
     Finish, KvFormat, LoadMode, LoadOptions, Model, ModelOptions, Request, Sampling, Sequence,
     SessionOptions, Wanted,
 };
-use std::io::Write;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 const TOKENS: [u32; 8] = [1, 3, 22, 10, 7, 3, 22, 44];
@@ -202,107 +202,6 @@ fn progress_is_told() {
     );
 }
 
-/// Writes a file a little at a time, `pieces` of them.
-fn trickle(
-    from: &Path,
-    to: &Path,
-    pieces: usize,
-    stop_after: usize,
-) -> std::thread::JoinHandle<()> {
-    let bytes = std::fs::read(from).unwrap();
-    let mut file = std::fs::File::create(to).unwrap();
-    std::thread::spawn(move || {
-        for piece in bytes.chunks(bytes.len().div_ceil(pieces)).take(stop_after) {
-            file.write_all(piece).unwrap();
-            std::thread::sleep(Duration::from_millis(4));
-        }
-    })
-}
-
-#[test]
-fn computes_with_a_file_that_is_still_growing() {
-    for name in ["q8_0", "llama-rope-freqs", "llama-tied"] {
-        let file = Temporary::new(&format!("growing-{name}.part"));
-        let expected = logits(&golden(name), LoadOptions::default());
-        let writer = trickle(&golden(name), &file.0, 60, 60);
-        let found = logits(
-            &file.0,
-            LoadOptions {
-                growing: true,
-                ..LoadOptions::default()
-            },
-        );
-        writer.join().unwrap();
-        assert_same_bits(name, &expected, &found);
-    }
-}
-
-#[test]
-fn a_download_that_stalls_is_an_error_and_no_hang() {
-    // Stops in the header, and in the weights.
-    for stop_after in [1, 40] {
-        let file = Temporary::new(&format!("stalled-{stop_after}.part"));
-        let writer = trickle(&golden("llama-untied"), &file.0, 80, stop_after);
-        let load = LoadOptions {
-            growing: true,
-            patience: Duration::from_millis(150),
-            ..LoadOptions::default()
-        };
-        let start = Instant::now();
-        let error = try_logits(&file.0, load).unwrap_err().to_string();
-        writer.join().unwrap();
-        assert!(
-            error.contains("bytes are there, and nothing came for"),
-            "{error}"
-        );
-        assert!(
-            !error.contains('\n') && start.elapsed() < Duration::from_secs(10),
-            "{error}"
-        );
-    }
-}
-
-#[test]
-fn a_file_that_shrinks_while_loading_is_an_error() {
-    let file = Temporary::new("shrinks.gguf");
-    std::fs::copy(golden("llama-untied"), &file.0).unwrap();
-    let len = std::fs::metadata(&file.0).unwrap().len();
-    let load = LoadOptions {
-        reader: throttled(len as f64 * 2.0),
-        ..LoadOptions::default()
-    };
-    let model = Model::open(
-        &file.0,
-        &ModelOptions {
-            load,
-            ..ModelOptions::default()
-        },
-    )
-    .unwrap();
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&file.0)
-        .unwrap()
-        .set_len(len / 4)
-        .unwrap();
-    let mut cache = model.cache(KvFormat::F16, 16).unwrap();
-    // Embedding rows lie at the end of this file, beyond what is left: a step
-    // would be answered by SIGBUS, so only the loader is asked here.
-    let start = Instant::now();
-    while model.load_error().is_none() && start.elapsed() < Duration::from_secs(10) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let error = model.load_error().expect("the loader notices").to_string();
-    assert!(
-        error.contains(&format!(
-            "the file had {len} bytes when it was opened, now it has {}",
-            len / 4
-        )),
-        "{error}"
-    );
-    cache.truncate(0);
-}
-
 fn open(path: &Path, load: LoadOptions) -> Model {
     let options = ModelOptions {
         threads: Some(2),
@@ -425,105 +324,4 @@ fn progress_grows_and_says_how_long_it_will_take() {
     let last = seen[seen.len() - 1];
     assert_eq!((last.bytes, last.left), (last.total_bytes, None));
     assert!(last.elapsed > Duration::from_millis(1200), "{last:?}");
-}
-
-/// The locked bytes of this process.
-#[cfg(target_os = "linux")]
-fn locked_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
-    let kilobytes = line.unwrap().trim().trim_end_matches(" kB").parse::<u64>();
-    kilobytes.unwrap() * 1024
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn locked_weights_stay() {
-    let path = golden("llama-untied");
-    let load = LoadOptions {
-        lock: true,
-        ..LoadOptions::default()
-    };
-    let model = open(&path, load);
-    let start = Instant::now();
-    while locked_bytes() == 0 && start.elapsed() < Duration::from_secs(10) {
-        if let Some(error) = model.load_error() {
-            println!("skipped: {error}");
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert!(locked_bytes() >= model.tensor_bytes(), "{}", locked_bytes());
-}
-
-#[cfg(unix)]
-#[test]
-fn a_download_that_is_deleted_is_an_error_at_once() {
-    let file = Temporary::new("deleted.part");
-    trickle(&golden("llama-untied"), &file.0, 80, 60)
-        .join()
-        .unwrap();
-    let model = open(
-        &file.0,
-        LoadOptions {
-            growing: true,
-            ..LoadOptions::default()
-        },
-    );
-    std::fs::remove_file(&file.0).unwrap();
-    let start = Instant::now();
-    let error = text(&model, "the hen").unwrap_err().to_string();
-    assert!(
-        error.contains("bytes are there, and the file was deleted"),
-        "{error}"
-    );
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
-}
-
-/// Fails at the given call.
-#[derive(Debug)]
-struct Failing {
-    calls: AtomicUsize,
-    at: usize,
-}
-
-impl Reader for Failing {
-    fn bring(
-        &self,
-        mapping: &Mapping,
-        range: Range<usize>,
-        ahead: Range<usize>,
-    ) -> std::io::Result<()> {
-        if self.calls.fetch_add(1, SeqCst) == self.at {
-            return Err(std::io::Error::other("the disk is on fire"));
-        }
-        FromFile::default().bring(mapping, range, ahead)
-    }
-}
-
-#[test]
-fn a_read_error_at_any_moment_is_an_error_and_no_hang() {
-    for at in 0..8 {
-        let load = LoadOptions {
-            reader: Arc::new(Failing {
-                calls: AtomicUsize::new(0),
-                at,
-            }),
-            ..LoadOptions::default()
-        };
-        match try_logits(&golden("llama-untied"), load) {
-            Ok(_) => assert!(at >= 3, "no error at call {at}"),
-            Err(error) => {
-                let error = error.to_string();
-                assert!(
-                    error.contains("cannot be read: the disk is on fire") && !error.contains('\n'),
-                    "{error}"
-                );
-            }
-        }
-    }
 }
