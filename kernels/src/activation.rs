@@ -26,11 +26,16 @@
 //! lie apart, so that eight scales are one vector load:
 //!
 //! ```text
-//! q     [rows][padded]        i8      in paired order, see below
+//! q     [rows][stride]        i8      in paired order, see below
 //! d     [rows][padded / 32]   f32
 //! xsum  [rows][padded / 32]   f32
 //! sums  [rows][padded / 16]   i16     Σ q over each 16
 //! ```
+//!
+//! In lane order, a row of quants begins 2 KB further on where it would begin a
+//! multiple of 4 KB after the last, so that the same part of several rows does
+//! not fall into the same sets of the first-level cache; and there is room for
+//! whole tiles of four rows. Otherwise the stride is the padded length.
 //!
 //! The quants of eight groups do not lie one group after the other. What suits
 //! an instruction set is its [`Order`]. In *paired order* they lie in pieces of
@@ -77,6 +82,9 @@ pub const OCTET: usize = 8;
 
 /// Values in an [`OCTET`] of groups.
 pub const OCTET_LEN: usize = OCTET * GROUP;
+
+/// Rows of quants that are there together in lane order.
+pub const TILE_ROWS: usize = 4;
 
 /// How the quants of an octet lie, see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +135,7 @@ pub const AMAX_FLOOR: f32 = 1e-30;
 pub struct Int8Buffer {
     rows: usize,
     padded: usize,
+    stride: usize,
     q: Lines<i8>,
     d: Lines<f32>,
     xsum: Lines<f32>,
@@ -142,9 +151,11 @@ pub struct Int8Rows<'a> {
     pub rows: usize,
     /// Values per row, zero padding included: a multiple of [`OCTET_LEN`].
     pub padded: usize,
+    /// From the quants of a row to those of the next.
+    pub stride: usize,
     /// How quants lie.
     pub order: Order,
-    /// Quants of all rows.
+    /// Quants of all rows, in lane order of as many as make whole tiles.
     pub q: &'a [i8],
     /// Scales of all rows.
     pub d: &'a [f32],
@@ -242,7 +253,7 @@ impl<'a> Int8Rows<'a> {
         Int8Row {
             order: self.order,
             neg_sums,
-            q: &self.q[index * self.padded..][..self.padded],
+            q: &self.q[index * self.stride..][..self.padded],
             d: &self.d[index * groups..][..groups],
             xsum: &self.xsum[index * groups..][..groups],
             sums: &self.sums[index * groups * 2..][..groups * 2],
@@ -268,11 +279,19 @@ impl Int8Buffer {
         let groups = padded / GROUP;
         self.rows = rows;
         self.padded = padded;
-        self.q.resize(rows * padded);
+        let order = Order::of(isa);
+        let (stride, rows_of_q) = match order {
+            Order::Paired => (padded, rows),
+            Order::Lanes if padded.is_multiple_of(4096) => {
+                (padded + 2048, rows.next_multiple_of(TILE_ROWS))
+            }
+            Order::Lanes => (padded, rows.next_multiple_of(TILE_ROWS)),
+        };
+        self.stride = stride;
+        self.q.resize(rows_of_q * stride);
         self.d.resize(rows * groups);
         self.xsum.resize(rows * groups);
         self.sums.resize(rows * groups * 2);
-        let order = Order::of(isa);
         self.order = Some(order);
         let neg_sums = match order {
             Order::Paired => 0,
@@ -286,14 +305,14 @@ impl Int8Buffer {
         let mut negatives = self.neg_sums.chunks_exact_mut(neg_sums.max(1));
         let mut work: Vec<_> = x
             .chunks_exact(cols)
-            .zip(self.q.chunks_exact_mut(padded))
+            .zip(self.q.chunks_exact_mut(stride))
             .zip(self.d.chunks_exact_mut(groups))
             .zip(self.xsum.chunks_exact_mut(groups))
             .zip(self.sums.chunks_exact_mut(groups * 2))
             .map(|((((x, q), d), xsum), sums)| {
                 let neg_sums = negatives.next().unwrap_or_default();
                 let out = Int8RowMut {
-                    q,
+                    q: &mut q[..padded],
                     d,
                     xsum,
                     sums,
@@ -316,6 +335,7 @@ impl Int8Buffer {
             neg_sums: &self.neg_sums,
             rows: self.rows,
             padded: self.padded,
+            stride: self.stride,
             q: &self.q,
             d: &self.d,
             xsum: &self.xsum,

@@ -38,8 +38,8 @@ pub struct Panel {
     pub float_s: Lines<f32>,
     /// Sums of activations.
     pub neg_sums: Lines<i32>,
-    /// Activations.
-    pub x: Lines<u8>,
+    /// What goes with the quants of activations.
+    pub scales: Lines<f32>,
     /// Partial sums.
     pub sums: Lines<f32>,
     /// Products on their way to the outputs.

@@ -2,13 +2,12 @@
 //! tile by tile ([`tile`]).
 //!
 //! Loops, from the outside: for a stretch of [`STRETCH`] tokens, for a slice of
-//! [`SLICE`] octets of them, which are put side by side and stay in the
-//! first-level cache; for each sheet, which comes from the second; for each
+//! [`SLICE`] octets of them, which stay in the first-level cache; for each sheet, which comes from the second; for each
 //! tile. Between slices, partial sums wait in memory.
 
 use super::octet::{Octets, PerLane, Row};
 use super::pages::Pages;
-use super::tile::{self, PAIRS, ROWS, Sums, TOKENS, WaitingSums, tile};
+use super::tile::{PAIRS, ROWS, Scales, Sums, TOKENS, Tokens, WaitingSums, tile};
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::lines::Lines;
@@ -24,6 +23,9 @@ const STRETCH: usize = 8;
 /// Octets of them that do.
 const SLICE: usize = 8;
 
+/// Floats that go with an octet of a tile's tokens.
+const SCALES: usize = size_of::<[Scales; TOKENS]>() / size_of::<f32>();
+
 /// Computes a strip.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub fn strip<B: Octets>(
@@ -34,7 +36,7 @@ pub fn strip<B: Octets>(
 ) {
     const { assert!(B::RAISE == 0 || B::MINIMUMS == 0) }
     let mut buffers = Buffers {
-        x: std::mem::take(&mut panel.x),
+        scales: std::mem::take(&mut panel.scales),
         sums: std::mem::take(&mut panel.sums),
         products: std::mem::take(&mut panel.products),
     };
@@ -53,14 +55,14 @@ pub fn strip<B: Octets>(
             unreachable!("sub-scales: {subscales}, minimums: {minimums}")
         }
     }
-    panel.x = buffers.x;
+    panel.scales = buffers.scales;
     panel.sums = buffers.sums;
     panel.products = buffers.products;
 }
 
 /// What the product needs of a [`Panel`] beside the pages.
 struct Buffers {
-    x: Lines<u8>,
+    scales: Lines<f32>,
     sums: Lines<f32>,
     products: Lines<f32>,
 }
@@ -81,7 +83,11 @@ impl Product<'_> {
         out: &mut TileMut<'_>,
     ) {
         let Pages { octets, sheets, .. } = *self.pages;
-        let Buffers { x, sums, products } = buffers;
+        let Buffers {
+            scales,
+            sums,
+            products,
+        } = buffers;
         let rows = sheets * ROWS;
         // [token][row]
         let products = products.resize(STRETCH * rows);
@@ -94,12 +100,14 @@ impl Product<'_> {
             for slice in (0..octets).step_by(SLICE) {
                 let slice = slice..octets.min(slice + SLICE);
                 // [tile][octet][token]
-                let x = x.resize(tiles * slice.len() * size_of::<[tile::Octet; TOKENS]>());
-                let x: &mut [[tile::Octet; TOKENS]] = bytemuck::cast_slice_mut(x);
-                self.gather::<SUBSCALES, MINIMUMS>(tokens.clone(), slice.clone(), x);
+                let scales = scales.resize(tiles * slice.len() * SCALES);
+                let scales: &mut [[Scales; TOKENS]] = bytemuck::cast_slice_mut(scales);
+                self.scales::<SUBSCALES, MINIMUMS>(tokens.clone(), slice.clone(), scales);
                 for (sheet, waiting) in waiting.chunks_exact_mut(tiles).enumerate() {
                     let weights = self.pages.sheet(sheet, slice.clone());
-                    for (i, (x, waiting)) in x.chunks_exact(slice.len()).zip(waiting).enumerate() {
+                    let scales = scales.chunks_exact(slice.len());
+                    for (i, (scales, waiting)) in scales.zip(waiting).enumerate() {
+                        let x = self.tokens(tokens.start + TOKENS * i, slice.start, scales);
                         let mut sums = [[_mm512_setzero_ps(); PAIRS]; TOKENS];
                         if slice.start > 0 {
                             sums = load_sums(waiting);
@@ -123,14 +131,31 @@ impl Product<'_> {
         }
     }
 
-    /// Puts octets of some tokens side by side, `[tile][octet][token]`; the last
-    /// token stands in for those that the last tile does not have.
+    /// The tile of tokens from `first` on, from `octet` on.
+    #[inline]
+    fn tokens<'a>(
+        &'a self,
+        first: usize,
+        octet: usize,
+        scales: &'a [[Scales; TOKENS]],
+    ) -> Tokens<'a> {
+        let stride = self.x.stride;
+        Tokens {
+            q: &self.x.q[first * stride + octet * OCTET_LEN..],
+            stride,
+            scales,
+        }
+    }
+
+    /// Puts what goes with the quants of some tokens side by side,
+    /// `[tile][octet][token]`; the last token stands in for those that the last
+    /// tile does not have.
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2")]
-    fn gather<const SUBSCALES: bool, const MINIMUMS: usize>(
+    fn scales<const SUBSCALES: bool, const MINIMUMS: usize>(
         &self,
         tokens: Range<usize>,
         octets: Range<usize>,
-        to: &mut [[tile::Octet; TOKENS]],
+        to: &mut [[Scales; TOKENS]],
     ) {
         let raise = _mm512_set1_epi32(self.raise as i32);
         for (i, tile) in to.chunks_exact_mut(octets.len()).enumerate() {
@@ -139,11 +164,6 @@ impl Product<'_> {
                 let x = Row::new(self.x.row(token)).slice(octets.clone());
                 for (o, to) in tile.iter_mut().enumerate() {
                     let to = &mut to[t];
-                    let steps: &mut [[u8; 64]; OCTET_LEN / 64] = bytemuck::cast_mut(&mut to.q);
-                    let from: &[[i8; 64]; OCTET_LEN / 64] = bytemuck::cast_ref(&x.q[o]);
-                    for (to, from) in steps.iter_mut().zip(from) {
-                        store(to, load_i8(from));
-                    }
                     store_eight_f32(&mut to.d, load_eight_f32(&x.d[o]));
                     let neg_sums = load_i32(&x.neg_sums[o]);
                     let beside = match (SUBSCALES, MINIMUMS) {

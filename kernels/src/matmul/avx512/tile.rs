@@ -30,7 +30,7 @@
 //! | 24–27, 28–31 | with sub-scales: integer sums of last halves |
 
 use super::octet::PerLane;
-use crate::activation::{OCTET, OCTET_LEN};
+use crate::activation::{OCTET, OCTET_LEN, TILE_ROWS};
 use bytemuck::{Pod, Zeroable};
 use std::arch::asm;
 use std::arch::x86_64::__m512;
@@ -63,12 +63,21 @@ pub struct Weights<'a> {
     pub s: &'a [[[PerLane<f32>; 2]; PAIRS]],
 }
 
-/// An octet of a token's activations.
+/// Octets of a tile's tokens.
+#[derive(Clone, Copy)]
+pub struct Tokens<'a> {
+    /// Quants of the first token, in lane order, and what follows.
+    pub q: &'a [i8],
+    /// From the quants of a token to those of the next.
+    pub stride: usize,
+    /// What goes with them.
+    pub scales: &'a [[Scales; TOKENS]],
+}
+
+/// What goes with the quants of an octet of a token.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(32))]
-pub struct Octet {
-    /// Quants, by step: four of each group.
-    pub q: [i8; OCTET_LEN],
+pub struct Scales {
     /// Scales.
     pub d: [f32; OCTET],
     /// Without minimums, as `i32`: what integer sums begin with, to undo that
@@ -78,20 +87,18 @@ pub struct Octet {
     pub beside: [[u32; OCTET]; 2],
 }
 
-const _: () = assert!(size_of::<Octet>() == 352 && size_of::<[Quants; PAIRS]>() == 1024);
-
-/// Bytes of an octet of four tokens.
-const FOUR_TOKENS: usize = size_of::<[Octet; TOKENS]>();
+const _: () = assert!(size_of::<Scales>() == 96 && size_of::<[Quants; PAIRS]>() == 1024);
+const _: () = assert!(TOKENS == TILE_ROWS);
 
 // The pieces below name registers by their numbers and a token by where its
-// octet begins.
+// scales begin or, in steps, by where its quants do.
 
 /// Begins two sums of a token with half `$half` of what is beside it.
 #[rustfmt::skip]
 macro_rules! begin {
     ($token:literal, $half:literal, $a:literal, $b:literal) => {
         concat!(
-            "vbroadcasti64x4 zmm", $a, ", [{x} + ", $token, " + 288 + 32*", $half, "]\n",
+            "vbroadcasti64x4 zmm", $a, ", [{scales} + ", $token, " + 32 + 32*", $half, "]\n",
             "vmovdqa64 zmm", $b, ", zmm", $a, "\n",
         )
     };
@@ -118,7 +125,7 @@ macro_rules! convert {
 macro_rules! step_of_token {
     ($step:literal, $token:literal, $x:literal, $a:literal, $b:literal) => {
         concat!(
-            "vbroadcasti64x4 zmm", $x, ", [{x} + ", $token, " + 32*", $step, "]\n",
+            "vbroadcasti64x4 zmm", $x, ", [{x}", $token, " + 32*", $step, "]\n",
             "vpdpbusd zmm", $a, ", zmm16, zmm", $x, "\n",
             "vpdpbusd zmm", $b, ", zmm17, zmm", $x, "\n",
         )
@@ -133,10 +140,10 @@ macro_rules! step {
         concat!(
             "vmovdqu64 zmm16, [{q} + 64*", $step, "]\n",
             "vmovdqu64 zmm17, [{q} + 512 + 64*", $step, "]\n",
-            step_of_token!($step, 0, 18, $a0, $b0),
-            step_of_token!($step, 352, 19, $a1, $b1),
-            step_of_token!($step, 704, 18, $a2, $b2),
-            step_of_token!($step, 1056, 19, $a3, $b3),
+            step_of_token!($step, "", 18, $a0, $b0),
+            step_of_token!($step, " + {stride}", 19, $a1, $b1),
+            step_of_token!($step, " + 2*{stride}", 18, $a2, $b2),
+            step_of_token!($step, " + {three}", 19, $a3, $b3),
         )
     };
 }
@@ -224,7 +231,7 @@ macro_rules! groups_of_halves {
 macro_rules! scale_token {
     ($token:literal, $isum_a:literal, $isum_b:literal, $a:literal, $b:literal) => {
         concat!(
-            "vbroadcastf32x8 zmm18, [{x} + ", $token, " + 256]\n",
+            "vbroadcastf32x8 zmm18, [{scales} + ", $token, "]\n",
             "vmulps zmm19, zmm18, zmm20\n",
             "vmulps zmm18, zmm18, zmm21\n",
             "vfmadd231ps zmm", $a, ", zmm19, zmm", $isum_a, "\n",
@@ -241,9 +248,9 @@ macro_rules! scale {
             "vmovups zmm20, [{d}]\n",
             "vmovups zmm21, [{d} + 64]\n",
             scale_token!(0, 8, 12, 0, 4),
-            scale_token!(352, 9, 13, 1, 5),
-            scale_token!(704, 10, 14, 2, 6),
-            scale_token!(1056, 11, 15, 3, 7),
+            scale_token!(96, 9, 13, 1, 5),
+            scale_token!(192, 10, 14, 2, 6),
+            scale_token!(288, 11, 15, 3, 7),
         )
     };
 }
@@ -254,7 +261,7 @@ macro_rules! scale {
 macro_rules! minimum_of_token {
     ($fma:literal, $half:literal, $token:literal, $a:literal, $b:literal) => {
         concat!(
-            "vbroadcastf32x8 zmm18, [{x} + ", $token, " + 288 + 32*", $half, "]\n",
+            "vbroadcastf32x8 zmm18, [{scales} + ", $token, " + 32 + 32*", $half, "]\n",
             $fma, " zmm", $a, ", zmm18, zmm22\n",
             $fma, " zmm", $b, ", zmm18, zmm23\n",
         )
@@ -269,9 +276,9 @@ macro_rules! minimum {
             "vmovups zmm22, [{m} + 128*", $half, "]\n",
             "vmovups zmm23, [{m} + 128*", $half, " + 64]\n",
             minimum_of_token!($fma, $half, 0, 0, 4),
-            minimum_of_token!($fma, $half, 352, 1, 5),
-            minimum_of_token!($fma, $half, 704, 2, 6),
-            minimum_of_token!($fma, $half, 1056, 3, 7),
+            minimum_of_token!($fma, $half, 96, 1, 5),
+            minimum_of_token!($fma, $half, 192, 2, 6),
+            minimum_of_token!($fma, $half, 288, 3, 7),
         )
     };
 }
@@ -286,14 +293,17 @@ macro_rules! octets {
             $($text,)*
             "add {q}, 1024",
             "add {d}, 128",
-            "add {x}, {four_tokens}",
+            "add {x}, 256",
+            "add {scales}, 384",
             "dec {octets}",
             "jnz 2b",
             q = inout(reg) $weights.q.as_ptr() => _,
             d = inout(reg) $weights.d.as_ptr() => _,
-            x = inout(reg) $x.as_ptr() => _,
-            octets = inout(reg) $x.len() => _,
-            four_tokens = const FOUR_TOKENS,
+            x = inout(reg) $x.q.as_ptr() => _,
+            stride = in(reg) $x.stride,
+            three = in(reg) 3 * $x.stride,
+            scales = inout(reg) $x.scales.as_ptr() => _,
+            octets = inout(reg) $x.scales.len() => _,
             $($name = inout(reg) $pointer => _,)*
             inout("zmm0") $sums[0][0], inout("zmm4") $sums[0][1],
             inout("zmm1") $sums[1][0], inout("zmm5") $sums[1][1],
@@ -320,21 +330,24 @@ macro_rules! octets {
 #[target_feature(enable = "avx512f,avx512dq,avx512vnni")]
 pub fn tile<const SUBSCALES: bool, const MINIMUMS: usize>(
     weights: Weights<'_>,
-    x: &[[Octet; TOKENS]],
+    x: Tokens<'_>,
     mut sums: Sums,
 ) -> Sums {
-    let octets = x.len();
+    let octets = x.scales.len();
     assert!(octets > 0, "nothing to multiply");
+    let last = (TOKENS - 1).checked_mul(x.stride).expect("a stride within the quants");
+    assert!(x.q.len().saturating_sub(last) >= octets * OCTET_LEN);
     assert_eq!((weights.q.len(), weights.d.len()), (octets, octets));
     assert_eq!(weights.m.len(), octets * MINIMUMS);
     assert_eq!(weights.s.len(), octets * usize::from(SUBSCALES));
     match (SUBSCALES, MINIMUMS) {
-        // SAFETY: the loop reads `octets` elements of `x`, `q` and `d` and needs
-        // no alignment.
+        // SAFETY: the loop reads `octets` elements of `q`, `d` and `scales`, and
+        // octets of four tokens of which the last was asserted to be in `x.q`;
+        // it needs no alignment.
         (false, 0) => unsafe {
             octets!(weights, x, sums, [
-                begin!(0, 0, 8, 12), begin!(352, 0, 9, 13),
-                begin!(704, 0, 10, 14), begin!(1056, 0, 11, 15),
+                begin!(0, 0, 8, 12), begin!(96, 0, 9, 13),
+                begin!(192, 0, 10, 14), begin!(288, 0, 11, 15),
                 groups!(),
                 scale!()
             ])
@@ -352,10 +365,10 @@ pub fn tile<const SUBSCALES: bool, const MINIMUMS: usize>(
         // SAFETY: as before; one element of `s` per octet.
         (true, 0) => unsafe {
             octets!(weights, x, sums, [
-                begin!(0, 0, 8, 12), begin!(352, 0, 9, 13),
-                begin!(704, 0, 10, 14), begin!(1056, 0, 11, 15),
-                begin!(0, 1, 24, 28), begin!(352, 1, 25, 29),
-                begin!(704, 1, 26, 30), begin!(1056, 1, 27, 31),
+                begin!(0, 0, 8, 12), begin!(96, 0, 9, 13),
+                begin!(192, 0, 10, 14), begin!(288, 0, 11, 15),
+                begin!(0, 1, 24, 28), begin!(96, 1, 25, 29),
+                begin!(192, 1, 26, 30), begin!(288, 1, 27, 31),
                 groups_of_halves!(),
                 scale!()
             ], s = weights.s.as_ptr())
