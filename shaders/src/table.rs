@@ -14,12 +14,13 @@ pub enum Op {
     SiblingMatvecFloat,
     SiblingMatmulInt8,
     SiblingMatmulFloat,
+    GatedInt8,
+    GatedFloat,
     RmsNorm,
     Quantize,
     SiluMul,
-    Rope,
+    RopeAppend,
     Resize,
-    CacheWrite,
     Attention,
     AttentionCombine,
     EmbedInt8,
@@ -59,8 +60,8 @@ pub struct Shader {
     pub op: Op,
     /// Its own file.
     pub file: File,
-    /// The shared files it needs.
-    pub shared: &'static [File],
+    /// The shared files it needs, in groups that several operations need.
+    pub shared: &'static [&'static [File]],
     /// What a caller has to choose.
     pub slots: &'static [Slot],
     /// Its buffers.
@@ -150,6 +151,27 @@ const fn sibling_bindings(input: Binding) -> [Binding; 8] {
         write("third_out", "[tokens, outputs] f32"),
     ]
 }
+const GATED_PARAMS: &[&str] = &[
+    "rows",
+    "begin",
+    "row_bytes",
+    "inputs",
+    "tokens",
+    "outputs",
+    "quantized",
+];
+
+/// What gate and up bind, which follow each other in one buffer.
+const fn gated_bindings(input: Binding) -> [Binding; 6] {
+    [
+        WEIGHTS,
+        input,
+        read("gate_bias", "[outputs] f32"),
+        read("up_bias", "[outputs] f32"),
+        write("out", "[tokens, outputs] f32"),
+        QUANTIZED,
+    ]
+}
 const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
 const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
 const EXPERT_PARAMS: &[&str] = &[
@@ -165,146 +187,156 @@ const ITEMS: Binding = write("out", "[items, outputs] f32");
 const TOKENS: Binding = read("tokens", "[tokens] u32");
 const EMBEDDED: Binding = write("out", "[tokens, inputs] f32");
 
+/// Weights in a block format, and what they are multiplied with.
+const BLOCKS: &[File] = &[
+    wgsl!("shared/bytes"),
+    wgsl!("shared/group"),
+    wgsl!("shared/activation"),
+];
+/// Their dot products, group by group.
+const DOT: &[File] = &[wgsl!("shared/dot")];
+/// Weights that are floats, the ends of their rows, and what they are multiplied
+/// with.
+const BYTES: &[File] = &[wgsl!("shared/bytes")];
+const ROW_END: &[File] = &[wgsl!("shared/row_end")];
+const FLOATS: &[File] = &[
+    wgsl!("shared/bytes"),
+    wgsl!("shared/row_end"),
+    wgsl!("shared/float_input"),
+];
+/// Where the products of one matrix go, of several, and of gate and up.
+const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
+const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
+const GATED: &[File] = &[wgsl!("shared/gated"), wgsl!("shared/weight_row")];
+/// A tile of rows and tokens.
+const TILE: &[File] = &[wgsl!("shared/tile_64")];
+/// Floats that become 8-bit integers.
+const ACTIVATION: &[File] = &[wgsl!("shared/activation")];
+const QUANTIZE: &[File] = &[wgsl!("shared/quantize")];
+const QUANTIZE_QUADS: &[File] = &[wgsl!("shared/quantize_quads")];
+/// The entry points of operations on stretches of 32 values.
+const STRETCH: &[File] = &[wgsl!("shared/stretch")];
+const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
+const EXPERT: &[File] = &[wgsl!("shared/expert")];
+
+/// What products have in common, of one matrix and of siblings, for few tokens
+/// and for many.
+const MATVEC: Shader = Shader {
+    op: Op::MatvecInt8,
+    file: wgsl!("matvec_int8"),
+    shared: &[],
+    slots: &[],
+    bindings: &[],
+    params: PRODUCT_PARAMS,
+    overrides: &["LANES", "ADD", "BIAS"],
+    workgroup: Workgroup::Rows(4),
+};
+const MATMUL: Shader = Shader {
+    overrides: &["ADD", "BIAS"],
+    workgroup: Workgroup::Tile(64),
+    ..MATVEC
+};
+const SIBLING_MATVEC: Shader = Shader {
+    params: SIBLING_PARAMS,
+    overrides: &["LANES", "BIAS"],
+    ..MATVEC
+};
+const SIBLING_MATMUL: Shader = Shader {
+    params: SIBLING_PARAMS,
+    overrides: &["BIAS"],
+    ..MATMUL
+};
+
 /// Every operation, in the order of [`Op`].
 pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::MatvecInt8,
         file: wgsl!("matvec_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/dot"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-        ],
+        shared: &[BLOCKS, DOT, ALONE],
         slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["LANES", "ADD", "BIAS"],
-        workgroup: Workgroup::Rows(4),
+        ..MATVEC
     },
     Shader {
         op: Op::MatvecFloat,
         file: wgsl!("matvec_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-        ],
+        shared: &[FLOATS, ALONE],
         slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
         bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["LANES", "ADD", "BIAS"],
-        workgroup: Workgroup::Rows(4),
+        ..MATVEC
     },
     Shader {
         op: Op::MatmulInt8,
         file: wgsl!("matmul_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
+        shared: &[BLOCKS, ALONE, TILE],
         slots: &[Slot::Int8Format],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["ADD", "BIAS"],
-        workgroup: Workgroup::Tile(64),
+        ..MATMUL
     },
     Shader {
         op: Op::MatmulFloat,
         file: wgsl!("matmul_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
+        shared: &[FLOATS, ALONE, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["ADD", "BIAS"],
-        workgroup: Workgroup::Tile(64),
+        ..MATMUL
     },
     Shader {
         op: Op::SiblingMatvecInt8,
         file: wgsl!("matvec_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/dot"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-        ],
+        shared: &[BLOCKS, DOT, SIBLINGS],
         slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
         bindings: &sibling_bindings(QUANTIZED_INPUT),
-        params: SIBLING_PARAMS,
-        overrides: &["LANES", "BIAS"],
-        workgroup: Workgroup::Rows(4),
+        ..SIBLING_MATVEC
     },
     Shader {
         op: Op::SiblingMatvecFloat,
         file: wgsl!("matvec_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-        ],
+        shared: &[FLOATS, SIBLINGS],
         slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
         bindings: &sibling_bindings(FLOAT_INPUT),
-        params: SIBLING_PARAMS,
-        overrides: &["LANES", "BIAS"],
-        workgroup: Workgroup::Rows(4),
+        ..SIBLING_MATVEC
     },
     Shader {
         op: Op::SiblingMatmulInt8,
         file: wgsl!("matmul_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
+        shared: &[BLOCKS, SIBLINGS, TILE],
         slots: &[Slot::Int8Format],
         bindings: &sibling_bindings(QUANTIZED_INPUT),
-        params: SIBLING_PARAMS,
-        overrides: &["BIAS"],
-        workgroup: Workgroup::Tile(64),
+        ..SIBLING_MATMUL
     },
     Shader {
         op: Op::SiblingMatmulFloat,
         file: wgsl!("matmul_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
+        shared: &[FLOATS, SIBLINGS, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &sibling_bindings(FLOAT_INPUT),
-        params: SIBLING_PARAMS,
+        ..SIBLING_MATMUL
+    },
+    Shader {
+        op: Op::GatedInt8,
+        file: wgsl!("gated_int8"),
+        shared: &[BLOCKS, DOT, QUANTIZE, QUANTIZE_QUADS, GATED],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
+        bindings: &gated_bindings(QUANTIZED_INPUT),
+        params: GATED_PARAMS,
         overrides: &["BIAS"],
-        workgroup: Workgroup::Tile(64),
+        workgroup: Workgroup::Rows(32),
+    },
+    Shader {
+        op: Op::GatedFloat,
+        file: wgsl!("gated_float"),
+        shared: &[FLOATS, ACTIVATION, QUANTIZE, QUANTIZE_QUADS, GATED],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
+        bindings: &gated_bindings(FLOAT_INPUT),
+        params: GATED_PARAMS,
+        overrides: &["BIAS"],
+        workgroup: Workgroup::Rows(32),
     },
     Shader {
         op: Op::RmsNorm,
         file: wgsl!("rms_norm"),
-        shared: &[wgsl!("shared/activation"), wgsl!("shared/quantize")],
+        shared: &[ACTIVATION, QUANTIZE],
         slots: &[Slot::Reduce],
         bindings: &[
             read("x", "[rows, cols] f32"),
@@ -319,11 +351,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::Quantize,
         file: wgsl!("quantize"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/stretch"),
-        ],
+        shared: &[ACTIVATION, QUANTIZE, STRETCH],
         slots: &[],
         bindings: &[read("x", "[rows, cols] f32"), QUANTIZED],
         params: STRETCH_PARAMS,
@@ -333,11 +361,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::SiluMul,
         file: wgsl!("silu_mul"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/stretch"),
-        ],
+        shared: &[ACTIVATION, QUANTIZE, STRETCH],
         slots: &[],
         bindings: &[
             write("gate", "[rows, cols] f32"),
@@ -349,22 +373,31 @@ pub static SHADERS: &[Shader] = &[
         workgroup: Workgroup::Elements(64),
     },
     Shader {
-        op: Op::Rope,
-        file: wgsl!("rope"),
+        op: Op::RopeAppend,
+        file: wgsl!("rope_append"),
         shared: &[],
-        slots: &[],
+        slots: &[Slot::Cache],
         bindings: &[
-            write("x", "[tokens, heads, head_dim] f32"),
-            read("angles", "[2, tokens, 2 * pairs] f32: cosines, sines"),
-            write("other", "[tokens, other_heads, head_dim] f32"),
+            write("q", "[rows, heads, k_dim] f32"),
+            read("k", "[rows, kv_heads, k_dim] f32"),
+            read("v", "[rows, kv_heads, v_dim] f32"),
+            read("angles", "[2, rows, 2 * pairs] f32: cosines, sines"),
+            write("keys", "[positions, kv_heads, k_quads] four as stored"),
+            write("values", "[positions, kv_heads, v_quads] four as stored"),
         ],
         params: &[
             "tokens",
+            "first_row",
+            "position",
             "heads",
-            "other_heads",
-            "head_dim",
+            "kv_heads",
+            "k_dim",
+            "v_dim",
+            "k_quads",
+            "v_quads",
             "pairs",
             "halves",
+            "rows",
         ],
         overrides: &[],
         workgroup: Workgroup::Elements(64),
@@ -383,28 +416,9 @@ pub static SHADERS: &[Shader] = &[
         workgroup: Workgroup::Elements(64),
     },
     Shader {
-        op: Op::CacheWrite,
-        file: wgsl!("cache_write"),
-        shared: &[],
-        slots: &[Slot::Cache],
-        bindings: &[
-            read("k", "[rows, k_quads] four f32"),
-            read("v", "[rows, v_quads] four f32"),
-            write("keys", "[positions, k_quads] four as stored"),
-            write("values", "[positions, v_quads] four as stored"),
-        ],
-        params: &["tokens", "first_row", "position", "k_quads", "v_quads"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
         op: Op::Attention,
         file: wgsl!("attention"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/quantize_quads"),
-        ],
+        shared: &[ACTIVATION, QUANTIZE, QUANTIZE_QUADS],
         slots: &[Slot::Cache, Slot::Queries],
         bindings: &[
             read("q", "[rows, heads, k_quads] four f32"),
@@ -433,11 +447,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::AttentionCombine,
         file: wgsl!("attention_combine"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/quantize_quads"),
-        ],
+        shared: &[ACTIVATION, QUANTIZE, QUANTIZE_QUADS],
         slots: &[],
         bindings: &[
             read("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
@@ -458,11 +468,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::EmbedInt8,
         file: wgsl!("embed_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/embedding"),
-        ],
+        shared: &[BLOCKS, EMBEDDING],
         slots: &[Slot::Int8Format],
         bindings: &[WEIGHTS, TOKENS, EMBEDDED],
         params: EMBED_PARAMS,
@@ -472,7 +478,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::EmbedFloat,
         file: wgsl!("embed_float"),
-        shared: &[wgsl!("shared/bytes"), wgsl!("shared/embedding")],
+        shared: &[BYTES, EMBEDDING],
         slots: &[Slot::FloatFormat],
         bindings: &[WEIGHTS, TOKENS, EMBEDDED],
         params: EMBED_PARAMS,
@@ -509,13 +515,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::ExpertInt8,
         file: wgsl!("expert_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/dot"),
-            wgsl!("shared/expert"),
-        ],
+        shared: &[BLOCKS, DOT, EXPERT],
         slots: &[Slot::Int8Format, Slot::Reduce],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,
@@ -525,11 +525,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::ExpertFloat,
         file: wgsl!("expert_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/expert"),
-        ],
+        shared: &[BYTES, ROW_END, EXPERT],
         slots: &[Slot::FloatFormat, Slot::Reduce],
         bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,

@@ -46,7 +46,7 @@ fn every_operation_is_at_its_place() {
 #[test]
 fn every_shader_is_valid() {
     every_shader(|shader, module, name| {
-        let subgroups = name.contains("reduce/subgroup");
+        let subgroups = name.contains("/subgroup");
         // unpack2x16float is part of WebGPU, but naga counts it as a capability.
         let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         capabilities.set(Capabilities::SUBGROUP, subgroups);

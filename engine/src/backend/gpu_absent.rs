@@ -278,7 +278,16 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rope(&mut self, _: &mut [&mut Tensor], _: usize, _: &Rope, _: &Step<'_>) {
+    fn rope_append(
+        &mut self,
+        _: usize,
+        _: &AttentionShape,
+        _: &Rope,
+        _: &mut Tensor,
+        _: &mut Tensor,
+        _: &Tensor,
+        _: &mut Step<'_>,
+    ) {
         match self.0 {}
     }
 
@@ -286,8 +295,6 @@ impl Backend for GpuBackend {
         &mut self,
         _: usize,
         _: &AttentionShape,
-        _: &Tensor,
-        _: &Tensor,
         _: &Tensor,
         _: &mut Step<'_>,
         _: &mut Tensor,

@@ -13,6 +13,7 @@
 //! record      dispatches, pipelines, bind groups; a step is one submission
 //! ops         the operations that families call
 //! products    products of matrices among them
+//! attention   attention among them, and what it needs
 //! experts     mixtures of experts
 //! selftest    every operation against the CPU's scalar definition
 //! ```
@@ -33,6 +34,7 @@
 //! compute without meaning and without harm.
 
 mod adapter;
+mod attention;
 mod cache;
 mod compiled;
 mod context;
@@ -163,12 +165,12 @@ impl Gpu {
         self.pass(|backend| {
             let k = backend.write(k, k.len() / len);
             let v = backend.write(v, v.len() / len);
-            let part = ops::Part {
+            let part = attention::Part {
                 tokens: len,
                 first_row: 0,
                 position: 0,
             };
-            backend.append(cache, &k, &v, &part);
+            backend.append(cache, None, &k, &v, &part);
             backend.finish();
         });
         self.check()

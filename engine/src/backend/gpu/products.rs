@@ -146,6 +146,66 @@ impl GpuBackend {
         self.count(x, rows);
     }
 
+    /// Whether gate and up can be one dispatch with what is made of them.
+    pub(super) fn is_gated_at_once(
+        &self,
+        x: &Tensor,
+        gate: &Product<'_, Self>,
+        up: &Product<'_, Self>,
+    ) -> bool {
+        x.rows <= MATVEC_TOKENS && gate.weight.rows == up.weight.rows && follows(gate, up)
+    }
+
+    /// `gate = silu(x·gateᵀ) · x·upᵀ` for few tokens.
+    pub(super) fn gated(&mut self, x: &Tensor, gate: &Product<'_, Self>, up: &Product<'_, Self>) {
+        check_shapes(x, gate.weight, gate.out);
+        let (weight, out) = (gate.weight, &*gate.out);
+        let input = self.input(x, weight.format);
+        let op = match is_int8(weight.format) {
+            true => Op::GatedInt8,
+            false => Op::GatedFloat,
+        };
+        let teams = match self.context.subgroups {
+            true => &piece::TEAMS_SUBGROUP,
+            false => &piece::TEAMS_WORKGROUP,
+        };
+        let (tile, tokens) = tile_of(piece::TOKENS, x.rows);
+        let mut kernel = Kernel::new(op, &[format_piece(weight.format), tokens, teams]);
+        kernel.constants[0] = set("BIAS", gate.bias.is_some());
+        let quantized = match out.has_groups() {
+            true => out.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
+        let Workgroup::Rows(rows) = op.shader().workgroup else {
+            panic!("{op:?} counts rows");
+        };
+        let [wide, high, _] = self.spread(weight.rows.div_ceil(rows as usize));
+        let buffers = [
+            &weight.slices[0].buffer,
+            &input,
+            &self.bias(gate.bias),
+            &self.bias(up.bias),
+            &out.float,
+            &quantized,
+        ];
+        self.recorder.dispatch(
+            kernel,
+            &buffers,
+            &[
+                2 * weight.rows as u32,
+                weight.slices[0].begin as u32,
+                weight.row_bytes as u32,
+                weight.cols as u32,
+                x.rows as u32,
+                weight.rows as u32,
+                u32::from(out.has_groups()),
+            ],
+            [wide, high, x.rows.div_ceil(tile) as u32],
+        );
+        out.int8_is_present.set(out.has_groups());
+        self.count(x, 2 * weight.rows);
+    }
+
     /// The activations in the form that a format is multiplied with.
     fn input(&mut self, x: &Tensor, format: Format) -> Arc<Buffer> {
         match is_int8(format) {
@@ -199,12 +259,14 @@ impl GpuBackend {
 
 /// How many of the first products one dispatch can compute.
 fn siblings(products: &[Product<'_, GpuBackend>]) -> usize {
-    let follows = |pair: &&[Product<'_, GpuBackend>]| {
-        pair[0].weight.is_followed_by(pair[1].weight)
-            && pair[0].bias.is_some() == pair[1].bias.is_some()
-    };
+    let follow = |pair: &&[Product<'_, GpuBackend>]| follows(&pair[0], &pair[1]);
     let most = products.len().min(MOST_SIBLINGS);
-    1 + products[..most].windows(2).take_while(follows).count()
+    1 + products[..most].windows(2).take_while(follow).count()
+}
+
+/// Whether one dispatch can compute both: if `next` lies behind the other.
+fn follows(product: &Product<'_, GpuBackend>, next: &Product<'_, GpuBackend>) -> bool {
+    product.weight.is_followed_by(next.weight) && product.bias.is_some() == next.bias.is_some()
 }
 
 fn check_shapes(x: &Tensor, weight: &GpuMatrix, out: &Tensor) {

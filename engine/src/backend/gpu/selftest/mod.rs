@@ -11,6 +11,7 @@
 //! A wrong shader, or a driver that compiles a right one wrongly, gives wrong
 //! text without a word; this finds out in a minute.
 
+mod attention;
 mod case;
 mod data;
 mod list;
