@@ -425,6 +425,7 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
             isa: Some(isa),
             device: cli.device,
             gpu_layers: cli.gpu_layers,
+            kv: Some(cli.kv),
             ..ModelOptions::default()
         };
         let model = Model::open(path, &options)?;
