@@ -42,6 +42,7 @@
 
 #![forbid(unsafe_code)]
 
+mod list;
 pub mod piece;
 pub mod table;
 

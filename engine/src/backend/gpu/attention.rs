@@ -4,7 +4,7 @@
 use super::cache::GpuKvLayer;
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
-use super::record::Kernel;
+use super::pipelines::Kernel;
 use super::tensor::Tensor;
 use crate::backend::{AttentionShape, Backend, Rows};
 use kernels::ops::{Pairing, Rope, RopeAngles};

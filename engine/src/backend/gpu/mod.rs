@@ -10,7 +10,8 @@
 //! tensor      activations, and the pool their buffers come from
 //! cache       keys and values of a layer
 //! compiled    compiled shaders, on disk
-//! record      dispatches, pipelines, bind groups; a step is one submission
+//! pipelines   shaders, compiled for the device
+//! record      dispatches and bind groups; a step is one submission
 //! ops         the operations that families call
 //! products    products of matrices among them
 //! attention   attention among them, and what it needs
@@ -42,6 +43,7 @@ mod error;
 mod experts;
 mod fault;
 mod ops;
+mod pipelines;
 mod products;
 mod record;
 pub mod selftest;
@@ -202,7 +204,7 @@ impl Gpu {
     /// Shaders that have been compiled so far.
     pub fn compiled(&self) -> usize {
         let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        backend.recorder.pipelines()
+        backend.recorder.compiled()
     }
 
     /// Dispatches and submissions so far.

@@ -2,8 +2,9 @@
 
 use super::attention::{Part, quantizes};
 use super::context::{Buffer, Context};
+use super::pipelines::Kernel;
 use super::products::format_piece;
-use super::record::{Kernel, Recorder};
+use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
 use crate::backend::{AttentionShape, Backend, Experts, Product, Step};

@@ -6,7 +6,7 @@
 
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
-use super::record::Kernel;
+use super::pipelines::Kernel;
 use super::tensor::Tensor;
 use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS};
 use crate::backend::Product;
