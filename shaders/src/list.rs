@@ -113,6 +113,8 @@ const FLOATS: &[File] = &[
     wgsl!("shared/row_end"),
     wgsl!("shared/float_input"),
 ];
+/// Arithmetic in f16. It stands first.
+const HALF: &[File] = &[wgsl!("shared/half")];
 /// Where the products of one matrix go, of several, and of gate and up.
 const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
 const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
@@ -129,7 +131,7 @@ const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
 const EXPERT: &[File] = &[wgsl!("shared/expert")];
 
 /// What products have in common, of one matrix and of siblings, for few tokens
-/// and for many.
+/// and for many; and what operations on elements have.
 const MATVEC: Shader = Shader {
     op: Op::MatvecInt8,
     file: wgsl!("matvec_int8"),
@@ -137,8 +139,14 @@ const MATVEC: Shader = Shader {
     slots: &[],
     bindings: &[],
     params: PRODUCT_PARAMS,
+    half: false,
     overrides: &["LANES", "ADD", "BIAS"],
     workgroup: Workgroup::Rows(4),
+};
+const ELEMENTS: Shader = Shader {
+    overrides: &[],
+    workgroup: Workgroup::Elements(64),
+    ..MATVEC
 };
 const MATMUL: Shader = Shader {
     overrides: &["ADD", "BIAS"],
@@ -191,6 +199,15 @@ pub static SHADERS: &[Shader] = &[
         ..MATMUL
     },
     Shader {
+        op: Op::MatmulHalf,
+        file: wgsl!("matmul_half"),
+        shared: &[HALF, FLOATS, ALONE, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
+        half: true,
+        ..MATMUL
+    },
+    Shader {
         op: Op::SiblingMatvecInt8,
         file: wgsl!("matvec_int8"),
         shared: &[BLOCKS, DOT, SIBLINGS],
@@ -223,12 +240,22 @@ pub static SHADERS: &[Shader] = &[
         ..SIBLING_MATMUL
     },
     Shader {
+        op: Op::SiblingMatmulHalf,
+        file: wgsl!("matmul_half"),
+        shared: &[HALF, FLOATS, SIBLINGS, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &sibling_bindings(FLOAT_INPUT),
+        half: true,
+        ..SIBLING_MATMUL
+    },
+    Shader {
         op: Op::GatedInt8,
         file: wgsl!("gated_int8"),
         shared: &[BLOCKS, DOT, QUANTIZE, QUANTIZE_QUADS, GATED],
         slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(QUANTIZED_INPUT),
         params: GATED_PARAMS,
+        half: false,
         overrides: &["BIAS"],
         workgroup: Workgroup::Rows(32),
     },
@@ -239,6 +266,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(FLOAT_INPUT),
         params: GATED_PARAMS,
+        half: false,
         overrides: &["BIAS"],
         workgroup: Workgroup::Rows(32),
     },
@@ -254,6 +282,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
         ],
         params: &["cols", "groups", "eps"],
+        half: false,
         overrides: &["LANES"],
         workgroup: Workgroup::Row,
     },
@@ -264,8 +293,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[],
         bindings: &[read("x", "[rows, cols] f32"), QUANTIZED],
         params: STRETCH_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::SiluMul,
@@ -278,8 +306,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
         ],
         params: STRETCH_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::RopeAppend,
@@ -308,8 +335,7 @@ pub static SHADERS: &[Shader] = &[
             "halves",
             "rows",
         ],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::Resize,
@@ -321,8 +347,7 @@ pub static SHADERS: &[Shader] = &[
             write("out", "[heads, new_dim] f32"),
         ],
         params: &["heads", "head_dim", "new_dim"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::Attention,
@@ -350,6 +375,7 @@ pub static SHADERS: &[Shader] = &[
             "scale",
             "quantized",
         ],
+        half: false,
         overrides: &[],
         workgroup: Workgroup::Queries,
     },
@@ -371,8 +397,7 @@ pub static SHADERS: &[Shader] = &[
             "splits",
             "quantized",
         ],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::EmbedInt8,
@@ -381,8 +406,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::Int8Format],
         bindings: &[WEIGHTS, TOKENS, EMBEDDED],
         params: EMBED_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::EmbedFloat,
@@ -391,8 +415,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::FloatFormat],
         bindings: &[WEIGHTS, TOKENS, EMBEDDED],
         params: EMBED_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::Gather,
@@ -405,8 +428,7 @@ pub static SHADERS: &[Shader] = &[
             write("out", "[rows, cols] f32"),
         ],
         params: &["rows", "cols"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::Highest,
@@ -418,6 +440,7 @@ pub static SHADERS: &[Shader] = &[
             write("out", "[rows, pieces, count] column, f32"),
         ],
         params: &["cols", "piece", "count"],
+        half: false,
         overrides: &[],
         workgroup: Workgroup::Piece,
     },
@@ -428,6 +451,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::Int8Format, Slot::Reduce],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,
+        half: false,
         overrides: &["LANES"],
         workgroup: Workgroup::Rows(4),
     },
@@ -438,6 +462,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::FloatFormat, Slot::Reduce],
         bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,
+        half: false,
         overrides: &["LANES"],
         workgroup: Workgroup::Rows(4),
     },
@@ -451,8 +476,7 @@ pub static SHADERS: &[Shader] = &[
             write("routes", "[tokens, used] expert, weight"),
         ],
         params: &["tokens", "count", "used"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
     Shader {
         op: Op::Mix,
@@ -465,7 +489,6 @@ pub static SHADERS: &[Shader] = &[
             write("sum", "[tokens, cols] f32"),
         ],
         params: &["tokens", "cols", "used"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
+        ..ELEMENTS
     },
 ];

@@ -11,10 +11,12 @@ pub enum Op {
     MatvecFloat,
     MatmulInt8,
     MatmulFloat,
+    MatmulHalf,
     SiblingMatvecInt8,
     SiblingMatvecFloat,
     SiblingMatmulInt8,
     SiblingMatmulFloat,
+    SiblingMatmulHalf,
     GatedInt8,
     GatedFloat,
     RmsNorm,
@@ -70,6 +72,8 @@ pub struct Shader {
     /// Members of its uniform parameters (group 1, binding 0): words in this
     /// order, all `u32` but for those that the shader has as `f32`.
     pub params: &'static [&'static str],
+    /// Whether the device must have arithmetic in f16.
+    pub half: bool,
     /// Its `override` constants.
     pub overrides: &'static [&'static str],
     /// What one workgroup computes: (x, y, z) in the terms that the shader's

@@ -50,6 +50,7 @@ fn every_shader_is_valid() {
         // unpack2x16float is part of WebGPU, but naga counts it as a capability.
         let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         capabilities.set(Capabilities::SUBGROUP, subgroups);
+        capabilities.set(Capabilities::SHADER_FLOAT16, shader.half);
         Validator::new(ValidationFlags::all(), capabilities)
             .validate(module)
             .unwrap_or_else(|error| panic!("{name}: {error:?}"));

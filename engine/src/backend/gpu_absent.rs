@@ -76,6 +76,7 @@ pub mod selftest {
 pub struct GpuOptions {
     pub likely_faster: bool,
     pub without_subgroups: bool,
+    pub without_half: bool,
     pub binding_limit_bytes: Option<u64>,
     pub memory_limit_bytes: Option<u64>,
     pub shader_folder: Option<PathBuf>,

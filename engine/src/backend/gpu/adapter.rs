@@ -39,6 +39,8 @@ pub struct AdapterDescription {
     pub binding_limit_bytes: u64,
     /// Smallest and largest subgroup, if shaders may use subgroups.
     pub subgroups: Option<(u32, u32)>,
+    /// Whether shaders may compute in f16.
+    pub half: bool,
 }
 
 impl AdapterDescription {
@@ -58,6 +60,7 @@ impl AdapterDescription {
             driver: [info.driver, info.driver_info].join(" ").trim().to_owned(),
             binding_limit_bytes: adapter.limits().max_storage_buffer_binding_size,
             subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            half: adapter.features().contains(wgpu::Features::SHADER_F16),
         }
     }
 
@@ -104,6 +107,9 @@ impl fmt::Display for AdapterDescription {
                 true => write!(f, ", subgroups of {min}")?,
                 false => write!(f, ", subgroups of {min} to {max}")?,
             }
+        }
+        if self.half {
+            write!(f, ", f16")?;
         }
         write!(f, ", buffers up to {} MiB)", self.binding_limit_bytes >> 20)
     }

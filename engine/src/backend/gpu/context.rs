@@ -29,6 +29,8 @@ pub(super) struct Context {
     pub limits: Limits,
     /// Whether shaders use subgroups.
     pub subgroups: bool,
+    /// Whether shaders compute in f16 where that is accurate enough.
+    pub half: bool,
     /// The largest buffer that one binding can hold.
     pub binding_limit: u64,
     fault: Arc<Fault>,
@@ -49,6 +51,8 @@ pub struct GpuOptions {
     pub likely_faster: bool,
     /// Adds up through workgroup memory even where there are subgroups.
     pub without_subgroups: bool,
+    /// Computes in f32 even where there is arithmetic in f16.
+    pub without_half: bool,
     /// Binds no more bytes than this at once, if the device could bind more.
     pub binding_limit_bytes: Option<u64>,
     /// Takes no more memory than this for weights, caches and activations.
@@ -84,10 +88,10 @@ impl Context {
         let instance = adapter::instance();
         let (description, adapter) = adapter::choose(&instance, options.likely_faster)?;
         let downlevel = adapter.get_downlevel_capabilities();
-        let half = wgpu::DownlevelFlags::SHADER_F16_IN_F32;
+        let conversions = wgpu::DownlevelFlags::SHADER_F16_IN_F32;
         if !downlevel
             .flags
-            .contains(half | wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            .contains(conversions | wgpu::DownlevelFlags::COMPUTE_SHADERS)
         {
             return Err(GpuError::Lacks {
                 adapter: description.name,
@@ -96,10 +100,12 @@ impl Context {
         }
         let limits = adapter.limits();
         let subgroups = !options.without_subgroups && description.subgroups.is_some();
+        let half = !options.without_half && description.half;
         let keeps = options.shader_folder.is_some()
             && adapter.features().contains(Features::PIPELINE_CACHE);
         let mut required_features = Features::empty();
         required_features.set(Features::SUBGROUP, subgroups);
+        required_features.set(Features::SHADER_F16, half);
         required_features.set(Features::PIPELINE_CACHE, keeps);
         let (device, queue) = ready(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("firstlight"),
@@ -151,6 +157,7 @@ impl Context {
             queue,
             adapter: description,
             subgroups,
+            half,
             // Shaders count bytes in 32 bits.
             binding_limit: offered
                 .min(options.binding_limit_bytes.unwrap_or(u64::MAX))

@@ -21,20 +21,23 @@ use std::sync::Arc;
 pub(super) const MATVEC_TOKENS: usize = 16;
 
 /// The shaders of products: for few tokens and for many, of block formats and of
-/// floats.
+/// floats; for many tokens also in f16.
 struct Shaders {
     few: [Op; 2],
     many: [Op; 2],
+    many_half: Op,
 }
 
 const ALONE: Shaders = Shaders {
     few: [Op::MatvecInt8, Op::MatvecFloat],
     many: [Op::MatmulInt8, Op::MatmulFloat],
+    many_half: Op::MatmulHalf,
 };
 
 const SIBLINGS: Shaders = Shaders {
     few: [Op::SiblingMatvecInt8, Op::SiblingMatvecFloat],
     many: [Op::SiblingMatmulInt8, Op::SiblingMatmulFloat],
+    many_half: Op::SiblingMatmulHalf,
 };
 
 /// A format's piece.
@@ -44,6 +47,13 @@ pub(super) fn format_piece(format: Format) -> &'static Piece {
 
 fn is_int8(format: Format) -> bool {
     format.info().activations == ActivationForm::Int8
+}
+
+/// Whether products of many tokens with that format are computed in f16, where
+/// there is such arithmetic: with weights of 16 bits. Weights that a file has in
+/// f32, such as those that choose experts, are there for their precision.
+pub(super) fn computes_in_half(format: Format) -> bool {
+    matches!(format, Format::F16 | Format::BF16)
 }
 
 /// A constant that is set.
@@ -230,11 +240,15 @@ impl GpuBackend {
         rows: usize,
     ) -> (Kernel, [u32; 3]) {
         let float = usize::from(!is_int8(format));
+        let many = match self.context.half && computes_in_half(format) {
+            true => shaders.many_half,
+            false => shaders.many[float],
+        };
         let format = format_piece(format);
         let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);
         let mut kernel = match tokens <= MATVEC_TOKENS {
             true => Kernel::new(shaders.few[float], &[format, tokens_piece, self.reduce()]),
-            false => Kernel::new(shaders.many[float], &[format]),
+            false => Kernel::new(many, &[format]),
         };
         let workgroups = match kernel.op.shader().workgroup {
             Workgroup::Rows(each) => {

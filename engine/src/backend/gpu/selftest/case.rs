@@ -120,9 +120,27 @@ impl Case {
         }
     }
 
+    /// Whether it is computed in f16, where there is such arithmetic.
+    pub fn is_in_half(&self) -> bool {
+        let (tokens, formats) = match self {
+            Case::Product { tokens, format, .. } => (*tokens, &[*format][..]),
+            Case::Siblings {
+                tokens, formats, ..
+            } => (*tokens, &formats[..]),
+            Case::GateUp {
+                tokens, formats, ..
+            } => (*tokens, &formats[..]),
+            _ => return false,
+        };
+        let half = |format: &Format| super::super::products::computes_in_half(*format);
+        tokens > super::super::products::MATVEC_TOKENS && formats.iter().any(half)
+    }
+
     /// How much the two sides may differ, as a share of the largest value.
-    pub fn bound(&self) -> f32 {
+    pub fn bound(&self, half: bool) -> f32 {
         match self {
+            // Activations and sums of 32 products have 11 bits.
+            _ if half && self.is_in_half() => 2e-3,
             // Exact sums over groups; their `f32` sum in another order.
             Case::Product { .. } | Case::Siblings { .. } => 4e-6,
             // One activation of many may round the other way: by 1 of 127.

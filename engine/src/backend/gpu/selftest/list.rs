@@ -21,6 +21,8 @@ pub(super) fn all() -> Vec<Case> {
     cases.push(residual(Format::Q5_K, 65, 70, 768));
     cases.push(siblings([Format::Q5_K; 3], 65, true));
     cases.push(siblings([Format::BF16; 3], 20, false));
+    cases.push(siblings([Format::F16; 3], 130, true));
+    cases.push(residual(Format::F16, 65, 70, 300));
     cases.push(gate_up([Format::Q6_K; 2], 20, 70, true));
     cases.push(siblings(
         [Format::Q4_0, Format::Q4_0, Format::Q4_1],
@@ -55,7 +57,7 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 /// Cases that add up over the lanes of a workgroup.
-pub(super) fn reducing() -> Vec<Case> {
+fn reducing() -> Vec<Case> {
     let mut cases = Vec::new();
     for format in Format::all() {
         cases.push(product(format, 1, 37, 512));

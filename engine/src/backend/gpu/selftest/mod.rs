@@ -36,8 +36,8 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs every case on the GPU that these options open, with subgroups, if it has
-/// them, and without.
+/// Runs every case on the GPU that these options open, with subgroups and in f16,
+/// if it has them, and without.
 ///
 /// # Errors
 ///
@@ -47,13 +47,20 @@ pub fn run(
     mut each: impl FnMut(Outcome),
 ) -> Result<AdapterDescription, GpuError> {
     let gpu = Gpu::open(options)?;
-    run_on(&gpu, &mut each);
-    if gpu.context.subgroups {
-        let without = GpuOptions {
-            without_subgroups: true,
-            ..options.clone()
-        };
-        run_on(&Gpu::open(&without)?, &mut each);
+    for case in list::all() {
+        each(compare(&gpu, &case, variant(&gpu, &case)));
+    }
+    // What the device offers more than others is not used.
+    let plain = Gpu::open(&GpuOptions {
+        without_subgroups: true,
+        without_half: true,
+        ..options.clone()
+    })?;
+    let differs = |case: &Case| {
+        gpu.context.subgroups && case.reduces() || gpu.context.half && case.is_in_half()
+    };
+    for case in list::all().iter().filter(|case| differs(case)) {
+        each(compare(&plain, case, variant(&plain, case)));
     }
     // Matrices and tables in many slices.
     let small = GpuOptions {
@@ -67,18 +74,12 @@ pub fn run(
     Ok(gpu.description().clone())
 }
 
-fn run_on(gpu: &Gpu, each: &mut impl FnMut(Outcome)) {
-    let (cases, variant) = match gpu.context.subgroups {
-        true => (list::all(), ", subgroups"),
-        // Only what adds up over lanes differs.
-        false => (list::reducing(), ""),
-    };
-    // Without subgroups at all, everything runs this way.
-    let has_subgroups = gpu.context.adapter.subgroups.is_some();
-    let cases = if has_subgroups { cases } else { list::all() };
-    for case in &cases {
-        let variant = if case.reduces() { variant } else { "" };
-        each(compare(gpu, case, variant));
+/// What the device offers and the case uses.
+fn variant(gpu: &Gpu, case: &Case) -> &'static str {
+    match gpu.context.half && case.is_in_half() {
+        true => ", f16",
+        false if gpu.context.subgroups && case.reduces() => ", subgroups",
+        false => "",
     }
 }
 
@@ -102,7 +103,7 @@ fn compare(gpu: &Gpu, case: &Case, variant: &str) -> Outcome {
         })
     });
     let (error, worst) = difference(&found, &expected);
-    let bound = case.bound();
+    let bound = case.bound(gpu.context.half);
     let failure = match gpu.check() {
         Err(error) => Some(error.to_string()),
         Ok(()) if found.len() != expected.len() => Some(format!(
