@@ -39,6 +39,10 @@ pub struct ModelOptions {
     /// room for them, and its shaders for them are compiled when the model is
     /// opened. Those for other formats are compiled when a step needs them.
     pub kv: Option<KvFormat>,
+    /// Lets the GPU use its matrix units for prompts; one without is refused.
+    /// Nobody has yet seen that compute: let `conform kernels --device gpu` say
+    /// whether it does so rightly.
+    pub gpu_matrix_units: bool,
     /// Bytes of the GPU's memory that may be used; by default what there is.
     pub gpu_memory_bytes: Option<u64>,
     /// A folder of this user's where the GPU's compiled shaders are kept, so that
@@ -569,6 +573,7 @@ fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, Gp
     }
     let options = GpuOptions {
         likely_faster: auto,
+        with_matrix_units: options.gpu_matrix_units,
         memory_limit_bytes: options.gpu_memory_bytes,
         shader_folder: options.gpu_shader_folder.clone(),
         ..GpuOptions::default()

@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 mod list;
+mod parts;
 pub mod piece;
 pub mod table;
 

@@ -1,168 +1,8 @@
-//! The lines of the table, and what they have in common.
+//! The lines of the table.
 
-use crate::piece::{File, Slot, wgsl};
-use crate::table::{Access, Binding, Op, Shader, Workgroup};
-
-const fn read(name: &'static str, shape: &'static str) -> Binding {
-    Binding {
-        name,
-        access: Access::Read,
-        shape,
-    }
-}
-
-const fn write(name: &'static str, shape: &'static str) -> Binding {
-    Binding {
-        name,
-        access: Access::ReadWrite,
-        shape,
-    }
-}
-
-const WEIGHTS: Binding = read(
-    "weights",
-    "[rows, row_bytes] in the format of the file, 16 bytes more at the end",
-);
-const QUANTIZED_INPUT: Binding = read("x", "[tokens, inputs / 32] activations of 48 bytes");
-const FLOAT_INPUT: Binding = read("x", "[tokens, inputs] f32");
-const QUANTIZED: Binding = write("quantized", "[rows, cols / 32] activations of 48 bytes");
-const BIAS: Binding = read("bias", "[outputs] f32");
-const PRODUCT: Binding = write("out", "[tokens, outputs] f32");
-const PRODUCT_PARAMS: &[&str] = &[
-    "rows",
-    "begin",
-    "first_row",
-    "row_bytes",
-    "inputs",
-    "outputs",
-    "tokens",
-];
-const SIBLING_PARAMS: &[&str] = &[
-    "rows",
-    "begin",
-    "row_bytes",
-    "inputs",
-    "tokens",
-    "second",
-    "third",
-];
-
-/// What siblings bind after the weights and the activations.
-const fn sibling_bindings(input: Binding) -> [Binding; 8] {
-    [
-        WEIGHTS,
-        input,
-        BIAS,
-        PRODUCT,
-        read("second_bias", "[outputs] f32"),
-        write("second_out", "[tokens, outputs] f32"),
-        read("third_bias", "[outputs] f32"),
-        write("third_out", "[tokens, outputs] f32"),
-    ]
-}
-const GATED_PARAMS: &[&str] = &[
-    "rows",
-    "begin",
-    "row_bytes",
-    "inputs",
-    "tokens",
-    "outputs",
-    "quantized",
-];
-
-/// What gate and up bind, which follow each other in one buffer.
-const fn gated_bindings(input: Binding) -> [Binding; 6] {
-    [
-        WEIGHTS,
-        input,
-        read("gate_bias", "[outputs] f32"),
-        read("up_bias", "[outputs] f32"),
-        write("out", "[tokens, outputs] f32"),
-        QUANTIZED,
-    ]
-}
-const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
-const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
-const EXPERT_PARAMS: &[&str] = &[
-    "rows",
-    "first_row",
-    "row_bytes",
-    "inputs",
-    "outputs",
-    "sharing",
-];
-const ROUTES: Binding = read("routes", "[items] expert, weight");
-const ITEMS: Binding = write("out", "[items, outputs] f32");
-const TOKENS: Binding = read("tokens", "[tokens] u32");
-const EMBEDDED: Binding = write("out", "[tokens, inputs] f32");
-
-/// Weights in a block format, and what they are multiplied with.
-const BLOCKS: &[File] = &[
-    wgsl!("shared/bytes"),
-    wgsl!("shared/group"),
-    wgsl!("shared/activation"),
-];
-/// Their dot products, group by group.
-const DOT: &[File] = &[wgsl!("shared/dot")];
-/// Weights that are floats, the ends of their rows, and what they are multiplied
-/// with.
-const BYTES: &[File] = &[wgsl!("shared/bytes")];
-const ROW_END: &[File] = &[wgsl!("shared/row_end")];
-const FLOATS: &[File] = &[
-    wgsl!("shared/bytes"),
-    wgsl!("shared/row_end"),
-    wgsl!("shared/float_input"),
-];
-/// Arithmetic in f16. It stands first.
-const HALF: &[File] = &[wgsl!("shared/half")];
-/// Where the products of one matrix go, of several, and of gate and up.
-const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
-const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
-const GATED: &[File] = &[wgsl!("shared/gated"), wgsl!("shared/weight_row")];
-/// A tile of rows and tokens.
-const TILE: &[File] = &[wgsl!("shared/tile_64")];
-/// Floats that become 8-bit integers.
-const ACTIVATION: &[File] = &[wgsl!("shared/activation")];
-const QUANTIZE: &[File] = &[wgsl!("shared/quantize")];
-const QUANTIZE_QUADS: &[File] = &[wgsl!("shared/quantize_quads")];
-/// The entry points of operations on stretches of 32 values.
-const STRETCH: &[File] = &[wgsl!("shared/stretch")];
-const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
-const EXPERT: &[File] = &[wgsl!("shared/expert")];
-
-/// What products have in common, of one matrix and of siblings, for few tokens
-/// and for many; and what operations on elements have.
-const MATVEC: Shader = Shader {
-    op: Op::MatvecInt8,
-    file: wgsl!("matvec_int8"),
-    shared: &[],
-    slots: &[],
-    bindings: &[],
-    params: PRODUCT_PARAMS,
-    half: false,
-    overrides: &["LANES", "ADD", "BIAS"],
-    workgroup: Workgroup::Rows(4),
-};
-const ELEMENTS: Shader = Shader {
-    overrides: &[],
-    workgroup: Workgroup::Elements(64),
-    ..MATVEC
-};
-const MATMUL: Shader = Shader {
-    overrides: &["ADD", "BIAS"],
-    workgroup: Workgroup::Tile(64),
-    ..MATVEC
-};
-const SIBLING_MATVEC: Shader = Shader {
-    params: SIBLING_PARAMS,
-    overrides: &["LANES", "BIAS"],
-    ..MATVEC
-};
-const SIBLING_MATMUL: Shader = Shader {
-    params: SIBLING_PARAMS,
-    overrides: &["BIAS"],
-    ..MATMUL
-};
+use crate::parts::*;
+use crate::piece::{Slot, wgsl};
+use crate::table::{Needs, Op, Shader, Workgroup};
 
 /// Every operation, in the order of [`Op`].
 pub static SHADERS: &[Shader] = &[
@@ -204,7 +44,16 @@ pub static SHADERS: &[Shader] = &[
         shared: &[HALF, FLOATS, ALONE, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
-        half: true,
+        needs: Needs::Half,
+        ..MATMUL
+    },
+    Shader {
+        op: Op::MatmulUnits,
+        file: wgsl!("matmul_units"),
+        shared: &[UNITS, BLOCKS, ALONE, TILE],
+        slots: &[Slot::Int8Format],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
+        needs: Needs::MatrixUnits,
         ..MATMUL
     },
     Shader {
@@ -245,7 +94,16 @@ pub static SHADERS: &[Shader] = &[
         shared: &[HALF, FLOATS, SIBLINGS, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &sibling_bindings(FLOAT_INPUT),
-        half: true,
+        needs: Needs::Half,
+        ..SIBLING_MATMUL
+    },
+    Shader {
+        op: Op::SiblingMatmulUnits,
+        file: wgsl!("matmul_units"),
+        shared: &[UNITS, BLOCKS, SIBLINGS, TILE],
+        slots: &[Slot::Int8Format],
+        bindings: &sibling_bindings(QUANTIZED_INPUT),
+        needs: Needs::MatrixUnits,
         ..SIBLING_MATMUL
     },
     Shader {
@@ -255,7 +113,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(QUANTIZED_INPUT),
         params: GATED_PARAMS,
-        half: false,
+        needs: Needs::Nothing,
         overrides: &["BIAS"],
         workgroup: Workgroup::Rows(32),
     },
@@ -266,7 +124,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(FLOAT_INPUT),
         params: GATED_PARAMS,
-        half: false,
+        needs: Needs::Nothing,
         overrides: &["BIAS"],
         workgroup: Workgroup::Rows(32),
     },
@@ -282,7 +140,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
         ],
         params: &["cols", "groups", "eps"],
-        half: false,
+        needs: Needs::Nothing,
         overrides: &["LANES"],
         workgroup: Workgroup::Row,
     },
@@ -375,7 +233,7 @@ pub static SHADERS: &[Shader] = &[
             "scale",
             "quantized",
         ],
-        half: false,
+        needs: Needs::Nothing,
         overrides: &[],
         workgroup: Workgroup::Queries,
     },
@@ -440,7 +298,7 @@ pub static SHADERS: &[Shader] = &[
             write("out", "[rows, pieces, count] column, f32"),
         ],
         params: &["cols", "piece", "count"],
-        half: false,
+        needs: Needs::Nothing,
         overrides: &[],
         workgroup: Workgroup::Piece,
     },
@@ -451,7 +309,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::Int8Format, Slot::Reduce],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,
-        half: false,
+        needs: Needs::Nothing,
         overrides: &["LANES"],
         workgroup: Workgroup::Rows(4),
     },
@@ -462,7 +320,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[Slot::FloatFormat, Slot::Reduce],
         bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,
-        half: false,
+        needs: Needs::Nothing,
         overrides: &["LANES"],
         workgroup: Workgroup::Rows(4),
     },

@@ -12,11 +12,13 @@ pub enum Op {
     MatmulInt8,
     MatmulFloat,
     MatmulHalf,
+    MatmulUnits,
     SiblingMatvecInt8,
     SiblingMatvecFloat,
     SiblingMatmulInt8,
     SiblingMatmulFloat,
     SiblingMatmulHalf,
+    SiblingMatmulUnits,
     GatedInt8,
     GatedFloat,
     RmsNorm,
@@ -72,13 +74,24 @@ pub struct Shader {
     /// Members of its uniform parameters (group 1, binding 0): words in this
     /// order, all `u32` but for those that the shader has as `f32`.
     pub params: &'static [&'static str],
-    /// Whether the device must have arithmetic in f16.
-    pub half: bool,
+    /// What the device must have beside compute shaders.
+    pub needs: Needs,
     /// Its `override` constants.
     pub overrides: &'static [&'static str],
     /// What one workgroup computes: (x, y, z) in the terms that the shader's
     /// workgroup index counts.
     pub workgroup: Workgroup,
+}
+
+/// What an operation needs of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing that not every one has; pieces may.
+    Nothing,
+    /// Arithmetic in f16.
+    Half,
+    /// Matrix units for 16 by 16 values in f16 with sums in f32, and subgroups.
+    MatrixUnits,
 }
 
 /// How much a workgroup computes.

@@ -77,6 +77,7 @@ pub struct GpuOptions {
     pub likely_faster: bool,
     pub without_subgroups: bool,
     pub without_half: bool,
+    pub with_matrix_units: bool,
     pub binding_limit_bytes: Option<u64>,
     pub memory_limit_bytes: Option<u64>,
     pub shader_folder: Option<PathBuf>,

@@ -41,6 +41,8 @@ pub struct AdapterDescription {
     pub subgroups: Option<(u32, u32)>,
     /// Whether shaders may compute in f16.
     pub half: bool,
+    /// Whether shaders may use matrix units.
+    pub matrix_units: bool,
 }
 
 impl AdapterDescription {
@@ -61,6 +63,7 @@ impl AdapterDescription {
             binding_limit_bytes: adapter.limits().max_storage_buffer_binding_size,
             subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
             half: adapter.features().contains(wgpu::Features::SHADER_F16),
+            matrix_units: super::units::has(adapter),
         }
     }
 
@@ -110,6 +113,9 @@ impl fmt::Display for AdapterDescription {
         }
         if self.half {
             write!(f, ", f16")?;
+        }
+        if self.matrix_units {
+            write!(f, ", matrix units")?;
         }
         write!(f, ", buffers up to {} MiB)", self.binding_limit_bytes >> 20)
     }

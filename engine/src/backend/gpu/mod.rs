@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! adapter     which GPUs there are, and which one computes
+//! units       whether it has matrix units
 //! context     an open device: limits, buffers
 //! fault       what went wrong
 //! weights     matrices and vectors in the format of the file, cut into slices
@@ -48,6 +49,7 @@ mod products;
 mod record;
 pub mod selftest;
 mod tensor;
+mod units;
 mod upload;
 mod weights;
 

@@ -21,22 +21,25 @@ use std::sync::Arc;
 pub(super) const MATVEC_TOKENS: usize = 16;
 
 /// The shaders of products: for few tokens and for many, of block formats and of
-/// floats; for many tokens also in f16.
+/// floats; for many tokens also on matrix units and in f16.
 struct Shaders {
     few: [Op; 2],
     many: [Op; 2],
+    many_units: Op,
     many_half: Op,
 }
 
 const ALONE: Shaders = Shaders {
     few: [Op::MatvecInt8, Op::MatvecFloat],
     many: [Op::MatmulInt8, Op::MatmulFloat],
+    many_units: Op::MatmulUnits,
     many_half: Op::MatmulHalf,
 };
 
 const SIBLINGS: Shaders = Shaders {
     few: [Op::SiblingMatvecInt8, Op::SiblingMatvecFloat],
     many: [Op::SiblingMatmulInt8, Op::SiblingMatmulFloat],
+    many_units: Op::SiblingMatmulUnits,
     many_half: Op::SiblingMatmulHalf,
 };
 
@@ -45,7 +48,7 @@ pub(super) fn format_piece(format: Format) -> &'static Piece {
     piece::format(format.info().tensor_type).expect("every format that computes has a shader")
 }
 
-fn is_int8(format: Format) -> bool {
+pub(super) fn is_int8(format: Format) -> bool {
     format.info().activations == ActivationForm::Int8
 }
 
@@ -240,9 +243,12 @@ impl GpuBackend {
         rows: usize,
     ) -> (Kernel, [u32; 3]) {
         let float = usize::from(!is_int8(format));
-        let many = match self.context.half && computes_in_half(format) {
-            true => shaders.many_half,
-            false => shaders.many[float],
+        let many = if self.context.matrix_units && is_int8(format) {
+            shaders.many_units
+        } else if self.context.half && computes_in_half(format) {
+            shaders.many_half
+        } else {
+            shaders.many[float]
         };
         let format = format_piece(format);
         let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);

@@ -155,6 +155,26 @@ fn products_in_half_do_not_overflow() {
     assert_eq!(products(scale), scaled);
 }
 
+/// Who asks for matrix units gets them or an error.
+#[test]
+fn matrix_units_are_there_or_refused() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    assert!(!gpu.context.matrix_units, "nobody has asked for them");
+    let asked = GpuOptions {
+        with_matrix_units: true,
+        ..GpuOptions::default()
+    };
+    match Gpu::open(&asked) {
+        Ok(units) => assert!(units.context.matrix_units && units.description().matrix_units),
+        Err(error) => {
+            assert!(!gpu.description().matrix_units, "{error}");
+            assert!(error.to_string().contains("matrix units"), "{error}");
+        }
+    }
+}
+
 #[test]
 fn caches_that_no_binding_holds_are_refused() {
     let Some(gpu) = open(&GpuOptions::default()) else {

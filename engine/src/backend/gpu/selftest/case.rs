@@ -1,6 +1,7 @@
 //! What a case computes, on any backend.
 
-use super::super::Gpu;
+use super::super::{Gpu, products};
+use super::Variant;
 use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
 use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Sibling};
@@ -114,33 +115,49 @@ impl Case {
         match self {
             Case::Product { tokens, .. }
             | Case::Siblings { tokens, .. }
-            | Case::GateUp { tokens, .. } => *tokens <= super::super::products::MATVEC_TOKENS,
+            | Case::GateUp { tokens, .. } => *tokens <= products::MATVEC_TOKENS,
             Case::Chain { .. } | Case::RmsNorm { .. } | Case::Experts { .. } => true,
             _ => false,
         }
     }
 
-    /// Whether it is computed in f16, where there is such arithmetic.
-    pub fn is_in_half(&self) -> bool {
+    /// The formats of matrices that it multiplies with many tokens.
+    fn formats_with_many(&self) -> &[Format] {
         let (tokens, formats) = match self {
-            Case::Product { tokens, format, .. } => (*tokens, &[*format][..]),
+            Case::Product { tokens, format, .. } => (*tokens, std::slice::from_ref(format)),
             Case::Siblings {
                 tokens, formats, ..
             } => (*tokens, &formats[..]),
             Case::GateUp {
                 tokens, formats, ..
             } => (*tokens, &formats[..]),
-            _ => return false,
+            _ => return &[],
         };
-        let half = |format: &Format| super::super::products::computes_in_half(*format);
-        tokens > super::super::products::MATVEC_TOKENS && formats.iter().any(half)
+        match tokens > products::MATVEC_TOKENS {
+            true => formats,
+            false => &[],
+        }
+    }
+
+    /// Whether it is computed in f16, where there is such arithmetic.
+    pub fn is_in_half(&self) -> bool {
+        let mut formats = self.formats_with_many().iter();
+        formats.any(|&format| products::computes_in_half(format))
+    }
+
+    /// Whether it is computed on matrix units, where there are any.
+    pub fn is_on_units(&self) -> bool {
+        let mut formats = self.formats_with_many().iter();
+        formats.any(|&format| products::is_int8(format))
     }
 
     /// How much the two sides may differ, as a share of the largest value.
-    pub fn bound(&self, half: bool) -> f32 {
+    pub fn bound(&self, variant: Variant) -> f32 {
         match self {
             // Activations and sums of 32 products have 11 bits.
-            _ if half && self.is_in_half() => 2e-3,
+            _ if variant == Variant::Half => 2e-3,
+            // Weights and activations have.
+            _ if variant == Variant::MatrixUnits => 1e-3,
             // Exact sums over groups; their `f32` sum in another order.
             Case::Product { .. } | Case::Siblings { .. } => 4e-6,
             // One activation of many may round the other way: by 1 of 127.

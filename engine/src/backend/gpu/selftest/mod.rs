@@ -36,8 +36,8 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs every case on the GPU that these options open, with subgroups and in f16,
-/// if it has them, and without.
+/// Runs every case on the GPU that these options open, with subgroups, in f16 and
+/// on matrix units, if it has them, and without.
 ///
 /// # Errors
 ///
@@ -48,7 +48,7 @@ pub fn run(
 ) -> Result<AdapterDescription, GpuError> {
     let gpu = Gpu::open(options)?;
     for case in list::all() {
-        each(compare(&gpu, &case, variant(&gpu, &case)));
+        each(compare(&gpu, &case, ""));
     }
     // What the device offers more than others is not used.
     let plain = Gpu::open(&GpuOptions {
@@ -56,11 +56,19 @@ pub fn run(
         without_half: true,
         ..options.clone()
     })?;
-    let differs = |case: &Case| {
-        gpu.context.subgroups && case.reduces() || gpu.context.half && case.is_in_half()
-    };
-    for case in list::all().iter().filter(|case| differs(case)) {
-        each(compare(&plain, case, variant(&plain, case)));
+    for case in list::all() {
+        if Variant::of(&gpu, &case) != Variant::Plain {
+            each(compare(&plain, &case, ""));
+        }
+    }
+    if gpu.context.adapter.matrix_units {
+        let units = Gpu::open(&GpuOptions {
+            with_matrix_units: true,
+            ..options.clone()
+        })?;
+        for case in list::all().iter().filter(|case| case.is_on_units()) {
+            each(compare(&units, case, ""));
+        }
     }
     // Matrices and tables in many slices.
     let small = GpuOptions {
@@ -74,17 +82,41 @@ pub fn run(
     Ok(gpu.description().clone())
 }
 
-/// What the device offers and the case uses.
-fn variant(gpu: &Gpu, case: &Case) -> &'static str {
-    match gpu.context.half && case.is_in_half() {
-        true => ", f16",
-        false if gpu.context.subgroups && case.reduces() => ", subgroups",
-        false => "",
+/// What the device offers and a case uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    Plain,
+    Subgroups,
+    Half,
+    MatrixUnits,
+}
+
+impl Variant {
+    fn of(gpu: &Gpu, case: &Case) -> Variant {
+        let context = &gpu.context;
+        if context.matrix_units && case.is_on_units() {
+            Variant::MatrixUnits
+        } else if context.half && case.is_in_half() {
+            Variant::Half
+        } else if context.subgroups && case.reduces() {
+            Variant::Subgroups
+        } else {
+            Variant::Plain
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Variant::Plain => "",
+            Variant::Subgroups => ", subgroups",
+            Variant::Half => ", f16",
+            Variant::MatrixUnits => ", matrix units",
+        }
     }
 }
 
 /// Runs a case on both sides.
-fn compare(gpu: &Gpu, case: &Case, variant: &str) -> Outcome {
+fn compare(gpu: &Gpu, case: &Case, how: &str) -> Outcome {
     let kernels = Kernels::new(Isa::Scalar).expect("every machine runs scalar code");
     let team = Team::new(1).expect("a team of one needs no threads");
     let expected = Cpu::new(team, kernels).region(|backend| {
@@ -103,7 +135,8 @@ fn compare(gpu: &Gpu, case: &Case, variant: &str) -> Outcome {
         })
     });
     let (error, worst) = difference(&found, &expected);
-    let bound = case.bound(gpu.context.half);
+    let variant = Variant::of(gpu, case);
+    let bound = case.bound(variant);
     let failure = match gpu.check() {
         Err(error) => Some(error.to_string()),
         Ok(()) if found.len() != expected.len() => Some(format!(
@@ -121,7 +154,7 @@ fn compare(gpu: &Gpu, case: &Case, variant: &str) -> Outcome {
     };
     Outcome {
         op: case.op(),
-        what: format!("{case}{variant}"),
+        what: format!("{case}{}{how}", variant.name()),
         error,
         bound,
         failure,
