@@ -35,6 +35,14 @@ pub struct ModelOptions {
     pub device: DeviceChoice,
     /// How many layers the GPU computes, if there is one.
     pub gpu_layers: GpuLayers,
+    /// Format of the caches that there will be, by default f16: the GPU leaves
+    /// room for them, and its shaders for them are compiled when the model is
+    /// opened. Those for other formats are compiled when a step needs them.
+    pub kv: Option<KvFormat>,
+    /// Lets the GPU use its matrix units for prompts; one without is refused.
+    /// Nobody has yet seen that compute: let `conform kernels --device gpu` say
+    /// whether it does so rightly.
+    pub gpu_matrix_units: bool,
     /// Bytes of the GPU's memory that may be used; by default what there is.
     pub gpu_memory_bytes: Option<u64>,
     /// A folder of this user's where the GPU's compiled shaders are kept, so that
@@ -198,7 +206,8 @@ impl Model {
         }
         let mut uploads = None;
         if let Some(gpu) = &gpu {
-            match network.place(gpu, options.gpu_layers, &tensors) {
+            let kv = options.kv.unwrap_or(KvFormat::F16);
+            match network.place(gpu, options.gpu_layers, kv, &tensors) {
                 Ok(stages) if stages.is_empty() => {
                     let adapter = gpu.name().to_owned();
                     let asked = options.gpu_layers != GpuLayers::First(0);
@@ -207,7 +216,7 @@ impl Model {
                 Ok(stages) => {
                     uploads = Some(gpu.upload(stages, &loading)?);
                     // Beside the upload.
-                    network.rehearse(gpu, threads)?;
+                    network.rehearse(gpu, kv, threads)?;
                 }
                 // Nobody has asked for the GPU: the CPU can compute the model.
                 Err(PlaceError::Gpu(reason @ GpuError::HeadWidth { .. }))
@@ -571,6 +580,7 @@ fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, Gp
     }
     let options = GpuOptions {
         likely_faster: auto,
+        with_matrix_units: options.gpu_matrix_units,
         memory_limit_bytes: options.gpu_memory_bytes,
         shader_folder: options.gpu_shader_folder.clone(),
         ..GpuOptions::default()
@@ -586,17 +596,19 @@ pub trait Network: Send + Sync {
     /// Its hyperparameters.
     fn config(&self) -> &Config;
 
-    /// Makes room for layers on a GPU. Returns what is to be uploaded of each
+    /// Makes room for layers and their caches on a GPU. Returns what is to be uploaded of each
     /// stage.
     fn place(
         &mut self,
         gpu: &Gpu,
         layers: GpuLayers,
+        kv: KvFormat,
         tensors: &Tensors,
     ) -> Result<Vec<Vec<Upload>>, PlaceError>;
 
-    /// Compiles what the GPU needs for its layers, for one token and for many.
-    fn rehearse(&self, gpu: &Gpu, threads: usize) -> Result<(), GpuError>;
+    /// Compiles what the GPU needs for its layers, for one token and for many,
+    /// with caches of that format.
+    fn rehearse(&self, gpu: &Gpu, kv: KvFormat, threads: usize) -> Result<(), GpuError>;
 
     /// What a GPU computes.
     fn placed(&self) -> Placed;
@@ -739,6 +751,7 @@ impl<F: Family> Network for Runner<F> {
         &mut self,
         gpu: &Gpu,
         layers: GpuLayers,
+        kv: KvFormat,
         tensors: &Tensors,
     ) -> Result<Vec<Vec<Upload>>, PlaceError> {
         /// Tokens that `auto` leaves room for.
@@ -751,7 +764,7 @@ impl<F: Family> Network for Runner<F> {
         let device = gpu.deferring_device();
         let loader = Loader::new(tensors, &device);
         let context = config.context_length.min(CONTEXT) as u64;
-        let cache_bytes = KvCache::bytes_per_token(config, KvFormat::F16) * context;
+        let cache_bytes = KvCache::bytes_per_token(config, kv) * context;
         let room =
             |placed: usize| cache_bytes * placed as u64 / config.n_layer as u64 + MARGIN_BYTES;
         let limit = match layers {
@@ -785,25 +798,30 @@ impl<F: Family> Network for Runner<F> {
         Ok(stages)
     }
 
-    fn rehearse(&self, gpu: &Gpu, threads: usize) -> Result<(), GpuError> {
+    fn rehearse(&self, gpu: &Gpu, kv: KvFormat, threads: usize) -> Result<(), GpuError> {
         /// Tokens of a prompt: more than fit the shaders for few tokens.
         const MANY: usize = 64;
+        /// A past whose keys are split over workgroups.
+        const LONG: usize = 4096;
+        /// Tokens and the past before them: one token, the shaders for few, a
+        /// prompt, and one token after much.
+        const STEPS: [(usize, usize); 6] = [(1, 0), (2, 0), (4, 0), (8, 0), (MANY, 0), (1, LONG)];
 
         let config = self.family.config();
         let layers = self.on_gpu.len();
-        let mut cache = KvCache::new(config, KvFormat::F16, MANY);
-        cache.place(gpu, layers, config, KvFormat::F16)?;
+        let mut cache = KvCache::new(config, kv, MANY);
+        cache.place(gpu, layers, config, kv)?;
         cache.move_to(gpu, layers)?;
         gpu.rehearse(threads, |gpu| {
-            for tokens in [1, MANY] {
+            for (tokens, position) in STEPS {
                 let mut x = gpu.tensor(tokens, config.n_embd);
                 let mut step = Step {
                     sequences: vec![Rows {
                         cache: &mut cache,
                         rows: 0..tokens,
-                        position: 0,
+                        position,
                     }],
-                    positions: (0..tokens).collect(),
+                    positions: (position..position + tokens).collect(),
                 };
                 for (index, layer) in self.on_gpu.iter().enumerate() {
                     self.family.layer(gpu, index, layer, &mut step, &mut x);

@@ -13,6 +13,7 @@
 //! wgsl/shared/          functions that several operations or formats use
 //! wgsl/format/          one file per weight format, all with the same functions
 //! wgsl/reduce/          sums over a workgroup: with subgroups, or without
+//! wgsl/teams/           teams of lanes that add up: subgroups, or 32 at a time
 //! wgsl/tile/            tokens or queries that a workgroup computes at once
 //! wgsl/kv/              how keys and values are stored
 //! wgsl/source/          where the candidates of a selection come from
@@ -41,6 +42,8 @@
 
 #![forbid(unsafe_code)]
 
+mod list;
+mod parts;
 pub mod piece;
 pub mod table;
 
@@ -54,7 +57,7 @@ pub use table::{Access, Binding, Op, Shader};
 /// If the pieces do not fill exactly the slots that the operation has.
 pub fn compose(op: Op, pieces: &[&Piece]) -> String {
     let shader = op.shader();
-    let mut files: Vec<&File> = shader.shared.iter().collect();
+    let mut files: Vec<&File> = shader.shared.iter().copied().flatten().collect();
     assert_eq!(
         pieces.len(),
         shader.slots.len(),

@@ -31,6 +31,8 @@ pub enum Slot {
     FloatFormat,
     /// How a workgroup adds up: `reduce`, and the entry point.
     Reduce,
+    /// The teams of lanes that a workgroup has: `add_team`, and the entry point.
+    Teams,
     /// `TOKENS` that a workgroup computes at once.
     Tokens,
     /// `QUERIES` that a workgroup computes at once.
@@ -67,6 +69,15 @@ pub static REDUCE_WORKGROUP: Piece = piece(Slot::Reduce, &[wgsl!("reduce/workgro
 pub static REDUCE_SUBGROUP: Piece = Piece {
     subgroups: true,
     ..piece(Slot::Reduce, &[wgsl!("reduce/subgroup")])
+};
+
+/// Teams that add up through workgroup memory.
+pub static TEAMS_WORKGROUP: Piece = piece(Slot::Teams, &[wgsl!("teams/workgroup")]);
+
+/// Teams that are subgroups.
+pub static TEAMS_SUBGROUP: Piece = Piece {
+    subgroups: true,
+    ..piece(Slot::Teams, &[wgsl!("teams/subgroup")])
 };
 
 /// Keys and values as binary16.
@@ -187,6 +198,7 @@ pub fn choices(slot: Slot) -> Vec<&'static Piece> {
         .chain(numbered(TOKENS))
         .chain(numbered(QUERIES))
         .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP])
+        .chain([&TEAMS_WORKGROUP, &TEAMS_SUBGROUP])
         .chain([&CACHE_F16, &CACHE_F32, &CACHE_Q8_0])
         .chain([&SOURCE_VALUES, &SOURCE_PAIRS])
         .filter(|piece| piece.slot == slot)

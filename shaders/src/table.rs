@@ -1,6 +1,7 @@
 //! The table of operations: what each is made of, binds and takes.
 
-use crate::piece::{File, Slot, wgsl};
+pub use crate::list::SHADERS;
+use crate::piece::{File, Slot};
 
 /// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,16 +11,21 @@ pub enum Op {
     MatvecFloat,
     MatmulInt8,
     MatmulFloat,
+    MatmulHalf,
+    MatmulUnits,
     SiblingMatvecInt8,
     SiblingMatvecFloat,
     SiblingMatmulInt8,
     SiblingMatmulFloat,
+    SiblingMatmulHalf,
+    SiblingMatmulUnits,
+    GatedInt8,
+    GatedFloat,
     RmsNorm,
     Quantize,
     SiluMul,
-    Rope,
+    RopeAppend,
     Resize,
-    CacheWrite,
     Attention,
     AttentionCombine,
     EmbedInt8,
@@ -59,8 +65,8 @@ pub struct Shader {
     pub op: Op,
     /// Its own file.
     pub file: File,
-    /// The shared files it needs.
-    pub shared: &'static [File],
+    /// The shared files it needs, in groups that several operations need.
+    pub shared: &'static [&'static [File]],
     /// What a caller has to choose.
     pub slots: &'static [Slot],
     /// Its buffers.
@@ -68,11 +74,24 @@ pub struct Shader {
     /// Members of its uniform parameters (group 1, binding 0): words in this
     /// order, all `u32` but for those that the shader has as `f32`.
     pub params: &'static [&'static str],
+    /// What the device must have beside compute shaders.
+    pub needs: Needs,
     /// Its `override` constants.
     pub overrides: &'static [&'static str],
     /// What one workgroup computes: (x, y, z) in the terms that the shader's
     /// workgroup index counts.
     pub workgroup: Workgroup,
+}
+
+/// What an operation needs of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing that not every one has; pieces may.
+    Nothing,
+    /// Arithmetic in f16.
+    Half,
+    /// Matrix units for 16 by 16 values in f16 with sums in f32, and subgroups.
+    MatrixUnits,
 }
 
 /// How much a workgroup computes.
@@ -92,478 +111,6 @@ pub enum Workgroup {
     /// A tile of queries in x, a key head in y, a split of the keys in z.
     Queries,
 }
-
-const fn read(name: &'static str, shape: &'static str) -> Binding {
-    Binding {
-        name,
-        access: Access::Read,
-        shape,
-    }
-}
-
-const fn write(name: &'static str, shape: &'static str) -> Binding {
-    Binding {
-        name,
-        access: Access::ReadWrite,
-        shape,
-    }
-}
-
-const WEIGHTS: Binding = read(
-    "weights",
-    "[rows, row_bytes] in the format of the file, 16 bytes more at the end",
-);
-const QUANTIZED_INPUT: Binding = read("x", "[tokens, inputs / 32] activations of 48 bytes");
-const FLOAT_INPUT: Binding = read("x", "[tokens, inputs] f32");
-const QUANTIZED: Binding = write("quantized", "[rows, cols / 32] activations of 48 bytes");
-const BIAS: Binding = read("bias", "[outputs] f32");
-const PRODUCT: Binding = write("out", "[tokens, outputs] f32");
-const PRODUCT_PARAMS: &[&str] = &[
-    "rows",
-    "begin",
-    "first_row",
-    "row_bytes",
-    "inputs",
-    "outputs",
-    "tokens",
-];
-const SIBLING_PARAMS: &[&str] = &[
-    "rows",
-    "begin",
-    "row_bytes",
-    "inputs",
-    "tokens",
-    "second",
-    "third",
-];
-
-/// What siblings bind after the weights and the activations.
-const fn sibling_bindings(input: Binding) -> [Binding; 8] {
-    [
-        WEIGHTS,
-        input,
-        BIAS,
-        PRODUCT,
-        read("second_bias", "[outputs] f32"),
-        write("second_out", "[tokens, outputs] f32"),
-        read("third_bias", "[outputs] f32"),
-        write("third_out", "[tokens, outputs] f32"),
-    ]
-}
-const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
-const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
-const EXPERT_PARAMS: &[&str] = &[
-    "rows",
-    "first_row",
-    "row_bytes",
-    "inputs",
-    "outputs",
-    "sharing",
-];
-const ROUTES: Binding = read("routes", "[items] expert, weight");
-const ITEMS: Binding = write("out", "[items, outputs] f32");
-const TOKENS: Binding = read("tokens", "[tokens] u32");
-const EMBEDDED: Binding = write("out", "[tokens, inputs] f32");
-
-/// Every operation, in the order of [`Op`].
-pub static SHADERS: &[Shader] = &[
-    Shader {
-        op: Op::MatvecInt8,
-        file: wgsl!("matvec_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/dot"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-        ],
-        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
-        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["LANES", "ADD", "BIAS"],
-        workgroup: Workgroup::Rows(4),
-    },
-    Shader {
-        op: Op::MatvecFloat,
-        file: wgsl!("matvec_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-        ],
-        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
-        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["LANES", "ADD", "BIAS"],
-        workgroup: Workgroup::Rows(4),
-    },
-    Shader {
-        op: Op::MatmulInt8,
-        file: wgsl!("matmul_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
-        slots: &[Slot::Int8Format],
-        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["ADD", "BIAS"],
-        workgroup: Workgroup::Tile(64),
-    },
-    Shader {
-        op: Op::MatmulFloat,
-        file: wgsl!("matmul_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/product"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
-        slots: &[Slot::FloatFormat],
-        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
-        params: PRODUCT_PARAMS,
-        overrides: &["ADD", "BIAS"],
-        workgroup: Workgroup::Tile(64),
-    },
-    Shader {
-        op: Op::SiblingMatvecInt8,
-        file: wgsl!("matvec_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/dot"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-        ],
-        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
-        bindings: &sibling_bindings(QUANTIZED_INPUT),
-        params: SIBLING_PARAMS,
-        overrides: &["LANES", "BIAS"],
-        workgroup: Workgroup::Rows(4),
-    },
-    Shader {
-        op: Op::SiblingMatvecFloat,
-        file: wgsl!("matvec_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-        ],
-        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
-        bindings: &sibling_bindings(FLOAT_INPUT),
-        params: SIBLING_PARAMS,
-        overrides: &["LANES", "BIAS"],
-        workgroup: Workgroup::Rows(4),
-    },
-    Shader {
-        op: Op::SiblingMatmulInt8,
-        file: wgsl!("matmul_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
-        slots: &[Slot::Int8Format],
-        bindings: &sibling_bindings(QUANTIZED_INPUT),
-        params: SIBLING_PARAMS,
-        overrides: &["BIAS"],
-        workgroup: Workgroup::Tile(64),
-    },
-    Shader {
-        op: Op::SiblingMatmulFloat,
-        file: wgsl!("matmul_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/float_input"),
-            wgsl!("shared/siblings"),
-            wgsl!("shared/weight_row"),
-            wgsl!("shared/tile_64"),
-        ],
-        slots: &[Slot::FloatFormat],
-        bindings: &sibling_bindings(FLOAT_INPUT),
-        params: SIBLING_PARAMS,
-        overrides: &["BIAS"],
-        workgroup: Workgroup::Tile(64),
-    },
-    Shader {
-        op: Op::RmsNorm,
-        file: wgsl!("rms_norm"),
-        shared: &[wgsl!("shared/activation"), wgsl!("shared/quantize")],
-        slots: &[Slot::Reduce],
-        bindings: &[
-            read("x", "[rows, cols] f32"),
-            read("weight", "[cols] f32"),
-            write("out", "[rows, cols] f32"),
-            QUANTIZED,
-        ],
-        params: &["cols", "groups", "eps"],
-        overrides: &["LANES"],
-        workgroup: Workgroup::Row,
-    },
-    Shader {
-        op: Op::Quantize,
-        file: wgsl!("quantize"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/stretch"),
-        ],
-        slots: &[],
-        bindings: &[read("x", "[rows, cols] f32"), QUANTIZED],
-        params: STRETCH_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::SiluMul,
-        file: wgsl!("silu_mul"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/stretch"),
-        ],
-        slots: &[],
-        bindings: &[
-            write("gate", "[rows, cols] f32"),
-            read("up", "[rows, cols] f32"),
-            QUANTIZED,
-        ],
-        params: STRETCH_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::Rope,
-        file: wgsl!("rope"),
-        shared: &[],
-        slots: &[],
-        bindings: &[
-            write("x", "[tokens, heads, head_dim] f32"),
-            read("angles", "[2, tokens, 2 * pairs] f32: cosines, sines"),
-            write("other", "[tokens, other_heads, head_dim] f32"),
-        ],
-        params: &[
-            "tokens",
-            "heads",
-            "other_heads",
-            "head_dim",
-            "pairs",
-            "halves",
-        ],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::Resize,
-        file: wgsl!("resize"),
-        shared: &[],
-        slots: &[],
-        bindings: &[
-            read("x", "[heads, head_dim] f32"),
-            write("out", "[heads, new_dim] f32"),
-        ],
-        params: &["heads", "head_dim", "new_dim"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::CacheWrite,
-        file: wgsl!("cache_write"),
-        shared: &[],
-        slots: &[Slot::Cache],
-        bindings: &[
-            read("k", "[rows, k_quads] four f32"),
-            read("v", "[rows, v_quads] four f32"),
-            write("keys", "[positions, k_quads] four as stored"),
-            write("values", "[positions, v_quads] four as stored"),
-        ],
-        params: &["tokens", "first_row", "position", "k_quads", "v_quads"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::Attention,
-        file: wgsl!("attention"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/quantize_quads"),
-        ],
-        slots: &[Slot::Cache, Slot::Queries],
-        bindings: &[
-            read("q", "[rows, heads, k_quads] four f32"),
-            read("keys", "[positions, key heads, k_quads] four as stored"),
-            read("values", "[positions, key heads, v_quads] four as stored"),
-            write("out", "[rows, heads, v_quads] four f32"),
-            write("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
-            QUANTIZED,
-        ],
-        params: &[
-            "tokens",
-            "first_row",
-            "position",
-            "heads",
-            "group",
-            "k_quads",
-            "v_quads",
-            "splits",
-            "split_keys",
-            "scale",
-            "quantized",
-        ],
-        overrides: &[],
-        workgroup: Workgroup::Queries,
-    },
-    Shader {
-        op: Op::AttentionCombine,
-        file: wgsl!("attention_combine"),
-        shared: &[
-            wgsl!("shared/activation"),
-            wgsl!("shared/quantize"),
-            wgsl!("shared/quantize_quads"),
-        ],
-        slots: &[],
-        bindings: &[
-            read("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
-            write("out", "[rows, heads, v_quads] four f32"),
-            QUANTIZED,
-        ],
-        params: &[
-            "tokens",
-            "first_row",
-            "heads",
-            "v_quads",
-            "splits",
-            "quantized",
-        ],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::EmbedInt8,
-        file: wgsl!("embed_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/embedding"),
-        ],
-        slots: &[Slot::Int8Format],
-        bindings: &[WEIGHTS, TOKENS, EMBEDDED],
-        params: EMBED_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::EmbedFloat,
-        file: wgsl!("embed_float"),
-        shared: &[wgsl!("shared/bytes"), wgsl!("shared/embedding")],
-        slots: &[Slot::FloatFormat],
-        bindings: &[WEIGHTS, TOKENS, EMBEDDED],
-        params: EMBED_PARAMS,
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::Gather,
-        file: wgsl!("gather"),
-        shared: &[],
-        slots: &[],
-        bindings: &[
-            read("x", "[any, cols] f32"),
-            read("indices", "[rows] u32"),
-            write("out", "[rows, cols] f32"),
-        ],
-        params: &["rows", "cols"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::Highest,
-        file: wgsl!("highest"),
-        shared: &[],
-        slots: &[Slot::Source],
-        bindings: &[
-            read("x", "[rows, cols] f32, or column and f32"),
-            write("out", "[rows, pieces, count] column, f32"),
-        ],
-        params: &["cols", "piece", "count"],
-        overrides: &[],
-        workgroup: Workgroup::Piece,
-    },
-    Shader {
-        op: Op::ExpertInt8,
-        file: wgsl!("expert_int8"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/group"),
-            wgsl!("shared/activation"),
-            wgsl!("shared/dot"),
-            wgsl!("shared/expert"),
-        ],
-        slots: &[Slot::Int8Format, Slot::Reduce],
-        bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
-        params: EXPERT_PARAMS,
-        overrides: &["LANES"],
-        workgroup: Workgroup::Rows(4),
-    },
-    Shader {
-        op: Op::ExpertFloat,
-        file: wgsl!("expert_float"),
-        shared: &[
-            wgsl!("shared/bytes"),
-            wgsl!("shared/row_end"),
-            wgsl!("shared/expert"),
-        ],
-        slots: &[Slot::FloatFormat, Slot::Reduce],
-        bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
-        params: EXPERT_PARAMS,
-        overrides: &["LANES"],
-        workgroup: Workgroup::Rows(4),
-    },
-    Shader {
-        op: Op::Route,
-        file: wgsl!("route"),
-        shared: &[],
-        slots: &[],
-        bindings: &[
-            read("scores", "[tokens, count] f32"),
-            write("routes", "[tokens, used] expert, weight"),
-        ],
-        params: &["tokens", "count", "used"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-    Shader {
-        op: Op::Mix,
-        file: wgsl!("mix"),
-        shared: &[],
-        slots: &[],
-        bindings: &[
-            read("x", "[tokens, used, cols] f32"),
-            read("routes", "[tokens, used] expert, weight"),
-            write("sum", "[tokens, cols] f32"),
-        ],
-        params: &["tokens", "cols", "used"],
-        overrides: &[],
-        workgroup: Workgroup::Elements(64),
-    },
-];
 
 impl Op {
     /// The operation's line in the table.

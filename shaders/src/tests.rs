@@ -2,7 +2,7 @@
 //! what the table says of it. No device is needed.
 
 use crate::piece::{self, Piece, Slot};
-use crate::table::{Access, SHADERS, Shader};
+use crate::table::{Access, Needs, SHADERS, Shader};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ScalarKind, StorageAccess, TypeInner};
 
@@ -46,10 +46,14 @@ fn every_operation_is_at_its_place() {
 #[test]
 fn every_shader_is_valid() {
     every_shader(|shader, module, name| {
-        let subgroups = name.contains("reduce/subgroup");
+        let units = shader.needs == Needs::MatrixUnits;
+        let subgroups = name.contains("/subgroup") || units;
         // unpack2x16float is part of WebGPU, but naga counts it as a capability.
         let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         capabilities.set(Capabilities::SUBGROUP, subgroups);
+        let half = shader.needs != Needs::Nothing;
+        capabilities.set(Capabilities::SHADER_FLOAT16, half);
+        capabilities.set(Capabilities::COOPERATIVE_MATRIX, units);
         Validator::new(ValidationFlags::all(), capabilities)
             .validate(module)
             .unwrap_or_else(|error| panic!("{name}: {error:?}"));

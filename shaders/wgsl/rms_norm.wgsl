@@ -21,6 +21,10 @@ const VALUES: u32 = 1u;
 
 var<workgroup> row_scale: f32;
 
+fn normed(begin: u32, index: u32) -> f32 {
+    return x[begin + index] * row_scale * weight[index];
+}
+
 fn kernel(row: u32, unused: u32, lane: u32) {
     let begin = row * params.cols;
     var squares: array<f32, VALUES>;
@@ -33,15 +37,13 @@ fn kernel(row: u32, unused: u32, lane: u32) {
         row_scale = 1.0 / sqrt(sum / f32(params.cols) + params.eps);
     }
     workgroupBarrier();
-    let scale = row_scale;
     for (var i = lane; i < params.cols; i += LANES) {
-        out[begin + i] = x[begin + i] * scale * weight[i];
+        out[begin + i] = normed(begin, i);
     }
     for (var group = lane; group < params.groups; group += LANES) {
         var values: array<f32, 32>;
         for (var i = 0u; i < 32u; i += 1u) {
-            let at = group * 32u + i;
-            values[i] = x[begin + at] * scale * weight[at];
+            values[i] = normed(begin, group * 32u + i);
         }
         quantized[row * params.groups + group] = quantize(&values);
     }

@@ -62,11 +62,22 @@ fn open_file(
     let options = ModelOptions {
         load,
         device,
+        ..on_gpu(layers)
+    };
+    open_with(path, name, &options)
+}
+
+fn on_gpu(layers: GpuLayers) -> ModelOptions {
+    ModelOptions {
+        device: DeviceChoice::Gpu,
         gpu_layers: layers,
         threads: Some(2),
         ..ModelOptions::default()
-    };
-    match Model::open(path, &options) {
+    }
+}
+
+fn open_with(path: &Path, name: &str, options: &ModelOptions) -> Option<Model> {
+    match Model::open(path, options) {
         Ok(model) => Some(model),
         Err(Error::Gpu(error @ GpuError::HeadWidth { .. })) => {
             println!("{name}: {error}");
@@ -354,40 +365,45 @@ fn several_sequences_in_a_step() {
 /// Shaders are compiled when a model is opened, not when its first token waits.
 #[test]
 fn steps_compile_nothing() {
-    let Some(model) = open(BUNDLED, DeviceChoice::Gpu, GpuLayers::Auto) else {
-        return;
-    };
-    model.wait_for_gpu().unwrap();
-    let (gpu, _) = model.gpu().unwrap();
-    let compiled = gpu.compiled();
-    assert!(compiled > 5, "{compiled} shaders");
-    let tokens: Vec<u32> = (1..=64).collect();
-    let mut cache = model.cache(KvFormat::F16, 65).unwrap();
-    for tokens in [&tokens[..], &[65]] {
-        let (dispatches, submissions) = gpu.counts();
-        let sequence = Sequence {
-            cache: &mut cache,
-            tokens,
-            wanted: Wanted::Last,
+    for kv in KvFormat::ALL {
+        let options = ModelOptions {
+            kv: Some(kv),
+            ..on_gpu(GpuLayers::Auto)
         };
-        model.step_highest(&mut [sequence], 1).unwrap();
-        let (more, submitted) = gpu.counts();
-        let layers = model.config().n_layer as u64;
-        // What ARCHITECTURE.md counts; a small vocabulary is one piece.
-        assert_eq!(more - dispatches, 10 * layers + 3 + 1);
-        assert_eq!(submitted - submissions, 1);
+        let Some(model) = open_with(&path(BUNDLED), BUNDLED, &options) else {
+            return;
+        };
+        model.wait_for_gpu().unwrap();
+        let (gpu, _) = model.gpu().unwrap();
+        let compiled = gpu.compiled();
+        assert!(compiled > 5, "{compiled} shaders");
+        let mut cache = model.cache(kv, 700).unwrap();
+        // Tokens of a step, and dispatches of a layer: silu·mul is one of its own
+        // for many tokens, and so are the sums of attention to a long past.
+        for (tokens, per_layer) in [(64, 9), (1, 8), (5, 8), (3, 8), (2, 8), (600, 9), (1, 9)] {
+            let (dispatches, submissions) = gpu.counts();
+            let sequence = Sequence {
+                cache: &mut cache,
+                tokens: &vec![7; tokens],
+                wanted: Wanted::Last,
+            };
+            model.step_highest(&mut [sequence], 1).unwrap();
+            let (more, submitted) = gpu.counts();
+            let layers = model.config().n_layer as u64;
+            // What ARCHITECTURE.md counts; a small vocabulary is one piece.
+            let expected = per_layer * layers + 3 + 1;
+            assert_eq!(more - dispatches, expected, "{tokens} tokens, {kv}");
+            assert_eq!(submitted - submissions, 1);
+        }
+        assert_eq!(gpu.compiled(), compiled, "{kv}");
     }
-    assert_eq!(gpu.compiled(), compiled);
 }
 
 /// Opens the bundled model with so much of the GPU's memory.
 fn with_memory(layers: GpuLayers, bytes: u64) -> Option<Result<Model, Error>> {
     let options = ModelOptions {
-        device: DeviceChoice::Gpu,
-        gpu_layers: layers,
         gpu_memory_bytes: Some(bytes),
-        threads: Some(2),
-        ..ModelOptions::default()
+        ..on_gpu(layers)
     };
     match Model::open(path(BUNDLED), &options) {
         Err(Error::Gpu(error @ (GpuError::NoAdapter { .. } | GpuError::NotBuilt)))

@@ -8,6 +8,10 @@ const FENCED: &[(&str, &str)] = &[
         "engine/src/backend/gpu/compiled.rs",
         "hands compiled shaders back to the driver",
     ),
+    (
+        "engine/src/backend/gpu/units.rs",
+        "agrees to an experiment of wgpu's",
+    ),
     ("engine/src/mapping.rs", "maps files"),
     ("engine/src/signals.rs", "handles signals"),
     (

@@ -255,14 +255,9 @@ impl Family for Llama {
                 layer.attn_v.product(&mut v),
             ],
         );
-        b.rope(
-            &mut [&mut q, &mut k],
-            attention.head_dim_k,
-            &self.rope,
-            step,
-        );
+        b.rope_append(index, attention, &self.rope, &mut q, &mut k, &v, step);
         let mut attended = b.tensor(rows, attention.n_head * attention.head_dim_v);
-        b.attention(index, attention, &q, &k, &v, step, &mut attended);
+        b.attention(index, attention, &q, step, &mut attended);
         layer.attn_output.add(b, &attended, x);
 
         // Feed-forward.
@@ -271,11 +266,7 @@ impl Family for Llama {
             FeedForward::Dense { gate, up, down } => {
                 let mut hidden = b.tensor(rows, self.n_ff);
                 let mut other = b.tensor(rows, self.n_ff);
-                b.matmul(
-                    &normed,
-                    &mut [gate.product(&mut hidden), up.product(&mut other)],
-                );
-                b.silu_mul(&mut hidden, &other);
+                b.gate_up(&normed, gate.product(&mut hidden), up.product(&mut other));
                 down.add(b, &hidden, x);
             }
             FeedForward::Experts {

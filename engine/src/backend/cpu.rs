@@ -318,8 +318,18 @@ impl Backend for CpuBackend<'_> {
         );
     }
 
-    fn rope(&mut self, x: &mut [&mut Tensor], head_dim: usize, rope: &Rope, step: &Step<'_>) {
+    fn rope_append(
+        &mut self,
+        layer: usize,
+        shape: &AttentionShape,
+        rope: &Rope,
+        q: &mut Tensor,
+        k: &mut Tensor,
+        v: &Tensor,
+        step: &mut Step<'_>,
+    ) {
         self.region.label("rope");
+        let isa = self.kernels.isa();
         let key = std::ptr::from_ref(rope);
         if self.angles.as_ref().is_none_or(|(of, _)| *of != key) {
             let mut angles = RopeAngles::default();
@@ -327,15 +337,17 @@ impl Backend for CpuBackend<'_> {
             self.angles = Some((key, angles));
         }
         if let Some((_, angles)) = &self.angles {
-            for x in x {
-                ops::rope(
-                    self.region,
-                    self.kernels.isa(),
-                    &mut x.data,
-                    head_dim,
-                    angles,
-                );
+            for x in [q, &mut *k] {
+                ops::rope(self.region, isa, &mut x.data, shape.head_dim_k, angles);
             }
+        }
+        self.region.label("append");
+        for sequence in &mut step.sequences {
+            let rows = sequence.rows.clone();
+            let of = |x: &Tensor| rows.start * x.cols..rows.end * x.cols;
+            let cache = sequence.cache.layer_mut(layer);
+            let (k, v) = (&k.data[of(k)], &v.data[of(v)]);
+            cache.append(self.region, isa, k, v, sequence.position);
         }
     }
 
@@ -344,24 +356,10 @@ impl Backend for CpuBackend<'_> {
         layer: usize,
         shape: &AttentionShape,
         q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
         self.region.label("attention");
-        for sequence in &mut step.sequences {
-            let rows = sequence.rows.clone();
-            let of = |x: &Tensor| rows.start * x.cols..rows.end * x.cols;
-            let cache = sequence.cache.layer_mut(layer);
-            cache.append(
-                self.region,
-                self.kernels.isa(),
-                &k.data[of(k)],
-                &v.data[of(v)],
-                sequence.position,
-            );
-        }
         let sequences: Vec<AttentionSeq<'_>> = step
             .sequences
             .iter()

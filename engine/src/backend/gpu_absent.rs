@@ -76,6 +76,8 @@ pub mod selftest {
 pub struct GpuOptions {
     pub likely_faster: bool,
     pub without_subgroups: bool,
+    pub without_half: bool,
+    pub with_matrix_units: bool,
     pub binding_limit_bytes: Option<u64>,
     pub memory_limit_bytes: Option<u64>,
     pub shader_folder: Option<PathBuf>,
@@ -278,7 +280,16 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rope(&mut self, _: &mut [&mut Tensor], _: usize, _: &Rope, _: &Step<'_>) {
+    fn rope_append(
+        &mut self,
+        _: usize,
+        _: &AttentionShape,
+        _: &Rope,
+        _: &mut Tensor,
+        _: &mut Tensor,
+        _: &Tensor,
+        _: &mut Step<'_>,
+    ) {
         match self.0 {}
     }
 
@@ -286,8 +297,6 @@ impl Backend for GpuBackend {
         &mut self,
         _: usize,
         _: &AttentionShape,
-        _: &Tensor,
-        _: &Tensor,
         _: &Tensor,
         _: &mut Step<'_>,
         _: &mut Tensor,

@@ -163,28 +163,40 @@ pub trait Backend {
         sum: &mut Self::Tensor,
     );
 
-    /// Rotates every head of all `x`, one or two, to its token's position.
-    fn rope(
+    /// Rotates every head of `q` and `k` to its token's position, and appends `k`
+    /// and `v` to the layer's cache of each sequence. What `k` holds afterwards
+    /// means nothing.
+    #[allow(clippy::too_many_arguments)] // the operation has these operands
+    fn rope_append(
         &mut self,
-        x: &mut [&mut Self::Tensor],
-        head_dim: usize,
+        layer: usize,
+        shape: &AttentionShape,
         rope: &kernels::ops::Rope,
-        step: &Step<'_>,
+        q: &mut Self::Tensor,
+        k: &mut Self::Tensor,
+        v: &Self::Tensor,
+        step: &mut Step<'_>,
     );
 
-    /// Appends `k` and `v` to the layer's cache of each sequence, then lets
-    /// every token's queries attend to its own sequence up to itself.
-    #[allow(clippy::too_many_arguments)] // the operation has these operands
+    /// Lets every token's queries attend to its own sequence up to itself, which
+    /// is in the layer's cache.
     fn attention(
         &mut self,
         layer: usize,
         shape: &AttentionShape,
         q: &Self::Tensor,
-        k: &Self::Tensor,
-        v: &Self::Tensor,
         step: &mut Step<'_>,
         out: &mut Self::Tensor,
     );
+
+    /// `gate = silu(x·gateᵀ) · x·upᵀ`, with the biases they have. What the second
+    /// product's tensor holds afterwards means nothing.
+    fn gate_up(&mut self, x: &Self::Tensor, gate: Product<'_, Self>, up: Product<'_, Self>) {
+        let mut products = [gate, up];
+        self.matmul(x, &mut products);
+        let [gate, up] = products;
+        self.silu_mul(gate.out, up.out);
+    }
 
     /// `gate = silu(gate) · up`.
     fn silu_mul(&mut self, gate: &mut Self::Tensor, up: &Self::Tensor);

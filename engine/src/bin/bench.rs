@@ -194,6 +194,9 @@ struct Cli {
         help_heading = "Tests"
     )]
     gpu_layers: GpuLayers,
+    /// Prompts on the GPU's matrix units: untried
+    #[arg(long, help_heading = "Tests")]
+    gpu_matrix_units: bool,
     /// Format of the key-value cache: f32, q8_0 or f16 [default: f16]
     #[arg(
         long,
@@ -425,6 +428,8 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
             isa: Some(isa),
             device: cli.device,
             gpu_layers: cli.gpu_layers,
+            gpu_matrix_units: cli.gpu_matrix_units,
+            kv: Some(cli.kv),
             ..ModelOptions::default()
         };
         let model = Model::open(path, &options)?;

@@ -142,6 +142,7 @@ impl ModelArgs {
                 isa: self.isa,
                 device: self.device,
                 gpu_layers: self.gpu_layers,
+                kv: Some(self.kv),
                 ..ModelOptions::default()
             },
         )?;

@@ -39,6 +39,10 @@ pub struct AdapterDescription {
     pub binding_limit_bytes: u64,
     /// Smallest and largest subgroup, if shaders may use subgroups.
     pub subgroups: Option<(u32, u32)>,
+    /// Whether shaders may compute in f16.
+    pub half: bool,
+    /// Whether shaders may use matrix units.
+    pub matrix_units: bool,
 }
 
 impl AdapterDescription {
@@ -58,6 +62,8 @@ impl AdapterDescription {
             driver: [info.driver, info.driver_info].join(" ").trim().to_owned(),
             binding_limit_bytes: adapter.limits().max_storage_buffer_binding_size,
             subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            half: adapter.features().contains(wgpu::Features::SHADER_F16),
+            matrix_units: super::units::has(adapter),
         }
     }
 
@@ -104,6 +110,12 @@ impl fmt::Display for AdapterDescription {
                 true => write!(f, ", subgroups of {min}")?,
                 false => write!(f, ", subgroups of {min} to {max}")?,
             }
+        }
+        if self.half {
+            write!(f, ", f16")?;
+        }
+        if self.matrix_units {
+            write!(f, ", matrix units")?;
         }
         write!(f, ", buffers up to {} MiB)", self.binding_limit_bytes >> 20)
     }

@@ -23,7 +23,7 @@ pub struct GpuKvLayer {
     /// Fours that are stored together.
     pub(super) quads_together: usize,
     /// Dimensions of a key and of a value, as the model has them and padded.
-    head_dims: [usize; 2],
+    pub(super) head_dims: [usize; 2],
     pub(super) padded_dims: [usize; 2],
     /// Bytes of a position's keys and values.
     key_bytes: u64,

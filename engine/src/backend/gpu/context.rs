@@ -4,6 +4,7 @@ use super::GpuError;
 use super::adapter::{self, AdapterDescription, ready};
 use super::compiled::Compiled;
 use super::fault::Fault;
+use super::units;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,10 @@ pub(super) struct Context {
     pub limits: Limits,
     /// Whether shaders use subgroups.
     pub subgroups: bool,
+    /// Whether shaders compute in f16 where that is accurate enough.
+    pub half: bool,
+    /// Whether products of many tokens use matrix units.
+    pub matrix_units: bool,
     /// The largest buffer that one binding can hold.
     pub binding_limit: u64,
     fault: Arc<Fault>,
@@ -49,6 +54,11 @@ pub struct GpuOptions {
     pub likely_faster: bool,
     /// Adds up through workgroup memory even where there are subgroups.
     pub without_subgroups: bool,
+    /// Computes in f32 even where there is arithmetic in f16.
+    pub without_half: bool,
+    /// Uses matrix units for prompts; a device without them is refused. Nobody
+    /// has yet seen that compute: run the self-test before.
+    pub with_matrix_units: bool,
     /// Binds no more bytes than this at once, if the device could bind more.
     pub binding_limit_bytes: Option<u64>,
     /// Takes no more memory than this for weights, caches and activations.
@@ -84,10 +94,10 @@ impl Context {
         let instance = adapter::instance();
         let (description, adapter) = adapter::choose(&instance, options.likely_faster)?;
         let downlevel = adapter.get_downlevel_capabilities();
-        let half = wgpu::DownlevelFlags::SHADER_F16_IN_F32;
+        let conversions = wgpu::DownlevelFlags::SHADER_F16_IN_F32;
         if !downlevel
             .flags
-            .contains(half | wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            .contains(conversions | wgpu::DownlevelFlags::COMPUTE_SHADERS)
         {
             return Err(GpuError::Lacks {
                 adapter: description.name,
@@ -96,15 +106,26 @@ impl Context {
         }
         let limits = adapter.limits();
         let subgroups = !options.without_subgroups && description.subgroups.is_some();
+        let half = !options.without_half && description.half;
+        let matrix_units = options.with_matrix_units;
+        if matrix_units && !(description.matrix_units && subgroups && half) {
+            return Err(GpuError::Lacks {
+                adapter: description.name,
+                missing: "matrix units that we know",
+            });
+        }
         let keeps = options.shader_folder.is_some()
             && adapter.features().contains(Features::PIPELINE_CACHE);
         let mut required_features = Features::empty();
         required_features.set(Features::SUBGROUP, subgroups);
+        required_features.set(Features::SHADER_F16, half);
         required_features.set(Features::PIPELINE_CACHE, keeps);
+        required_features.set(Features::EXPERIMENTAL_COOPERATIVE_MATRIX, matrix_units);
         let (device, queue) = ready(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("firstlight"),
             required_features,
             required_limits: limits.clone(),
+            experimental_features: units::consent(matrix_units),
             ..Default::default()
         }))
         .map_err(|reason| GpuError::Open {
@@ -151,6 +172,8 @@ impl Context {
             queue,
             adapter: description,
             subgroups,
+            half,
+            matrix_units,
             // Shaders count bytes in 32 bits.
             binding_limit: offered
                 .min(options.binding_limit_bytes.unwrap_or(u64::MAX))

@@ -3,8 +3,8 @@
 
 use super::context::Buffer;
 use super::ops::GpuBackend;
+use super::pipelines::Kernel;
 use super::products::format_piece;
-use super::record::Kernel;
 use super::tensor::Tensor;
 use super::weights::GpuMatrix;
 use crate::backend::{Backend, Experts, Product};

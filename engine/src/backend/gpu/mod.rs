@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! adapter     which GPUs there are, and which one computes
+//! units       whether it has matrix units
 //! context     an open device: limits, buffers
 //! fault       what went wrong
 //! weights     matrices and vectors in the format of the file, cut into slices
@@ -10,9 +11,11 @@
 //! tensor      activations, and the pool their buffers come from
 //! cache       keys and values of a layer
 //! compiled    compiled shaders, on disk
-//! record      dispatches, pipelines, bind groups; a step is one submission
+//! pipelines   shaders, compiled for the device
+//! record      dispatches and bind groups; a step is one submission
 //! ops         the operations that families call
 //! products    products of matrices among them
+//! attention   attention among them, and what it needs
 //! experts     mixtures of experts
 //! selftest    every operation against the CPU's scalar definition
 //! ```
@@ -33,6 +36,7 @@
 //! compute without meaning and without harm.
 
 mod adapter;
+mod attention;
 mod cache;
 mod compiled;
 mod context;
@@ -40,10 +44,12 @@ mod error;
 mod experts;
 mod fault;
 mod ops;
+mod pipelines;
 mod products;
 mod record;
 pub mod selftest;
 mod tensor;
+mod units;
 mod upload;
 mod weights;
 
@@ -163,12 +169,12 @@ impl Gpu {
         self.pass(|backend| {
             let k = backend.write(k, k.len() / len);
             let v = backend.write(v, v.len() / len);
-            let part = ops::Part {
+            let part = attention::Part {
                 tokens: len,
                 first_row: 0,
                 position: 0,
             };
-            backend.append(cache, &k, &v, &part);
+            backend.append(cache, None, &k, &v, &part);
             backend.finish();
         });
         self.check()
@@ -200,7 +206,7 @@ impl Gpu {
     /// Shaders that have been compiled so far.
     pub fn compiled(&self) -> usize {
         let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        backend.recorder.pipelines()
+        backend.recorder.compiled()
     }
 
     /// Dispatches and submissions so far.

@@ -1,28 +1,21 @@
 //! The operations that families call, as dispatches of shaders.
 
-use super::cache::GpuKvLayer;
+use super::attention::{Part, quantizes};
 use super::context::{Buffer, Context};
+use super::pipelines::Kernel;
 use super::products::format_piece;
-use super::record::{Kernel, Recorder};
+use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
 use crate::backend::{AttentionShape, Backend, Experts, Product, Step};
 use kernels::format::ActivationForm;
-use kernels::ops::{Pairing, Rope, RopeAngles};
+use kernels::ops::Rope;
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
 
-/// Workgroups that attention should at least have, and keys that a split of the
-/// keys should at least have.
-const ATTENTION_WORKGROUPS: usize = 256;
-const SPLIT_KEYS: usize = 512;
-
 /// Columns in a piece of a row that a workgroup selects from.
 const PIECE: usize = 2048;
-
-/// Keys that a workgroup takes at once.
-const CHUNK: usize = 128;
 
 /// The GPU during a forward pass.
 pub struct GpuBackend {
@@ -30,7 +23,7 @@ pub struct GpuBackend {
     pub(super) recorder: Recorder,
     pub(super) pool: Arc<Pool>,
     /// Cosines and sines of the present step, and the rope they belong to.
-    angles: Option<(usize, Arc<Buffer>)>,
+    pub(super) angles: Option<(usize, Arc<Buffer>)>,
 }
 
 impl GpuBackend {
@@ -108,12 +101,6 @@ pub(super) fn tile_of(tiles: &'static [(u32, Piece)], count: usize) -> (usize, &
         .or(tiles.last())
         .expect("there are tiles");
     (*size as usize, piece)
-}
-
-/// Whether attention over heads of this width leaves its results as 8-bit
-/// integers, too: if a head is whole groups.
-fn quantizes(head_dim: usize) -> bool {
-    head_dim.is_multiple_of(32)
 }
 
 impl Backend for GpuBackend {
@@ -228,46 +215,23 @@ impl Backend for GpuBackend {
         self.product(x, weight, bias, true, sum);
     }
 
-    fn rope(&mut self, x: &mut [&mut Tensor], head_dim: usize, rope: &Rope, step: &Step<'_>) {
-        let key = std::ptr::from_ref(rope) as usize;
-        let present = self.angles.take().filter(|(of, _)| *of == key);
-        let (_, angles) = present.unwrap_or_else(|| {
-            let mut angles = RopeAngles::default();
-            rope.angles(&step.positions, &mut angles);
-            let table = [angles.cos(), angles.sin()].concat();
-            (key, self.recorder.upload(bytemuck::cast_slice(&table)))
-        });
-        let (x, other) = match x {
-            [x] => (x, None),
-            [x, other] => (x, Some(other)),
-            _ => panic!("{} tensors to rotate, expected one or two", x.len()),
-        };
-        let heads = x.cols / head_dim;
-        let other_heads = other.as_ref().map_or(0, |other| other.cols / head_dim);
-        let other_float = match &other {
-            Some(other) => other.float.clone(),
-            None => self.recorder.unwritten(),
-        };
-        let pairs = rope.n_rot() / 2;
-        let workgroups = self.elements(Op::Rope, x.rows * (heads + other_heads) * pairs);
-        self.recorder.dispatch(
-            Kernel::new(Op::Rope, &[]),
-            &[&x.float, &angles, &other_float],
-            &[
-                x.rows as u32,
-                heads as u32,
-                other_heads as u32,
-                head_dim as u32,
-                pairs as u32,
-                u32::from(rope.pairing() == Pairing::Halves),
-            ],
-            workgroups,
-        );
-        x.int8_is_present.set(false);
-        if let Some(other) = other {
-            other.int8_is_present.set(false);
+    fn rope_append(
+        &mut self,
+        layer: usize,
+        shape: &AttentionShape,
+        rope: &Rope,
+        q: &mut Tensor,
+        k: &mut Tensor,
+        v: &Tensor,
+        step: &mut Step<'_>,
+    ) {
+        let turn = self.turn(rope, shape.n_head, &step.positions);
+        for sequence in &mut step.sequences {
+            let part = Part::of(sequence);
+            let cache = sequence.cache.gpu_layer(layer);
+            self.append(cache, Some((q, &turn)), k, v, &part);
         }
-        self.angles = Some((key, angles));
+        q.int8_is_present.set(false);
     }
 
     fn attention(
@@ -275,23 +239,26 @@ impl Backend for GpuBackend {
         layer: usize,
         shape: &AttentionShape,
         q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
         for sequence in &mut step.sequences {
-            let part = Part {
-                tokens: sequence.rows.len(),
-                first_row: sequence.rows.start,
-                position: sequence.position,
-            };
+            let part = Part::of(sequence);
             let cache = sequence.cache.gpu_layer(layer);
-            self.append(cache, k, v, &part);
             self.attend(cache, shape, q, &part, out);
         }
         // Whole groups are never padded.
         out.int8_is_present.set(quantizes(shape.head_dim_v));
+    }
+
+    fn gate_up(&mut self, x: &Tensor, gate: Product<'_, Self>, up: Product<'_, Self>) {
+        if self.is_gated_at_once(x, &gate, &up) {
+            return self.gated(x, &gate, &up);
+        }
+        let mut products = [gate, up];
+        self.products(x, &mut products);
+        let [gate, up] = products;
+        self.silu_mul(gate.out, up.out);
     }
 
     fn silu_mul(&mut self, gate: &mut Tensor, up: &Tensor) {
@@ -334,162 +301,5 @@ impl GpuBackend {
             &[cols as u32, piece as u32, count as u32],
             [cols.div_ceil(piece) as u32, rows as u32, 1],
         );
-    }
-}
-
-/// A sequence's part of a step.
-pub(super) struct Part {
-    pub tokens: usize,
-    pub first_row: usize,
-    pub position: usize,
-}
-
-impl GpuBackend {
-    /// The same heads in another width.
-    fn resized(&mut self, x: &Tensor, (head_dim, new_dim): (usize, usize)) -> Tensor {
-        let out = self.tensor(x.rows, x.cols / head_dim * new_dim);
-        self.resize(x, head_dim, &out, new_dim);
-        out
-    }
-
-    fn resize(&mut self, x: &Tensor, head_dim: usize, out: &Tensor, new_dim: usize) {
-        let workgroups = self.elements(Op::Resize, out.rows * out.cols);
-        self.recorder.dispatch(
-            Kernel::new(Op::Resize, &[]),
-            &[&x.float, &out.float],
-            &[
-                (x.rows * x.cols / head_dim) as u32,
-                head_dim as u32,
-                new_dim as u32,
-            ],
-            workgroups,
-        );
-    }
-
-    /// Appends keys and values to a cache.
-    pub(super) fn append(&mut self, cache: &GpuKvLayer, k: &Tensor, v: &Tensor, part: &Part) {
-        let [k_padding, v_padding] = cache.padding();
-        let padded_k = k_padding.map(|widths| self.resized(k, widths));
-        let padded_v = v_padding.map(|widths| self.resized(v, widths));
-        let (k, v) = (
-            padded_k.as_ref().unwrap_or(k),
-            padded_v.as_ref().unwrap_or(v),
-        );
-        let (k_quads, v_quads) = (k.cols / 4, v.cols / 4);
-        let lanes = part.tokens * k_quads.max(v_quads) / cache.quads_together;
-        let workgroups = self.elements(Op::CacheWrite, lanes);
-        self.recorder.dispatch(
-            Kernel::new(Op::CacheWrite, &[cache.format]),
-            &[&k.float, &v.float, &cache.keys, &cache.values],
-            &[
-                part.tokens as u32,
-                part.first_row as u32,
-                part.position as u32,
-                k_quads as u32,
-                v_quads as u32,
-            ],
-            workgroups,
-        );
-    }
-
-    /// Lets the queries of a sequence attend to its cache.
-    fn attend(
-        &mut self,
-        cache: &GpuKvLayer,
-        shape: &AttentionShape,
-        q: &Tensor,
-        part: &Part,
-        out: &Tensor,
-    ) {
-        let [head_dim_k, head_dim_v] = cache.padded_dims;
-        let padded = AttentionShape {
-            head_dim_k,
-            head_dim_v,
-            ..*shape
-        };
-        let [k_padding, v_padding] = cache.padding();
-        let padded_q = k_padding.map(|widths| self.resized(q, widths));
-        let q = padded_q.as_ref().unwrap_or(q);
-        let Some((head_dim, padded_dim)) = v_padding else {
-            return self.attend_padded(cache, &padded, q, part, out);
-        };
-        // The rows of other sequences are in `out` already.
-        let padded_out = self.resized(out, (head_dim, padded_dim));
-        self.attend_padded(cache, &padded, q, part, &padded_out);
-        self.resize(&padded_out, padded_dim, out, head_dim);
-    }
-
-    fn attend_padded(
-        &mut self,
-        cache: &GpuKvLayer,
-        shape: &AttentionShape,
-        q: &Tensor,
-        part: &Part,
-        out: &Tensor,
-    ) {
-        let group = shape.n_head / shape.n_head_kv;
-        let (size, queries) = tile_of(piece::QUERIES, part.tokens * group);
-        let tiles = (part.tokens * group).div_ceil(size);
-        let keys = part.position + part.tokens;
-        // As many splits as keep the device busy, if there are keys for them.
-        let wanted = ATTENTION_WORKGROUPS.div_ceil(tiles * shape.n_head_kv);
-        let splits = wanted.min(keys.div_ceil(SPLIT_KEYS)).max(1);
-        let split_keys = keys.div_ceil(splits).next_multiple_of(CHUNK);
-        let splits = keys.div_ceil(split_keys);
-        let v_quads = shape.head_dim_v / 4;
-        let rows = part.tokens * shape.n_head;
-        let partial =
-            (splits > 1).then(|| self.pool.take((splits * rows * (v_quads + 1) * 16) as u64));
-        let quantized = quantizes(shape.head_dim_v);
-        let int8 = match quantized {
-            true => out.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
-        let partial_binding = partial.clone().unwrap_or_else(|| self.recorder.unwritten());
-        self.recorder.dispatch(
-            Kernel::new(Op::Attention, &[cache.format, queries]),
-            &[
-                &q.float,
-                &cache.keys,
-                &cache.values,
-                &out.float,
-                &partial_binding,
-                &int8,
-            ],
-            &[
-                part.tokens as u32,
-                part.first_row as u32,
-                part.position as u32,
-                shape.n_head as u32,
-                group as u32,
-                (shape.head_dim_k / 4) as u32,
-                v_quads as u32,
-                splits as u32,
-                split_keys as u32,
-                shape.scale.to_bits(),
-                u32::from(quantized && splits == 1),
-            ],
-            [tiles as u32, shape.n_head_kv as u32, splits as u32],
-        );
-        if let Some(partial) = partial {
-            let workgroups = self.elements(Op::AttentionCombine, rows * v_quads);
-            self.recorder.dispatch(
-                Kernel::new(Op::AttentionCombine, &[]),
-                &[&partial, &out.float, &int8],
-                &[
-                    part.tokens as u32,
-                    part.first_row as u32,
-                    shape.n_head as u32,
-                    v_quads as u32,
-                    splits as u32,
-                    u32::from(quantized),
-                ],
-                workgroups,
-            );
-            self.pool.give(partial);
-        }
-        let width = shape.head_dim_k + shape.head_dim_v;
-        self.recorder
-            .count_multiplications((rows * keys * width) as u64);
     }
 }

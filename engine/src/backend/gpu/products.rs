@@ -6,7 +6,7 @@
 
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
-use super::record::Kernel;
+use super::pipelines::Kernel;
 use super::tensor::Tensor;
 use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS};
 use crate::backend::Product;
@@ -21,20 +21,26 @@ use std::sync::Arc;
 pub(super) const MATVEC_TOKENS: usize = 16;
 
 /// The shaders of products: for few tokens and for many, of block formats and of
-/// floats.
+/// floats; for many tokens also on matrix units and in f16.
 struct Shaders {
     few: [Op; 2],
     many: [Op; 2],
+    many_units: Op,
+    many_half: Op,
 }
 
 const ALONE: Shaders = Shaders {
     few: [Op::MatvecInt8, Op::MatvecFloat],
     many: [Op::MatmulInt8, Op::MatmulFloat],
+    many_units: Op::MatmulUnits,
+    many_half: Op::MatmulHalf,
 };
 
 const SIBLINGS: Shaders = Shaders {
     few: [Op::SiblingMatvecInt8, Op::SiblingMatvecFloat],
     many: [Op::SiblingMatmulInt8, Op::SiblingMatmulFloat],
+    many_units: Op::SiblingMatmulUnits,
+    many_half: Op::SiblingMatmulHalf,
 };
 
 /// A format's piece.
@@ -42,8 +48,15 @@ pub(super) fn format_piece(format: Format) -> &'static Piece {
     piece::format(format.info().tensor_type).expect("every format that computes has a shader")
 }
 
-fn is_int8(format: Format) -> bool {
+pub(super) fn is_int8(format: Format) -> bool {
     format.info().activations == ActivationForm::Int8
+}
+
+/// Whether products of many tokens with that format are computed in f16, where
+/// there is such arithmetic: with weights of 16 bits. Weights that a file has in
+/// f32, such as those that choose experts, are there for their precision.
+pub(super) fn computes_in_half(format: Format) -> bool {
+    matches!(format, Format::F16 | Format::BF16)
 }
 
 /// A constant that is set.
@@ -146,6 +159,66 @@ impl GpuBackend {
         self.count(x, rows);
     }
 
+    /// Whether gate and up can be one dispatch with what is made of them.
+    pub(super) fn is_gated_at_once(
+        &self,
+        x: &Tensor,
+        gate: &Product<'_, Self>,
+        up: &Product<'_, Self>,
+    ) -> bool {
+        x.rows <= MATVEC_TOKENS && gate.weight.rows == up.weight.rows && follows(gate, up)
+    }
+
+    /// `gate = silu(x·gateᵀ) · x·upᵀ` for few tokens.
+    pub(super) fn gated(&mut self, x: &Tensor, gate: &Product<'_, Self>, up: &Product<'_, Self>) {
+        check_shapes(x, gate.weight, gate.out);
+        let (weight, out) = (gate.weight, &*gate.out);
+        let input = self.input(x, weight.format);
+        let op = match is_int8(weight.format) {
+            true => Op::GatedInt8,
+            false => Op::GatedFloat,
+        };
+        let teams = match self.context.subgroups {
+            true => &piece::TEAMS_SUBGROUP,
+            false => &piece::TEAMS_WORKGROUP,
+        };
+        let (tile, tokens) = tile_of(piece::TOKENS, x.rows);
+        let mut kernel = Kernel::new(op, &[format_piece(weight.format), tokens, teams]);
+        kernel.constants[0] = set("BIAS", gate.bias.is_some());
+        let quantized = match out.has_groups() {
+            true => out.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
+        let Workgroup::Rows(rows) = op.shader().workgroup else {
+            panic!("{op:?} counts rows");
+        };
+        let [wide, high, _] = self.spread(weight.rows.div_ceil(rows as usize));
+        let buffers = [
+            &weight.slices[0].buffer,
+            &input,
+            &self.bias(gate.bias),
+            &self.bias(up.bias),
+            &out.float,
+            &quantized,
+        ];
+        self.recorder.dispatch(
+            kernel,
+            &buffers,
+            &[
+                2 * weight.rows as u32,
+                weight.slices[0].begin as u32,
+                weight.row_bytes as u32,
+                weight.cols as u32,
+                x.rows as u32,
+                weight.rows as u32,
+                u32::from(out.has_groups()),
+            ],
+            [wide, high, x.rows.div_ceil(tile) as u32],
+        );
+        out.int8_is_present.set(out.has_groups());
+        self.count(x, 2 * weight.rows);
+    }
+
     /// The activations in the form that a format is multiplied with.
     fn input(&mut self, x: &Tensor, format: Format) -> Arc<Buffer> {
         match is_int8(format) {
@@ -170,11 +243,18 @@ impl GpuBackend {
         rows: usize,
     ) -> (Kernel, [u32; 3]) {
         let float = usize::from(!is_int8(format));
+        let many = if self.context.matrix_units && is_int8(format) {
+            shaders.many_units
+        } else if self.context.half && computes_in_half(format) {
+            shaders.many_half
+        } else {
+            shaders.many[float]
+        };
         let format = format_piece(format);
         let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);
         let mut kernel = match tokens <= MATVEC_TOKENS {
             true => Kernel::new(shaders.few[float], &[format, tokens_piece, self.reduce()]),
-            false => Kernel::new(shaders.many[float], &[format]),
+            false => Kernel::new(many, &[format]),
         };
         let workgroups = match kernel.op.shader().workgroup {
             Workgroup::Rows(each) => {
@@ -199,12 +279,14 @@ impl GpuBackend {
 
 /// How many of the first products one dispatch can compute.
 fn siblings(products: &[Product<'_, GpuBackend>]) -> usize {
-    let follows = |pair: &&[Product<'_, GpuBackend>]| {
-        pair[0].weight.is_followed_by(pair[1].weight)
-            && pair[0].bias.is_some() == pair[1].bias.is_some()
-    };
+    let follow = |pair: &&[Product<'_, GpuBackend>]| follows(&pair[0], &pair[1]);
     let most = products.len().min(MOST_SIBLINGS);
-    1 + products[..most].windows(2).take_while(follows).count()
+    1 + products[..most].windows(2).take_while(follow).count()
+}
+
+/// Whether one dispatch can compute both: if `next` lies behind the other.
+fn follows(product: &Product<'_, GpuBackend>, next: &Product<'_, GpuBackend>) -> bool {
+    product.weight.is_followed_by(next.weight) && product.bias.is_some() == next.bias.is_some()
 }
 
 fn check_shapes(x: &Tensor, weight: &GpuMatrix, out: &Tensor) {

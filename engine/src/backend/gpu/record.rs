@@ -1,20 +1,18 @@
 //! Recording of dispatches: a step becomes one submission.
 //!
-//! Pipelines and bind groups are made when they are first needed and kept. Those
-//! of a model are needed before that: a rehearsal takes a step through the layers
-//! without computing, notes the kernels, and compiles them on all cores
+//! Pipelines and bind groups are made when they are first needed and kept. The
+//! pipelines of a model are made before that: a rehearsal takes steps through the
+//! layers without computing, notes the kernels, and compiles them
 //! ([`Recorder::rehearse`]).
 //! Parameters of all dispatches go to the device together, as one uniform
 //! buffer with a dynamic offset for each dispatch.
 
 use super::context::{Buffer, Context};
-use shaders::{Access, Op, Piece};
-use std::collections::{HashMap, HashSet};
+use super::pipelines::{Kernel, Pipelines};
+use shaders::Op;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use wgpu::{
-    BindGroup, BindGroupLayout, BufferUsages, ComputePipeline, PipelineLayout, ShaderStages,
-};
+use wgpu::{BindGroup, BufferUsages};
 
 /// Dispatches recorded before they are submitted.
 const DISPATCHES: usize = 4096;
@@ -26,44 +24,6 @@ const PARAMS_BYTES: u64 = 64;
 /// away from a program whose submission runs for seconds.
 const MULTIPLICATIONS: u64 = 1 << 36;
 
-/// A shader with its open slots filled and its constants set.
-#[derive(Clone, Copy)]
-pub(super) struct Kernel {
-    pub op: Op,
-    pub pieces: [Option<&'static Piece>; 3],
-    /// `override` constants; those that are not named keep their default.
-    pub constants: [Option<(&'static str, u32)>; 3],
-}
-
-type PipelineKey = (Op, [usize; 3], [Option<(&'static str, u32)>; 3]);
-
-impl Kernel {
-    pub fn new(op: Op, pieces: &[&'static Piece]) -> Kernel {
-        let mut slots = [None; 3];
-        slots
-            .iter_mut()
-            .zip(pieces)
-            .for_each(|(slot, piece)| *slot = Some(*piece));
-        Kernel {
-            op,
-            pieces: slots,
-            constants: [None; 3],
-        }
-    }
-
-    fn key(&self) -> PipelineKey {
-        let address = |piece: Option<&'static Piece>| {
-            piece.map_or(0, |piece| std::ptr::from_ref(piece) as usize)
-        };
-        (self.op, self.pieces.map(address), self.constants)
-    }
-}
-
-struct Layout {
-    bindings: BindGroupLayout,
-    pipeline: PipelineLayout,
-}
-
 struct Dispatch {
     pipeline: usize,
     group: usize,
@@ -74,16 +34,11 @@ struct Dispatch {
 /// Records dispatches and submits them.
 pub(super) struct Recorder {
     context: Arc<Context>,
-    params_layout: BindGroupLayout,
+    pipelines: Pipelines,
     params_group: BindGroup,
     params: wgpu::Buffer,
     /// Distance of the parameters of two dispatches.
     stride: u64,
-    layouts: HashMap<Op, Layout>,
-    pipeline_index: HashMap<PipelineKey, usize>,
-    pipelines: Vec<ComputePipeline>,
-    /// How many of them the file of compiled shaders has.
-    kept: usize,
     group_index: HashMap<(Op, Vec<u64>), usize>,
     /// `None`: free for the next group.
     groups: Vec<Option<BindGroup>>,
@@ -105,10 +60,7 @@ pub(super) struct Recorder {
 impl Recorder {
     pub fn new(context: Arc<Context>) -> Recorder {
         let device = &context.device;
-        let params_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("params"),
-            entries: &[entry(0, wgpu::BufferBindingType::Uniform, true)],
-        });
+        let pipelines = Pipelines::new(context.clone());
         let stride =
             u64::from(context.limits.min_uniform_buffer_offset_alignment).max(PARAMS_BYTES);
         let params = device.create_buffer(&wgpu::BufferDescriptor {
@@ -119,7 +71,7 @@ impl Recorder {
         });
         let params_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("params"),
-            layout: &params_layout,
+            layout: pipelines.params_layout(),
             entries: &[wgpu::BindGroupEntry {
                 binding: 0,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -131,14 +83,10 @@ impl Recorder {
         });
         let unused = std::array::from_fn(|_| context.storage("unused", 0));
         Recorder {
-            params_layout,
+            pipelines,
             params_group,
             params,
             stride,
-            layouts: HashMap::new(),
-            pipeline_index: HashMap::new(),
-            pipelines: Vec::new(),
-            kept: 0,
             group_index: HashMap::new(),
             groups: Vec::new(),
             recorded: Vec::new(),
@@ -216,7 +164,7 @@ impl Recorder {
             self.submit();
         }
         let dispatch = Dispatch {
-            pipeline: self.pipeline(kernel),
+            pipeline: self.pipelines.index_of(kernel),
             group: self.group(kernel.op, buffers),
             params: self.params_bytes.len() as u32,
             workgroups,
@@ -272,56 +220,14 @@ impl Recorder {
         self.rehearsed = Some(Vec::new());
     }
 
-    /// Ends a rehearsal and compiles what it noted. Returns how many pipelines.
-    pub fn compile_rehearsed(&mut self, threads: usize) -> usize {
-        let mut kernels = self.rehearsed.take().unwrap_or_default();
-        let mut seen = HashSet::new();
-        kernels.retain(|kernel| {
-            let key = kernel.key();
-            !self.pipeline_index.contains_key(&key) && seen.insert(key)
-        });
-        for kernel in &kernels {
-            self.layout(kernel.op);
-        }
-        let this = &*self;
-        let next = AtomicUsize::new(0);
-        let compile = || {
-            let mut made = Vec::new();
-            while let Some(kernel) = kernels.get(next.fetch_add(1, Relaxed)) {
-                made.push((kernel.key(), this.compile(kernel)));
-            }
-            made
-        };
-        let made: Vec<_> = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads.min(kernels.len()))
-                .map(|_| scope.spawn(compile))
-                .collect();
-            let own = compile();
-            let others = others
-                .into_iter()
-                .flat_map(|thread| thread.join().expect("wgpu does not panic"));
-            own.into_iter().chain(others).collect()
-        });
-        for (key, pipeline) in made {
-            self.pipelines.push(pipeline);
-            self.pipeline_index.insert(key, self.pipelines.len() - 1);
-        }
-        self.keep();
-        kernels.len()
-    }
-
-    /// Leaves what was compiled to later runs.
-    fn keep(&mut self) {
-        if let Some(compiled) = &self.context.compiled
-            && self.kept != self.pipelines.len()
-        {
-            compiled.save();
-            self.kept = self.pipelines.len();
-        }
+    /// Ends a rehearsal and compiles what it noted.
+    pub fn compile_rehearsed(&mut self, threads: usize) {
+        let kernels = self.rehearsed.take().unwrap_or_default();
+        self.pipelines.compile_all(kernels, threads);
     }
 
     /// Pipelines that were made so far.
-    pub fn pipelines(&self) -> usize {
+    pub fn compiled(&self) -> usize {
         self.pipelines.len()
     }
 
@@ -366,7 +272,7 @@ impl Recorder {
         let mut bound = usize::MAX;
         for dispatch in &self.recorded {
             if bound != dispatch.pipeline {
-                pass.set_pipeline(&self.pipelines[dispatch.pipeline]);
+                pass.set_pipeline(self.pipelines.get(dispatch.pipeline));
                 bound = dispatch.pipeline;
             }
             pass.set_bind_group(0, self.groups[dispatch.group].as_ref(), &[]);
@@ -383,81 +289,6 @@ impl Recorder {
         self.params_bytes.clear();
         self.multiplications = 0;
         self.free_uploads.append(&mut self.uploads);
-    }
-
-    fn layout(&mut self, op: Op) -> &Layout {
-        self.layouts.entry(op).or_insert_with(|| {
-            let entries: Vec<_> = op
-                .shader()
-                .bindings
-                .iter()
-                .enumerate()
-                .map(|(index, binding)| {
-                    let read_only = binding.access == Access::Read;
-                    entry(
-                        index as u32,
-                        wgpu::BufferBindingType::Storage { read_only },
-                        false,
-                    )
-                })
-                .collect();
-            let name = op.shader().file.name;
-            let device = &self.context.device;
-            let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(name),
-                entries: &entries,
-            });
-            let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(name),
-                bind_group_layouts: &[Some(&bindings), Some(&self.params_layout)],
-                immediate_size: 0,
-            });
-            Layout { bindings, pipeline }
-        })
-    }
-
-    fn pipeline(&mut self, kernel: Kernel) -> usize {
-        let key = kernel.key();
-        if let Some(&index) = self.pipeline_index.get(&key) {
-            return index;
-        }
-        self.layout(kernel.op);
-        self.pipelines.push(self.compile(&kernel));
-        self.pipeline_index.insert(key, self.pipelines.len() - 1);
-        self.pipelines.len() - 1
-    }
-
-    /// Compiles a kernel whose layout is there.
-    fn compile(&self, kernel: &Kernel) -> ComputePipeline {
-        let name = kernel.op.shader().file.name;
-        let pieces: Vec<_> = kernel.pieces.into_iter().flatten().collect();
-        let device = &self.context.device;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(shaders::compose(kernel.op, &pieces).into()),
-        });
-        let constants: Vec<_> = kernel
-            .constants
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name, f64::from(value)))
-            .collect();
-        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(name),
-            layout: Some(&self.layouts[&kernel.op].pipeline),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                // Every shader writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: self
-                .context
-                .compiled
-                .as_ref()
-                .map(|compiled| compiled.raw()),
-        })
     }
 
     fn group(&mut self, op: Op, buffers: &[&Arc<Buffer>]) -> usize {
@@ -479,7 +310,7 @@ impl Recorder {
         let device = self.context.device.clone();
         let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(op.shader().file.name),
-            layout: &self.layout(op).bindings,
+            layout: self.pipelines.bindings(op),
             entries: &entries,
         });
         let index = match self.groups.iter().position(Option::is_none) {
@@ -494,28 +325,5 @@ impl Recorder {
         };
         self.group_index.insert(key, index);
         index
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.keep();
-    }
-}
-
-fn entry(
-    binding: u32,
-    ty: wgpu::BufferBindingType,
-    has_dynamic_offset: bool,
-) -> wgpu::BindGroupLayoutEntry {
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset,
-            min_binding_size: None,
-        },
-        count: None,
     }
 }

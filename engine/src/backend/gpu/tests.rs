@@ -95,6 +95,86 @@ fn a_matrix_above_the_binding_limit() {
     }
 }
 
+/// Products in f16 know no overflow: weights and activations far beyond 65504
+/// together give what they give in f32, and the same digits at any scale.
+#[test]
+fn products_in_half_do_not_overflow() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    if !gpu.context.half {
+        println!("skipped: this adapter has no arithmetic in f16");
+        return;
+    }
+    let (tokens, outputs, inputs) = (20, 9, 96);
+    let mut random = Random(3);
+    let mut floats = |len: usize| (0..len).map(|_| random.float()).collect::<Vec<_>>();
+    let x = floats(tokens * inputs);
+    let weights: Vec<_> = floats(outputs * inputs)
+        .iter()
+        .map(|w| half::f16::from_f32(60000.0 * w))
+        .collect();
+    let bytes: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let mapping = Arc::new(Mapping::anonymous(&bytes).unwrap());
+    let bytes = Bytes::new(mapping, 0..bytes.len());
+    let matrix = gpu.device().matrix(Format::F16, outputs, inputs, bytes);
+    let products = |scale: f32| {
+        let x: Vec<f32> = x.iter().map(|x| x * scale).collect();
+        let mut found = Vec::new();
+        gpu.pass(|backend| {
+            let x = backend.write(&x, inputs);
+            let mut out = backend.tensor(tokens, outputs);
+            let product = Product {
+                weight: &matrix,
+                bias: None,
+                out: &mut out,
+            };
+            backend.matmul(&x, &mut [product]);
+            backend.read(&out, &mut found);
+        });
+        gpu.check().unwrap();
+        found
+    };
+    let found = products(1.0);
+    let expected: Vec<f32> = (0..tokens * outputs)
+        .map(|index| {
+            let x = &x[index / outputs * inputs..][..inputs];
+            let w = &weights[index % outputs * inputs..][..inputs];
+            x.iter().zip(w).map(|(x, w)| x * w.to_f32()).sum()
+        })
+        .collect();
+    let largest = expected.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert!(
+            (found - expected).abs() <= 2e-3 * largest,
+            "product {index}: {found}, expected {expected}, the largest is {largest}"
+        );
+    }
+    let scale = 2f32.powi(40);
+    let scaled: Vec<f32> = found.iter().map(|product| product * scale).collect();
+    assert_eq!(products(scale), scaled);
+}
+
+/// Who asks for matrix units gets them or an error.
+#[test]
+fn matrix_units_are_there_or_refused() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    assert!(!gpu.context.matrix_units, "nobody has asked for them");
+    let asked = GpuOptions {
+        with_matrix_units: true,
+        ..GpuOptions::default()
+    };
+    match Gpu::open(&asked) {
+        Ok(units) => assert!(units.context.matrix_units && units.description().matrix_units),
+        Err(error) => {
+            assert!(!gpu.description().matrix_units, "{error}");
+            assert!(error.to_string().contains("matrix units"), "{error}");
+        }
+    }
+}
+
 #[test]
 fn caches_that_no_binding_holds_are_refused() {
     let Some(gpu) = open(&GpuOptions::default()) else {

@@ -1,12 +1,13 @@
 //! What a case computes, on any backend.
 
-use super::super::Gpu;
+use super::super::{Gpu, products};
+use super::Variant;
+use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
-use crate::arch::Config;
-use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Rows, Sibling, Step};
-use crate::cache::{KvCache, KvFormat};
+use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Sibling};
+use crate::cache::KvFormat;
 use kernels::Format;
-use kernels::ops::{Pairing, Rope, RopeScaling};
+use kernels::ops::Pairing;
 use std::fmt;
 
 /// An operation and the shape of its data.
@@ -29,6 +30,15 @@ pub(super) enum Case {
         inputs: usize,
         bias: bool,
     },
+    /// Two matrices placed as siblings, gate and up.
+    GateUp {
+        formats: [Format; 2],
+        tokens: usize,
+        outputs: usize,
+        bias: bool,
+        /// Whether a product follows, whose activations it quantizes.
+        product: bool,
+    },
     /// A norm or a gate followed by a product, whose activations it quantizes.
     Chain {
         gate: bool,
@@ -45,6 +55,7 @@ pub(super) enum Case {
         rows: usize,
         cols: usize,
     },
+    /// With attention after it, of two sequences.
     Rope {
         pairing: Pairing,
         head_dim: usize,
@@ -84,14 +95,15 @@ impl Case {
     pub fn op(&self) -> &'static str {
         match self {
             Case::Product { .. } | Case::Siblings { .. } => "matmul",
+            Case::GateUp { product: false, .. } => "gate_up",
+            Case::GateUp { product: true, .. } => "gate_up, matmul",
             Case::Chain { gate: false, .. } => "rms_norm, matmul",
             Case::Chain { gate: true, .. } => "silu_mul, matmul",
             Case::Embed { .. } => "embed",
             Case::RmsNorm { .. } => "rms_norm",
             Case::SiluMul { .. } => "silu_mul",
-            Case::Rope { .. } => "rope",
-            Case::Attention { product: false, .. } => "attention",
-            Case::Attention { product: true, .. } => "attention, matmul",
+            Case::Rope { .. } | Case::Attention { product: false, .. } => "rope_append, attention",
+            Case::Attention { product: true, .. } => "rope_append, attention, matmul",
             Case::Select => "select",
             Case::Highest { .. } => "highest",
             Case::Experts { .. } => "experts",
@@ -101,23 +113,59 @@ impl Case {
     /// Whether it adds up over the lanes of a workgroup.
     pub fn reduces(&self) -> bool {
         match self {
-            Case::Product { tokens, .. } | Case::Siblings { tokens, .. } => {
-                *tokens <= super::super::products::MATVEC_TOKENS
-            }
+            Case::Product { tokens, .. }
+            | Case::Siblings { tokens, .. }
+            | Case::GateUp { tokens, .. } => *tokens <= products::MATVEC_TOKENS,
             Case::Chain { .. } | Case::RmsNorm { .. } | Case::Experts { .. } => true,
             _ => false,
         }
     }
 
+    /// The formats of matrices that it multiplies with many tokens.
+    fn formats_with_many(&self) -> &[Format] {
+        let (tokens, formats) = match self {
+            Case::Product { tokens, format, .. } => (*tokens, std::slice::from_ref(format)),
+            Case::Siblings {
+                tokens, formats, ..
+            } => (*tokens, &formats[..]),
+            Case::GateUp {
+                tokens, formats, ..
+            } => (*tokens, &formats[..]),
+            _ => return &[],
+        };
+        match tokens > products::MATVEC_TOKENS {
+            true => formats,
+            false => &[],
+        }
+    }
+
+    /// Whether it is computed in f16, where there is such arithmetic.
+    pub fn is_in_half(&self) -> bool {
+        let mut formats = self.formats_with_many().iter();
+        formats.any(|&format| products::computes_in_half(format))
+    }
+
+    /// Whether it is computed on matrix units, where there are any.
+    pub fn is_on_units(&self) -> bool {
+        let mut formats = self.formats_with_many().iter();
+        formats.any(|&format| products::is_int8(format))
+    }
+
     /// How much the two sides may differ, as a share of the largest value.
-    pub fn bound(&self) -> f32 {
+    pub fn bound(&self, variant: Variant) -> f32 {
         match self {
+            // Activations and sums of 32 products have 11 bits.
+            _ if variant == Variant::Half => 2e-3,
+            // Weights and activations have.
+            _ if variant == Variant::MatrixUnits => 1e-3,
             // Exact sums over groups; their `f32` sum in another order.
             Case::Product { .. } | Case::Siblings { .. } => 4e-6,
             // One activation of many may round the other way: by 1 of 127.
-            Case::Chain { .. } | Case::Experts { .. } => 4e-3,
+            Case::Chain { .. } | Case::Experts { .. } | Case::GateUp { product: true, .. } => 4e-3,
             Case::Embed { .. } => 1e-6,
-            Case::RmsNorm { .. } | Case::Rope { .. } => 2e-6,
+            Case::RmsNorm { .. } => 2e-6,
+            // A product of two products.
+            Case::GateUp { .. } | Case::Rope { .. } => 1e-5,
             // Exponentials of devices are a few units in the last place off.
             Case::SiluMul { .. } => 4e-6,
             Case::Attention { product: true, .. } => 4e-3,
@@ -149,6 +197,13 @@ impl Case {
                 inputs,
                 bias,
             } => siblings(side, formats, outputs, [tokens, inputs], bias),
+            Case::GateUp {
+                formats,
+                tokens,
+                outputs,
+                bias,
+                product,
+            } => gate_up(side, formats, [tokens, outputs], bias, product),
             Case::Chain { gate, cols } => chain(side, gate, cols),
             Case::Embed { format } => {
                 let (rows, cols) = (40, 256);
@@ -174,14 +229,14 @@ impl Case {
                 pairing,
                 head_dim,
                 n_rot,
-            } => rope(side, pairing, head_dim, n_rot),
+            } => rope(side, pairing, head_dim, n_rot).unwrap_or_default(),
             Case::Attention {
                 kv,
                 ref shape,
                 past,
                 tokens,
                 product,
-            } => attention(side, kv, shape, [past, tokens], product),
+            } => attention(side, kv, shape, [past, tokens], product).unwrap_or_default(),
             Case::Select => {
                 let x = side.backend.write(&floats(1, 7 * 33), 33);
                 let out = side.backend.select(&x, &[6, 0, 6]);
@@ -220,6 +275,17 @@ impl fmt::Display for Case {
                     f,
                     "{a}, {b}, {c} {tokens} x {q}, {k}, {v} x {inputs}{added}"
                 )
+            }
+            Case::GateUp {
+                formats: [a, b],
+                tokens,
+                outputs,
+                bias,
+                ..
+            } => {
+                let added = if *bias { ", bias" } else { "" };
+                let (a, b) = (a.name(), b.name());
+                write!(f, "{a}, {b} {tokens} x {outputs}{added}")
             }
             Case::Chain { cols, .. } => write!(f, "Q8_0 {cols}"),
             Case::Embed { format } => write!(f, "{}", format.name()),
@@ -319,6 +385,46 @@ fn siblings<B: Backend>(
     values
 }
 
+fn gate_up<B: Backend>(
+    side: &mut Side<'_, B>,
+    formats: [Format; 2],
+    [tokens, outputs]: [usize; 2],
+    bias: bool,
+    product: bool,
+) -> Vec<f32> {
+    let inputs = 768;
+    let seeds = [7, 8];
+    let parts = (0..2).map(|i| Sibling {
+        format: formats[i],
+        rows: outputs,
+        bytes: weights(formats[i], outputs, inputs, seeds[i]),
+    });
+    let placed = side.device.siblings(inputs, parts.collect());
+    let biases = seeds.map(|seed| vector(side.device, seed, outputs));
+    let x = exact_activations(3, tokens * inputs);
+    let x = side.backend.write(&x, inputs);
+    let mut hidden = side.backend.tensor(tokens, outputs);
+    let mut other = side.backend.tensor(tokens, outputs);
+    let [gate, up] = [(&mut hidden, 0), (&mut other, 1)].map(|(out, i)| Product {
+        weight: &placed[i],
+        bias: bias.then_some(&biases[i]),
+        out,
+    });
+    side.backend.gate_up(&x, gate, up);
+    if !product {
+        return read(side.backend, &hidden);
+    }
+    let after = matrix(side.device, Format::Q8_0, 21, outputs, 9);
+    let mut out = side.backend.tensor(tokens, 21);
+    let product = Product {
+        weight: &after,
+        bias: None,
+        out: &mut out,
+    };
+    side.backend.matmul(&hidden, &mut [product]);
+    read(side.backend, &out)
+}
+
 fn chain<B: Backend>(side: &mut Side<'_, B>, gate: bool, cols: usize) -> Vec<f32> {
     let (rows, outputs) = (3, 21);
     let weight = matrix(side.device, Format::Q8_0, outputs, cols, 7);
@@ -344,111 +450,6 @@ fn chain<B: Backend>(side: &mut Side<'_, B>, gate: bool, cols: usize) -> Vec<f32
     };
     side.backend.matmul(from, &mut [product]);
     read(side.backend, &out)
-}
-
-fn rope<B: Backend>(
-    side: &mut Side<'_, B>,
-    pairing: Pairing,
-    head_dim: usize,
-    n_rot: usize,
-) -> Vec<f32> {
-    let (rows, heads, other_heads) = (5, 3, 2);
-    let rope = Rope::new(pairing, n_rot, 10000.0, None, RopeScaling::None)
-        .expect("the parameters make a rotation");
-    let width = heads * head_dim;
-    let mut x = side.backend.write(&floats(1, rows * width), width);
-    let step = Step {
-        sequences: Vec::new(),
-        positions: vec![0, 1, 77, 1000, 4095],
-    };
-    side.backend.rope(&mut [&mut x], head_dim, &rope, &step);
-    let width = other_heads * head_dim;
-    let mut other = side.backend.write(&floats(2, rows * width), width);
-    side.backend
-        .rope(&mut [&mut x, &mut other], head_dim, &rope, &step);
-    [read(side.backend, &x), read(side.backend, &other)].concat()
-}
-
-fn attention<B: Backend>(
-    side: &mut Side<'_, B>,
-    kv: KvFormat,
-    shape: &AttentionShape,
-    [past, tokens]: [usize; 2],
-    product: bool,
-) -> Vec<f32> {
-    let out_width = shape.n_head * shape.head_dim_v;
-    let after = product.then(|| matrix(side.device, Format::Q8_0, 21, out_width, 7));
-    let config = Config {
-        n_embd: shape.n_head * shape.head_dim_k,
-        n_layer: 1,
-        n_vocab: 1,
-        context_length: past + tokens,
-        norm_eps: 1e-5,
-        n_head_kv: shape.n_head_kv,
-        head_dim_k: shape.head_dim_k,
-        head_dim_v: shape.head_dim_v,
-    };
-    let positions = past + tokens;
-    let mut cache = KvCache::new(&config, kv, positions);
-    if let Some(gpu) = side.gpu {
-        let placed = cache.place(gpu, 1, &config, kv);
-        if let Err(error) = placed.and_then(|()| cache.move_to(gpu, 1)) {
-            // Shows in the outcome.
-            gpu.fail(error);
-            return Vec::new();
-        }
-    }
-    let q_width = shape.n_head * shape.head_dim_k;
-    let (k_width, v_width) = (
-        shape.n_head_kv * shape.head_dim_k,
-        shape.n_head_kv * shape.head_dim_v,
-    );
-    let (k, v) = (
-        floats(2, positions * k_width),
-        floats(3, positions * v_width),
-    );
-    let mut values = Vec::new();
-    // The past comes in two steps, so that the cache has to grow.
-    for (first, end) in [(0, past / 3), (past / 3, past), (past, positions)] {
-        let count = end - first;
-        if count == 0 {
-            continue;
-        }
-        let q = side.backend.write(&floats(1, count * q_width), q_width);
-        let k = side
-            .backend
-            .write(&k[first * k_width..end * k_width], k_width);
-        let v = side
-            .backend
-            .write(&v[first * v_width..end * v_width], v_width);
-        let mut out = side.backend.tensor(count, out_width);
-        if let (Err(error), Some(gpu)) = (cache.reserve(count), side.gpu) {
-            gpu.fail(error);
-            return Vec::new();
-        }
-        let mut step = Step {
-            sequences: vec![Rows {
-                cache: &mut cache,
-                rows: 0..count,
-                position: first,
-            }],
-            positions: (first..end).collect(),
-        };
-        side.backend
-            .attention(0, shape, &q, &k, &v, &mut step, &mut out);
-        if let Some(weight) = &after {
-            let attended = std::mem::replace(&mut out, side.backend.tensor(count, 21));
-            let product = Product {
-                weight,
-                bias: None,
-                out: &mut out,
-            };
-            side.backend.matmul(&attended, &mut [product]);
-        }
-        values = read(side.backend, &out);
-        cache.advance(count);
-    }
-    values
 }
 
 /// Columns and values of the highest, sorted by column.

@@ -21,6 +21,9 @@ pub(super) fn all() -> Vec<Case> {
     cases.push(residual(Format::Q5_K, 65, 70, 768));
     cases.push(siblings([Format::Q5_K; 3], 65, true));
     cases.push(siblings([Format::BF16; 3], 20, false));
+    cases.push(siblings([Format::F16; 3], 130, true));
+    cases.push(residual(Format::F16, 65, 70, 300));
+    cases.push(gate_up([Format::Q6_K; 2], 20, 70, true));
     cases.push(siblings(
         [Format::Q4_0, Format::Q4_0, Format::Q4_1],
         20,
@@ -54,7 +57,7 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 /// Cases that add up over the lanes of a workgroup.
-pub(super) fn reducing() -> Vec<Case> {
+fn reducing() -> Vec<Case> {
     let mut cases = Vec::new();
     for format in Format::all() {
         cases.push(product(format, 1, 37, 512));
@@ -83,6 +86,22 @@ pub(super) fn reducing() -> Vec<Case> {
         1,
         false,
     ));
+    for (tokens, bias) in [(1, true), (2, false), (3, false), (11, true)] {
+        cases.push(gate_up([Format::Q4_K; 2], tokens, 96, bias));
+        // Less than a workgroup has, and not whole groups.
+        cases.push(gate_up([Format::F16; 2], tokens, 70, bias));
+    }
+    // Not in one dispatch.
+    cases.push(gate_up([Format::Q4_0, Format::Q4_1], 1, 40, false));
+    for (format, tokens) in [(Format::Q8_0, 1), (Format::BF16, 5)] {
+        cases.push(Case::GateUp {
+            formats: [format; 2],
+            tokens,
+            outputs: 1088,
+            bias: false,
+            product: true,
+        });
+    }
     cases.push(residual(Format::Q4_K, 1, 33, 512));
     cases.push(residual(Format::F16, 2, 33, 100));
     for cols in [32, 256, 2048] {
@@ -183,6 +202,16 @@ fn siblings(formats: [Format; 3], tokens: usize, bias: bool) -> Case {
         outputs: [70, 38, 21],
         inputs: 512,
         bias,
+    }
+}
+
+fn gate_up(formats: [Format; 2], tokens: usize, outputs: usize, bias: bool) -> Case {
+    Case::GateUp {
+        formats,
+        tokens,
+        outputs,
+        bias,
+        product: false,
     }
 }
 

@@ -11,6 +11,7 @@
 //! A wrong shader, or a driver that compiles a right one wrongly, gives wrong
 //! text without a word; this finds out in a minute.
 
+mod attention;
 mod case;
 mod data;
 mod list;
@@ -35,8 +36,8 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs every case on the GPU that these options open, with subgroups, if it has
-/// them, and without.
+/// Runs every case on the GPU that these options open, with subgroups, in f16 and
+/// on matrix units, if it has them, and without.
 ///
 /// # Errors
 ///
@@ -46,13 +47,28 @@ pub fn run(
     mut each: impl FnMut(Outcome),
 ) -> Result<AdapterDescription, GpuError> {
     let gpu = Gpu::open(options)?;
-    run_on(&gpu, &mut each);
-    if gpu.context.subgroups {
-        let without = GpuOptions {
-            without_subgroups: true,
+    for case in list::all() {
+        each(compare(&gpu, &case, ""));
+    }
+    // What the device offers more than others is not used.
+    let plain = Gpu::open(&GpuOptions {
+        without_subgroups: true,
+        without_half: true,
+        ..options.clone()
+    })?;
+    for case in list::all() {
+        if Variant::of(&gpu, &case) != Variant::Plain {
+            each(compare(&plain, &case, ""));
+        }
+    }
+    if gpu.context.adapter.matrix_units {
+        let units = Gpu::open(&GpuOptions {
+            with_matrix_units: true,
             ..options.clone()
-        };
-        run_on(&Gpu::open(&without)?, &mut each);
+        })?;
+        for case in list::all().iter().filter(|case| case.is_on_units()) {
+            each(compare(&units, case, ""));
+        }
     }
     // Matrices and tables in many slices.
     let small = GpuOptions {
@@ -66,23 +82,41 @@ pub fn run(
     Ok(gpu.description().clone())
 }
 
-fn run_on(gpu: &Gpu, each: &mut impl FnMut(Outcome)) {
-    let (cases, variant) = match gpu.context.subgroups {
-        true => (list::all(), ", subgroups"),
-        // Only what adds up over lanes differs.
-        false => (list::reducing(), ""),
-    };
-    // Without subgroups at all, everything runs this way.
-    let has_subgroups = gpu.context.adapter.subgroups.is_some();
-    let cases = if has_subgroups { cases } else { list::all() };
-    for case in &cases {
-        let variant = if case.reduces() { variant } else { "" };
-        each(compare(gpu, case, variant));
+/// What the device offers and a case uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    Plain,
+    Subgroups,
+    Half,
+    MatrixUnits,
+}
+
+impl Variant {
+    fn of(gpu: &Gpu, case: &Case) -> Variant {
+        let context = &gpu.context;
+        if context.matrix_units && case.is_on_units() {
+            Variant::MatrixUnits
+        } else if context.half && case.is_in_half() {
+            Variant::Half
+        } else if context.subgroups && case.reduces() {
+            Variant::Subgroups
+        } else {
+            Variant::Plain
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Variant::Plain => "",
+            Variant::Subgroups => ", subgroups",
+            Variant::Half => ", f16",
+            Variant::MatrixUnits => ", matrix units",
+        }
     }
 }
 
 /// Runs a case on both sides.
-fn compare(gpu: &Gpu, case: &Case, variant: &str) -> Outcome {
+fn compare(gpu: &Gpu, case: &Case, how: &str) -> Outcome {
     let kernels = Kernels::new(Isa::Scalar).expect("every machine runs scalar code");
     let team = Team::new(1).expect("a team of one needs no threads");
     let expected = Cpu::new(team, kernels).region(|backend| {
@@ -101,7 +135,8 @@ fn compare(gpu: &Gpu, case: &Case, variant: &str) -> Outcome {
         })
     });
     let (error, worst) = difference(&found, &expected);
-    let bound = case.bound();
+    let variant = Variant::of(gpu, case);
+    let bound = case.bound(variant);
     let failure = match gpu.check() {
         Err(error) => Some(error.to_string()),
         Ok(()) if found.len() != expected.len() => Some(format!(
@@ -119,7 +154,7 @@ fn compare(gpu: &Gpu, case: &Case, variant: &str) -> Outcome {
     };
     Outcome {
         op: case.op(),
-        what: format!("{case}{variant}"),
+        what: format!("{case}{}{how}", variant.name()),
         error,
         bound,
         failure,

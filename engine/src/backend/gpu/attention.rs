@@ -1,0 +1,246 @@
+//! Attention and what comes before it: queries and keys turned to their
+//! positions, keys and values appended to the cache.
+
+use super::cache::GpuKvLayer;
+use super::context::Buffer;
+use super::ops::{GpuBackend, tile_of};
+use super::pipelines::Kernel;
+use super::tensor::Tensor;
+use crate::backend::{AttentionShape, Backend, Rows};
+use kernels::ops::{Pairing, Rope, RopeAngles};
+use shaders::{Op, piece};
+use std::sync::Arc;
+
+/// Workgroups that attention should at least have, and keys that a split of the
+/// keys should at least have.
+const ATTENTION_WORKGROUPS: usize = 256;
+const SPLIT_KEYS: usize = 512;
+
+/// Keys that a workgroup takes at once.
+const CHUNK: usize = 128;
+
+/// A sequence's part of a step.
+pub(super) struct Part {
+    pub tokens: usize,
+    pub first_row: usize,
+    pub position: usize,
+}
+
+impl Part {
+    pub fn of(sequence: &Rows<'_>) -> Part {
+        Part {
+            tokens: sequence.rows.len(),
+            first_row: sequence.rows.start,
+            position: sequence.position,
+        }
+    }
+}
+
+/// How heads turn to the positions of a step.
+pub(super) struct Turn {
+    /// Cosines and sines.
+    angles: Arc<Buffer>,
+    /// Heads of a token's queries.
+    heads: usize,
+    /// Pairs of a head that turn.
+    pairs: usize,
+    /// Whether they are halves of what turns, rather than neighbours.
+    halves: bool,
+}
+
+/// Whether attention over heads of this width leaves its results as 8-bit
+/// integers, too: if a head is whole groups.
+pub(super) fn quantizes(head_dim: usize) -> bool {
+    head_dim.is_multiple_of(32)
+}
+
+impl GpuBackend {
+    /// The same heads in another width.
+    fn resized(&mut self, x: &Tensor, (head_dim, new_dim): (usize, usize)) -> Tensor {
+        let out = self.tensor(x.rows, x.cols / head_dim * new_dim);
+        self.resize(x, head_dim, &out, new_dim);
+        out
+    }
+
+    fn resize(&mut self, x: &Tensor, head_dim: usize, out: &Tensor, new_dim: usize) {
+        let workgroups = self.elements(Op::Resize, out.rows * out.cols);
+        self.recorder.dispatch(
+            Kernel::new(Op::Resize, &[]),
+            &[&x.float, &out.float],
+            &[
+                (x.rows * x.cols / head_dim) as u32,
+                head_dim as u32,
+                new_dim as u32,
+            ],
+            workgroups,
+        );
+    }
+
+    /// How a rope turns the heads of these positions. The angles are the same in
+    /// all layers of a step.
+    pub(super) fn turn(&mut self, rope: &Rope, heads: usize, positions: &[usize]) -> Turn {
+        let key = std::ptr::from_ref(rope) as usize;
+        let present = self.angles.take().filter(|(of, _)| *of == key);
+        let (_, angles) = present.unwrap_or_else(|| {
+            let mut angles = RopeAngles::default();
+            rope.angles(positions, &mut angles);
+            let table = [angles.cos(), angles.sin()].concat();
+            (key, self.recorder.upload(bytemuck::cast_slice(&table)))
+        });
+        self.angles = Some((key, angles.clone()));
+        Turn {
+            angles,
+            heads,
+            pairs: rope.n_rot() / 2,
+            halves: rope.pairing() == Pairing::Halves,
+        }
+    }
+
+    /// Appends keys and values to a cache; with a turn, they are turned before,
+    /// and so are the queries, in place.
+    pub(super) fn append(
+        &mut self,
+        cache: &GpuKvLayer,
+        turn: Option<(&Tensor, &Turn)>,
+        k: &Tensor,
+        v: &Tensor,
+        part: &Part,
+    ) {
+        let [k_dim, v_dim] = cache.head_dims;
+        let [k_quads, v_quads] = cache.padded_dims.map(|dim| dim / 4);
+        let kv_heads = k.cols / k_dim;
+        let (q, angles, heads, pairs, halves) = match turn {
+            Some((q, turn)) => {
+                let q = q.float.clone();
+                (q, turn.angles.clone(), turn.heads, turn.pairs, turn.halves)
+            }
+            None => {
+                let (q, angles) = (self.recorder.unwritten(), self.recorder.unread());
+                (q, angles, 0, 0, false)
+            }
+        };
+        let blocks = kv_heads * (k_quads + v_quads) / cache.quads_together;
+        let lanes = part.tokens * (heads * pairs + blocks);
+        let workgroups = self.elements(Op::RopeAppend, lanes);
+        self.recorder.dispatch(
+            Kernel::new(Op::RopeAppend, &[cache.format]),
+            &[&q, &k.float, &v.float, &angles, &cache.keys, &cache.values],
+            &[
+                part.tokens as u32,
+                part.first_row as u32,
+                part.position as u32,
+                heads as u32,
+                kv_heads as u32,
+                k_dim as u32,
+                v_dim as u32,
+                k_quads as u32,
+                v_quads as u32,
+                pairs as u32,
+                u32::from(halves),
+                k.rows as u32,
+            ],
+            workgroups,
+        );
+    }
+
+    /// Lets the queries of a sequence attend to its cache.
+    pub(super) fn attend(
+        &mut self,
+        cache: &GpuKvLayer,
+        shape: &AttentionShape,
+        q: &Tensor,
+        part: &Part,
+        out: &Tensor,
+    ) {
+        let [head_dim_k, head_dim_v] = cache.padded_dims;
+        let padded = AttentionShape {
+            head_dim_k,
+            head_dim_v,
+            ..*shape
+        };
+        let [k_padding, v_padding] = cache.padding();
+        let padded_q = k_padding.map(|widths| self.resized(q, widths));
+        let q = padded_q.as_ref().unwrap_or(q);
+        let Some((head_dim, padded_dim)) = v_padding else {
+            return self.attend_padded(cache, &padded, q, part, out);
+        };
+        // The rows of other sequences are in `out` already.
+        let padded_out = self.resized(out, (head_dim, padded_dim));
+        self.attend_padded(cache, &padded, q, part, &padded_out);
+        self.resize(&padded_out, padded_dim, out, head_dim);
+    }
+
+    fn attend_padded(
+        &mut self,
+        cache: &GpuKvLayer,
+        shape: &AttentionShape,
+        q: &Tensor,
+        part: &Part,
+        out: &Tensor,
+    ) {
+        let group = shape.n_head / shape.n_head_kv;
+        let (size, queries) = tile_of(piece::QUERIES, part.tokens * group);
+        let tiles = (part.tokens * group).div_ceil(size);
+        let keys = part.position + part.tokens;
+        // As many splits as keep the device busy, if there are keys for them.
+        let wanted = ATTENTION_WORKGROUPS.div_ceil(tiles * shape.n_head_kv);
+        let splits = wanted.min(keys.div_ceil(SPLIT_KEYS)).max(1);
+        let split_keys = keys.div_ceil(splits).next_multiple_of(CHUNK);
+        let splits = keys.div_ceil(split_keys);
+        let v_quads = shape.head_dim_v / 4;
+        let rows = part.tokens * shape.n_head;
+        let partial =
+            (splits > 1).then(|| self.pool.take((splits * rows * (v_quads + 1) * 16) as u64));
+        let quantized = quantizes(shape.head_dim_v);
+        let int8 = match quantized {
+            true => out.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
+        let partial_binding = partial.clone().unwrap_or_else(|| self.recorder.unwritten());
+        self.recorder.dispatch(
+            Kernel::new(Op::Attention, &[cache.format, queries]),
+            &[
+                &q.float,
+                &cache.keys,
+                &cache.values,
+                &out.float,
+                &partial_binding,
+                &int8,
+            ],
+            &[
+                part.tokens as u32,
+                part.first_row as u32,
+                part.position as u32,
+                shape.n_head as u32,
+                group as u32,
+                (shape.head_dim_k / 4) as u32,
+                v_quads as u32,
+                splits as u32,
+                split_keys as u32,
+                shape.scale.to_bits(),
+                u32::from(quantized && splits == 1),
+            ],
+            [tiles as u32, shape.n_head_kv as u32, splits as u32],
+        );
+        if let Some(partial) = partial {
+            let workgroups = self.elements(Op::AttentionCombine, rows * v_quads);
+            self.recorder.dispatch(
+                Kernel::new(Op::AttentionCombine, &[]),
+                &[&partial, &out.float, &int8],
+                &[
+                    part.tokens as u32,
+                    part.first_row as u32,
+                    shape.n_head as u32,
+                    v_quads as u32,
+                    splits as u32,
+                    u32::from(quantized),
+                ],
+                workgroups,
+            );
+            self.pool.give(partial);
+        }
+        let width = shape.head_dim_k + shape.head_dim_v;
+        self.recorder
+            .count_multiplications((rows * keys * width) as u64);
+    }
+}

@@ -1,0 +1,158 @@
+//! Cases of attention, with the rope before it.
+
+use super::case::Side;
+use super::data::{floats, matrix, read};
+use crate::arch::Config;
+use crate::backend::{AttentionShape, Backend, Product, Rows, Step};
+use crate::cache::{KvCache, KvFormat};
+use kernels::Format;
+use kernels::ops::{Pairing, Rope, RopeScaling};
+
+/// A cache on the side that computes. What keeps it from being there shows in
+/// the outcome.
+fn cache<B: Backend>(
+    side: &Side<'_, B>,
+    kv: KvFormat,
+    shape: &AttentionShape,
+    positions: usize,
+) -> Option<KvCache> {
+    let config = Config {
+        n_embd: shape.n_head * shape.head_dim_k,
+        n_layer: 1,
+        n_vocab: 1,
+        context_length: positions,
+        norm_eps: 1e-5,
+        n_head_kv: shape.n_head_kv,
+        head_dim_k: shape.head_dim_k,
+        head_dim_v: shape.head_dim_v,
+    };
+    let mut cache = KvCache::new(&config, kv, positions);
+    if let Some(gpu) = side.gpu {
+        let placed = cache.place(gpu, 1, &config, kv);
+        if let Err(error) = placed.and_then(|()| cache.move_to(gpu, 1)) {
+            gpu.fail(error);
+            return None;
+        }
+    }
+    Some(cache)
+}
+
+/// Makes room for so many positions more.
+fn reserve<B: Backend>(side: &Side<'_, B>, cache: &mut KvCache, count: usize) -> Option<()> {
+    match (cache.reserve(count), side.gpu) {
+        (Err(error), Some(gpu)) => {
+            gpu.fail(error);
+            None
+        }
+        _ => Some(()),
+    }
+}
+
+fn rotation(pairing: Pairing, n_rot: usize) -> Rope {
+    Rope::new(pairing, n_rot, 10000.0, None, RopeScaling::None)
+        .expect("the parameters make a rotation")
+}
+
+/// The queries after the rope, and what attention makes of them: of two
+/// sequences, so that one of them does not begin with the first row.
+pub(super) fn rope<B: Backend>(
+    side: &mut Side<'_, B>,
+    pairing: Pairing,
+    head_dim: usize,
+    n_rot: usize,
+) -> Option<Vec<f32>> {
+    let rows = [0..2, 2..5];
+    let shape = AttentionShape {
+        n_head: 4,
+        n_head_kv: 2,
+        head_dim_k: head_dim,
+        head_dim_v: 12,
+        scale: 1.0,
+    };
+    let rope = rotation(pairing, n_rot);
+    let mut caches = [
+        cache(side, KvFormat::F32, &shape, 3)?,
+        cache(side, KvFormat::F32, &shape, 3)?,
+    ];
+    for cache in &mut caches {
+        reserve(side, cache, 3)?;
+    }
+    let mut write = |seed, width| side.backend.write(&floats(seed, 5 * width), width);
+    let (mut q, mut k, v) = (write(1, 4 * head_dim), write(2, 2 * head_dim), write(3, 24));
+    let mut out = side.backend.tensor(5, 4 * shape.head_dim_v);
+    let sequences = caches.iter_mut().zip(rows).map(|(cache, rows)| Rows {
+        cache,
+        rows,
+        position: 0,
+    });
+    let mut step = Step {
+        sequences: sequences.collect(),
+        positions: vec![0, 1, 77, 1000, 4095],
+    };
+    let backend = &mut *side.backend;
+    backend.rope_append(0, &shape, &rope, &mut q, &mut k, &v, &mut step);
+    backend.attention(0, &shape, &q, &mut step, &mut out);
+    Some([read(backend, &q), read(backend, &out)].concat())
+}
+
+/// What attention makes of the last of several steps.
+pub(super) fn attention<B: Backend>(
+    side: &mut Side<'_, B>,
+    kv: KvFormat,
+    shape: &AttentionShape,
+    [past, tokens]: [usize; 2],
+    product: bool,
+) -> Option<Vec<f32>> {
+    let out_width = shape.n_head * shape.head_dim_v;
+    let after = product.then(|| matrix(side.device, Format::Q8_0, 21, out_width, 7));
+    // A rope for each step: backends keep the angles of one as long as a pass.
+    let ropes: [_; 3] = std::array::from_fn(|_| rotation(Pairing::Halves, shape.head_dim_k));
+    let positions = past + tokens;
+    let mut cache = cache(side, kv, shape, positions)?;
+    let q_width = shape.n_head * shape.head_dim_k;
+    let (k_width, v_width) = (
+        shape.n_head_kv * shape.head_dim_k,
+        shape.n_head_kv * shape.head_dim_v,
+    );
+    let (k, v) = (
+        floats(2, positions * k_width),
+        floats(3, positions * v_width),
+    );
+    let mut values = Vec::new();
+    // The past comes in two steps, so that the cache has to grow.
+    let steps = [(0, past / 3), (past / 3, past), (past, positions)];
+    for ((first, end), rope) in steps.into_iter().zip(&ropes) {
+        let count = end - first;
+        if count == 0 {
+            continue;
+        }
+        reserve(side, &mut cache, count)?;
+        let backend = &mut *side.backend;
+        let mut q = backend.write(&floats(1, count * q_width), q_width);
+        let mut k = backend.write(&k[first * k_width..end * k_width], k_width);
+        let v = backend.write(&v[first * v_width..end * v_width], v_width);
+        let mut out = backend.tensor(count, out_width);
+        let mut step = Step {
+            sequences: vec![Rows {
+                cache: &mut cache,
+                rows: 0..count,
+                position: first,
+            }],
+            positions: (first..end).collect(),
+        };
+        backend.rope_append(0, shape, rope, &mut q, &mut k, &v, &mut step);
+        backend.attention(0, shape, &q, &mut step, &mut out);
+        if let Some(weight) = &after {
+            let attended = std::mem::replace(&mut out, backend.tensor(count, 21));
+            let product = Product {
+                weight,
+                bias: None,
+                out: &mut out,
+            };
+            backend.matmul(&attended, &mut [product]);
+        }
+        values = read(backend, &out);
+        cache.advance(count);
+    }
+    Some(values)
+}

@@ -1,0 +1,352 @@
+//! The lines of the table.
+
+use crate::parts::*;
+use crate::piece::{Slot, wgsl};
+use crate::table::{Needs, Op, Shader, Workgroup};
+
+/// Every operation, in the order of [`Op`].
+pub static SHADERS: &[Shader] = &[
+    Shader {
+        op: Op::MatvecInt8,
+        file: wgsl!("matvec_int8"),
+        shared: &[BLOCKS, DOT, ALONE],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
+        ..MATVEC
+    },
+    Shader {
+        op: Op::MatvecFloat,
+        file: wgsl!("matvec_float"),
+        shared: &[FLOATS, ALONE],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
+        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
+        ..MATVEC
+    },
+    Shader {
+        op: Op::MatmulInt8,
+        file: wgsl!("matmul_int8"),
+        shared: &[BLOCKS, ALONE, TILE],
+        slots: &[Slot::Int8Format],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
+        ..MATMUL
+    },
+    Shader {
+        op: Op::MatmulFloat,
+        file: wgsl!("matmul_float"),
+        shared: &[FLOATS, ALONE, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
+        ..MATMUL
+    },
+    Shader {
+        op: Op::MatmulHalf,
+        file: wgsl!("matmul_half"),
+        shared: &[HALF, FLOATS, ALONE, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
+        needs: Needs::Half,
+        ..MATMUL
+    },
+    Shader {
+        op: Op::MatmulUnits,
+        file: wgsl!("matmul_units"),
+        shared: &[UNITS, BLOCKS, ALONE, TILE],
+        slots: &[Slot::Int8Format],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
+        needs: Needs::MatrixUnits,
+        ..MATMUL
+    },
+    Shader {
+        op: Op::SiblingMatvecInt8,
+        file: wgsl!("matvec_int8"),
+        shared: &[BLOCKS, DOT, SIBLINGS],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
+        bindings: &sibling_bindings(QUANTIZED_INPUT),
+        ..SIBLING_MATVEC
+    },
+    Shader {
+        op: Op::SiblingMatvecFloat,
+        file: wgsl!("matvec_float"),
+        shared: &[FLOATS, SIBLINGS],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
+        bindings: &sibling_bindings(FLOAT_INPUT),
+        ..SIBLING_MATVEC
+    },
+    Shader {
+        op: Op::SiblingMatmulInt8,
+        file: wgsl!("matmul_int8"),
+        shared: &[BLOCKS, SIBLINGS, TILE],
+        slots: &[Slot::Int8Format],
+        bindings: &sibling_bindings(QUANTIZED_INPUT),
+        ..SIBLING_MATMUL
+    },
+    Shader {
+        op: Op::SiblingMatmulFloat,
+        file: wgsl!("matmul_float"),
+        shared: &[FLOATS, SIBLINGS, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &sibling_bindings(FLOAT_INPUT),
+        ..SIBLING_MATMUL
+    },
+    Shader {
+        op: Op::SiblingMatmulHalf,
+        file: wgsl!("matmul_half"),
+        shared: &[HALF, FLOATS, SIBLINGS, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &sibling_bindings(FLOAT_INPUT),
+        needs: Needs::Half,
+        ..SIBLING_MATMUL
+    },
+    Shader {
+        op: Op::SiblingMatmulUnits,
+        file: wgsl!("matmul_units"),
+        shared: &[UNITS, BLOCKS, SIBLINGS, TILE],
+        slots: &[Slot::Int8Format],
+        bindings: &sibling_bindings(QUANTIZED_INPUT),
+        needs: Needs::MatrixUnits,
+        ..SIBLING_MATMUL
+    },
+    Shader {
+        op: Op::GatedInt8,
+        file: wgsl!("gated_int8"),
+        shared: &[BLOCKS, DOT, QUANTIZE, QUANTIZE_QUADS, GATED],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
+        bindings: &gated_bindings(QUANTIZED_INPUT),
+        params: GATED_PARAMS,
+        needs: Needs::Nothing,
+        overrides: &["BIAS"],
+        workgroup: Workgroup::Rows(32),
+    },
+    Shader {
+        op: Op::GatedFloat,
+        file: wgsl!("gated_float"),
+        shared: &[FLOATS, ACTIVATION, QUANTIZE, QUANTIZE_QUADS, GATED],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
+        bindings: &gated_bindings(FLOAT_INPUT),
+        params: GATED_PARAMS,
+        needs: Needs::Nothing,
+        overrides: &["BIAS"],
+        workgroup: Workgroup::Rows(32),
+    },
+    Shader {
+        op: Op::RmsNorm,
+        file: wgsl!("rms_norm"),
+        shared: &[ACTIVATION, QUANTIZE],
+        slots: &[Slot::Reduce],
+        bindings: &[
+            read("x", "[rows, cols] f32"),
+            read("weight", "[cols] f32"),
+            write("out", "[rows, cols] f32"),
+            QUANTIZED,
+        ],
+        params: &["cols", "groups", "eps"],
+        needs: Needs::Nothing,
+        overrides: &["LANES"],
+        workgroup: Workgroup::Row,
+    },
+    Shader {
+        op: Op::Quantize,
+        file: wgsl!("quantize"),
+        shared: &[ACTIVATION, QUANTIZE, STRETCH],
+        slots: &[],
+        bindings: &[read("x", "[rows, cols] f32"), QUANTIZED],
+        params: STRETCH_PARAMS,
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::SiluMul,
+        file: wgsl!("silu_mul"),
+        shared: &[ACTIVATION, QUANTIZE, STRETCH],
+        slots: &[],
+        bindings: &[
+            write("gate", "[rows, cols] f32"),
+            read("up", "[rows, cols] f32"),
+            QUANTIZED,
+        ],
+        params: STRETCH_PARAMS,
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::RopeAppend,
+        file: wgsl!("rope_append"),
+        shared: &[],
+        slots: &[Slot::Cache],
+        bindings: &[
+            write("q", "[rows, heads, k_dim] f32"),
+            read("k", "[rows, kv_heads, k_dim] f32"),
+            read("v", "[rows, kv_heads, v_dim] f32"),
+            read("angles", "[2, rows, 2 * pairs] f32: cosines, sines"),
+            write("keys", "[positions, kv_heads, k_quads] four as stored"),
+            write("values", "[positions, kv_heads, v_quads] four as stored"),
+        ],
+        params: &[
+            "tokens",
+            "first_row",
+            "position",
+            "heads",
+            "kv_heads",
+            "k_dim",
+            "v_dim",
+            "k_quads",
+            "v_quads",
+            "pairs",
+            "halves",
+            "rows",
+        ],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::Resize,
+        file: wgsl!("resize"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[heads, head_dim] f32"),
+            write("out", "[heads, new_dim] f32"),
+        ],
+        params: &["heads", "head_dim", "new_dim"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::Attention,
+        file: wgsl!("attention"),
+        shared: &[ACTIVATION, QUANTIZE, QUANTIZE_QUADS],
+        slots: &[Slot::Cache, Slot::Queries],
+        bindings: &[
+            read("q", "[rows, heads, k_quads] four f32"),
+            read("keys", "[positions, key heads, k_quads] four as stored"),
+            read("values", "[positions, key heads, v_quads] four as stored"),
+            write("out", "[rows, heads, v_quads] four f32"),
+            write("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
+            QUANTIZED,
+        ],
+        params: &[
+            "tokens",
+            "first_row",
+            "position",
+            "heads",
+            "group",
+            "k_quads",
+            "v_quads",
+            "splits",
+            "split_keys",
+            "scale",
+            "quantized",
+        ],
+        needs: Needs::Nothing,
+        overrides: &[],
+        workgroup: Workgroup::Queries,
+    },
+    Shader {
+        op: Op::AttentionCombine,
+        file: wgsl!("attention_combine"),
+        shared: &[ACTIVATION, QUANTIZE, QUANTIZE_QUADS],
+        slots: &[],
+        bindings: &[
+            read("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
+            write("out", "[rows, heads, v_quads] four f32"),
+            QUANTIZED,
+        ],
+        params: &[
+            "tokens",
+            "first_row",
+            "heads",
+            "v_quads",
+            "splits",
+            "quantized",
+        ],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::EmbedInt8,
+        file: wgsl!("embed_int8"),
+        shared: &[BLOCKS, EMBEDDING],
+        slots: &[Slot::Int8Format],
+        bindings: &[WEIGHTS, TOKENS, EMBEDDED],
+        params: EMBED_PARAMS,
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::EmbedFloat,
+        file: wgsl!("embed_float"),
+        shared: &[BYTES, EMBEDDING],
+        slots: &[Slot::FloatFormat],
+        bindings: &[WEIGHTS, TOKENS, EMBEDDED],
+        params: EMBED_PARAMS,
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::Gather,
+        file: wgsl!("gather"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[any, cols] f32"),
+            read("indices", "[rows] u32"),
+            write("out", "[rows, cols] f32"),
+        ],
+        params: &["rows", "cols"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::Highest,
+        file: wgsl!("highest"),
+        shared: &[],
+        slots: &[Slot::Source],
+        bindings: &[
+            read("x", "[rows, cols] f32, or column and f32"),
+            write("out", "[rows, pieces, count] column, f32"),
+        ],
+        params: &["cols", "piece", "count"],
+        needs: Needs::Nothing,
+        overrides: &[],
+        workgroup: Workgroup::Piece,
+    },
+    Shader {
+        op: Op::ExpertInt8,
+        file: wgsl!("expert_int8"),
+        shared: &[BLOCKS, DOT, EXPERT],
+        slots: &[Slot::Int8Format, Slot::Reduce],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
+        params: EXPERT_PARAMS,
+        needs: Needs::Nothing,
+        overrides: &["LANES"],
+        workgroup: Workgroup::Rows(4),
+    },
+    Shader {
+        op: Op::ExpertFloat,
+        file: wgsl!("expert_float"),
+        shared: &[BYTES, ROW_END, EXPERT],
+        slots: &[Slot::FloatFormat, Slot::Reduce],
+        bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
+        params: EXPERT_PARAMS,
+        needs: Needs::Nothing,
+        overrides: &["LANES"],
+        workgroup: Workgroup::Rows(4),
+    },
+    Shader {
+        op: Op::Route,
+        file: wgsl!("route"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("scores", "[tokens, count] f32"),
+            write("routes", "[tokens, used] expert, weight"),
+        ],
+        params: &["tokens", "count", "used"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::Mix,
+        file: wgsl!("mix"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[tokens, used, cols] f32"),
+            read("routes", "[tokens, used] expert, weight"),
+            write("sum", "[tokens, cols] f32"),
+        ],
+        params: &["tokens", "cols", "used"],
+        ..ELEMENTS
+    },
+];

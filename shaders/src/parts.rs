@@ -1,0 +1,168 @@
+//! What lines of the table have in common: bindings, parameters, shared files.
+
+use crate::piece::{File, wgsl};
+use crate::table::{Access, Binding, Needs, Op, Shader, Workgroup};
+
+pub(crate) const fn read(name: &'static str, shape: &'static str) -> Binding {
+    Binding {
+        name,
+        access: Access::Read,
+        shape,
+    }
+}
+
+pub(crate) const fn write(name: &'static str, shape: &'static str) -> Binding {
+    Binding {
+        name,
+        access: Access::ReadWrite,
+        shape,
+    }
+}
+
+pub(crate) const WEIGHTS: Binding = read(
+    "weights",
+    "[rows, row_bytes] in the format of the file, 16 bytes more at the end",
+);
+pub(crate) const QUANTIZED_INPUT: Binding =
+    read("x", "[tokens, inputs / 32] activations of 48 bytes");
+pub(crate) const FLOAT_INPUT: Binding = read("x", "[tokens, inputs] f32");
+pub(crate) const QUANTIZED: Binding =
+    write("quantized", "[rows, cols / 32] activations of 48 bytes");
+pub(crate) const BIAS: Binding = read("bias", "[outputs] f32");
+pub(crate) const PRODUCT: Binding = write("out", "[tokens, outputs] f32");
+pub(crate) const PRODUCT_PARAMS: &[&str] = &[
+    "rows",
+    "begin",
+    "first_row",
+    "row_bytes",
+    "inputs",
+    "outputs",
+    "tokens",
+];
+pub(crate) const SIBLING_PARAMS: &[&str] = &[
+    "rows",
+    "begin",
+    "row_bytes",
+    "inputs",
+    "tokens",
+    "second",
+    "third",
+];
+
+/// What siblings bind after the weights and the activations.
+pub(crate) const fn sibling_bindings(input: Binding) -> [Binding; 8] {
+    [
+        WEIGHTS,
+        input,
+        BIAS,
+        PRODUCT,
+        read("second_bias", "[outputs] f32"),
+        write("second_out", "[tokens, outputs] f32"),
+        read("third_bias", "[outputs] f32"),
+        write("third_out", "[tokens, outputs] f32"),
+    ]
+}
+pub(crate) const GATED_PARAMS: &[&str] = &[
+    "rows",
+    "begin",
+    "row_bytes",
+    "inputs",
+    "tokens",
+    "outputs",
+    "quantized",
+];
+
+/// What gate and up bind, which follow each other in one buffer.
+pub(crate) const fn gated_bindings(input: Binding) -> [Binding; 6] {
+    [
+        WEIGHTS,
+        input,
+        read("gate_bias", "[outputs] f32"),
+        read("up_bias", "[outputs] f32"),
+        write("out", "[tokens, outputs] f32"),
+        QUANTIZED,
+    ]
+}
+pub(crate) const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
+pub(crate) const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
+pub(crate) const EXPERT_PARAMS: &[&str] = &[
+    "rows",
+    "first_row",
+    "row_bytes",
+    "inputs",
+    "outputs",
+    "sharing",
+];
+pub(crate) const ROUTES: Binding = read("routes", "[items] expert, weight");
+pub(crate) const ITEMS: Binding = write("out", "[items, outputs] f32");
+pub(crate) const TOKENS: Binding = read("tokens", "[tokens] u32");
+pub(crate) const EMBEDDED: Binding = write("out", "[tokens, inputs] f32");
+
+/// Weights in a block format, and what they are multiplied with.
+pub(crate) const BLOCKS: &[File] = &[
+    wgsl!("shared/bytes"),
+    wgsl!("shared/group"),
+    wgsl!("shared/activation"),
+];
+/// Their dot products, group by group.
+pub(crate) const DOT: &[File] = &[wgsl!("shared/dot")];
+/// Weights that are floats, the ends of their rows, and what they are multiplied
+/// with.
+pub(crate) const BYTES: &[File] = &[wgsl!("shared/bytes")];
+pub(crate) const ROW_END: &[File] = &[wgsl!("shared/row_end")];
+pub(crate) const FLOATS: &[File] = &[
+    wgsl!("shared/bytes"),
+    wgsl!("shared/row_end"),
+    wgsl!("shared/float_input"),
+];
+/// Arithmetic in f16, and matrix units. They stand first.
+pub(crate) const HALF: &[File] = &[wgsl!("shared/half")];
+pub(crate) const UNITS: &[File] = &[wgsl!("shared/matrix_units")];
+/// Where the products of one matrix go, of several, and of gate and up.
+pub(crate) const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
+pub(crate) const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
+pub(crate) const GATED: &[File] = &[wgsl!("shared/gated"), wgsl!("shared/weight_row")];
+/// A tile of rows and tokens.
+pub(crate) const TILE: &[File] = &[wgsl!("shared/tile_64")];
+/// Floats that become 8-bit integers.
+pub(crate) const ACTIVATION: &[File] = &[wgsl!("shared/activation")];
+pub(crate) const QUANTIZE: &[File] = &[wgsl!("shared/quantize")];
+pub(crate) const QUANTIZE_QUADS: &[File] = &[wgsl!("shared/quantize_quads")];
+/// The entry points of operations on stretches of 32 values.
+pub(crate) const STRETCH: &[File] = &[wgsl!("shared/stretch")];
+pub(crate) const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
+pub(crate) const EXPERT: &[File] = &[wgsl!("shared/expert")];
+
+/// What products have in common, of one matrix and of siblings, for few tokens
+/// and for many; and what operations on elements have.
+pub(crate) const MATVEC: Shader = Shader {
+    op: Op::MatvecInt8,
+    file: wgsl!("matvec_int8"),
+    shared: &[],
+    slots: &[],
+    bindings: &[],
+    params: PRODUCT_PARAMS,
+    needs: Needs::Nothing,
+    overrides: &["LANES", "ADD", "BIAS"],
+    workgroup: Workgroup::Rows(4),
+};
+pub(crate) const ELEMENTS: Shader = Shader {
+    overrides: &[],
+    workgroup: Workgroup::Elements(64),
+    ..MATVEC
+};
+pub(crate) const MATMUL: Shader = Shader {
+    overrides: &["ADD", "BIAS"],
+    workgroup: Workgroup::Tile(64),
+    ..MATVEC
+};
+pub(crate) const SIBLING_MATVEC: Shader = Shader {
+    params: SIBLING_PARAMS,
+    overrides: &["LANES", "BIAS"],
+    ..MATVEC
+};
+pub(crate) const SIBLING_MATMUL: Shader = Shader {
+    params: SIBLING_PARAMS,
+    overrides: &["BIAS"],
+    ..MATMUL
+};
