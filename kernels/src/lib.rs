@@ -29,6 +29,7 @@ pub mod limits;
 pub mod lines;
 pub mod matmul;
 pub mod ops;
+mod prefetch;
 pub mod selftest;
 pub mod team;
 

@@ -24,6 +24,10 @@ const FENCED: &[(&str, &str)] = &[
     ("kernels/src/matmul/avx512/", "vector instructions"),
     ("kernels/src/matmul/neon/", "vector instructions"),
     (
+        "kernels/src/prefetch.rs",
+        "asks for memory before it is read",
+    ),
+    (
         "kernels/src/matmul/registry.rs",
         "calls kernels after checking the instruction set",
     ),

@@ -29,6 +29,7 @@ use super::{Activations, Matrix, Scratch};
 use crate::format::{BF16, F16, F32, FloatWeight};
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
+use crate::prefetch;
 use crate::team::TileMut;
 use std::ops::Range;
 
@@ -38,8 +39,11 @@ const STEPS: usize = 32;
 const ROWS: usize = 8;
 /// Tokens whose sums are kept at a time.
 const CHUNK: usize = 48;
-/// Rows that are streamed side by side.
+/// Rows that are streamed side by side. Meanwhile the rows after them are asked
+/// for.
 const STREAMS: usize = 4;
+/// Steps of weights of one byte in a cache line.
+const STEPS_OF_LINE: usize = 64 / LANES;
 
 /// Sixteen values.
 type Step = [f32; LANES];
@@ -189,9 +193,13 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
         let (x, x_tail) = steps(x);
         let mut acc = [[l.splat(0.0); R]; T];
         let mut w_step = [l.splat(0.0); R];
+        let ahead = STREAMS * self.weight.cols * size_of::<W>();
         for k in 0..w[0].len() {
             for (step, w) in w_step.iter_mut().zip(w) {
                 *step = W::load(l, &w[k]);
+                if token == 0 && k.is_multiple_of(STEPS_OF_LINE / size_of::<W>()) {
+                    prefetch::to_second_level(&w[k], ahead);
+                }
             }
             l.outer(&mut acc, w_step, at(x, k));
         }
