@@ -1,0 +1,400 @@
+//! AVX2 and VPDPBUSD, which adds four products of an unsigned and a signed byte
+//! to each 32-bit sum, and nothing is ever too large.
+//!
+//! Quants of all formats are unsigned here, those of 8 bits too, and sums begin
+//! with what the offset adds to them, negative.
+//!
+//! In panels, sub-scales are multiplied into the quants where the products are
+//! bytes (Q2_K, Q3_K): what is left is a format without. Those of Q6_K are
+//! floats, two vectors for the halves of a group, and multiplied with the sums of
+//! the halves as floats, which is exact: all numbers on the way are integers
+//! below 2²⁴.
+
+use super::level::Level;
+use super::octet::{Octet, Octets, Quants, quad};
+use super::pages::{Pages, Step, Sums, Tokens, Weights, minimums};
+use super::vector::*;
+use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
+use crate::format::Minimum;
+use crate::isa::Isa;
+use std::arch::asm;
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Where VPDPBUSD on 256 bits comes from.
+///
+/// AVX-VNNI and AVX-512 VNNI both have it, in encodings that most processors
+/// know only one of; the kernels are otherwise the same to the instruction.
+pub trait Encoding: Copy + 'static {
+    /// Whether the processor has it.
+    fn is_available() -> bool;
+
+    /// `acc` and in each 32-bit lane the products of four unsigned bytes of `w`
+    /// with four signed ones of `x`.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2 and the instruction in this encoding.
+    unsafe fn dot(acc: __m256i, w: __m256i, x: __m256i) -> __m256i;
+}
+
+/// VPDPBUSD in an encoding.
+macro_rules! vpdpbusd {
+    ($encoding:literal, $acc:expr, $w:expr, $x:expr) => {{
+        let mut acc = $acc;
+        // SAFETY: reads and writes the named registers only; the processor has
+        // the instruction, as the function that this stands in demands.
+        unsafe {
+            asm!(
+                concat!("{{", $encoding, "}} vpdpbusd {acc}, {w}, {x}"),
+                acc = inout(ymm_reg) acc,
+                w = in(ymm_reg) $w,
+                x = in(ymm_reg) $x,
+                options(pure, nomem, nostack, preserves_flags),
+            )
+        }
+        acc
+    }};
+}
+
+/// That of AVX-VNNI.
+#[derive(Clone, Copy)]
+pub struct Vex;
+
+impl Encoding for Vex {
+    fn is_available() -> bool {
+        Isa::AvxVnni.is_available()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn dot(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+        vpdpbusd!("vex", acc, w, x)
+    }
+}
+
+/// That of AVX-512, so that the kernels can be tested on processors that have
+/// only this one.
+#[cfg(test)]
+#[derive(Clone, Copy)]
+pub struct Evex;
+
+#[cfg(test)]
+impl Encoding for Evex {
+    fn is_available() -> bool {
+        Isa::Avx512.is_available()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn dot(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+        vpdpbusd!("evex", acc, w, x)
+    }
+}
+
+/// AVX2, FMA, F16C and VPDPBUSD.
+#[derive(Clone, Copy)]
+pub struct Vnni<E>(PhantomData<E>);
+
+/// Whether sub-scales stand beside the quants of a panel.
+const fn has_subscales<B: Octets>() -> bool {
+    B::SUBSCALES && B::PRODUCT_OFFSET.is_none()
+}
+
+/// What is added to the quants of a panel.
+const fn offset<B: Octets>() -> u8 {
+    match B::PRODUCT_OFFSET {
+        Some(offset) => offset,
+        None => B::OFFSET,
+    }
+}
+
+impl<E: Encoding> Level for Vnni<E> {
+    #[inline]
+    fn new() -> Option<Self> {
+        (Isa::Avx2.is_available() && E::is_available()).then_some(Vnni(PhantomData))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn prepare<B: Octets>(self, mut octet: Octet) -> Octet {
+        if B::QUANTS == Quants::Bits8 {
+            for q in &mut octet.q {
+                *q = _mm256_add_epi8(*q, _mm256_set1_epi8(B::OFFSET as i8));
+            }
+        }
+        octet
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn dot<B: Octets>(self, w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
+        let x: &[[i8; 32]; 8] = bytemuck::cast_ref(x);
+        let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
+        let zero = _mm256_setzero_si256();
+        // Four sums of group p, four of group p + 4, of the first and the last
+        // halves.
+        let (mut first, mut last) = ([zero; 4], [zero; 4]);
+        for p in 0..4 {
+            // SAFETY: a token exists only where the encoding does.
+            unsafe {
+                first[p] = E::dot(zero, w.q[2 * p], load_i8(&x[2 * p]));
+                let acc = if B::SUBSCALES { zero } else { first[p] };
+                last[p] = E::dot(acc, w.q[2 * p + 1], load_i8(&x[2 * p + 1]));
+            }
+        }
+        if !B::SUBSCALES {
+            let isum = quad(last);
+            return if B::OFFSET == 0 {
+                isum
+            } else {
+                _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
+            };
+        }
+        let isum = if B::QUANTS == Quants::Bits4 {
+            // Sums of halves fit in 16 bits.
+            let mut halves = [zero; 4];
+            for p in 0..4 {
+                halves[p] = halve_i32(first[p], last[p]);
+            }
+            let low = quarter_i32(halves[0], halves[1]);
+            let high = quarter_i32(halves[2], halves[3]);
+            _mm256_madd_epi16(_mm256_packs_epi32(low, high), w.s)
+        } else {
+            let s_first = _mm256_srai_epi32(_mm256_slli_epi32(w.s, 16), 16);
+            let s_last = _mm256_srai_epi32(w.s, 16);
+            _mm256_add_epi32(
+                _mm256_mullo_epi32(quad(first), s_first),
+                _mm256_mullo_epi32(quad(last), s_last),
+            )
+        };
+        if B::OFFSET == 0 {
+            return isum;
+        }
+        let offset = _mm256_mullo_epi16(w.s, offset);
+        _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
+    }
+
+    #[inline(always)]
+    fn steps<B: Octets>() -> usize {
+        8
+    }
+
+    #[inline(always)]
+    fn subscales<B: Octets>() -> usize {
+        if has_subscales::<B>() { 2 } else { 0 }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet {
+        if B::PRODUCT_OFFSET.is_some() {
+            return multiply_subscales::<B>(octet);
+        }
+        // SAFETY: this function has the features.
+        unsafe { self.prepare::<B>(octet) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_step<B: Octets>(self, group: &mut [Step], index: usize, step: __m256i) {
+        store(&mut group[index], step);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i) {
+        let first = _mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16);
+        for (to, scales) in to.iter_mut().zip([first, _mm256_srai_epi32(pairs, 16)]) {
+            store(to, _mm256_castps_si256(_mm256_cvtepi32_ps(scales)));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn tile<B: Octets, const S: usize, const T: usize>(
+        self,
+        pages: &Pages<'_>,
+        sheet: usize,
+        octets: Range<usize>,
+        x: Int8Rows<'_>,
+        token: usize,
+        sums: &mut [[Sums; S]; T],
+    ) {
+        for o in octets {
+            let w = Weights::<Self, B, S>::new(pages, sheet, o);
+            let x = Tokens::<T>::new(x, token, o);
+            let met = Met::new::<B>(&x);
+            for g in 0..OCTET.min(pages.groups - o * OCTET) {
+                self.add_group(&w, &x, &met, g, sums);
+            }
+        }
+    }
+}
+
+/// Multiplies quants by their sub-scales.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn multiply_subscales<B: Octets>(mut octet: Octet) -> Octet {
+    let offset = _mm256_set1_epi16(i16::from(offset::<B>()));
+    let zero = i16::from(B::OFFSET);
+    let values = _mm256_sub_epi16(
+        _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7),
+        _mm256_set1_epi16(zero),
+    );
+    for p in 0..4 {
+        // The products of a half's sub-scale with what its quants can be; those
+        // of the first half first.
+        let mut tables = [offset; 2];
+        for (half, table) in tables.iter_mut().enumerate() {
+            let s = super::octet::subscale(octet.s, 2 * p + half);
+            *table = _mm256_add_epi16(_mm256_mullo_epi16(s, values), offset);
+        }
+        let table = _mm256_packus_epi16(tables[0], tables[1]);
+        let last = _mm256_or_si256(octet.q[2 * p + 1], _mm256_set1_epi8(8));
+        octet.q[2 * p] = _mm256_shuffle_epi8(table, octet.q[2 * p]);
+        octet.q[2 * p + 1] = _mm256_shuffle_epi8(table, last);
+    }
+    octet
+}
+
+/// What the groups of an octet of `T` tokens bring beside their quants.
+struct Met<const T: usize> {
+    /// What sums begin with: of groups, or of their halves.
+    begin: [[[i32; OCTET]; 2]; T],
+    /// Scales.
+    d: [[f32; OCTET]; T],
+    /// What minimums meet.
+    xsum: [[[f32; OCTET]; 2]; T],
+}
+
+impl<const T: usize> Met<T> {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new<B: Octets>(x: &Tokens<'_, T>) -> Self {
+        let mut met = Met {
+            begin: [[[0; OCTET]; 2]; T],
+            d: [[0.0; OCTET]; T],
+            xsum: [[[0.0; OCTET]; 2]; T],
+        };
+        let offset = -i32::from(offset::<B>());
+        for t in 0..T {
+            met.d[t] = *x.d[t];
+            let sums = load_i16(bytemuck::cast_ref(x.sums[t]));
+            // A factor for each half of a pair.
+            let factors = |low: i32, high: i32| _mm256_set1_epi32(high << 16 | low & 0xffff);
+            if has_subscales::<B>() {
+                for (half, factors) in [factors(offset, 0), factors(0, offset)]
+                    .into_iter()
+                    .enumerate()
+                {
+                    store(
+                        bytemuck::cast_mut(&mut met.begin[t][half]),
+                        _mm256_madd_epi16(sums, factors),
+                    );
+                }
+            } else if offset != 0 {
+                let begin = _mm256_madd_epi16(sums, factors(offset, offset));
+                store(bytemuck::cast_mut(&mut met.begin[t][0]), begin);
+            }
+            match B::MINIMUM {
+                Minimum::None => {}
+                Minimum::Per32 => met.xsum[t][0] = *x.xsum[t],
+                Minimum::Per16 => {
+                    let first = _mm256_srai_epi32(_mm256_slli_epi32(sums, 16), 16);
+                    let halves = [first, _mm256_srai_epi32(sums, 16)];
+                    for (xsum, half) in met.xsum[t].iter_mut().zip(halves) {
+                        let half = _mm256_cvtepi32_ps(half);
+                        store_f32(xsum, _mm256_mul_ps(load_f32(x.d[t]), half));
+                    }
+                }
+            }
+        }
+        met
+    }
+}
+
+impl<E: Encoding> Vnni<E> {
+    /// Adds the products of one group.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn add_group<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &Tokens<'_, T>,
+        met: &Met<T>,
+        g: usize,
+        sums: &mut [[Sums; S]; T],
+    ) {
+        let mut isums = [[_mm256_setzero_ps(); S]; T];
+        if has_subscales::<B>() {
+            for half in 0..2 {
+                let halves = self.integer_sums(w, x, met, g, half, 4 * half..4 * half + 4);
+                for s in 0..S {
+                    let scales = _mm256_castsi256_ps(w.subscales(s, g, half));
+                    for t in 0..T {
+                        // Onto +0 for the first half: where a sum is zero, its
+                        // sign is that of a zero that was converted.
+                        let sum = _mm256_cvtepi32_ps(halves[t][s]);
+                        isums[t][s] = _mm256_fmadd_ps(sum, scales, isums[t][s]);
+                    }
+                }
+            }
+        } else {
+            let groups = self.integer_sums(w, x, met, g, 0, 0..8);
+            for t in 0..T {
+                for s in 0..S {
+                    isums[t][s] = _mm256_cvtepi32_ps(groups[t][s]);
+                }
+            }
+        }
+        for t in 0..T {
+            let dx = _mm256_set1_ps(met.d[t][g]);
+            for s in 0..S {
+                let sums = &mut sums[t][s][g];
+                let d = _mm256_mul_ps(w.scale(s, g), dx);
+                let mut acc = _mm256_fmadd_ps(d, isums[t][s], load_f32(sums));
+                for half in 0..minimums::<B>() {
+                    let xsum = _mm256_set1_ps(met.xsum[t][half][g]);
+                    acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
+                }
+                store_f32(sums, acc);
+            }
+        }
+    }
+
+    /// The sums of the products of some steps of a group.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn integer_sums<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &Tokens<'_, T>,
+        met: &Met<T>,
+        g: usize,
+        part: usize,
+        steps: Range<usize>,
+    ) -> [[__m256i; S]; T] {
+        let mut isums = [[_mm256_setzero_si256(); S]; T];
+        if offset::<B>() != 0 {
+            for (isums, met) in isums.iter_mut().zip(&met.begin) {
+                *isums = [_mm256_set1_epi32(met[part][g]); S];
+            }
+        }
+        for step in steps {
+            let mut w_step = [_mm256_setzero_si256(); S];
+            for (s, w_step) in w_step.iter_mut().enumerate() {
+                *w_step = w.step(s, g, step);
+            }
+            for (t, isums) in isums.iter_mut().enumerate() {
+                let four = x.four(t, g, step);
+                for (isum, w_step) in isums.iter_mut().zip(w_step) {
+                    // SAFETY: a token exists only where the encoding does.
+                    *isum = unsafe { E::dot(*isum, w_step, four) };
+                }
+            }
+        }
+        isums
+    }
+}
