@@ -36,6 +36,8 @@ pub struct Panel {
     pub s: Lines<i16>,
     /// Sub-scales, 32 bits wide.
     pub wide_s: Lines<i32>,
+    /// Activations, arranged for the panel.
+    pub x: Lines<u8>,
     /// Partial sums.
     pub sums: Lines<f32>,
 }

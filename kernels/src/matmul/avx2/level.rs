@@ -3,7 +3,8 @@
 
 use super::octet::{Octet, Octets};
 use super::pages::{Pages, Step, Sums};
-use crate::activation::{Int8Rows, OCTET_LEN};
+use super::tokens::{Beside, Tokens};
+use crate::activation::OCTET_LEN;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -44,6 +45,10 @@ pub trait Level: Copy + 'static {
     /// of `i16`.
     unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i);
 
+    /// What stands beside the quants of a token for formats without minimums;
+    /// `sums` are those of the halves of groups.
+    unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]);
+
     /// Adds the products of octets of `S` sheets with `T` tokens, from `sheet`
     /// and `token` on.
     unsafe fn tile<B: Octets, const S: usize, const T: usize>(
@@ -51,7 +56,7 @@ pub trait Level: Copy + 'static {
         pages: &Pages<'_>,
         sheet: usize,
         octets: Range<usize>,
-        x: Int8Rows<'_>,
+        x: &Tokens<'_>,
         token: usize,
         sums: &mut [[Sums; S]; T],
     );

@@ -19,6 +19,7 @@ mod pages;
 mod panel;
 mod plain;
 pub(super) mod super_blocks;
+mod tokens;
 pub(super) mod vector;
 mod vnni;
 

@@ -204,8 +204,7 @@ fn add_sums<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, isums: __m256i, acc: __
         Minimum::None => acc,
         Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_f32(&x.xsum[o]), acc),
         Minimum::Per16 => {
-            let low = _mm256_srai_epi32(_mm256_slli_epi32::<16>(sums), 16);
-            let high = _mm256_srai_epi32(sums, 16);
+            let [low, high] = widen_pairs(sums);
             let acc = _mm256_fmadd_ps(w.m[0], _mm256_mul_ps(dx, _mm256_cvtepi32_ps(low)), acc);
             _mm256_fmadd_ps(w.m[1], _mm256_mul_ps(dx, _mm256_cvtepi32_ps(high)), acc)
         }

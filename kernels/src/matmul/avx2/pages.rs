@@ -10,7 +10,7 @@
 use super::level::Level;
 use super::octet::{Octets, zero_padded};
 use super::vector::*;
-use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
+use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::{GROUP, Minimum, blocks};
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
@@ -165,7 +165,7 @@ pub struct Weights<'a, L, B, const S: usize> {
 
 impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
     /// Octet `octet` of the sheets from `sheet` on.
-    #[inline]
+    #[inline(always)]
     pub fn new(pages: &'a Pages<'_>, sheet: usize, octet: usize) -> Self {
         let stride = pages.octets;
         let at = sheet * stride + octet;
@@ -220,54 +220,4 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
         // SAFETY: as in `step`.
         load(unsafe { self.s.get_unchecked(index) })
     }
-}
-
-/// One octet of `T` tokens: a pointer for each, so that the steps of a group are
-/// at constant distances.
-pub struct Tokens<'a, const T: usize> {
-    q: [&'a [[i8; 4]; OCTET_LEN / 4]; T],
-    /// Scales of the groups.
-    pub d: [&'a [f32; OCTET]; T],
-    /// `d · Σ q` of the groups.
-    pub xsum: [&'a [f32; OCTET]; T],
-    /// `Σ q` of the two halves of each group.
-    pub sums: [&'a [[i16; 2]; OCTET]; T],
-}
-
-impl<'a, const T: usize> Tokens<'a, T> {
-    /// Octet `octet` of the tokens from `token` on.
-    #[inline]
-    pub fn new(x: Int8Rows<'a>, token: usize, octet: usize) -> Self {
-        let stride = x.padded / OCTET_LEN;
-        let at = token * stride + octet;
-        let all = at..at + (T - 1) * stride + 1;
-        let q: &[[[i8; 4]; OCTET_LEN / 4]] = bytemuck::cast_slice(x.q);
-        let sums: &[[[i16; 2]; OCTET]] = bytemuck::cast_slice(x.sums);
-        Tokens {
-            q: every(&q[all.clone()], stride),
-            d: every(&x.d.as_chunks().0[all.clone()], stride),
-            xsum: every(&x.xsum.as_chunks().0[all.clone()], stride),
-            sums: every(&sums[all], stride),
-        }
-    }
-
-    /// The four quants that meet step `step` of group `g`.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub fn four(&self, t: usize, g: usize, step: usize) -> __m256i {
-        debug_assert!(g < OCTET && step < 8);
-        // In the paired order.
-        let at = (16 * (g % 4) + 4 * (g / 4)) + (2 * (step & 4) + (step & 3));
-        // SAFETY: at most 16 * 3 + 4 + 8 + 3 = 63.
-        broadcast(unsafe { self.q[t].get_unchecked(at) })
-    }
-}
-
-/// The elements at `0`, `stride`, … `(N - 1) · stride`; the last one is the last
-/// of `all`.
-#[inline(always)]
-fn every<T, const N: usize>(all: &[T], stride: usize) -> [&T; N] {
-    assert_eq!(all.len(), (N - 1) * stride + 1);
-    // SAFETY: the largest index is the last one (asserted).
-    std::array::from_fn(|i| unsafe { all.get_unchecked(i * stride) })
 }

@@ -11,6 +11,7 @@
 use super::level::Level;
 use super::octet::Octets;
 use super::pages::{Pages, ROWS, Sums};
+use super::tokens::Tokens;
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET};
 use crate::matmul::Matrix;
@@ -40,6 +41,7 @@ pub fn strip<L: Level, B: Octets>(
     // Whole tiles: fewer kinds of tiles are less code to compile.
     let sheets = weight.rows().div_ceil(ROWS).next_multiple_of(SHEETS);
     let mut sums = std::mem::take(&mut panel.sums);
+    let mut arranged = std::mem::take(&mut panel.x);
     let pages = Pages::unpack::<L, B>(l, weight, sheets, panel);
     let chunk = (CHUNK_BYTES / x.padded)
         .next_multiple_of(2 * TOKENS)
@@ -48,11 +50,12 @@ pub fn strip<L: Level, B: Octets>(
         let tokens = first..x.rows.min(first + chunk);
         let len = tokens.len() * SHEETS * OCTET * ROWS;
         let sums: &mut [[Sums; SHEETS]] = bytemuck::cast_slice_mut(sums.resize(len));
+        let x = Tokens::arrange::<L, B>(l, x, tokens.clone(), &mut arranged);
         for sheet in (0..sheets).step_by(SHEETS) {
-            sweep::<L, B>(l, &pages, sheet, x, tokens.clone(), sums, out);
+            sweep::<L, B>(l, &pages, sheet, &x, tokens.clone(), sums, out);
         }
     }
-    panel.sums = sums;
+    (panel.x, panel.sums) = (arranged, sums);
 }
 
 /// Multiplies the sheets of a tile with a stretch of tokens; what is left over
@@ -62,7 +65,7 @@ fn sweep<L: Level, B: Octets>(
     l: L,
     pages: &Pages<'_>,
     sheet: usize,
-    x: Int8Rows<'_>,
+    x: &Tokens<'_>,
     tokens: Range<usize>,
     sums: &mut [[Sums; SHEETS]],
     out: &mut TileMut<'_>,
@@ -72,7 +75,7 @@ fn sweep<L: Level, B: Octets>(
         let octets = slice..pages.octets.min(slice + SLICE);
         let (many, rest) = sums.as_chunks_mut::<TOKENS>();
         let (pairs, single) = rest.as_chunks_mut::<2>();
-        let mut token = tokens.start;
+        let mut token = 0;
         for sums in many {
             tile::<L, B, TOKENS>(l, pages, sheet, octets.clone(), x, token, sums);
             token += TOKENS;
@@ -105,7 +108,7 @@ fn tile<L: Level, B: Octets, const T: usize>(
     pages: &Pages<'_>,
     sheet: usize,
     octets: Range<usize>,
-    x: Int8Rows<'_>,
+    x: &Tokens<'_>,
     token: usize,
     sums: &mut [[Sums; SHEETS]; T],
 ) {

@@ -18,10 +18,10 @@
 
 use super::level::Level;
 use super::octet::{Octet, Octets, Quants, quad, subscale};
-use super::pages::{Pages, Step, Sums, Tokens, Weights, minimums};
+use super::pages::{Pages, Step, Sums, Weights, minimums};
+use super::tokens::{Beside, Piece, Tokens};
 use super::vector::*;
-use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
-use crate::format::Minimum;
+use crate::activation::{OCTET, OCTET_LEN};
 use crate::isa::Isa;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -87,21 +87,32 @@ impl Level for Plain {
     }
 
     #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
+        let sums = if B::SUBSCALES {
+            sums
+        } else {
+            _mm256_madd_epi16(sums, _mm256_set1_epi16(i16::from(B::OFFSET)))
+        };
+        store(bytemuck::cast_mut(&mut to[0]), sums);
+    }
+
+    #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn tile<B: Octets, const S: usize, const T: usize>(
         self,
         pages: &Pages<'_>,
         sheet: usize,
         octets: Range<usize>,
-        x: Int8Rows<'_>,
+        x: &Tokens<'_>,
         token: usize,
         sums: &mut [[Sums; S]; T],
     ) {
         for o in octets {
             let w = Weights::<Plain, B, S>::new(pages, sheet, o);
-            let x = Tokens::<T>::new(x, token, o);
+            let x = x.octet::<T>(o, token);
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
-                add_group(&w, &x, g, sums);
+                add_group(&w, x, g, sums);
             }
         }
     }
@@ -193,33 +204,30 @@ fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_group<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &Tokens<'_, T>,
+    x: &[Piece; T],
     g: usize,
     sums: &mut [[Sums; S]; T],
 ) {
     let isums = integer_sums(w, x, g);
     let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
     for t in 0..T {
-        let x_sums = broadcast(bytemuck::cast_ref(&x.sums[t][g]));
-        let x_offset = _mm256_madd_epi16(offset, x_sums);
-        let dx = _mm256_set1_ps(x.d[t][g]);
+        // Sums of the halves of the group, or what its offset adds.
+        let beside = _mm256_set1_epi32(x[t].beside(0, g));
+        let dx = _mm256_set1_ps(x[t].d[g]);
         for s in 0..S {
             let mut isum = isums[t][s];
-            if B::SUBSCALES {
+            if B::OFFSET != 0 && B::SUBSCALES {
                 let scales = _mm256_mullo_epi16(w.subscales(s, g, 0), offset);
-                isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, x_sums));
+                isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, beside));
             } else if B::OFFSET != 0 {
-                isum = _mm256_sub_epi32(isum, x_offset);
+                isum = _mm256_sub_epi32(isum, beside);
             }
             let sums = &mut sums[t][s][g];
             let d = _mm256_mul_ps(w.scale(s, g), dx);
             let mut acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), load_f32(sums));
             for half in 0..minimums::<B>() {
-                let xsum = match B::MINIMUM {
-                    Minimum::Per16 => x.d[t][g] * f32::from(x.sums[t][g][half]),
-                    _ => x.xsum[t][g],
-                };
-                acc = _mm256_fmadd_ps(w.minimum(s, g, half), _mm256_set1_ps(xsum), acc);
+                let xsum = _mm256_set1_ps(x[t].xsum(half, g));
+                acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
             }
             store_f32(sums, acc);
         }
@@ -231,7 +239,7 @@ fn add_group<B: Octets, const S: usize, const T: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 fn integer_sums<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &Tokens<'_, T>,
+    x: &[Piece; T],
     g: usize,
 ) -> [[__m256i; S]; T] {
     let fit = fit::<B>();
@@ -273,7 +281,7 @@ fn integer_sums<B: Octets, const S: usize, const T: usize>(
 #[target_feature(enable = "avx2")]
 fn add_step<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &Tokens<'_, T>,
+    x: &[Piece; T],
     g: usize,
     step: usize,
     is_first: bool,
@@ -284,7 +292,7 @@ fn add_step<B: Octets, const S: usize, const T: usize>(
         *w_step = w.step(s, g, step);
     }
     for (t, products) in products.iter_mut().enumerate() {
-        let four = x.four(t, g, step % 8);
+        let four = broadcast(&x[t].q[g][step % 8]);
         for (product, step) in products.iter_mut().zip(steps) {
             let sum = _mm256_maddubs_epi16(step, four);
             *product = if is_first {

@@ -12,10 +12,10 @@
 
 use super::level::Level;
 use super::octet::{Octet, Octets, Quants, quad};
-use super::pages::{Pages, Step, Sums, Tokens, Weights, minimums};
+use super::pages::{Pages, Step, Sums, Weights, minimums};
+use super::tokens::{Beside, Piece, Tokens};
 use super::vector::*;
-use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
-use crate::format::Minimum;
+use crate::activation::{OCTET, OCTET_LEN};
 use crate::isa::Isa;
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -162,8 +162,7 @@ impl<E: Encoding> Level for Vnni<E> {
             let high = quarter_i32(halves[2], halves[3]);
             _mm256_madd_epi16(_mm256_packs_epi32(low, high), w.s)
         } else {
-            let s_first = _mm256_srai_epi32(_mm256_slli_epi32(w.s, 16), 16);
-            let s_last = _mm256_srai_epi32(w.s, 16);
+            let [s_first, s_last] = widen_pairs(w.s);
             _mm256_add_epi32(
                 _mm256_mullo_epi32(quad(first), s_first),
                 _mm256_mullo_epi32(quad(last), s_last),
@@ -205,9 +204,25 @@ impl<E: Encoding> Level for Vnni<E> {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i) {
-        let first = _mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16);
-        for (to, scales) in to.iter_mut().zip([first, _mm256_srai_epi32(pairs, 16)]) {
+        for (to, scales) in to.iter_mut().zip(widen_pairs(pairs)) {
             store(to, _mm256_castps_si256(_mm256_cvtepi32_ps(scales)));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
+        // A factor for each half of a pair: sums begin with what the offset
+        // adds to them, negative.
+        let offset = -i32::from(offset::<B>());
+        let factors = if has_subscales::<B>() {
+            [offset & 0xffff, offset << 16]
+        } else {
+            [offset << 16 | offset & 0xffff, 0]
+        };
+        for (to, factors) in to.iter_mut().zip(factors) {
+            let begin = _mm256_madd_epi16(sums, _mm256_set1_epi32(factors));
+            store(bytemuck::cast_mut(to), begin);
         }
     }
 
@@ -218,16 +233,15 @@ impl<E: Encoding> Level for Vnni<E> {
         pages: &Pages<'_>,
         sheet: usize,
         octets: Range<usize>,
-        x: Int8Rows<'_>,
+        x: &Tokens<'_>,
         token: usize,
         sums: &mut [[Sums; S]; T],
     ) {
         for o in octets {
             let w = Weights::<Self, B, S>::new(pages, sheet, o);
-            let x = Tokens::<T>::new(x, token, o);
-            let met = Met::new::<B>(&x);
+            let x = x.octet::<T>(o, token);
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
-                self.add_group(&w, &x, &met, g, sums);
+                self.add_group(&w, x, g, sums);
             }
         }
     }
@@ -259,62 +273,6 @@ fn multiply_subscales<B: Octets>(mut octet: Octet) -> Octet {
     octet
 }
 
-/// What the groups of an octet of `T` tokens bring beside their quants.
-struct Met<const T: usize> {
-    /// What sums begin with: of groups, or of their halves.
-    begin: [[[i32; OCTET]; 2]; T],
-    /// Scales.
-    d: [[f32; OCTET]; T],
-    /// What minimums meet.
-    xsum: [[[f32; OCTET]; 2]; T],
-}
-
-impl<const T: usize> Met<T> {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn new<B: Octets>(x: &Tokens<'_, T>) -> Self {
-        let mut met = Met {
-            begin: [[[0; OCTET]; 2]; T],
-            d: [[0.0; OCTET]; T],
-            xsum: [[[0.0; OCTET]; 2]; T],
-        };
-        let offset = -i32::from(offset::<B>());
-        for t in 0..T {
-            met.d[t] = *x.d[t];
-            let sums = load_i16(bytemuck::cast_ref(x.sums[t]));
-            // A factor for each half of a pair.
-            let factors = |low: i32, high: i32| _mm256_set1_epi32(high << 16 | low & 0xffff);
-            if has_subscales::<B>() {
-                for (half, factors) in [factors(offset, 0), factors(0, offset)]
-                    .into_iter()
-                    .enumerate()
-                {
-                    store(
-                        bytemuck::cast_mut(&mut met.begin[t][half]),
-                        _mm256_madd_epi16(sums, factors),
-                    );
-                }
-            } else if offset != 0 {
-                let begin = _mm256_madd_epi16(sums, factors(offset, offset));
-                store(bytemuck::cast_mut(&mut met.begin[t][0]), begin);
-            }
-            match B::MINIMUM {
-                Minimum::None => {}
-                Minimum::Per32 => met.xsum[t][0] = *x.xsum[t],
-                Minimum::Per16 => {
-                    let first = _mm256_srai_epi32(_mm256_slli_epi32(sums, 16), 16);
-                    let halves = [first, _mm256_srai_epi32(sums, 16)];
-                    for (xsum, half) in met.xsum[t].iter_mut().zip(halves) {
-                        let half = _mm256_cvtepi32_ps(half);
-                        store_f32(xsum, _mm256_mul_ps(load_f32(x.d[t]), half));
-                    }
-                }
-            }
-        }
-        met
-    }
-}
-
 impl<E: Encoding> Vnni<E> {
     /// Adds the products of one group.
     #[inline]
@@ -322,15 +280,15 @@ impl<E: Encoding> Vnni<E> {
     fn add_group<B: Octets, const S: usize, const T: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &Tokens<'_, T>,
-        met: &Met<T>,
+        x: &[Piece; T],
         g: usize,
         sums: &mut [[Sums; S]; T],
     ) {
+        const { assert!(offset::<B>() == 0 || minimums::<B>() == 0) }
         let mut isums = [[_mm256_setzero_ps(); S]; T];
         if has_subscales::<B>() {
             for half in 0..2 {
-                let halves = self.integer_sums(w, x, met, g, half, 4 * half..4 * half + 4);
+                let halves = self.integer_sums(w, x, g, half, 4 * half..4 * half + 4);
                 for s in 0..S {
                     let scales = _mm256_castsi256_ps(w.subscales(s, g, half));
                     for t in 0..T {
@@ -342,7 +300,7 @@ impl<E: Encoding> Vnni<E> {
                 }
             }
         } else {
-            let groups = self.integer_sums(w, x, met, g, 0, 0..8);
+            let groups = self.integer_sums(w, x, g, 0, 0..8);
             for t in 0..T {
                 for s in 0..S {
                     isums[t][s] = _mm256_cvtepi32_ps(groups[t][s]);
@@ -350,13 +308,13 @@ impl<E: Encoding> Vnni<E> {
             }
         }
         for t in 0..T {
-            let dx = _mm256_set1_ps(met.d[t][g]);
+            let dx = _mm256_set1_ps(x[t].d[g]);
             for s in 0..S {
                 let sums = &mut sums[t][s][g];
                 let d = _mm256_mul_ps(w.scale(s, g), dx);
                 let mut acc = _mm256_fmadd_ps(d, isums[t][s], load_f32(sums));
                 for half in 0..minimums::<B>() {
-                    let xsum = _mm256_set1_ps(met.xsum[t][half][g]);
+                    let xsum = _mm256_set1_ps(x[t].xsum(half, g));
                     acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
                 }
                 store_f32(sums, acc);
@@ -370,31 +328,50 @@ impl<E: Encoding> Vnni<E> {
     fn integer_sums<B: Octets, const S: usize, const T: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &Tokens<'_, T>,
-        met: &Met<T>,
+        x: &[Piece; T],
         g: usize,
         part: usize,
         steps: Range<usize>,
     ) -> [[__m256i; S]; T] {
         let mut isums = [[_mm256_setzero_si256(); S]; T];
         if offset::<B>() != 0 {
-            for (isums, met) in isums.iter_mut().zip(&met.begin) {
-                *isums = [_mm256_set1_epi32(met[part][g]); S];
+            for (isums, x) in isums.iter_mut().zip(x) {
+                *isums = [_mm256_set1_epi32(x.beside(part, g)); S];
             }
         }
-        for step in steps {
-            let mut w_step = [_mm256_setzero_si256(); S];
-            for (s, w_step) in w_step.iter_mut().enumerate() {
-                *w_step = w.step(s, g, step);
-            }
-            for (t, isums) in isums.iter_mut().enumerate() {
-                let four = x.four(t, g, step);
-                for (isum, w_step) in isums.iter_mut().zip(w_step) {
-                    // SAFETY: a token exists only where the encoding does.
-                    *isum = unsafe { E::dot(*isum, w_step, four) };
-                }
-            }
+        // Unrolled by hand: the compiler would stop short of it for 8 steps.
+        macro_rules! steps {
+            ($($step:literal)*) => {
+                $(if steps.contains(&$step) {
+                    self.add_step(w, x, g, $step, &mut isums);
+                })*
+            };
         }
+        steps!(0 1 2 3 4 5 6 7);
         isums
+    }
+
+    /// Adds the products of a step.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn add_step<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &[Piece; T],
+        g: usize,
+        step: usize,
+        isums: &mut [[__m256i; S]; T],
+    ) {
+        let mut w_step = [_mm256_setzero_si256(); S];
+        for (s, w_step) in w_step.iter_mut().enumerate() {
+            *w_step = w.step(s, g, step);
+        }
+        for (x, isums) in x.iter().zip(isums) {
+            let four = broadcast(&x.q[g][step]);
+            for (isum, w_step) in isums.iter_mut().zip(w_step) {
+                // SAFETY: a token exists only where the encoding does.
+                *isum = unsafe { E::dot(*isum, w_step, four) };
+            }
+        }
     }
 }
