@@ -316,6 +316,22 @@ mod tests {
     }
 
     #[test]
+    fn every_set_has_kernels_of_its_own_for_block_formats() {
+        let has = |format, isa| MatmulKernel::all().any(|k| k.format == format && k.isa == isa);
+        let sets = Isa::ALL
+            .into_iter()
+            .filter(|&isa| MatmulKernel::all().any(|k| k.isa == isa));
+        for isa in sets {
+            for format in Format::all() {
+                let blocks = format.info().activations == ActivationForm::Int8;
+                assert!(has(format, isa) || !blocks, "{format:?} on {isa}");
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        assert!(has(Format::Q4_0, Isa::AvxVnni));
+    }
+
+    #[test]
     fn only_the_scalar_set_is_served_by_scalar_kernels() {
         for isa in Isa::available() {
             let kernels = Kernels::new(isa).unwrap();

@@ -25,7 +25,7 @@ const SHEETS: usize = 2;
 /// Tokens in a tile.
 const TOKENS: usize = 6;
 /// Octets of a pair of sheets that stay in the first-level cache.
-const SLICE: usize = 4;
+const SLICE: usize = 8;
 /// Activations that stay in the second-level cache beside the panel.
 const CHUNK_BYTES: usize = 128 << 10;
 

@@ -131,7 +131,7 @@ const fn fit<B: Octets>() -> usize {
 /// The integer sums of the eight groups, in their order.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
+pub fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
     let ones = _mm256_set1_epi16(1);
     let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
     let x: &[[i8; 32]; 8] = bytemuck::cast_ref(x);

@@ -1,24 +1,26 @@
 //! AVX2 and VPDPBUSD, which adds four products of an unsigned and a signed byte
 //! to each 32-bit sum, and nothing is ever too large.
 //!
-//! Quants of all formats are unsigned here, those of 8 bits too, and sums begin
-//! with what the offset adds to them, negative.
+//! Quants of all formats are unsigned here, those of 8 bits too. In panels, sums
+//! begin with what the offset adds to them, negative.
 //!
-//! In panels, sub-scales are multiplied into the quants where the products are
+//! There, sub-scales are multiplied into the quants where the products are
 //! bytes (Q2_K, Q3_K): what is left is a format without. Those of Q6_K are
 //! floats, two vectors for the halves of a group, and multiplied with the sums of
 //! the halves as floats, which is exact: all numbers on the way are integers
 //! below 2²⁴.
 
 use super::level::Level;
-use super::octet::{Octet, Octets, Quants, quad};
+use super::octet::{Octet, Octets, Quants, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
+use super::plain;
 use super::tokens::{Beside, Piece, Tokens};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::isa::Isa;
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::array::{from_mut, from_ref};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -37,25 +39,59 @@ pub trait Encoding: Copy + 'static {
     ///
     /// The processor has AVX2 and the instruction in this encoding.
     unsafe fn dot(acc: __m256i, w: __m256i, x: __m256i) -> __m256i;
+
+    /// As [`Encoding::dot`], with the 32 bytes of an octet from `AT` on.
+    ///
+    /// # Safety
+    ///
+    /// The same.
+    unsafe fn dot_at<const AT: usize>(acc: __m256i, w: __m256i, x: &[i8; OCTET_LEN]) -> __m256i;
 }
 
-/// VPDPBUSD in an encoding.
+/// The methods of an encoding.
 macro_rules! vpdpbusd {
-    ($encoding:literal, $acc:expr, $w:expr, $x:expr) => {{
-        let mut acc = $acc;
-        // SAFETY: reads and writes the named registers only; the processor has
-        // the instruction, as the function that this stands in demands.
-        unsafe {
-            asm!(
-                concat!("{{", $encoding, "}} vpdpbusd {acc}, {w}, {x}"),
-                acc = inout(ymm_reg) acc,
-                w = in(ymm_reg) $w,
-                x = in(ymm_reg) $x,
-                options(pure, nomem, nostack, preserves_flags),
-            )
+    ($encoding:literal) => {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        unsafe fn dot(mut acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+            // Not `pure`, so that the compiler leaves the order as it is: it
+            // would load ahead of what registers can hold.
+            // SAFETY: reads and writes the named registers only; the processor
+            // has the instruction, as the caller grants.
+            unsafe {
+                asm!(
+                    concat!("{{", $encoding, "}} vpdpbusd {acc}, {w}, {x}"),
+                    acc = inout(ymm_reg) acc,
+                    w = in(ymm_reg) w,
+                    x = in(ymm_reg) x,
+                    options(nomem, nostack, preserves_flags),
+                )
+            }
+            acc
         }
-        acc
-    }};
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        unsafe fn dot_at<const AT: usize>(
+            mut acc: __m256i,
+            w: __m256i,
+            x: &[i8; OCTET_LEN],
+        ) -> __m256i {
+            const { assert!(AT + 32 <= OCTET_LEN) }
+            // SAFETY: as in `dot`; the bytes lie in `x` (asserted).
+            unsafe {
+                asm!(
+                    concat!("{{", $encoding, "}} vpdpbusd {acc}, {w}, [{x} + {at}]"),
+                    acc = inout(ymm_reg) acc,
+                    w = in(ymm_reg) w,
+                    x = in(reg) x,
+                    at = const AT,
+                    options(pure, readonly, nostack, preserves_flags),
+                )
+            }
+            acc
+        }
+    };
 }
 
 /// That of AVX-VNNI.
@@ -67,11 +103,7 @@ impl Encoding for Vex {
         Isa::AvxVnni.is_available()
     }
 
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn dot(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
-        vpdpbusd!("vex", acc, w, x)
-    }
+    vpdpbusd! { "vex" }
 }
 
 /// That of AVX-512, so that the kernels can be tested on processors that have
@@ -86,11 +118,7 @@ impl Encoding for Evex {
         Isa::Avx512.is_available()
     }
 
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn dot(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
-        vpdpbusd!("evex", acc, w, x)
-    }
+    vpdpbusd! { "evex" }
 }
 
 /// AVX2, FMA, F16C and VPDPBUSD.
@@ -128,22 +156,30 @@ impl<E: Encoding> Level for Vnni<E> {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn dot<B: Octets>(self, w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
-        let x: &[[i8; 32]; 8] = bytemuck::cast_ref(x);
+        if B::QUANTS == Quants::Bits4 && !B::SUBSCALES {
+            // Adding the lanes of 16-bit sums takes fewer instructions.
+            return plain::dot::<B>(w, x, sums);
+        }
         let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
         let zero = _mm256_setzero_si256();
         // Four sums of group p, four of group p + 4, of the first and the last
         // halves.
         let (mut first, mut last) = ([zero; 4], [zero; 4]);
-        for p in 0..4 {
-            // SAFETY: a token exists only where the encoding does.
-            unsafe {
-                first[p] = E::dot(zero, w.q[2 * p], load_i8(&x[2 * p]));
-                let acc = if B::SUBSCALES { zero } else { first[p] };
-                last[p] = E::dot(acc, w.q[2 * p + 1], load_i8(&x[2 * p + 1]));
-            }
+        macro_rules! pairs {
+            ($($p:literal)*) => {
+                $(
+                    // SAFETY: a token exists only where the encoding does.
+                    unsafe {
+                        first[$p] = E::dot_at::<{ 64 * $p }>(zero, w.q[2 * $p], x);
+                        let acc = if B::SUBSCALES { zero } else { first[$p] };
+                        last[$p] = E::dot_at::<{ 64 * $p + 32 }>(acc, w.q[2 * $p + 1], x);
+                    }
+                )*
+            };
         }
+        pairs!(0 1 2 3);
         if !B::SUBSCALES {
             let isum = quad(last);
             return if B::OFFSET == 0 {
@@ -241,7 +277,20 @@ impl<E: Encoding> Level for Vnni<E> {
             let w = Weights::<Self, B, S>::new(pages, sheet, o);
             let x = x.octet::<T>(o, token);
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
-                self.add_group(&w, x, g, sums);
+                if has_subscales::<B>() {
+                    // In turns: sums of halves have registers of their own.
+                    let (threes, rest) = x.as_chunks::<3>();
+                    let (three_sums, rest_sums) = sums.as_chunks_mut::<3>();
+                    if let ([x_a, x_b], [sums_a, sums_b]) = (threes, three_sums) {
+                        self.add_group(&w, x_a, g, sums_a);
+                        self.add_group(&w, x_b, g, sums_b);
+                    }
+                    for (x, sums) in rest.iter().zip(rest_sums) {
+                        self.add_group(&w, from_ref(x), g, from_mut(sums));
+                    }
+                } else {
+                    self.add_group(&w, x, g, sums);
+                }
             }
         }
     }
@@ -252,17 +301,16 @@ impl<E: Encoding> Level for Vnni<E> {
 #[target_feature(enable = "avx2")]
 fn multiply_subscales<B: Octets>(mut octet: Octet) -> Octet {
     let offset = _mm256_set1_epi16(i16::from(offset::<B>()));
-    let zero = i16::from(B::OFFSET);
+    // What quants can be.
     let values = _mm256_sub_epi16(
         _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7),
-        _mm256_set1_epi16(zero),
+        _mm256_set1_epi16(i16::from(B::OFFSET)),
     );
     for p in 0..4 {
-        // The products of a half's sub-scale with what its quants can be; those
-        // of the first half first.
+        // Their products with the sub-scales of the first and the last halves.
         let mut tables = [offset; 2];
         for (half, table) in tables.iter_mut().enumerate() {
-            let s = super::octet::subscale(octet.s, 2 * p + half);
+            let s = subscale(octet.s, 2 * p + half);
             *table = _mm256_add_epi16(_mm256_mullo_epi16(s, values), offset);
         }
         let table = _mm256_packus_epi16(tables[0], tables[1]);
@@ -287,18 +335,10 @@ impl<E: Encoding> Vnni<E> {
         const { assert!(offset::<B>() == 0 || minimums::<B>() == 0) }
         let mut isums = [[_mm256_setzero_ps(); S]; T];
         if has_subscales::<B>() {
-            for half in 0..2 {
-                let halves = self.integer_sums(w, x, g, half, 4 * half..4 * half + 4);
-                for s in 0..S {
-                    let scales = _mm256_castsi256_ps(w.subscales(s, g, half));
-                    for t in 0..T {
-                        // Onto +0 for the first half: where a sum is zero, its
-                        // sign is that of a zero that was converted.
-                        let sum = _mm256_cvtepi32_ps(halves[t][s]);
-                        isums[t][s] = _mm256_fmadd_ps(sum, scales, isums[t][s]);
-                    }
-                }
-            }
+            // Onto +0: where a sum is zero, its sign is that of an integer
+            // that was converted.
+            self.add_half(w, x, g, 0, &mut isums);
+            self.add_half(w, x, g, 1, &mut isums);
         } else {
             let groups = self.integer_sums(w, x, g, 0, 0..8);
             for t in 0..T {
@@ -322,7 +362,30 @@ impl<E: Encoding> Vnni<E> {
         }
     }
 
-    /// The sums of the products of some steps of a group.
+    /// Adds the sums of the products of a half of a group, times its sub-scales.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn add_half<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &[Piece; T],
+        g: usize,
+        half: usize,
+        isums: &mut [[__m256; S]; T],
+    ) {
+        let halves = self.integer_sums(w, x, g, half, 4 * half..4 * half + 4);
+        for s in 0..S {
+            let scales = _mm256_castsi256_ps(w.subscales(s, g, half));
+            for t in 0..T {
+                let sum = _mm256_cvtepi32_ps(halves[t][s]);
+                let sum = _mm256_fmadd_ps(sum, scales, isums[t][s]);
+                isums[t][s] = _mm256_castsi256_ps(opaque(_mm256_castps_si256(sum)));
+            }
+        }
+    }
+
+    /// The sums of the products of some steps of a group, which begin with what
+    /// stands beside it in place `part`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn integer_sums<B: Octets, const S: usize, const T: usize>(
@@ -334,16 +397,12 @@ impl<E: Encoding> Vnni<E> {
         steps: Range<usize>,
     ) -> [[__m256i; S]; T] {
         let mut isums = [[_mm256_setzero_si256(); S]; T];
-        if offset::<B>() != 0 {
-            for (isums, x) in isums.iter_mut().zip(x) {
-                *isums = [_mm256_set1_epi32(x.beside(part, g)); S];
-            }
-        }
         // Unrolled by hand: the compiler would stop short of it for 8 steps.
         macro_rules! steps {
             ($($step:literal)*) => {
                 $(if steps.contains(&$step) {
-                    self.add_step(w, x, g, $step, &mut isums);
+                    let begin = ($step == steps.start && offset::<B>() != 0).then_some(part);
+                    self.add_step(w, x, g, $step, begin, &mut isums);
                 })*
             };
         }
@@ -351,7 +410,8 @@ impl<E: Encoding> Vnni<E> {
         isums
     }
 
-    /// Adds the products of a step.
+    /// Adds the products of a step, to what stands beside the group in place
+    /// `begin` if there is one.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn add_step<B: Octets, const S: usize, const T: usize>(
@@ -360,6 +420,7 @@ impl<E: Encoding> Vnni<E> {
         x: &[Piece; T],
         g: usize,
         step: usize,
+        begin: Option<usize>,
         isums: &mut [[__m256i; S]; T],
     ) {
         let mut w_step = [_mm256_setzero_si256(); S];
@@ -367,6 +428,9 @@ impl<E: Encoding> Vnni<E> {
             *w_step = w.step(s, g, step);
         }
         for (x, isums) in x.iter().zip(isums) {
+            if let Some(part) = begin {
+                *isums = [_mm256_set1_epi32(x.beside(part, g)); S];
+            }
             let four = broadcast(&x.q[g][step]);
             for (isum, w_step) in isums.iter_mut().zip(w_step) {
                 // SAFETY: a token exists only where the encoding does.
