@@ -38,8 +38,8 @@ pub struct Panel {
     pub float_s: Lines<f32>,
     /// Sums of activations.
     pub neg_sums: Lines<i32>,
-    /// What goes with the quants of activations.
-    pub scales: Lines<f32>,
+    /// Activations, or what goes with them, arranged for the panel.
+    pub x: Lines<u8>,
     /// Partial sums.
     pub sums: Lines<f32>,
     /// Products on their way to the outputs.

@@ -64,19 +64,35 @@ static KERNELS: &[&[MatmulKernel]] = &[
         F32    float::strip::<lanes::Avx2, F32>;
         F16    float::strip::<lanes::Avx2, F16>;
         BF16   float::strip::<lanes::Avx2, BF16>;
-        Q4_0   avx2::blocks::<BlockQ4_0>;
-        Q4_1   avx2::blocks::<BlockQ4_1>;
-        Q5_0   avx2::blocks::<BlockQ5_0>;
-        Q5_1   avx2::blocks::<BlockQ5_1>;
-        Q8_0   avx2::blocks::<BlockQ8_0>;
-        Q2_K   avx2::blocks::<BlockQ2_K>;
-        Q3_K   avx2::blocks::<BlockQ3_K>;
-        Q4_K   avx2::blocks::<BlockQ4_K>;
-        Q5_K   avx2::blocks::<BlockQ5_K>;
-        Q6_K   avx2::blocks::<BlockQ6_K>;
-        IQ4_NL avx2::blocks::<BlockIQ4_NL>;
-        IQ4_XS avx2::blocks::<BlockIQ4_XS>;
-        MXFP4  avx2::blocks::<BlockMXFP4>;
+        Q4_0   avx2::blocks::<avx2::Plain, BlockQ4_0>;
+        Q4_1   avx2::blocks::<avx2::Plain, BlockQ4_1>;
+        Q5_0   avx2::blocks::<avx2::Plain, BlockQ5_0>;
+        Q5_1   avx2::blocks::<avx2::Plain, BlockQ5_1>;
+        Q8_0   avx2::blocks::<avx2::Plain, BlockQ8_0>;
+        Q2_K   avx2::blocks::<avx2::Plain, BlockQ2_K>;
+        Q3_K   avx2::blocks::<avx2::Plain, BlockQ3_K>;
+        Q4_K   avx2::blocks::<avx2::Plain, BlockQ4_K>;
+        Q5_K   avx2::blocks::<avx2::Plain, BlockQ5_K>;
+        Q6_K   avx2::blocks::<avx2::Plain, BlockQ6_K>;
+        IQ4_NL avx2::blocks::<avx2::Plain, BlockIQ4_NL>;
+        IQ4_XS avx2::blocks::<avx2::Plain, BlockIQ4_XS>;
+        MXFP4  avx2::blocks::<avx2::Plain, BlockMXFP4>;
+    },
+    #[cfg(target_arch = "x86_64")]
+    kernels! { AvxVnni:
+        Q4_0   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ4_0>;
+        Q4_1   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ4_1>;
+        Q5_0   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ5_0>;
+        Q5_1   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ5_1>;
+        Q8_0   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ8_0>;
+        Q2_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ2_K>;
+        Q3_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ3_K>;
+        Q4_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ4_K>;
+        Q5_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ5_K>;
+        Q6_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ6_K>;
+        IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_NL>;
+        IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_XS>;
+        MXFP4  avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockMXFP4>;
     },
     #[cfg(target_arch = "x86_64")]
     kernels! { Avx512:
@@ -253,6 +269,32 @@ impl Kernels {
     }
 }
 
+/// The kernels of AVX-VNNI with the same instruction in the encoding of AVX-512:
+/// what tests them on processors that have only this one.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(super) fn avx_vnni_in_evex() -> Option<Kernels> {
+    static IN_EVEX: &[MatmulKernel] = kernels! { Avx512:
+        Q4_0   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ4_0>;
+        Q4_1   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ4_1>;
+        Q5_0   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ5_0>;
+        Q5_1   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ5_1>;
+        Q8_0   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ8_0>;
+        Q2_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ2_K>;
+        Q3_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ3_K>;
+        Q4_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ4_K>;
+        Q5_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ5_K>;
+        Q6_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ6_K>;
+        IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_NL>;
+        IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_XS>;
+        MXFP4  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockMXFP4>;
+    };
+    let mut kernels = Kernels::new(Isa::Avx2).ok()?;
+    for kernel in IN_EVEX {
+        kernels.matmul[kernel.format as usize] = *kernel;
+    }
+    Isa::Avx512.is_available().then_some(kernels)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,6 +313,22 @@ mod tests {
             let twin = all[..index].iter().any(|k| k.name() == kernel.name());
             assert!(!twin, "{} stands twice", kernel.name());
         }
+    }
+
+    #[test]
+    fn every_set_has_kernels_of_its_own_for_block_formats() {
+        let has = |format, isa| MatmulKernel::all().any(|k| k.format == format && k.isa == isa);
+        let sets = Isa::ALL
+            .into_iter()
+            .filter(|&isa| MatmulKernel::all().any(|k| k.isa == isa));
+        for isa in sets {
+            for format in Format::all() {
+                let blocks = format.info().activations == ActivationForm::Int8;
+                assert!(has(format, isa) || !blocks, "{format:?} on {isa}");
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        assert!(has(Format::Q4_0, Isa::AvxVnni));
     }
 
     #[test]

@@ -42,6 +42,20 @@ fn weights(
     bytes
 }
 
+/// The kernels of every instruction set of this machine, and what they are
+/// called.
+fn sets() -> Vec<(&'static str, Kernels)> {
+    let set = |isa: Isa| (isa.name(), Kernels::new(isa).unwrap());
+    #[allow(unused_mut)] // where there is no more
+    let mut sets: Vec<_> = Isa::available().map(set).collect();
+    #[cfg(target_arch = "x86_64")]
+    match registry::avx_vnni_in_evex() {
+        Some(kernels) => sets.push(("avx-vnni in EVEX", kernels)),
+        None => eprintln!("skipped: avx-vnni in EVEX, which needs AVX-512"),
+    }
+    sets
+}
+
 /// Runs a product through the driver.
 fn product(team: &Team, kernels: &Kernels, weight: Matrix<'_>, x: &[f32], rows: usize) -> Vec<f32> {
     let mut out = vec![0.0; rows * weight.rows()];
@@ -88,13 +102,12 @@ fn check(format: Format, rows: usize, cols: usize, kind: Weights) {
         assert!(expected.iter().all(|v| v.is_finite()) && expected.iter().any(|v| *v != 0.0));
     }
     let trio = Team::new(3).unwrap();
-    for isa in Isa::available() {
-        let kernels = Kernels::new(isa).unwrap();
+    for (set, kernels) in sets() {
         for tokens in TOKENS {
             for team in [&solo, &trio] {
                 let found = product(team, &kernels, weight, &x[..tokens * cols], tokens);
                 let what = format!(
-                    "{} for {isa}, {rows} x {cols}, {tokens} tokens, {kind:?}",
+                    "{} for {set}, {rows} x {cols}, {tokens} tokens, {kind:?}",
                     kernels.matmul(format).name()
                 );
                 assert_same(&what, &expected[..tokens * rows], &found);
@@ -187,10 +200,10 @@ fn wild_activations() {
                 );
                 assert!(expected[3 * rows..4 * rows].iter().all(|v| v.is_finite()));
             }
-            for isa in Isa::available() {
-                let found = product(&team, &Kernels::new(isa).unwrap(), weight, &x, tokens);
+            for (set, kernels) in sets() {
+                let found = product(&team, &kernels, weight, &x, tokens);
                 assert_same(
-                    &format!("{format:?} for {isa} with {special}"),
+                    &format!("{format:?} for {set} with {special}"),
                     &expected,
                     &found,
                 );

@@ -3,6 +3,7 @@
 //!
 //! The eight partial sums of an output are the eight lanes of one register.
 
+use super::level::Level;
 use super::octet::{Octets, Row, add, first_lanes, zero_padded};
 use super::vector::fold;
 use crate::activation::Int8Rows;
@@ -20,7 +21,12 @@ const AHEAD: usize = 4096;
 
 /// Computes a strip.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn strip<B: Octets>(weight: Matrix<'_>, x: Int8Rows<'_>, out: &mut TileMut<'_>) {
+pub fn strip<L: Level, B: Octets>(
+    l: L,
+    weight: Matrix<'_>,
+    x: Int8Rows<'_>,
+    out: &mut TileMut<'_>,
+) {
     let mut rows = [Row::EMPTY; TOKENS];
     for first in (0..x.rows).step_by(TOKENS) {
         let count = TOKENS.min(x.rows - first);
@@ -29,16 +35,17 @@ pub fn strip<B: Octets>(weight: Matrix<'_>, x: Int8Rows<'_>, out: &mut TileMut<'
         }
         let first = out.rows().start + first;
         match rows {
-            [a, ..] if count == 1 => tokens::<B, 1>(weight, &[a], first, out),
-            [a, b, ..] if count == 2 => tokens::<B, 2>(weight, &[a, b], first, out),
-            [a, b, c, ..] if count == 3 => tokens::<B, 3>(weight, &[a, b, c], first, out),
-            all => tokens::<B, TOKENS>(weight, &all, first, out),
+            [a, ..] if count == 1 => tokens::<L, B, 1>(l, weight, &[a], first, out),
+            [a, b, ..] if count == 2 => tokens::<L, B, 2>(l, weight, &[a, b], first, out),
+            [a, b, c, ..] if count == 3 => tokens::<L, B, 3>(l, weight, &[a, b, c], first, out),
+            all => tokens::<L, B, TOKENS>(l, weight, &all, first, out),
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tokens<B: Octets, const T: usize>(
+fn tokens<L: Level, B: Octets, const T: usize>(
+    l: L,
     weight: Matrix<'_>,
     x: &[Row<'_>; T],
     first: usize,
@@ -53,9 +60,9 @@ fn tokens<B: Octets, const T: usize>(
         for (o, blocks) in octets.by_ref().enumerate() {
             prefetch::<_MM_HINT_T0, AHEAD, B>(blocks);
             // SAFETY: this function has the features.
-            let w = unsafe { B::octet(blocks) };
+            let w = unsafe { l.prepare::<B>(B::octet(blocks)) };
             for (acc, x) in acc.iter_mut().zip(x) {
-                *acc = add::<B>(&w, x, o, *acc);
+                *acc = add::<L, B>(l, &w, x, o, *acc);
             }
         }
         let rest = octets.remainder();
@@ -66,9 +73,11 @@ fn tokens<B: Octets, const T: usize>(
                 Some(blocks) => unsafe { B::octet(blocks) },
                 None => zero_padded(rest),
             };
+            // SAFETY: as above.
+            let w = unsafe { l.prepare::<B>(w) };
             let real = first_lanes(rest.len() * B::LEN / GROUP);
             for (acc, x) in acc.iter_mut().zip(x) {
-                let sum = add::<B>(&w, x, x.q.len() - 1, *acc);
+                let sum = add::<L, B>(l, &w, x, x.q.len() - 1, *acc);
                 *acc = _mm256_blendv_ps(*acc, sum, real);
             }
         }

@@ -1,5 +1,6 @@
 //! Eight groups of a row in registers.
 
+use super::level::Level;
 use super::vector::*;
 use crate::activation::{Int8Row, OCTET, OCTET_LEN, half_offset};
 use crate::format::{Block, GROUP, Minimum};
@@ -80,6 +81,10 @@ pub trait Octets: Block {
         32..=63 => Quants::Bits6,
         _ => Quants::Bits8,
     };
+
+    /// If the products of sub-scales and quants are bytes: what makes them
+    /// unsigned.
+    const PRODUCT_OFFSET: Option<u8> = None;
 
     /// Unpacks an octet; `blocks` holds [`Octets::BLOCKS`] of them.
     ///
@@ -182,21 +187,16 @@ impl<'a> Row<'a> {
 /// sums.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
-    let sums = load_i16(&x.sums[o]);
-    add_sums::<B>(w, x, o, dot::<B>(w, &x.q[o], sums), acc)
+pub fn add<L: Level, B: Octets>(l: L, w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
+    // SAFETY: this function has the features.
+    let isums = unsafe { l.dot::<B>(w, &x.q[o], load_i16(&x.sums[o])) };
+    add_sums::<B>(w, x, o, isums, acc)
 }
 
 /// Adds the integer sums of an octet, scaled, and what minimums contribute.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn add_sums<B: Octets>(
-    w: &Octet,
-    x: &Row<'_>,
-    o: usize,
-    isums: __m256i,
-    acc: __m256,
-) -> __m256 {
+fn add_sums<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, isums: __m256i, acc: __m256) -> __m256 {
     let sums = load_i16(&x.sums[o]);
     let dx = load_f32(&x.d[o]);
     let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), _mm256_cvtepi32_ps(isums), acc);
@@ -204,74 +204,9 @@ pub fn add_sums<B: Octets>(
         Minimum::None => acc,
         Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_f32(&x.xsum[o]), acc),
         Minimum::Per16 => {
-            let low = _mm256_srai_epi32(_mm256_slli_epi32::<16>(sums), 16);
-            let high = _mm256_srai_epi32(sums, 16);
+            let [low, high] = widen_pairs(sums);
             let acc = _mm256_fmadd_ps(w.m[0], _mm256_mul_ps(dx, _mm256_cvtepi32_ps(low)), acc);
             _mm256_fmadd_ps(w.m[1], _mm256_mul_ps(dx, _mm256_cvtepi32_ps(high)), acc)
-        }
-    }
-}
-
-/// The integer sums of the eight groups, in their order.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
-    let ones = _mm256_set1_epi16(1);
-    let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
-    let x: &[[i8; 32]; 8] = bytemuck::cast_ref(x);
-    // Sums of pair p: its lanes hold four sums each of groups p and p + 4,
-    // 32 bits wide; two of 16 bits in their place where that is possible.
-    let mut pairs = [_mm256_setzero_si256(); 4];
-    for (p, pair) in pairs.iter_mut().enumerate() {
-        let (first, last) = (w.q[2 * p], w.q[2 * p + 1]);
-        let (x_first, x_last) = (load_i8(&x[2 * p]), load_i8(&x[2 * p + 1]));
-        *pair = if B::QUANTS == Quants::Bits8 {
-            let first = maddubs_signed(first, x_first);
-            let last = maddubs_signed(last, x_last);
-            _mm256_add_epi32(
-                _mm256_madd_epi16(first, ones),
-                _mm256_madd_epi16(last, ones),
-            )
-        } else {
-            let first = _mm256_maddubs_epi16(first, x_first);
-            let last = _mm256_maddubs_epi16(last, x_last);
-            if B::SUBSCALES {
-                let first = _mm256_madd_epi16(first, subscale(w.s, 2 * p));
-                let last = _mm256_madd_epi16(last, subscale(w.s, 2 * p + 1));
-                _mm256_add_epi32(first, last)
-            } else {
-                _mm256_add_epi16(first, last)
-            }
-        };
-    }
-    if B::QUANTS == Quants::Bits8 {
-        quad(pairs)
-    } else if B::SUBSCALES {
-        let sums = _mm256_madd_epi16(_mm256_mullo_epi16(w.s, offset), sums);
-        _mm256_sub_epi32(quad(pairs), sums)
-    } else {
-        let isum = match B::QUANTS {
-            Quants::Bits4 => {
-                let low = halve_i16(pairs[0], pairs[1]);
-                let high = halve_i16(pairs[2], pairs[3]);
-                _mm256_madd_epi16(quarter_i16(low, high), ones)
-            }
-            Quants::Bits5 => {
-                let low = halve_i16(pairs[0], pairs[1]);
-                let high = halve_i16(pairs[2], pairs[3]);
-                quarter_i32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
-            }
-            Quants::Bits6 | Quants::Bits8 => {
-                for pair in &mut pairs {
-                    *pair = _mm256_madd_epi16(*pair, ones);
-                }
-                quad(pairs)
-            }
-        };
-        if B::OFFSET == 0 {
-            isum
-        } else {
-            _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
         }
     }
 }
@@ -284,13 +219,6 @@ pub fn quad(pairs: [__m256i; 4]) -> __m256i {
     let low = halve_i32(pairs[0], pairs[1]);
     let high = halve_i32(pairs[2], pairs[3]);
     quarter_i32(low, high)
-}
-
-/// Sums of neighbouring products of signed bytes; `x` is not −128.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
-    _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
 }
 
 /// The sub-scales that `q[i]` of an octet is multiplied with.

@@ -128,6 +128,16 @@ pub fn broadcast(four: &[i8; 4]) -> __m256i {
     _mm256_set1_epi32(i32::from_le_bytes(*bytemuck::cast_ref(four)))
 }
 
+/// The first and the second `i16` of each pair.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn widen_pairs(pairs: __m256i) -> [__m256i; 2] {
+    [
+        _mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16),
+        _mm256_srai_epi32(pairs, 16),
+    ]
+}
+
 /// The vector itself, of which the compiler does not know how it came about.
 ///
 /// Sums that pass through here are computed in the order they are written in.

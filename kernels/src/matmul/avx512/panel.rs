@@ -23,9 +23,6 @@ const STRETCH: usize = 8;
 /// Octets of them that do.
 const SLICE: usize = 8;
 
-/// Floats that go with an octet of a tile's tokens.
-const SCALES: usize = size_of::<[Scales; TOKENS]>() / size_of::<f32>();
-
 /// Computes a strip.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub fn strip<B: Octets>(
@@ -36,7 +33,7 @@ pub fn strip<B: Octets>(
 ) {
     const { assert!(B::RAISE == 0 || B::MINIMUMS == 0) }
     let mut buffers = Buffers {
-        scales: std::mem::take(&mut panel.scales),
+        scales: std::mem::take(&mut panel.x),
         sums: std::mem::take(&mut panel.sums),
         products: std::mem::take(&mut panel.products),
     };
@@ -55,14 +52,14 @@ pub fn strip<B: Octets>(
             unreachable!("sub-scales: {subscales}, minimums: {minimums}")
         }
     }
-    panel.scales = buffers.scales;
+    panel.x = buffers.scales;
     panel.sums = buffers.sums;
     panel.products = buffers.products;
 }
 
 /// What the product needs of a [`Panel`] beside the pages.
 struct Buffers {
-    scales: Lines<f32>,
+    scales: Lines<u8>,
     sums: Lines<f32>,
     products: Lines<f32>,
 }
@@ -100,7 +97,7 @@ impl Product<'_> {
             for slice in (0..octets).step_by(SLICE) {
                 let slice = slice..octets.min(slice + SLICE);
                 // [tile][octet][token]
-                let scales = scales.resize(tiles * slice.len() * SCALES);
+                let scales = scales.resize(tiles * slice.len() * size_of::<[Scales; TOKENS]>());
                 let scales: &mut [[Scales; TOKENS]] = bytemuck::cast_slice_mut(scales);
                 self.scales::<SUBSCALES, MINIMUMS>(tokens.clone(), slice.clone(), scales);
                 for (sheet, waiting) in waiting.chunks_exact_mut(tiles).enumerate() {

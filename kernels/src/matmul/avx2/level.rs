@@ -1,0 +1,63 @@
+//! What the levels of 256-bit vectors differ in: how bytes are multiplied and
+//! added.
+
+use super::octet::{Octet, Octets};
+use super::pages::{Pages, Step, Sums};
+use super::tokens::{Beside, Tokens};
+use crate::activation::OCTET_LEN;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// The ways of a level, and the proof that the processor has its instructions.
+///
+/// All functions are compiled for AVX2, FMA and F16C, so that one source makes
+/// the code around them for every level. What a level needs beyond these, it
+/// writes in assembly.
+///
+/// # Safety
+///
+/// Of all methods: the processor has AVX2, FMA and F16C, as it does where there
+/// is a token; the compiler does not know.
+pub trait Level: Copy + 'static {
+    /// The token, if the processor has the instructions.
+    fn new() -> Option<Self>;
+
+    /// An octet as [`Level::dot`] takes it.
+    unsafe fn prepare<B: Octets>(self, octet: Octet) -> Octet;
+
+    /// The integer sums of the eight groups of an octet and `x`, in their order;
+    /// `sums` are those of the halves of `x`.
+    unsafe fn dot<B: Octets>(self, w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i;
+
+    /// Steps of a group in a panel.
+    fn steps<B: Octets>() -> usize;
+
+    /// Vectors of sub-scales of a group of eight rows in a panel.
+    fn subscales<B: Octets>() -> usize;
+
+    /// An octet as it goes into a panel.
+    unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet;
+
+    /// Stores four weights of eight rows as step `index` of a group.
+    unsafe fn store_step<B: Octets>(self, group: &mut [Step], index: usize, step: __m256i);
+
+    /// Stores the sub-scales of a group of eight rows, of which each has a pair
+    /// of `i16`.
+    unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i);
+
+    /// What stands beside the quants of a token for formats without minimums;
+    /// `sums` are those of the halves of groups.
+    unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]);
+
+    /// Adds the products of octets of `S` sheets with `T` tokens, from `sheet`
+    /// and `token` on.
+    unsafe fn tile<B: Octets, const S: usize, const T: usize>(
+        self,
+        pages: &Pages<'_>,
+        sheet: usize,
+        octets: Range<usize>,
+        x: &Tokens<'_>,
+        token: usize,
+        sums: &mut [[Sums; S]; T],
+    );
+}

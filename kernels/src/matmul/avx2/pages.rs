@@ -1,0 +1,223 @@
+//! A strip unpacked, and views of the octets of a tile.
+//!
+//! ```text
+//! q   [sheet][octet][group][step][row][4]      steps of 4 weights, see crate::matmul::panel
+//! d   [sheet][octet][group][row]
+//! m   [sheet][octet][half][group][row]
+//! s   [sheet][octet][group][ ┄ ][row]          sub-scales, as the level wants them
+//! ```
+
+use super::level::Level;
+use super::octet::{Octets, zero_padded};
+use super::vector::*;
+use crate::activation::{OCTET, OCTET_LEN};
+use crate::format::{GROUP, Minimum, blocks};
+use crate::matmul::Matrix;
+use crate::matmul::panel::Panel;
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+
+/// Rows in a sheet.
+pub const ROWS: usize = 8;
+
+/// Four weights of eight rows.
+pub type Step = [u8; 4 * ROWS];
+/// A value for each row of a sheet and each group of an octet.
+pub type PerGroup<T> = [[T; ROWS]; OCTET];
+/// The eight partial sums of eight rows and a token.
+pub type Sums = PerGroup<f32>;
+
+/// Minimums of a group.
+pub const fn minimums<B: Octets>() -> usize {
+    match B::MINIMUM {
+        Minimum::None => 0,
+        Minimum::Per32 => 1,
+        Minimum::Per16 => 2,
+    }
+}
+
+/// The arrays of a panel.
+pub struct Pages<'a> {
+    /// Groups of a row.
+    pub groups: usize,
+    /// Octets of a row, the last of which may not be full.
+    pub octets: usize,
+    q: &'a mut [Step],
+    d: &'a mut [PerGroup<f32>],
+    m: &'a mut [PerGroup<f32>],
+    s: &'a mut [[u8; 32]],
+}
+
+impl<'a> Pages<'a> {
+    /// Unpacks `sheets` sheets of a strip.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub fn unpack<L: Level, B: Octets>(
+        l: L,
+        weight: Matrix<'_>,
+        sheets: usize,
+        panel: &'a mut Panel,
+    ) -> Pages<'a> {
+        let octets = weight.cols().div_ceil(OCTET_LEN);
+        let groups = sheets * octets * OCTET;
+        let steps = groups * L::steps::<B>();
+        let subscales = groups * L::subscales::<B>();
+        let mut pages = Pages {
+            groups: weight.cols() / GROUP,
+            octets,
+            q: bytemuck::cast_slice_mut(panel.q.resize(size_of::<Step>() * steps)),
+            d: bytemuck::cast_slice_mut(panel.d.resize(ROWS * groups)),
+            m: bytemuck::cast_slice_mut(panel.m.resize(ROWS * groups * minimums::<B>())),
+            s: bytemuck::cast_slice_mut(panel.s.resize(2 * ROWS * subscales)),
+        };
+        for sheet in 0..sheets {
+            pages.unpack_sheet::<L, B>(l, weight, sheet);
+        }
+        pages
+    }
+
+    /// Unpacks the rows of a sheet; the last row stands in for those that the
+    /// matrix does not have.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn unpack_sheet<L: Level, B: Octets>(&mut self, l: L, weight: Matrix<'_>, sheet: usize) {
+        let last = weight.rows() - 1;
+        let mut rows = [&[][..]; ROWS];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = blocks::<B>(weight.row(last.min(sheet * ROWS + i)));
+        }
+        let zero = _mm256_setzero_si256();
+        let (mut q, mut d, mut m, mut s) = (
+            [[zero; ROWS]; 8],
+            [zero; ROWS],
+            [[zero; ROWS]; 2],
+            [zero; ROWS],
+        );
+        for o in 0..self.octets {
+            for (r, row) in rows.iter().enumerate() {
+                let rest = &row[o * B::BLOCKS..];
+                let octet = match rest.get(..B::BLOCKS) {
+                    // SAFETY: this function has the features.
+                    Some(blocks) => unsafe { B::octet(blocks) },
+                    None => zero_padded(rest),
+                };
+                // SAFETY: as above.
+                let octet = unsafe { l.prepare_for_panel::<B>(octet) };
+                for (q, octet) in q.iter_mut().zip(octet.q) {
+                    q[r] = octet;
+                }
+                d[r] = _mm256_castps_si256(octet.d);
+                m[0][r] = _mm256_castps_si256(octet.m[0]);
+                m[1][r] = _mm256_castps_si256(octet.m[1]);
+                s[r] = octet.s;
+            }
+            let at = sheet * self.octets + o;
+            let per_octet = OCTET * L::steps::<B>();
+            let steps = &mut self.q[at * per_octet..][..per_octet];
+            for (i, q) in q.iter().enumerate() {
+                store_half::<L, B>(l, steps, i, transpose(q));
+            }
+            store_rows(&mut self.d[at], transpose(&d));
+            let minimums = at * minimums::<B>()..(at + 1) * minimums::<B>();
+            for (to, m) in self.m[minimums].iter_mut().zip(&m) {
+                store_rows(to, transpose(m));
+            }
+            let per_group = L::subscales::<B>();
+            if per_group > 0 {
+                let to = self.s[at * OCTET * per_group..].chunks_exact_mut(per_group);
+                for (to, pairs) in to.zip(transpose(&s)) {
+                    // SAFETY: as above.
+                    unsafe { l.store_subscales(to, pairs) };
+                }
+            }
+        }
+    }
+}
+
+/// Stores half `i % 2` of the groups `i / 2` and `i / 2 + 4` of an octet, four
+/// steps each.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn store_half<L: Level, B: Octets>(l: L, to: &mut [Step], i: usize, half: [__m256i; 8]) {
+    for (j, step) in half.into_iter().enumerate() {
+        let group = i / 2 + j / 4 * 4;
+        let to = &mut to[group * L::steps::<B>()..][..L::steps::<B>()];
+        // SAFETY: this function has the features.
+        unsafe { l.store_step::<B>(to, i % 2 * 4 + j % 4, step) };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_rows(to: &mut PerGroup<f32>, values: [__m256i; OCTET]) {
+    for (to, value) in to.iter_mut().zip(values) {
+        store_f32(to, _mm256_castsi256_ps(value));
+    }
+}
+
+/// One octet of `S` sheets, `stride` octets apart.
+pub struct Weights<'a, L, B, const S: usize> {
+    stride: usize,
+    q: &'a [Step],
+    d: &'a [[f32; ROWS]],
+    m: &'a [[f32; ROWS]],
+    s: &'a [[u8; 32]],
+    _kind: PhantomData<(L, B)>,
+}
+
+impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
+    /// Octet `octet` of the sheets from `sheet` on.
+    #[inline(always)]
+    pub fn new(pages: &'a Pages<'_>, sheet: usize, octet: usize) -> Self {
+        let stride = pages.octets;
+        let at = sheet * stride + octet;
+        let all = at..at + (S - 1) * stride + 1;
+        let of = |per_octet: usize| all.start * per_octet..all.end * per_octet;
+        Weights {
+            stride,
+            q: &pages.q[of(OCTET * L::steps::<B>())],
+            d: pages.d[of(1)].as_flattened(),
+            m: pages.m[of(minimums::<B>())].as_flattened(),
+            s: &pages.s[of(OCTET * L::subscales::<B>())],
+            _kind: PhantomData,
+        }
+    }
+
+    /// Step `step` of group `g` of sheet `s`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn step(&self, s: usize, g: usize, step: usize) -> __m256i {
+        debug_assert!(s < S && g < OCTET && step < L::steps::<B>());
+        let index = (s * self.stride * OCTET + g) * L::steps::<B>() + step;
+        // SAFETY: `new` cut `q` to the first octet of the last sheet and all
+        // before it; `s`, `g` and `step` are in range.
+        load(unsafe { self.q.get_unchecked(index) })
+    }
+
+    /// The scales.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn scale(&self, s: usize, g: usize) -> __m256 {
+        debug_assert!(s < S && g < OCTET);
+        // SAFETY: as in `step`.
+        load_f32(unsafe { self.d.get_unchecked(s * self.stride * OCTET + g) })
+    }
+
+    /// Minimums.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn minimum(&self, s: usize, g: usize, half: usize) -> __m256 {
+        debug_assert!(s < S && g < OCTET && half < minimums::<B>());
+        let index = (s * self.stride * minimums::<B>() + half) * OCTET + g;
+        // SAFETY: as in `step`.
+        load_f32(unsafe { self.m.get_unchecked(index) })
+    }
+
+    /// Vector `index` of the sub-scales.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn subscales(&self, s: usize, g: usize, index: usize) -> __m256i {
+        debug_assert!(s < S && g < OCTET && index < L::subscales::<B>());
+        let index = (s * self.stride * OCTET + g) * L::subscales::<B>() + index;
+        // SAFETY: as in `step`.
+        load(unsafe { self.s.get_unchecked(index) })
+    }
+}

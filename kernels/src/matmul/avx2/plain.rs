@@ -1,0 +1,316 @@
+//! AVX2 alone: there is no instruction that multiplies bytes into 32-bit sums.
+//!
+//! `vpmaddubsw` multiplies unsigned by signed bytes and adds neighbours in 16
+//! bits, which holds as many products as the weights are small:
+//!
+//! | weights     | largest | products that fit in 16 bits |
+//! |-------------|---------|------------------------------|
+//! | up to 4 bits| 15      | 16                           |
+//! | 5 bits      | 31      | 8                            |
+//! | 6 bits      | 63      | 4                            |
+//! | 8 bits      | 128     | 2, as magnitude and sign     |
+//!
+//! (products of at most 127 times the weight, sums below 32768).
+//!
+//! In panels, 8-bit quants stand as two planes of 4 bits, `q + OFFSET = 16 ·
+//! high + low`, first the 8 steps of the low ones: eight products of each fit in
+//! 16 bits, two of the whole. Sub-scales are the pairs of `i16` of each row.
+
+use super::level::Level;
+use super::octet::{Octet, Octets, Quants, quad, subscale};
+use super::pages::{Pages, Step, Sums, Weights, minimums};
+use super::tokens::{Beside, Piece, Tokens};
+use super::vector::*;
+use crate::activation::{OCTET, OCTET_LEN};
+use crate::isa::Isa;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub struct Plain(());
+
+impl Level for Plain {
+    #[inline]
+    fn new() -> Option<Plain> {
+        Isa::Avx2.is_available().then_some(Plain(()))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn prepare<B: Octets>(self, octet: Octet) -> Octet {
+        octet
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn dot<B: Octets>(self, w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
+        dot::<B>(w, x, sums)
+    }
+
+    #[inline(always)]
+    fn steps<B: Octets>() -> usize {
+        match B::QUANTS {
+            Quants::Bits8 => 16,
+            _ => 8,
+        }
+    }
+
+    #[inline(always)]
+    fn subscales<B: Octets>() -> usize {
+        usize::from(B::SUBSCALES)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet {
+        octet
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_step<B: Octets>(self, group: &mut [Step], index: usize, step: __m256i) {
+        if B::QUANTS == Quants::Bits8 {
+            let step = _mm256_add_epi8(step, _mm256_set1_epi8(B::OFFSET as i8));
+            let [low, high] = nibbles(step);
+            store(&mut group[index], low);
+            store(&mut group[index + 8], high);
+        } else {
+            store(&mut group[index], step);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i) {
+        store(&mut to[0], pairs);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
+        let sums = if B::SUBSCALES {
+            sums
+        } else {
+            _mm256_madd_epi16(sums, _mm256_set1_epi16(i16::from(B::OFFSET)))
+        };
+        store(bytemuck::cast_mut(&mut to[0]), sums);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn tile<B: Octets, const S: usize, const T: usize>(
+        self,
+        pages: &Pages<'_>,
+        sheet: usize,
+        octets: Range<usize>,
+        x: &Tokens<'_>,
+        token: usize,
+        sums: &mut [[Sums; S]; T],
+    ) {
+        for o in octets {
+            let w = Weights::<Plain, B, S>::new(pages, sheet, o);
+            let x = x.octet::<T>(o, token);
+            for g in 0..OCTET.min(pages.groups - o * OCTET) {
+                add_group(&w, x, g, sums);
+            }
+        }
+    }
+}
+
+/// Steps whose products fit in 16 bits and have a factor in common.
+const fn fit<B: Octets>() -> usize {
+    match B::QUANTS {
+        Quants::Bits4 if !B::SUBSCALES => 8,
+        Quants::Bits4 | Quants::Bits5 => 4,
+        Quants::Bits6 => 2,
+        Quants::Bits8 => 8,
+    }
+}
+
+/// The integer sums of the eight groups, in their order.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
+    let ones = _mm256_set1_epi16(1);
+    let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
+    let x: &[[i8; 32]; 8] = bytemuck::cast_ref(x);
+    // Sums of pair p: its lanes hold four sums each of groups p and p + 4,
+    // 32 bits wide; two of 16 bits in their place where that is possible.
+    let mut pairs = [_mm256_setzero_si256(); 4];
+    for (p, pair) in pairs.iter_mut().enumerate() {
+        let (first, last) = (w.q[2 * p], w.q[2 * p + 1]);
+        let (x_first, x_last) = (load_i8(&x[2 * p]), load_i8(&x[2 * p + 1]));
+        *pair = if B::QUANTS == Quants::Bits8 {
+            let first = maddubs_signed(first, x_first);
+            let last = maddubs_signed(last, x_last);
+            _mm256_add_epi32(
+                _mm256_madd_epi16(first, ones),
+                _mm256_madd_epi16(last, ones),
+            )
+        } else {
+            let first = _mm256_maddubs_epi16(first, x_first);
+            let last = _mm256_maddubs_epi16(last, x_last);
+            if B::SUBSCALES {
+                let first = _mm256_madd_epi16(first, subscale(w.s, 2 * p));
+                let last = _mm256_madd_epi16(last, subscale(w.s, 2 * p + 1));
+                _mm256_add_epi32(first, last)
+            } else {
+                _mm256_add_epi16(first, last)
+            }
+        };
+    }
+    if B::QUANTS == Quants::Bits8 {
+        quad(pairs)
+    } else if B::SUBSCALES {
+        let sums = _mm256_madd_epi16(_mm256_mullo_epi16(w.s, offset), sums);
+        _mm256_sub_epi32(quad(pairs), sums)
+    } else {
+        let isum = match B::QUANTS {
+            Quants::Bits4 => {
+                let low = halve_i16(pairs[0], pairs[1]);
+                let high = halve_i16(pairs[2], pairs[3]);
+                _mm256_madd_epi16(quarter_i16(low, high), ones)
+            }
+            Quants::Bits5 => {
+                let low = halve_i16(pairs[0], pairs[1]);
+                let high = halve_i16(pairs[2], pairs[3]);
+                quarter_i32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
+            }
+            Quants::Bits6 | Quants::Bits8 => {
+                for pair in &mut pairs {
+                    *pair = _mm256_madd_epi16(*pair, ones);
+                }
+                quad(pairs)
+            }
+        };
+        if B::OFFSET == 0 {
+            isum
+        } else {
+            _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
+        }
+    }
+}
+
+/// Sums of neighbouring products of signed bytes; `x` is not −128.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
+    _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+}
+
+/// Adds the products of one group.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_group<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, Plain, B, S>,
+    x: &[Piece; T],
+    g: usize,
+    sums: &mut [[Sums; S]; T],
+) {
+    let isums = integer_sums(w, x, g);
+    let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
+    for t in 0..T {
+        // Sums of the halves of the group, or what its offset adds.
+        let beside = _mm256_set1_epi32(x[t].beside(0, g));
+        let dx = _mm256_set1_ps(x[t].d[g]);
+        for s in 0..S {
+            let mut isum = isums[t][s];
+            if B::OFFSET != 0 && B::SUBSCALES {
+                let scales = _mm256_mullo_epi16(w.subscales(s, g, 0), offset);
+                isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, beside));
+            } else if B::OFFSET != 0 {
+                isum = _mm256_sub_epi32(isum, beside);
+            }
+            let sums = &mut sums[t][s][g];
+            let d = _mm256_mul_ps(w.scale(s, g), dx);
+            let mut acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), load_f32(sums));
+            for half in 0..minimums::<B>() {
+                let xsum = _mm256_set1_ps(x[t].xsum(half, g));
+                acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
+            }
+            store_f32(sums, acc);
+        }
+    }
+}
+
+/// The sums of the products of a group, of quants with their offset.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn integer_sums<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, Plain, B, S>,
+    x: &[Piece; T],
+    g: usize,
+) -> [[__m256i; S]; T] {
+    let fit = fit::<B>();
+    let mut isums = [[_mm256_setzero_si256(); S]; T];
+    for run in 0..Plain::steps::<B>() / fit {
+        let mut products = [[_mm256_setzero_si256(); S]; T];
+        // Unrolled by hand: the compiler would stop short of it for 8 steps.
+        macro_rules! steps {
+            ($($i:literal)*) => {
+                $(if $i < fit {
+                    add_step(w, x, g, run * fit + $i, $i == 0, &mut products);
+                })*
+            };
+        }
+        steps!(0 1 2 3 4 5 6 7);
+        for s in 0..S {
+            let factors = if B::SUBSCALES {
+                pick_subscale(w.subscales(s, g, 0), run * fit / 4)
+            } else if B::QUANTS == Quants::Bits8 && run == 1 {
+                _mm256_set1_epi16(16)
+            } else {
+                _mm256_set1_epi16(1)
+            };
+            for t in 0..T {
+                let sum = _mm256_madd_epi16(products[t][s], factors);
+                isums[t][s] = if run == 0 {
+                    sum
+                } else {
+                    _mm256_add_epi32(isums[t][s], sum)
+                };
+            }
+        }
+    }
+    isums
+}
+
+/// Adds the products of a step, or sets them if it is the first of a run.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_step<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, Plain, B, S>,
+    x: &[Piece; T],
+    g: usize,
+    step: usize,
+    is_first: bool,
+    products: &mut [[__m256i; S]; T],
+) {
+    let mut steps = [_mm256_setzero_si256(); S];
+    for (s, w_step) in steps.iter_mut().enumerate() {
+        *w_step = w.step(s, g, step);
+    }
+    for (t, products) in products.iter_mut().enumerate() {
+        let four = broadcast(&x[t].q[g][step % 8]);
+        for (product, step) in products.iter_mut().zip(steps) {
+            let sum = _mm256_maddubs_epi16(step, four);
+            *product = if is_first {
+                sum
+            } else {
+                opaque(_mm256_add_epi16(*product, sum))
+            };
+        }
+    }
+}
+
+/// The sub-scale of one half, in both 16-bit places of each row.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pick_subscale(scales: __m256i, half: usize) -> __m256i {
+    if half == 0 {
+        _mm256_blend_epi16(scales, _mm256_slli_epi32(scales, 16), 0b10101010)
+    } else {
+        _mm256_blend_epi16(_mm256_srli_epi32(scales, 16), scales, 0b10101010)
+    }
+}

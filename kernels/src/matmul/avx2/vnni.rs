@@ -1,0 +1,441 @@
+//! AVX2 and VPDPBUSD, which adds four products of an unsigned and a signed byte
+//! to each 32-bit sum, and nothing is ever too large.
+//!
+//! Quants of all formats are unsigned here, those of 8 bits too. In panels, sums
+//! begin with what the offset adds to them, negative.
+//!
+//! There, sub-scales are multiplied into the quants where the products are
+//! bytes (Q2_K, Q3_K): what is left is a format without. Those of Q6_K are
+//! floats, two vectors for the halves of a group, and multiplied with the sums of
+//! the halves as floats, which is exact: all numbers on the way are integers
+//! below 2²⁴.
+
+use super::level::Level;
+use super::octet::{Octet, Octets, Quants, quad, subscale};
+use super::pages::{Pages, Step, Sums, Weights, minimums};
+use super::plain;
+use super::tokens::{Beside, Piece, Tokens};
+use super::vector::*;
+use crate::activation::{OCTET, OCTET_LEN};
+use crate::isa::Isa;
+use std::arch::asm;
+use std::arch::x86_64::*;
+use std::array::{from_mut, from_ref};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Where VPDPBUSD on 256 bits comes from.
+///
+/// AVX-VNNI and AVX-512 VNNI both have it, in encodings that most processors
+/// know only one of; the kernels are otherwise the same to the instruction.
+pub trait Encoding: Copy + 'static {
+    /// Whether the processor has it.
+    fn is_available() -> bool;
+
+    /// `acc` and in each 32-bit lane the products of four unsigned bytes of `w`
+    /// with four signed ones of `x`.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2 and the instruction in this encoding.
+    unsafe fn dot(acc: __m256i, w: __m256i, x: __m256i) -> __m256i;
+
+    /// As [`Encoding::dot`], with the 32 bytes of an octet from `AT` on.
+    ///
+    /// # Safety
+    ///
+    /// The same.
+    unsafe fn dot_at<const AT: usize>(acc: __m256i, w: __m256i, x: &[i8; OCTET_LEN]) -> __m256i;
+}
+
+/// The methods of an encoding.
+macro_rules! vpdpbusd {
+    ($encoding:literal) => {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        unsafe fn dot(mut acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+            // Not `pure`, so that the compiler leaves the order as it is: it
+            // would load ahead of what registers can hold.
+            // SAFETY: reads and writes the named registers only; the processor
+            // has the instruction, as the caller grants.
+            unsafe {
+                asm!(
+                    concat!("{{", $encoding, "}} vpdpbusd {acc}, {w}, {x}"),
+                    acc = inout(ymm_reg) acc,
+                    w = in(ymm_reg) w,
+                    x = in(ymm_reg) x,
+                    options(nomem, nostack, preserves_flags),
+                )
+            }
+            acc
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        unsafe fn dot_at<const AT: usize>(
+            mut acc: __m256i,
+            w: __m256i,
+            x: &[i8; OCTET_LEN],
+        ) -> __m256i {
+            const { assert!(AT + 32 <= OCTET_LEN) }
+            // SAFETY: as in `dot`; the bytes lie in `x` (asserted).
+            unsafe {
+                asm!(
+                    concat!("{{", $encoding, "}} vpdpbusd {acc}, {w}, [{x} + {at}]"),
+                    acc = inout(ymm_reg) acc,
+                    w = in(ymm_reg) w,
+                    x = in(reg) x,
+                    at = const AT,
+                    options(pure, readonly, nostack, preserves_flags),
+                )
+            }
+            acc
+        }
+    };
+}
+
+/// That of AVX-VNNI.
+#[derive(Clone, Copy)]
+pub struct Vex;
+
+impl Encoding for Vex {
+    fn is_available() -> bool {
+        Isa::AvxVnni.is_available()
+    }
+
+    vpdpbusd! { "vex" }
+}
+
+/// That of AVX-512, so that the kernels can be tested on processors that have
+/// only this one.
+#[cfg(test)]
+#[derive(Clone, Copy)]
+pub struct Evex;
+
+#[cfg(test)]
+impl Encoding for Evex {
+    fn is_available() -> bool {
+        Isa::Avx512.is_available()
+    }
+
+    vpdpbusd! { "evex" }
+}
+
+/// AVX2, FMA, F16C and VPDPBUSD.
+#[derive(Clone, Copy)]
+pub struct Vnni<E>(PhantomData<E>);
+
+/// Whether sub-scales stand beside the quants of a panel.
+const fn has_subscales<B: Octets>() -> bool {
+    B::SUBSCALES && B::PRODUCT_OFFSET.is_none()
+}
+
+/// What is added to the quants of a panel.
+const fn offset<B: Octets>() -> u8 {
+    match B::PRODUCT_OFFSET {
+        Some(offset) => offset,
+        None => B::OFFSET,
+    }
+}
+
+impl<E: Encoding> Level for Vnni<E> {
+    #[inline]
+    fn new() -> Option<Self> {
+        (Isa::Avx2.is_available() && E::is_available()).then_some(Vnni(PhantomData))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn prepare<B: Octets>(self, mut octet: Octet) -> Octet {
+        if B::QUANTS == Quants::Bits8 {
+            for q in &mut octet.q {
+                *q = _mm256_add_epi8(*q, _mm256_set1_epi8(B::OFFSET as i8));
+            }
+        }
+        octet
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn dot<B: Octets>(self, w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i {
+        if B::QUANTS == Quants::Bits4 && !B::SUBSCALES {
+            // Adding the lanes of 16-bit sums takes fewer instructions.
+            return plain::dot::<B>(w, x, sums);
+        }
+        let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
+        let zero = _mm256_setzero_si256();
+        // Four sums of group p, four of group p + 4, of the first and the last
+        // halves.
+        let (mut first, mut last) = ([zero; 4], [zero; 4]);
+        macro_rules! pairs {
+            ($($p:literal)*) => {
+                $(
+                    // SAFETY: a token exists only where the encoding does.
+                    unsafe {
+                        first[$p] = E::dot_at::<{ 64 * $p }>(zero, w.q[2 * $p], x);
+                        let acc = if B::SUBSCALES { zero } else { first[$p] };
+                        last[$p] = E::dot_at::<{ 64 * $p + 32 }>(acc, w.q[2 * $p + 1], x);
+                    }
+                )*
+            };
+        }
+        pairs!(0 1 2 3);
+        if !B::SUBSCALES {
+            let isum = quad(last);
+            return if B::OFFSET == 0 {
+                isum
+            } else {
+                _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
+            };
+        }
+        let isum = if B::QUANTS == Quants::Bits4 {
+            // Sums of halves fit in 16 bits.
+            let mut halves = [zero; 4];
+            for p in 0..4 {
+                halves[p] = halve_i32(first[p], last[p]);
+            }
+            let low = quarter_i32(halves[0], halves[1]);
+            let high = quarter_i32(halves[2], halves[3]);
+            _mm256_madd_epi16(_mm256_packs_epi32(low, high), w.s)
+        } else {
+            let [s_first, s_last] = widen_pairs(w.s);
+            _mm256_add_epi32(
+                _mm256_mullo_epi32(quad(first), s_first),
+                _mm256_mullo_epi32(quad(last), s_last),
+            )
+        };
+        if B::OFFSET == 0 {
+            return isum;
+        }
+        let offset = _mm256_mullo_epi16(w.s, offset);
+        _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
+    }
+
+    #[inline(always)]
+    fn steps<B: Octets>() -> usize {
+        8
+    }
+
+    #[inline(always)]
+    fn subscales<B: Octets>() -> usize {
+        if has_subscales::<B>() { 2 } else { 0 }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet {
+        if B::PRODUCT_OFFSET.is_some() {
+            return multiply_subscales::<B>(octet);
+        }
+        // SAFETY: this function has the features.
+        unsafe { self.prepare::<B>(octet) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_step<B: Octets>(self, group: &mut [Step], index: usize, step: __m256i) {
+        store(&mut group[index], step);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i) {
+        for (to, scales) in to.iter_mut().zip(widen_pairs(pairs)) {
+            store(to, _mm256_castps_si256(_mm256_cvtepi32_ps(scales)));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
+        // A factor for each half of a pair: sums begin with what the offset
+        // adds to them, negative.
+        let offset = -i32::from(offset::<B>());
+        let factors = if has_subscales::<B>() {
+            [offset & 0xffff, offset << 16]
+        } else {
+            [offset << 16 | offset & 0xffff, 0]
+        };
+        for (to, factors) in to.iter_mut().zip(factors) {
+            let begin = _mm256_madd_epi16(sums, _mm256_set1_epi32(factors));
+            store(bytemuck::cast_mut(to), begin);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn tile<B: Octets, const S: usize, const T: usize>(
+        self,
+        pages: &Pages<'_>,
+        sheet: usize,
+        octets: Range<usize>,
+        x: &Tokens<'_>,
+        token: usize,
+        sums: &mut [[Sums; S]; T],
+    ) {
+        for o in octets {
+            let w = Weights::<Self, B, S>::new(pages, sheet, o);
+            let x = x.octet::<T>(o, token);
+            for g in 0..OCTET.min(pages.groups - o * OCTET) {
+                if has_subscales::<B>() {
+                    // In turns: sums of halves have registers of their own.
+                    let (threes, rest) = x.as_chunks::<3>();
+                    let (three_sums, rest_sums) = sums.as_chunks_mut::<3>();
+                    if let ([x_a, x_b], [sums_a, sums_b]) = (threes, three_sums) {
+                        self.add_group(&w, x_a, g, sums_a);
+                        self.add_group(&w, x_b, g, sums_b);
+                    }
+                    for (x, sums) in rest.iter().zip(rest_sums) {
+                        self.add_group(&w, from_ref(x), g, from_mut(sums));
+                    }
+                } else {
+                    self.add_group(&w, x, g, sums);
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies quants by their sub-scales.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn multiply_subscales<B: Octets>(mut octet: Octet) -> Octet {
+    let offset = _mm256_set1_epi16(i16::from(offset::<B>()));
+    // What quants can be.
+    let values = _mm256_sub_epi16(
+        _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7),
+        _mm256_set1_epi16(i16::from(B::OFFSET)),
+    );
+    for p in 0..4 {
+        // Their products with the sub-scales of the first and the last halves.
+        let mut tables = [offset; 2];
+        for (half, table) in tables.iter_mut().enumerate() {
+            let s = subscale(octet.s, 2 * p + half);
+            *table = _mm256_add_epi16(_mm256_mullo_epi16(s, values), offset);
+        }
+        let table = _mm256_packus_epi16(tables[0], tables[1]);
+        let last = _mm256_or_si256(octet.q[2 * p + 1], _mm256_set1_epi8(8));
+        octet.q[2 * p] = _mm256_shuffle_epi8(table, octet.q[2 * p]);
+        octet.q[2 * p + 1] = _mm256_shuffle_epi8(table, last);
+    }
+    octet
+}
+
+impl<E: Encoding> Vnni<E> {
+    /// Adds the products of one group.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn add_group<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &[Piece; T],
+        g: usize,
+        sums: &mut [[Sums; S]; T],
+    ) {
+        const { assert!(offset::<B>() == 0 || minimums::<B>() == 0) }
+        let mut isums = [[_mm256_setzero_ps(); S]; T];
+        if has_subscales::<B>() {
+            // Onto +0: where a sum is zero, its sign is that of an integer
+            // that was converted.
+            self.add_half(w, x, g, 0, &mut isums);
+            self.add_half(w, x, g, 1, &mut isums);
+        } else {
+            let groups = self.integer_sums(w, x, g, 0, 0..8);
+            for t in 0..T {
+                for s in 0..S {
+                    isums[t][s] = _mm256_cvtepi32_ps(groups[t][s]);
+                }
+            }
+        }
+        for t in 0..T {
+            let dx = _mm256_set1_ps(x[t].d[g]);
+            for s in 0..S {
+                let sums = &mut sums[t][s][g];
+                let d = _mm256_mul_ps(w.scale(s, g), dx);
+                let mut acc = _mm256_fmadd_ps(d, isums[t][s], load_f32(sums));
+                for half in 0..minimums::<B>() {
+                    let xsum = _mm256_set1_ps(x[t].xsum(half, g));
+                    acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
+                }
+                store_f32(sums, acc);
+            }
+        }
+    }
+
+    /// Adds the sums of the products of a half of a group, times its sub-scales.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn add_half<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &[Piece; T],
+        g: usize,
+        half: usize,
+        isums: &mut [[__m256; S]; T],
+    ) {
+        let halves = self.integer_sums(w, x, g, half, 4 * half..4 * half + 4);
+        for s in 0..S {
+            let scales = _mm256_castsi256_ps(w.subscales(s, g, half));
+            for t in 0..T {
+                let sum = _mm256_cvtepi32_ps(halves[t][s]);
+                let sum = _mm256_fmadd_ps(sum, scales, isums[t][s]);
+                isums[t][s] = _mm256_castsi256_ps(opaque(_mm256_castps_si256(sum)));
+            }
+        }
+    }
+
+    /// The sums of the products of some steps of a group, which begin with what
+    /// stands beside it in place `part`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn integer_sums<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &[Piece; T],
+        g: usize,
+        part: usize,
+        steps: Range<usize>,
+    ) -> [[__m256i; S]; T] {
+        let mut isums = [[_mm256_setzero_si256(); S]; T];
+        // Unrolled by hand: the compiler would stop short of it for 8 steps.
+        macro_rules! steps {
+            ($($step:literal)*) => {
+                $(if steps.contains(&$step) {
+                    let begin = ($step == steps.start && offset::<B>() != 0).then_some(part);
+                    self.add_step(w, x, g, $step, begin, &mut isums);
+                })*
+            };
+        }
+        steps!(0 1 2 3 4 5 6 7);
+        isums
+    }
+
+    /// Adds the products of a step, to what stands beside the group in place
+    /// `begin` if there is one.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn add_step<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &[Piece; T],
+        g: usize,
+        step: usize,
+        begin: Option<usize>,
+        isums: &mut [[__m256i; S]; T],
+    ) {
+        let mut w_step = [_mm256_setzero_si256(); S];
+        for (s, w_step) in w_step.iter_mut().enumerate() {
+            *w_step = w.step(s, g, step);
+        }
+        for (x, isums) in x.iter().zip(isums) {
+            if let Some(part) = begin {
+                *isums = [_mm256_set1_epi32(x.beside(part, g)); S];
+            }
+            let four = broadcast(&x.q[g][step]);
+            for (isum, w_step) in isums.iter_mut().zip(w_step) {
+                // SAFETY: a token exists only where the encoding does.
+                *isum = unsafe { E::dot(*isum, w_step, four) };
+            }
+        }
+    }
+}
