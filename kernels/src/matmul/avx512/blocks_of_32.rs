@@ -12,9 +12,9 @@ use crate::matmul::avx2::blocks_of_32::{eight, half_e8m0_of};
 use std::arch::x86_64::*;
 
 /// Word `i` of group `g` in 16-byte quarters, for both halves.
-const QUARTERS: Words = Words::new([0, 4, 8, 12, 16, 20, 24, 28], 0);
+pub const QUARTERS: Words = Words::new([0, 4, 8, 12, 16, 20, 24, 28], 0);
 /// The nibble of the half.
-const NIBBLE: PerLane<u32> = per_lane([0; OCTET], [0, 4]);
+pub const NIBBLE: PerLane<u32> = per_lane([0; OCTET], [0, 4]);
 
 impl Octets for BlockQ4_0 {
     #[inline]

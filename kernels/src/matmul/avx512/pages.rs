@@ -8,8 +8,9 @@
 //! s   [sheet][octet][pair][half][row][8]      sub-scales
 //! ```
 //!
-//! Quants are unsigned, raised as [`Octets::RAISE`] says. Step `2i + h` has
-//! what lane order has in step `i` for halves `h`.
+//! Quants are unsigned, raised by [`Octets::PANEL_OFFSET`], and multiplied with
+//! their sub-scales where the products are bytes. Step `2i + h` has what lane
+//! order has in step `i` for halves `h`.
 
 use super::octet::{Octet, Octets, PerLane, beside, last_octet};
 use super::tile::{PAIRS, Quants, ROWS, Weights};
@@ -42,7 +43,7 @@ impl<'a> Pages<'a> {
         let sheets = weight.rows().div_ceil(ROWS);
         let octets = weight.cols().div_ceil(OCTET_LEN);
         let count = sheets * octets;
-        let subscales = count * usize::from(B::SUBSCALES);
+        let subscales = count * usize::from(B::PANEL_SUBSCALES);
         let Panel {
             q,
             d,
@@ -85,8 +86,14 @@ impl<'a> Pages<'a> {
 
     /// Writes a pair of rows of the octet `at`.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn write<B: Octets>(&mut self, at: usize, pair: usize, [a, b]: [Octet; 2]) {
+    #[target_feature(enable = "avx512bw,avx512dq")]
+    fn write<B: Octets>(&mut self, at: usize, pair: usize, mut rows: [Octet; 2]) {
+        if B::PRODUCT_OFFSET.is_some() {
+            for row in &mut rows {
+                multiply_subscales::<B>(row);
+            }
+        }
+        let [a, b] = rows;
         for (i, steps) in self.q[at][pair]
             .as_chunks_mut::<2>()
             .0
@@ -102,7 +109,7 @@ impl<'a> Pages<'a> {
             let m = &mut self.m[at * B::MINIMUMS + half][pair];
             store_f32(m, beside(a.m[half], b.m[half]));
         }
-        if B::SUBSCALES {
+        if B::PANEL_SUBSCALES {
             let [first, last] = halves_beside(a.s, b.s);
             let [of_first, of_last] = &mut self.s[at][pair];
             store_f32(of_first, _mm512_cvtepi32_ps(first));
@@ -125,6 +132,32 @@ impl<'a> Pages<'a> {
                 &self.s[here]
             },
         }
+    }
+}
+
+/// Multiplies quants with their sub-scales: bytes, raised by
+/// [`Octets::PRODUCT_OFFSET`].
+#[inline]
+#[target_feature(enable = "avx512bw")]
+fn multiply_subscales<B: Octets>(row: &mut Octet) {
+    // Both 16-bit halves of a lane meet the lane's sub-scale, even bytes and
+    // odd ones apart: s · (q − raise) + offset.
+    let s = _mm512_or_si512(
+        _mm512_and_si512(row.s, _mm512_set1_epi32(0xffff)),
+        _mm512_slli_epi32(row.s, 16),
+    );
+    let raise = _mm512_set1_epi16(if B::RAISE == 0 { 0 } else { 1 << B::RAISE });
+    let constant = _mm512_sub_epi16(
+        _mm512_set1_epi16(B::PANEL_OFFSET as i16),
+        _mm512_mullo_epi16(s, raise),
+    );
+    let bytes = _mm512_set1_epi16(0xff);
+    for q in &mut row.q {
+        let even = _mm512_mullo_epi16(_mm512_and_si512(*q, bytes), s);
+        let odd = _mm512_mullo_epi16(_mm512_srli_epi16(*q, 8), s);
+        let even = _mm512_add_epi16(even, constant);
+        let odd = _mm512_slli_epi16(_mm512_add_epi16(odd, constant), 8);
+        *q = _mm512_or_si512(even, odd);
     }
 }
 

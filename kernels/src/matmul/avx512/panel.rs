@@ -31,7 +31,7 @@ pub fn strip<B: Octets>(
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
-    const { assert!(B::RAISE == 0 || B::MINIMUMS == 0) }
+    const { assert!(B::PANEL_OFFSET == 0 || B::MINIMUMS == 0) }
     let mut buffers = Buffers {
         scales: std::mem::take(&mut panel.x),
         sums: std::mem::take(&mut panel.sums),
@@ -40,14 +40,14 @@ pub fn strip<B: Octets>(
     let pages = Pages::unpack::<B>(weight, panel);
     let product = Product {
         pages: &pages,
-        raise: B::RAISE,
+        offset: B::PANEL_OFFSET,
         x,
     };
-    match (B::SUBSCALES, B::MINIMUMS) {
+    match (B::PANEL_SUBSCALES, B::MINIMUMS) {
         (false, 0) => product.run::<false, 0>(&mut buffers, out),
         (false, 1) => product.run::<false, 1>(&mut buffers, out),
         (true, 0) => product.run::<true, 0>(&mut buffers, out),
-        (true, 2) => product.run::<true, 2>(&mut buffers, out),
+        (false, 2) => product.run::<false, 2>(&mut buffers, out),
         (subscales, minimums) => {
             unreachable!("sub-scales: {subscales}, minimums: {minimums}")
         }
@@ -67,8 +67,8 @@ struct Buffers {
 /// A strip's sheets times all tokens.
 struct Product<'a> {
     pages: &'a Pages<'a>,
-    /// Quants were raised by two to this power; 0 if they were not.
-    raise: u32,
+    /// What was added to the quants.
+    offset: i32,
     x: Int8Rows<'a>,
 }
 
@@ -154,7 +154,7 @@ impl Product<'_> {
         octets: Range<usize>,
         to: &mut [[Scales; TOKENS]],
     ) {
-        let raise = _mm512_set1_epi32(self.raise as i32);
+        let offset = _mm512_set1_epi32(self.offset);
         for (i, tile) in to.chunks_exact_mut(octets.len()).enumerate() {
             for t in 0..TOKENS {
                 let token = (tokens.start + TOKENS * i + t).min(tokens.end - 1);
@@ -166,9 +166,9 @@ impl Product<'_> {
                     let beside = match (SUBSCALES, MINIMUMS) {
                         (false, 0) => {
                             let sums = _mm512_castsi256_si512(add_halves(neg_sums));
-                            _mm512_sllv_epi32(sums, raise)
+                            _mm512_mullo_epi32(sums, offset)
                         }
-                        (true, 0) => _mm512_sllv_epi32(neg_sums, raise),
+                        (true, 0) => _mm512_mullo_epi32(neg_sums, offset),
                         (_, 1) => _mm512_castps_si512(load_f32_twice(&x.xsum[o])),
                         _ => {
                             let d = load_f32_twice(&x.d[o]);

@@ -3,6 +3,7 @@
 //! The bits of a group lie in 32 consecutive bytes, those of its second half 16
 //! bytes behind those of its first.
 
+use super::blocks_of_32::{NIBBLE, QUARTERS};
 use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_lane};
 use super::vector::*;
 use crate::activation::OCTET;
@@ -34,6 +35,8 @@ const fn rotation(of_group: [u32; OCTET], to: u32) -> PerLane<u32> {
 const EACH: [u32; OCTET] = [0, 1, 2, 3, 4, 5, 6, 7];
 
 impl Octets for BlockQ2_K {
+    const PRODUCT_OFFSET: Option<u8> = Some(0);
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -53,6 +56,8 @@ impl Octets for BlockQ2_K {
 }
 
 impl Octets for BlockQ3_K {
+    const PRODUCT_OFFSET: Option<u8> = Some(124);
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -112,12 +117,9 @@ impl Octets for BlockIQ4_XS {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        /// 16 bytes for a group, the halves in the nibbles.
-        const WORDS: Words = Words::new([0, 4, 8, 12, 16, 20, 24, 28], 0);
-        const NIBBLE: PerLane<u32> = per_lane([0; OCTET], [0, 4]);
         let b = one(blocks);
         let [low, high] = load_128(&b.qs);
-        let q = bits(WORDS.of_pair(low, high), &NIBBLE, 15);
+        let q = bits(QUARTERS.of_pair(low, high), &NIBBLE, 15);
         let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, q);
 
         Octet::new(q, iq4_xs_scales(b))

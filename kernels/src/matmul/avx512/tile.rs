@@ -373,19 +373,18 @@ pub fn tile<const SUBSCALES: bool, const MINIMUMS: usize>(
                 scale!()
             ], s = weights.s.as_ptr())
         },
-        // SAFETY: as before; two elements of `m` and one of `s` per octet.
-        (true, 2) => unsafe {
+        // SAFETY: as before; two elements of `m` per octet.
+        (false, 2) => unsafe {
             octets!(weights, x, sums, [
                 zero!(8 9 10 11 12 13 14 15),
-                zero!(24 25 26 27 28 29 30 31),
-                groups_of_halves!(),
+                groups!(),
                 scale!(),
                 minimum!("vfnmadd231ps", 0),
                 minimum!("vfnmadd231ps", 1),
                 "add {m}, 256"
-            ], m = weights.m.as_ptr(), s = weights.s.as_ptr())
+            ], m = weights.m.as_ptr())
         },
-        _ => unreachable!("no format has {MINIMUMS} minimums, sub-scales: {SUBSCALES}"),
+        _ => unreachable!("no panel has {MINIMUMS} minimums, sub-scales: {SUBSCALES}"),
     }
     sums
 }
