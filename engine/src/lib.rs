@@ -32,6 +32,7 @@ pub mod loading;
 pub mod machine;
 pub mod mapping;
 pub mod model;
+mod network;
 pub mod placement;
 pub mod sampler;
 pub mod session;

@@ -9,7 +9,7 @@ mod rope;
 
 use crate::backend::{Backend, Device, Step};
 use crate::error::ModelError;
-use crate::model::{Network, Runner};
+use crate::network::{Network, Runner};
 use crate::tensors::{Loader, Tensors};
 use gguf::Metadata;
 

@@ -13,12 +13,17 @@ use super::weights::Weights;
 use crate::format::{F16, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
+use crate::prefetch;
 use crate::team::TileMut;
 use std::ops::Range;
 
 /// From this many rows on, panels are widened to `f32` once instead of being
 /// converted for every few rows.
 const WIDEN_ROWS: usize = 8;
+
+/// Up to this many rows, reading the cache takes longer than computing with
+/// it, and the next chunk, which lies elsewhere, is asked for meanwhile.
+const STREAM_ROWS: usize = 16;
 
 /// A thread's own buffers.
 #[derive(Default)]
@@ -185,6 +190,11 @@ impl Unit<'_> {
             let rows = self.rows_that_see(&positions);
             if rows.is_empty() {
                 continue;
+            }
+            if rows.len() <= STREAM_ROWS && positions.end < end {
+                let next = self.cache.head(chunk + 1, self.head);
+                ask_for(next.keys);
+                ask_for(next.values);
             }
             match self.cache.format() {
                 KvFormat::F32 => self.float::<L, f32>(l, positions, rows, buffers, state),
@@ -439,6 +449,12 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
             }
         }
         write(l, unit, &total, self.out);
+    }
+}
+
+fn ask_for(bytes: &[u8]) {
+    for line in bytes.iter().step_by(64) {
+        prefetch::to_second_level(line, 0);
     }
 }
 

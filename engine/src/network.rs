@@ -1,0 +1,358 @@
+//! A model family with its weights: layers on one device or two, and what is
+//! common to all families around them.
+
+use crate::arch::{Config, Family};
+use crate::backend::cpu::{CpuBackend, CpuDevice};
+use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, Upload, Uploads};
+use crate::backend::{Backend, Device, Product, Rows, Step};
+use crate::cache::{KvCache, KvFormat};
+use crate::cancel::Cancel;
+use crate::error::ModelError;
+use crate::loading::{LoadError, Pass};
+use crate::placement::{GpuLayers, PlaceError, Placed};
+use crate::tensors::{Loader, Tensors};
+
+/// What is read of the wanted tokens' logits.
+pub enum Readout {
+    /// All, `[wanted tokens, n_vocab]`.
+    All(Vec<f32>),
+    /// The highest: tokens and their logits.
+    Highest {
+        /// How many of each wanted token.
+        count: usize,
+        /// `[wanted tokens, count]`.
+        found: Vec<(u32, f32)>,
+    },
+}
+
+impl Readout {
+    /// The first value that is no number, and which wanted token it belongs to.
+    pub fn no_number(&self, n_vocab: usize) -> Option<(usize, f32)> {
+        match self {
+            Readout::All(logits) => logits
+                .iter()
+                .position(|logit| !logit.is_finite())
+                .map(|at| (at / n_vocab, logits[at])),
+            Readout::Highest { count, found } => found
+                .iter()
+                .position(|(_, logit)| !logit.is_finite())
+                .map(|at| (at / (*count).min(n_vocab), found[at].1)),
+        }
+    }
+
+    /// Reads the logits.
+    fn read<B: Backend>(&mut self, backend: &mut B, logits: &B::Tensor) {
+        match self {
+            Readout::All(values) => backend.read(logits, values),
+            Readout::Highest { count, found } => backend.highest(logits, *count, found),
+        }
+    }
+}
+
+/// What a GPU computes of a step.
+pub struct Share<'a> {
+    pub gpu: &'a Gpu,
+    pub uploads: &'a Uploads,
+    pub cancel: &'a Cancel,
+    /// The first so many layers.
+    pub layers: usize,
+    /// Whether the output, too.
+    pub output: bool,
+}
+
+/// A model family with its weights.
+pub trait Network: Send + Sync {
+    /// Its hyperparameters.
+    fn config(&self) -> &Config;
+
+    /// Makes room for layers and their caches on a GPU. Returns what is to be uploaded of each
+    /// stage.
+    fn place(
+        &mut self,
+        gpu: &Gpu,
+        layers: GpuLayers,
+        kv: KvFormat,
+        tensors: &Tensors,
+    ) -> Result<Vec<Vec<Upload>>, PlaceError>;
+
+    /// Compiles what the GPU needs for its layers, for one token and for many,
+    /// with caches of that format.
+    fn rehearse(&self, gpu: &Gpu, kv: KvFormat, threads: usize) -> Result<(), GpuError>;
+
+    /// What a GPU computes.
+    fn placed(&self) -> Placed;
+
+    /// Takes `tokens` through all layers, each as soon as its weights are
+    /// there, and reads the logits of the rows `wanted`.
+    #[allow(clippy::too_many_arguments)] // who computes, what, and where it goes
+    fn forward(
+        &self,
+        cpu: &mut CpuBackend<'_>,
+        share: Option<&Share<'_>>,
+        tokens: &[u32],
+        step: &mut Step<'_>,
+        wanted: &[usize],
+        pass: &Pass<'_>,
+        readout: &mut Readout,
+    ) -> Result<(), LoadError>;
+}
+
+/// What is common to all families: embedding, layers, final norm, output.
+pub struct Runner<F: Family> {
+    family: F,
+    token_embd: <CpuDevice as Device>::Matrix,
+    /// All layers: those that a GPU computes, too, since they take no memory.
+    layers: Vec<F::Layer<CpuDevice>>,
+    output: Output<CpuDevice>,
+    /// The first layers, and the output if all layers are among them.
+    on_gpu: Vec<F::Layer<GpuDevice>>,
+    output_on_gpu: Option<Output<GpuDevice>>,
+}
+
+/// What comes after the layers.
+struct Output<D: Device> {
+    norm: D::Vector,
+    /// The embedding, if the output is tied to it.
+    weight: D::Matrix,
+}
+
+impl<D: Device> Output<D> {
+    fn load(config: &Config, loader: &Loader<'_, D>) -> Result<Self, ModelError> {
+        let name = match loader.has("output.weight") {
+            true => "output.weight",
+            false => "token_embd.weight",
+        };
+        Ok(Output {
+            norm: loader.vector("output_norm.weight", config.n_embd)?,
+            weight: loader.matrix(name, config.n_vocab, config.n_embd)?,
+        })
+    }
+
+    /// Computes and reads the logits of some rows of the residual stream.
+    fn logits<B: Backend<Device = D>>(
+        &self,
+        backend: &mut B,
+        config: &Config,
+        x: &B::Tensor,
+        wanted: &[usize],
+        readout: &mut Readout,
+    ) {
+        let x = backend.select(x, wanted);
+        let mut normed = backend.tensor(wanted.len(), config.n_embd);
+        backend.rms_norm(&x, &self.norm, config.norm_eps, &mut normed);
+        let mut out = backend.tensor(wanted.len(), config.n_vocab);
+        backend.matmul(
+            &normed,
+            &mut [Product {
+                weight: &self.weight,
+                bias: None,
+                out: &mut out,
+            }],
+        );
+        readout.read(backend, &out);
+    }
+}
+
+impl<F: Family> Runner<F> {
+    /// Finds and checks all tensors of the model.
+    pub fn new(family: F, tensors: &Tensors) -> Result<Self, ModelError> {
+        let loader = Loader::new(tensors, &CpuDevice);
+        let config = family.config();
+        Ok(Runner {
+            token_embd: loader.matrix("token_embd.weight", config.n_vocab, config.n_embd)?,
+            output: Output::load(config, &loader)?,
+            layers: (0..config.n_layer)
+                .map(|index| family.load_layer(index, &loader))
+                .collect::<Result<_, _>>()?,
+            on_gpu: Vec::new(),
+            output_on_gpu: None,
+            family,
+        })
+    }
+
+    /// Takes the residual stream through the GPU's layers, each as soon as it
+    /// has arrived. Returns it, or nothing if the GPU has computed the logits,
+    /// too.
+    fn forward_on_gpu(
+        &self,
+        gpu: &mut GpuBackend,
+        share: &Share<'_>,
+        x: &[f32],
+        step: &mut Step<'_>,
+        wanted: &[usize],
+        readout: &mut Readout,
+    ) -> Result<Option<Vec<f32>>, LoadError> {
+        let config = self.family.config();
+        let mut x = gpu.write(x, config.n_embd);
+        let wait = |gpu: &mut GpuBackend, index| {
+            if !share.uploads.has(index) {
+                // The device computes what it has meanwhile.
+                gpu.finish();
+            }
+            share.uploads.wait(index, share.cancel)
+        };
+        for (index, layer) in self.on_gpu[..share.layers].iter().enumerate() {
+            wait(gpu, index)?;
+            self.family.layer(gpu, index, layer, step, &mut x);
+        }
+        match self.output_on_gpu.as_ref().filter(|_| share.output) {
+            Some(_) if wanted.is_empty() => gpu.finish(),
+            Some(output) => {
+                wait(gpu, share.layers)?;
+                output.logits(gpu, config, &x, wanted, readout);
+            }
+            None => {
+                let mut values = Vec::new();
+                gpu.read(&x, &mut values);
+                return Ok(Some(values));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<F: Family> Network for Runner<F> {
+    fn config(&self) -> &Config {
+        self.family.config()
+    }
+
+    fn place(
+        &mut self,
+        gpu: &Gpu,
+        layers: GpuLayers,
+        kv: KvFormat,
+        tensors: &Tensors,
+    ) -> Result<Vec<Vec<Upload>>, PlaceError> {
+        /// Tokens that `auto` leaves room for.
+        const CONTEXT: usize = 8192;
+        /// Bytes that `auto` leaves for activations and the driver.
+        const MARGIN_BYTES: u64 = 256 << 20;
+
+        let config = self.family.config();
+        Gpu::check_heads(&[config.head_dim_k, config.head_dim_v])?;
+        let device = gpu.deferring_device();
+        let loader = Loader::new(tensors, &device);
+        let context = config.context_length.min(CONTEXT) as u64;
+        let cache_bytes = KvCache::bytes_per_token(config, kv) * context;
+        let room =
+            |placed: usize| cache_bytes * placed as u64 / config.n_layer as u64 + MARGIN_BYTES;
+        let limit = match layers {
+            GpuLayers::Auto => config.n_layer + 1,
+            GpuLayers::First(count) => count,
+        };
+        let mut stages = Vec::new();
+        for index in 0..limit.min(config.n_layer) {
+            let layer = self.family.load_layer(index, &loader)?;
+            match (device.check(), layers) {
+                (Err(GpuError::OutOfMemory { .. }), GpuLayers::Auto) => break,
+                (checked, _) => checked?,
+            }
+            if layers == GpuLayers::Auto && !device.has_room_for(room(index + 1)) {
+                break;
+            }
+            self.on_gpu.push(layer);
+            stages.push(device.take_uploads());
+        }
+        if self.on_gpu.len() == config.n_layer && limit > config.n_layer {
+            let output = Output::load(config, &loader)?;
+            match (device.check(), layers) {
+                (Err(GpuError::OutOfMemory { .. }), GpuLayers::Auto) => {}
+                (checked, _) => {
+                    checked?;
+                    self.output_on_gpu = Some(output);
+                    stages.push(device.take_uploads());
+                }
+            }
+        }
+        Ok(stages)
+    }
+
+    fn rehearse(&self, gpu: &Gpu, kv: KvFormat, threads: usize) -> Result<(), GpuError> {
+        /// Tokens of a prompt: more than fit the shaders for few tokens.
+        const MANY: usize = 64;
+        /// A past whose keys are split over workgroups.
+        const LONG: usize = 4096;
+        /// Tokens and the past before them: one token, the shaders for few, a
+        /// prompt, and one token after much.
+        const STEPS: [(usize, usize); 6] = [(1, 0), (2, 0), (4, 0), (8, 0), (MANY, 0), (1, LONG)];
+
+        let config = self.family.config();
+        let layers = self.on_gpu.len();
+        let mut cache = KvCache::new(config, kv, MANY);
+        cache.place(gpu, layers, config, kv)?;
+        cache.move_to(gpu, layers)?;
+        gpu.rehearse(threads, |gpu| {
+            for (tokens, position) in STEPS {
+                let mut x = gpu.tensor(tokens, config.n_embd);
+                let mut step = Step {
+                    sequences: vec![Rows {
+                        cache: &mut cache,
+                        rows: 0..tokens,
+                        position,
+                    }],
+                    positions: (position..position + tokens).collect(),
+                };
+                for (index, layer) in self.on_gpu.iter().enumerate() {
+                    self.family.layer(gpu, index, layer, &mut step, &mut x);
+                }
+                if let Some(output) = &self.output_on_gpu {
+                    let (count, found) = (1, Vec::new());
+                    let mut readout = Readout::Highest { count, found };
+                    output.logits(gpu, config, &x, &[0], &mut readout);
+                }
+            }
+        });
+        gpu.check()
+    }
+
+    fn placed(&self) -> Placed {
+        Placed {
+            layers: self.on_gpu.len(),
+            output: self.output_on_gpu.is_some(),
+        }
+    }
+
+    fn forward(
+        &self,
+        cpu: &mut CpuBackend<'_>,
+        share: Option<&Share<'_>>,
+        tokens: &[u32],
+        step: &mut Step<'_>,
+        wanted: &[usize],
+        pass: &Pass<'_>,
+        readout: &mut Readout,
+    ) -> Result<(), LoadError> {
+        let config = self.family.config();
+        pass.wait_for_embedding()?;
+        if !pass.everything_is_there() {
+            // All rows at once, or each would be waited for on its own.
+            self.token_embd.read_rows_ahead(tokens);
+        }
+        let mut x = cpu.embed(&self.token_embd, tokens);
+        let mut first = 0;
+        if let Some(share) = share.filter(|share| share.layers > 0) {
+            let mut values = Vec::new();
+            cpu.read(&x, &mut values);
+            let left = (share.gpu)
+                .pass(|gpu| self.forward_on_gpu(gpu, share, &values, step, wanted, readout))?;
+            let Some(values) = left else { return Ok(()) };
+            x = cpu.write(&values, config.n_embd);
+            first = share.layers;
+        }
+        for (index, layer) in self.layers.iter().enumerate().skip(first) {
+            pass.wait(index)?;
+            pass.compute("layer", Some(index), || {
+                self.family.layer(cpu, index, layer, step, &mut x);
+            });
+            pass.done(index);
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        pass.wait(self.layers.len())?;
+        pass.compute("output", None, || {
+            self.output.logits(cpu, config, &x, wanted, readout);
+        });
+        Ok(())
+    }
+}
