@@ -21,8 +21,8 @@ use std::ops::Range;
 /// converted for every few rows.
 const WIDEN_ROWS: usize = 8;
 
-/// Up to this many rows, reading the cache takes longer than computing with
-/// it, and the next chunk, which lies elsewhere, is asked for meanwhile.
+/// Up to this many rows, reading the cache takes longer than computing with it,
+/// and what is needed next is asked for.
 const STREAM_ROWS: usize = 16;
 
 /// A thread's own buffers.
@@ -191,10 +191,10 @@ impl Unit<'_> {
             if rows.is_empty() {
                 continue;
             }
-            if rows.len() <= STREAM_ROWS && positions.end < end {
-                let next = self.cache.head(chunk + 1, self.head);
-                ask_for(next.keys);
-                ask_for(next.values);
+            if rows.len() <= STREAM_ROWS {
+                // While the scores are computed. (All of the next chunk at once
+                // is more requests than a core can have under way.)
+                ask_for(self.cache.head(chunk, self.head).values);
             }
             match self.cache.format() {
                 KvFormat::F32 => self.float::<L, f32>(l, positions, rows, buffers, state),
@@ -245,6 +245,7 @@ impl Unit<'_> {
         } else {
             l.call(scores);
         }
+        self.ask_for_next_keys(&positions, &rows);
         l.call(Weights {
             unit: self,
             positions: positions.clone(),
@@ -310,6 +311,7 @@ impl Unit<'_> {
             scales: bytemuck::cast_slice(head.key_scales),
             out: weights,
         });
+        self.ask_for_next_keys(&positions, &rows);
         l.call(Weights {
             unit: self,
             positions: positions.clone(),
@@ -347,6 +349,14 @@ impl Unit<'_> {
                     None => l.call(sums),
                 }
             });
+        }
+    }
+
+    /// Asks for the keys after `positions`, while scores become weights and
+    /// values are summed.
+    fn ask_for_next_keys(&self, positions: &Range<usize>, rows: &Range<usize>) {
+        if rows.len() <= STREAM_ROWS && positions.end < self.position + self.tokens.len() {
+            ask_for(self.cache.head(positions.end / CHUNK, self.head).keys);
         }
     }
 
@@ -452,6 +462,7 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
     }
 }
 
+/// Asks for all lines of `bytes`.
 fn ask_for(bytes: &[u8]) {
     for line in bytes.iter().step_by(64) {
         prefetch::to_second_level(line, 0);
