@@ -88,7 +88,7 @@ fn assert_same(what: &str, expected: &[f32], found: &[f32]) {
     );
 }
 
-const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 9, 33, 64];
+const TOKENS: [usize; 11] = [1, 2, 3, 4, 5, 7, 8, 9, 23, 33, 64];
 
 fn check(format: Format, rows: usize, cols: usize, kind: Weights) {
     let mut random = Random(rows as u64 * 1000 + cols as u64);
