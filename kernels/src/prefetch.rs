@@ -1,10 +1,40 @@
-//! Asking for memory before it is read.
+//! Asking for memory before it is read. Hints: they may name any address and
+//! change nothing.
 
-/// Asks for the cache line `ahead` bytes after `from`, to be in the
-/// second-level cache. A hint: it may name any address and changes nothing.
+/// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
+/// first-level cache.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub fn to_second_level<T>(from: &T, ahead: usize) {
-    let address = std::ptr::from_ref(from).cast::<i8>().wrapping_add(ahead);
+pub fn all_to_first_level<T>(values: &[T], ahead: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for line in lines(values, ahead) {
+        // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+    }
+}
+
+/// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
+/// second-level cache.
+#[inline(always)]
+pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
+    lines(values, ahead).for_each(line_to_second_level);
+}
+
+/// Asks for the line `ahead` bytes after `value`, to be in the second-level
+/// cache.
+#[inline(always)]
+pub fn to_second_level<T>(value: &T, ahead: usize) {
+    line_to_second_level(std::ptr::from_ref(value).cast::<i8>().wrapping_add(ahead));
+}
+
+#[inline(always)]
+fn lines<T>(values: &[T], ahead: usize) -> impl Iterator<Item = *const i8> {
+    let first = values.as_ptr().cast::<i8>().wrapping_add(ahead);
+    (0..size_of_val(values).div_ceil(64)).map(move |line| first.wrapping_add(64 * line))
+}
+
+#[inline(always)]
+fn line_to_second_level(address: *const i8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
     unsafe {

@@ -191,11 +191,9 @@ impl Unit<'_> {
             if rows.is_empty() {
                 continue;
             }
-            if rows.len() <= STREAM_ROWS {
-                // While the scores are computed. (All of the next chunk at once
-                // is more requests than a core can have under way.)
-                ask_for(self.cache.head(chunk, self.head).values);
-            }
+            // While the scores are computed. (All of the next chunk at once is
+            // more requests than a core can have under way.)
+            ask_for(&rows, self.cache.head(chunk, self.head).values);
             match self.cache.format() {
                 KvFormat::F32 => self.float::<L, f32>(l, positions, rows, buffers, state),
                 KvFormat::F16 => self.float::<L, F16>(l, positions, rows, buffers, state),
@@ -355,8 +353,8 @@ impl Unit<'_> {
     /// Asks for the keys after `positions`, while scores become weights and
     /// values are summed.
     fn ask_for_next_keys(&self, positions: &Range<usize>, rows: &Range<usize>) {
-        if rows.len() <= STREAM_ROWS && positions.end < self.position + self.tokens.len() {
-            ask_for(self.cache.head(positions.end / CHUNK, self.head).keys);
+        if positions.end < self.position + self.tokens.len() {
+            ask_for(rows, self.cache.head(positions.end / CHUNK, self.head).keys);
         }
     }
 
@@ -462,10 +460,10 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
     }
 }
 
-/// Asks for all lines of `bytes`.
-fn ask_for(bytes: &[u8]) {
-    for line in bytes.iter().step_by(64) {
-        prefetch::to_second_level(line, 0);
+/// Asks for what `rows` are going to meet, if they are few.
+fn ask_for(rows: &Range<usize>, bytes: &[u8]) {
+    if rows.len() <= STREAM_ROWS {
+        prefetch::all_to_second_level(bytes, 0);
     }
 }
 

@@ -9,6 +9,7 @@ use super::vector::fold;
 use crate::activation::Int8Rows;
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
+use crate::prefetch;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 
@@ -58,7 +59,7 @@ fn tokens<L: Level, B: Octets, const T: usize>(
         let mut acc = [_mm256_setzero_ps(); T];
         let mut octets = here[..per_row].chunks_exact(B::BLOCKS);
         for (o, blocks) in octets.by_ref().enumerate() {
-            prefetch::<_MM_HINT_T0, AHEAD, B>(blocks);
+            prefetch::all_to_first_level(blocks, AHEAD);
             // SAFETY: this function has the features.
             let w = unsafe { l.prepare::<B>(B::octet(blocks)) };
             for (acc, x) in acc.iter_mut().zip(x) {
@@ -84,17 +85,5 @@ fn tokens<L: Level, B: Octets, const T: usize>(
         for (t, acc) in acc.into_iter().enumerate() {
             out.row(first + t)[n] = fold(acc);
         }
-    }
-}
-
-/// Asks for what is read after the next `AHEAD` bytes, to be in the first-level
-/// cache or, with [`_MM_HINT_T1`], in the second.
-#[inline]
-pub fn prefetch<const HINT: i32, const AHEAD: usize, B>(blocks: &[B]) {
-    let lines = size_of_val(blocks).div_ceil(64);
-    for line in 0..lines {
-        let ahead = blocks.as_ptr().cast::<i8>().wrapping_add(AHEAD + 64 * line);
-        // SAFETY: a hint, which may name any address.
-        unsafe { _mm_prefetch::<HINT>(ahead) };
     }
 }

@@ -12,7 +12,7 @@
 //! | [`vnni::Vnni`]  | VPDPBUSD                   | 32, by fours into 32-bit sums  |
 
 pub(super) mod blocks_of_32;
-pub(super) mod in_place;
+mod in_place;
 mod level;
 pub(super) mod octet;
 mod pages;

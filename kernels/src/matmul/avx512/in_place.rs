@@ -10,9 +10,9 @@ use super::octet::{Octet, Octets, Row, Scales, add, beside, dot, last_octet};
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
-use crate::matmul::avx2::in_place::prefetch;
 use crate::matmul::avx2::vector::fold;
 use crate::matmul::panel::Panel;
+use crate::prefetch;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 
@@ -292,7 +292,7 @@ impl<B: Octets> Rows<'_, B> {
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 fn octet<B: Octets>(blocks: &[B]) -> Octet {
-    prefetch::<_MM_HINT_T1, AHEAD, B>(blocks);
+    prefetch::all_to_second_level(blocks, AHEAD);
     // SAFETY: this function has the features.
     unsafe { B::octet(blocks) }
 }
