@@ -282,10 +282,10 @@ impl Int8Buffer {
         let order = Order::of(isa);
         let (stride, rows_of_q) = match order {
             Order::Paired => (padded, rows),
-            Order::Lanes if padded.is_multiple_of(4096) => {
-                (padded + 2048, rows.next_multiple_of(TILE_ROWS))
+            Order::Lanes => {
+                let apart = if padded.is_multiple_of(4096) { 2048 } else { 0 };
+                (padded + apart, rows.next_multiple_of(TILE_ROWS))
             }
-            Order::Lanes => (padded, rows.next_multiple_of(TILE_ROWS)),
         };
         self.stride = stride;
         self.q.resize(rows_of_q * stride);

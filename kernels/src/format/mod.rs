@@ -111,6 +111,9 @@ pub trait Block: AnyBitPattern + Zeroable + Copy + Send + Sync {
     /// Whether the two 16-weight halves of a group have integer scales of
     /// their own. If not, `s` is `[1, 1]`.
     const SUBSCALES: bool;
+    /// If the products of sub-scales and quants are bytes: what makes them
+    /// unsigned.
+    const PRODUCT_OFFSET: Option<u8> = None;
     /// Which minimums the format has.
     const MINIMUM: Minimum;
 

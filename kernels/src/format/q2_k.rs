@@ -39,6 +39,7 @@ impl Block for BlockQ2_K {
     const OFFSET: u8 = 0;
     const MAX: u8 = 3;
     const SUBSCALES: bool = true;
+    const PRODUCT_OFFSET: Option<u8> = Some(0);
     const MINIMUM: Minimum = Minimum::Per16;
 
     #[inline(always)]

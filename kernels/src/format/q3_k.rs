@@ -52,6 +52,7 @@ impl Block for BlockQ3_K {
     const OFFSET: u8 = 4;
     const MAX: u8 = 7;
     const SUBSCALES: bool = true;
+    const PRODUCT_OFFSET: Option<u8> = Some(124);
     const MINIMUM: Minimum = Minimum::None;
 
     #[inline(always)]

@@ -82,10 +82,6 @@ pub trait Octets: Block {
         _ => Quants::Bits8,
     };
 
-    /// If the products of sub-scales and quants are bytes: what makes them
-    /// unsigned.
-    const PRODUCT_OFFSET: Option<u8> = None;
-
     /// Unpacks an octet; `blocks` holds [`Octets::BLOCKS`] of them.
     ///
     /// # Safety

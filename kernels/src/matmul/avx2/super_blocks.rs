@@ -11,8 +11,6 @@ use std::arch::x86_64::*;
 
 impl Octets for BlockQ2_K {
     // 0..=3 times 0..=15.
-    const PRODUCT_OFFSET: Option<u8> = Some(0);
-
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -36,8 +34,6 @@ impl Octets for BlockQ2_K {
 
 impl Octets for BlockQ3_K {
     // −4..=3 times −32..=31: −124..=128.
-    const PRODUCT_OFFSET: Option<u8> = Some(124);
-
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {

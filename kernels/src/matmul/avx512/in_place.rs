@@ -53,10 +53,9 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
         all: blocks::<B>(weight.bytes()),
         per_row: weight.cols() / B::LEN,
         bundle,
-        bundled: if B::LEN == GROUP && bundle.rows > 1 {
-            weight.rows() / bundle.rows * bundle.rows
-        } else {
-            0
+        bundled: match bundle.rows {
+            1 => 0,
+            rows => weight.rows() / rows * rows,
         },
         count: weight.rows(),
         octets: weight.cols().div_ceil(OCTET_LEN),
@@ -228,15 +227,11 @@ impl<B: Octets> Rows<'_, B> {
             let mut acc = [_mm512_setzero_ps(); T];
             for (o, (a, b)) in self.full_octets(a).zip(self.full_octets(b)).enumerate() {
                 let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
-                for (acc, x) in acc.iter_mut().zip(x) {
-                    *acc = w.add::<B>(x, o, *acc);
-                }
+                w.add_all::<B, T>(x, o, &mut acc);
             }
             if self.rest() > 0 {
                 let w = Two::<MINIMUMS>::new([self.last_octet(a), self.last_octet(b)]);
-                for (acc, x) in acc.iter_mut().zip(x) {
-                    *acc = w.add::<B>(x, self.octets - 1, *acc);
-                }
+                w.add_all::<B, T>(x, self.octets - 1, &mut acc);
             }
             store_two([a, b], acc, first, out);
         }
@@ -264,9 +259,7 @@ impl<B: Octets> Rows<'_, B> {
                 let (full, groups) = self.bundle.row(row);
                 for (o, (a, b)) in octets.by_ref().take(full.len()) {
                     let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
-                    for (acc, x) in acc.iter_mut().zip(x) {
-                        *acc = w.add::<B>(x, o, *acc);
-                    }
+                    w.add_all::<B, T>(x, o, &mut acc);
                 }
                 let mut next = [_mm512_setzero_ps(); T];
                 if groups > 0
@@ -330,6 +323,20 @@ impl<const MINIMUMS: usize> Two<MINIMUMS> {
         }
         let d = beside(rows[0].d, rows[1].d);
         Two { rows, d, m }
+    }
+
+    /// Adds the products with octet `o` of all tokens.
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn add_all<B: Octets, const T: usize>(
+        &self,
+        x: &[Row<'_>; T],
+        o: usize,
+        acc: &mut [__m512; T],
+    ) {
+        for (acc, x) in acc.iter_mut().zip(x) {
+            *acc = self.add::<B>(x, o, *acc);
+        }
     }
 
     /// Adds the products with octet `o` of a token.

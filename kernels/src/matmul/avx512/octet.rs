@@ -100,6 +100,12 @@ pub trait Octets: Block {
         offset => offset.next_power_of_two().ilog2(),
     };
 
+    /// The same as a number.
+    const RAISED_BY: i32 = match Self::RAISE {
+        0 => 0,
+        raise => 1 << raise,
+    };
+
     /// Minimums of a group.
     const MINIMUMS: usize = match Self::MINIMUM {
         Minimum::None => 0,
@@ -107,18 +113,13 @@ pub trait Octets: Block {
         Minimum::Per16 => 2,
     };
 
-    /// What makes unsigned bytes of the products of quants and sub-scales, if
-    /// they fit in bytes.
-    const PRODUCT_OFFSET: Option<u8> = None;
-
     /// Whether panels have sub-scales beside the quants.
     const PANEL_SUBSCALES: bool = Self::SUBSCALES && Self::PRODUCT_OFFSET.is_none();
 
     /// What is added to the quants, or products, of panels.
     const PANEL_OFFSET: i32 = match Self::PRODUCT_OFFSET {
         Some(offset) => offset as i32,
-        None if Self::RAISE == 0 => 0,
-        None => 1 << Self::RAISE,
+        None => Self::RAISED_BY,
     };
 
     /// Unpacks an octet; `blocks` holds [`Octets::BLOCKS`] of them.

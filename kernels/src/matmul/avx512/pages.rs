@@ -136,7 +136,7 @@ impl<'a> Pages<'a> {
 }
 
 /// Multiplies quants with their sub-scales: bytes, raised by
-/// [`Octets::PRODUCT_OFFSET`].
+/// [`PRODUCT_OFFSET`](crate::format::Block::PRODUCT_OFFSET).
 #[inline]
 #[target_feature(enable = "avx512bw")]
 fn multiply_subscales<B: Octets>(row: &mut Octet) {
@@ -146,7 +146,7 @@ fn multiply_subscales<B: Octets>(row: &mut Octet) {
         _mm512_and_si512(row.s, _mm512_set1_epi32(0xffff)),
         _mm512_slli_epi32(row.s, 16),
     );
-    let raise = _mm512_set1_epi16(if B::RAISE == 0 { 0 } else { 1 << B::RAISE });
+    let raise = _mm512_set1_epi16(B::RAISED_BY as i16);
     let constant = _mm512_sub_epi16(
         _mm512_set1_epi16(B::PANEL_OFFSET as i16),
         _mm512_mullo_epi16(s, raise),

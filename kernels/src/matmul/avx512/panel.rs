@@ -2,8 +2,9 @@
 //! tile by tile ([`tile`]).
 //!
 //! Loops, from the outside: for a stretch of [`STRETCH`] tokens, for a slice of
-//! [`SLICE`] octets of them, which stay in the first-level cache; for each sheet, which comes from the second; for each
-//! tile. Between slices, partial sums wait in memory.
+//! [`SLICE`] octets of them, which stay in the first-level cache; for each sheet,
+//! which comes from the second; for each tile. Between slices, partial sums wait
+//! in memory.
 
 use super::octet::{Octets, PerLane, Row};
 use super::pages::Pages;

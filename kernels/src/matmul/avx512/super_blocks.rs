@@ -35,8 +35,6 @@ const fn rotation(of_group: [u32; OCTET], to: u32) -> PerLane<u32> {
 const EACH: [u32; OCTET] = [0, 1, 2, 3, 4, 5, 6, 7];
 
 impl Octets for BlockQ2_K {
-    const PRODUCT_OFFSET: Option<u8> = Some(0);
-
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -56,8 +54,6 @@ impl Octets for BlockQ2_K {
 }
 
 impl Octets for BlockQ3_K {
-    const PRODUCT_OFFSET: Option<u8> = Some(124);
-
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
