@@ -149,16 +149,9 @@ fn a_model_larger_than_memory_is_streamed() {
         memory_bytes: Some(1),
         ..LoadOptions::default()
     };
-    let model = Model::open(
-        &path,
-        &ModelOptions {
-            load,
-            ..ModelOptions::default()
-        },
-    )
-    .unwrap();
+    let model = open(&path, load);
     assert_eq!(model.resident_stages(), (0, 3));
-    let model = Model::open(&path, &ModelOptions::default()).unwrap();
+    let model = open(&path, LoadOptions::default());
     assert_eq!(model.resident_stages(), (3, 3));
 }
 
@@ -169,14 +162,7 @@ fn progress_is_told() {
         mode: LoadMode::Preload,
         ..LoadOptions::default()
     };
-    let model = Model::open(
-        &path,
-        &ModelOptions {
-            load,
-            ..ModelOptions::default()
-        },
-    )
-    .unwrap();
+    let model = open(&path, load);
     let progress = model.load_progress();
     assert!(progress.is_complete(), "{progress:?}");
     assert_eq!((progress.stages, progress.bytes), (3, progress.total_bytes));
@@ -187,14 +173,7 @@ fn progress_is_told() {
         reader: throttled(1000.0),
         ..LoadOptions::default()
     };
-    let model = Model::open(
-        &path,
-        &ModelOptions {
-            load,
-            ..ModelOptions::default()
-        },
-    )
-    .unwrap();
+    let model = open(&path, load);
     let progress = model.load_progress();
     assert!(
         !progress.is_complete() && progress.stages == 0,
