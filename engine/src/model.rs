@@ -44,6 +44,8 @@ pub struct ModelOptions {
     /// Nobody has yet seen that compute: let `conform kernels --device gpu` say
     /// whether it does so rightly.
     pub gpu_matrix_units: bool,
+    /// Measures where the GPU's time goes, which takes time: [`Gpu::take_profile`].
+    pub gpu_profile: bool,
     /// Bytes of the GPU's memory that may be used; by default what there is.
     pub gpu_memory_bytes: Option<u64>,
     /// A folder of this user's where the GPU's compiled shaders are kept, so that
@@ -534,6 +536,7 @@ fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, Gp
     let options = GpuOptions {
         likely_faster: auto,
         with_matrix_units: options.gpu_matrix_units,
+        profile: options.gpu_profile,
         memory_limit_bytes: options.gpu_memory_bytes,
         shader_folder: options.gpu_shader_folder.clone(),
         ..GpuOptions::default()

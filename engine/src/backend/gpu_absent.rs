@@ -16,6 +16,7 @@ use kernels::Format;
 use kernels::ops::Rope;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Has no value. It is a private member of the types below rather than they
 /// being empty themselves, so that code that uses them is not called unreachable.
@@ -70,6 +71,28 @@ pub mod selftest {
     }
 }
 
+/// The time of all dispatches that do the same.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // as in the backend itself
+pub struct GpuTime {
+    pub kernel: String,
+    pub workgroups: [u32; 3],
+    pub dispatches: u64,
+    pub time: Duration,
+    pub bytes: u64,
+    pub multiplications: u64,
+}
+
+/// What the CPU and the device did for all submissions.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // as in the backend itself
+pub struct GpuProfile {
+    pub times: Vec<GpuTime>,
+    pub submissions: u64,
+    pub encoding: Duration,
+    pub waiting: Duration,
+}
+
 /// How a device is opened.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)] // as in the backend itself
@@ -78,6 +101,7 @@ pub struct GpuOptions {
     pub without_subgroups: bool,
     pub without_half: bool,
     pub with_matrix_units: bool,
+    pub profile: bool,
     pub binding_limit_bytes: Option<u64>,
     pub memory_limit_bytes: Option<u64>,
     pub shader_folder: Option<PathBuf>,
@@ -167,6 +191,10 @@ impl Gpu {
     }
 
     pub fn counts(&self) -> (u64, u64) {
+        match self.0 {}
+    }
+
+    pub fn take_profile(&self) -> Option<GpuProfile> {
         match self.0 {}
     }
 

@@ -16,6 +16,8 @@ mod memory;
 mod plan;
 #[path = "bench/plot.rs"]
 mod plot;
+#[path = "bench/profile.rs"]
+mod profile;
 #[path = "bench/progress.rs"]
 mod progress;
 #[path = "bench/results.rs"]
@@ -197,6 +199,9 @@ struct Cli {
     /// Prompts on the GPU's matrix units: untried
     #[arg(long, help_heading = "Tests")]
     gpu_matrix_units: bool,
+    /// Where the GPU's time goes in each test; figures are then a little lower
+    #[arg(long, help_heading = "Results")]
+    gpu_profile: bool,
     /// Format of the key-value cache: f32, q8_0 or f16 [default: f16]
     #[arg(
         long,
@@ -429,6 +434,7 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
             device: cli.device,
             gpu_layers: cli.gpu_layers,
             gpu_matrix_units: cli.gpu_matrix_units,
+            gpu_profile: cli.gpu_profile,
             kv: Some(cli.kv),
             ..ModelOptions::default()
         };
@@ -461,6 +467,13 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
         );
     }
     results::print(cli.output, &outcomes, out)?;
+    if matches!(cli.output, Form::Table | Form::Md) {
+        profile::print(
+            cli.output,
+            outcomes.iter().map(|outcome| &outcome.measured),
+            out,
+        )?;
+    }
     if cli.limits && matches!(cli.output, Form::Table | Form::Md) {
         print_limits(&outcomes, out)?;
     }

@@ -267,6 +267,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
             device: cli.device,
             gpu_layers: cli.gpu_layers,
             gpu_matrix_units: false,
+            gpu_profile: false,
             kv: Some(cli.kv),
             gpu_memory_bytes: cli.gpu_memory.map(|mib| mib.saturating_mul(1 << 20)),
             gpu_shader_folder: (!cli.no_shader_cache).then(shaders::folder).flatten(),

@@ -5,6 +5,7 @@ use super::cache::GpuKvLayer;
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
+use super::profile::Work;
 use super::tensor::Tensor;
 use crate::backend::{AttentionShape, Backend, Rows};
 use kernels::ops::{Pairing, Rope, RopeAngles};
@@ -222,6 +223,11 @@ impl GpuBackend {
             ],
             [tiles as u32, shape.n_head_kv as u32, splits as u32],
         );
+        let width = shape.head_dim_k + shape.head_dim_v;
+        self.recorder.count(Work {
+            multiplications: (rows * keys * width) as u64,
+            ..Work::default()
+        });
         if let Some(partial) = partial {
             let workgroups = self.elements(Op::AttentionCombine, rows * v_quads);
             self.recorder.dispatch(
@@ -239,8 +245,5 @@ impl GpuBackend {
             );
             self.pool.give(partial);
         }
-        let width = shape.head_dim_k + shape.head_dim_v;
-        self.recorder
-            .count_multiplications((rows * keys * width) as u64);
     }
 }

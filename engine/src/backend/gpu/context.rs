@@ -4,6 +4,7 @@ use super::GpuError;
 use super::adapter::{self, AdapterDescription, ready};
 use super::compiled::Compiled;
 use super::fault::Fault;
+use super::profile;
 use super::units;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,8 @@ pub(super) struct Context {
     pub half: bool,
     /// Whether products of many tokens use matrix units.
     pub matrix_units: bool,
+    /// Whether the time of dispatches is measured.
+    pub profiles: bool,
     /// The largest buffer that one binding can hold.
     pub binding_limit: u64,
     fault: Arc<Fault>,
@@ -59,6 +62,8 @@ pub struct GpuOptions {
     /// Uses matrix units for prompts; a device without them is refused. Nobody
     /// has yet seen that compute: run the self-test before.
     pub with_matrix_units: bool,
+    /// Measures the time of every dispatch; a device that cannot is refused.
+    pub profile: bool,
     /// Binds no more bytes than this at once, if the device could bind more.
     pub binding_limit_bytes: Option<u64>,
     /// Takes no more memory than this for weights, caches and activations.
@@ -114,6 +119,12 @@ impl Context {
                 missing: "matrix units that we know",
             });
         }
+        if options.profile && !adapter.features().contains(profile::FEATURES) {
+            return Err(GpuError::Lacks {
+                adapter: description.name,
+                missing: "timestamps",
+            });
+        }
         let keeps = options.shader_folder.is_some()
             && adapter.features().contains(Features::PIPELINE_CACHE);
         let mut required_features = Features::empty();
@@ -121,6 +132,7 @@ impl Context {
         required_features.set(Features::SHADER_F16, half);
         required_features.set(Features::PIPELINE_CACHE, keeps);
         required_features.set(Features::EXPERIMENTAL_COOPERATIVE_MATRIX, matrix_units);
+        required_features.set(profile::FEATURES, options.profile);
         let (device, queue) = ready(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("firstlight"),
             required_features,
@@ -174,6 +186,7 @@ impl Context {
             subgroups,
             half,
             matrix_units,
+            profiles: options.profile,
             // Shaders count bytes in 32 bits.
             binding_limit: offered
                 .min(options.binding_limit_bytes.unwrap_or(u64::MAX))

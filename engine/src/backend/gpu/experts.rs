@@ -5,6 +5,7 @@ use super::context::Buffer;
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
 use super::products::format_piece;
+use super::profile::Work;
 use super::tensor::Tensor;
 use super::weights::GpuMatrix;
 use crate::backend::{Backend, Experts, Product};
@@ -112,7 +113,9 @@ impl GpuBackend {
             );
         }
         out.int8_is_present.set(false);
-        self.recorder
-            .count_multiplications((out.rows * out.cols * stack.cols) as u64);
+        self.recorder.count(Work {
+            bytes: (out.rows * out.cols * stack.row_bytes) as u64,
+            multiplications: (out.rows * out.cols * stack.cols) as u64,
+        });
     }
 }

@@ -12,7 +12,9 @@
 //! cache       keys and values of a layer
 //! compiled    compiled shaders, on disk
 //! pipelines   shaders, compiled for the device
+//! trusted     without checks that they do not need
 //! record      dispatches and bind groups; a step is one submission
+//! profile     where the time goes
 //! ops         the operations that families call
 //! products    products of matrices among them
 //! attention   attention among them, and what it needs
@@ -46,9 +48,11 @@ mod fault;
 mod ops;
 mod pipelines;
 mod products;
+mod profile;
 mod record;
 pub mod selftest;
 mod tensor;
+mod trusted;
 mod units;
 mod upload;
 mod weights;
@@ -62,6 +66,7 @@ pub use compiled::CompiledShaders;
 pub use context::GpuOptions;
 pub use error::GpuError;
 pub use ops::GpuBackend;
+pub use profile::{GpuProfile, GpuTime};
 pub use tensor::Tensor;
 pub use upload::{Upload, Uploads};
 pub use weights::{GpuDevice, GpuMatrix, GpuVector};
@@ -213,6 +218,12 @@ impl Gpu {
     pub fn counts(&self) -> (u64, u64) {
         let backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
         backend.recorder.counts()
+    }
+
+    /// Where the time went since the last call, if that is measured.
+    pub fn take_profile(&self) -> Option<GpuProfile> {
+        let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        backend.recorder.take_profile()
     }
 
     /// Notes that something went wrong.

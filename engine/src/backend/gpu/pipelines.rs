@@ -2,8 +2,10 @@
 //! needed, or many of them before that, on all cores.
 
 use super::context::Context;
+use super::trusted;
 use shaders::{Access, Op, Piece};
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wgpu::{BindGroupLayout, ComputePipeline, PipelineLayout, ShaderStages};
@@ -38,6 +40,22 @@ impl Kernel {
             piece.map_or(0, |piece| std::ptr::from_ref(piece) as usize)
         };
         (self.op, self.pieces.map(address), self.constants)
+    }
+}
+
+/// What it is called where times are listed: `matvec_int8 q4_k tokens_1`.
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.op.shader().file.name)?;
+        for piece in self.pieces.into_iter().flatten() {
+            let name = piece.name();
+            write!(
+                f,
+                " {}",
+                name.rsplit_once('/').map_or(name, |(_, name)| name)
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -188,10 +206,7 @@ impl Pipelines {
         let name = kernel.op.shader().file.name;
         let pieces: Vec<_> = kernel.pieces.into_iter().flatten().collect();
         let device = &self.context.device;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(shaders::compose(kernel.op, &pieces).into()),
-        });
+        let module = trusted::module(device, name, shaders::compose(kernel.op, &pieces));
         let constants: Vec<_> = kernel
             .constants
             .into_iter()

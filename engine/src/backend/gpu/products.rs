@@ -7,6 +7,7 @@
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
+use super::profile::Work;
 use super::tensor::Tensor;
 use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS};
 use crate::backend::Product;
@@ -108,9 +109,9 @@ impl GpuBackend {
                 ],
                 workgroups,
             );
+            self.count(x, weight, rows);
         }
         out.int8_is_present.set(false);
-        self.count(x, weight.rows);
     }
 
     /// Two or three products whose weights lie one behind the other.
@@ -156,7 +157,7 @@ impl GpuBackend {
         for product in products {
             product.out.int8_is_present.set(false);
         }
-        self.count(x, rows);
+        self.count(x, first, rows);
     }
 
     /// Whether gate and up can be one dispatch with what is made of them.
@@ -216,7 +217,7 @@ impl GpuBackend {
             [wide, high, x.rows.div_ceil(tile) as u32],
         );
         out.int8_is_present.set(out.has_groups());
-        self.count(x, 2 * weight.rows);
+        self.count(x, weight, 2 * weight.rows);
     }
 
     /// The activations in the form that a format is multiplied with.
@@ -271,9 +272,12 @@ impl GpuBackend {
         (kernel, workgroups)
     }
 
-    fn count(&mut self, x: &Tensor, rows: usize) {
-        self.recorder
-            .count_multiplications((x.rows * rows * x.cols) as u64);
+    /// Counts the product with so many rows of such weights.
+    fn count(&mut self, x: &Tensor, weight: &GpuMatrix, rows: usize) {
+        self.recorder.count(Work {
+            bytes: (rows * weight.row_bytes) as u64,
+            multiplications: (x.rows * rows * x.cols) as u64,
+        });
     }
 }
 

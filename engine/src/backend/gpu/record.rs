@@ -5,14 +5,18 @@
 //! layers without computing, notes the kernels, and compiles them
 //! ([`Recorder::rehearse`]).
 //! Parameters of all dispatches go to the device together, as one uniform
-//! buffer with a dynamic offset for each dispatch.
+//! buffer with a dynamic offset for each dispatch. Commands therefore are the
+//! same from one token to the next: while the device computes a token, the CPU
+//! encodes them again for the token after it ([`Prepared`]).
 
 use super::context::{Buffer, Context};
 use super::pipelines::{Kernel, Pipelines};
+use super::profile::{self, GpuProfile, Profiler, Work};
 use shaders::Op;
 use std::collections::HashMap;
 use std::sync::Arc;
-use wgpu::{BindGroup, BufferUsages};
+use std::time::Instant;
+use wgpu::{BindGroup, BufferUsages, CommandBuffer};
 
 /// Dispatches recorded before they are submitted.
 const DISPATCHES: usize = 4096;
@@ -25,10 +29,36 @@ const PARAMS_BYTES: u64 = 64;
 const MULTIPLICATIONS: u64 = 1 << 36;
 
 struct Dispatch {
+    kernel: Kernel,
+    work: Work,
+    command: Command,
+}
+
+/// A dispatch as the device is told of it. `params` is where in their buffer its
+/// parameters are.
+#[derive(Clone, Copy, PartialEq)]
+struct Command {
     pipeline: usize,
     group: usize,
     params: u32,
     workgroups: [u32; 3],
+}
+
+/// Bytes from the beginning of one buffer that are copied to another, for the CPU
+/// to read.
+#[derive(Clone, PartialEq)]
+struct Readback {
+    from: wgpu::Buffer,
+    to: wgpu::Buffer,
+    len_bytes: u64,
+}
+
+/// The last submission that ended in results; if it was like the one before it,
+/// encoded once more.
+struct Prepared {
+    commands: Vec<Command>,
+    readback: Readback,
+    encoded: Option<CommandBuffer>,
 }
 
 /// Records dispatches and submits them.
@@ -51,10 +81,12 @@ pub(super) struct Recorder {
     /// For bindings that a dispatch does not use.
     unused: [Arc<Buffer>; 2],
     staging: Option<wgpu::Buffer>,
+    prepared: Option<Prepared>,
     /// The kernels of a rehearsal, while there is one.
     rehearsed: Option<Vec<Kernel>>,
     dispatched: u64,
     submitted: u64,
+    profiler: Option<Profiler>,
 }
 
 impl Recorder {
@@ -82,7 +114,9 @@ impl Recorder {
             }],
         });
         let unused = std::array::from_fn(|_| context.storage("unused", 0));
+        let profiler = (context.profiles).then(|| Profiler::new(device, &context.queue));
         Recorder {
+            profiler,
             pipelines,
             params_group,
             params,
@@ -96,6 +130,7 @@ impl Recorder {
             free_uploads: Vec::new(),
             unused,
             staging: None,
+            prepared: None,
             rehearsed: None,
             dispatched: 0,
             submitted: 0,
@@ -124,6 +159,8 @@ impl Recorder {
         if retired.is_empty() {
             return;
         }
+        // It may name groups that are no more.
+        self.prepared = None;
         let groups = &mut self.groups;
         self.group_index.retain(|(_, ids), &mut index| {
             let keep = ids.iter().all(|id| !retired.contains(id));
@@ -160,14 +197,18 @@ impl Recorder {
             kernels.push(kernel);
             return;
         }
-        if self.recorded.len() == DISPATCHES {
+        if self.recorded.len() == self.most_dispatches() {
             self.submit();
         }
         let dispatch = Dispatch {
-            pipeline: self.pipelines.index_of(kernel),
-            group: self.group(kernel.op, buffers),
-            params: self.params_bytes.len() as u32,
-            workgroups,
+            kernel,
+            work: Work::default(),
+            command: Command {
+                pipeline: self.pipelines.index_of(kernel),
+                group: self.group(kernel.op, buffers),
+                params: self.params_bytes.len() as u32,
+                workgroups,
+            },
         };
         self.params_bytes
             .extend_from_slice(bytemuck::cast_slice(params));
@@ -179,10 +220,12 @@ impl Recorder {
         self.recorded.push(dispatch);
     }
 
-    /// Notes how much the last dispatches compute, so that no submission runs
-    /// for too long.
-    pub fn count_multiplications(&mut self, count: u64) {
-        self.multiplications += count;
+    /// Notes what the last dispatch does; no submission is to run for too long.
+    pub fn count(&mut self, work: Work) {
+        if let Some(last) = self.recorded.last_mut() {
+            last.work = work;
+        }
+        self.multiplications += work.multiplications;
         if self.multiplications >= MULTIPLICATIONS {
             self.submit();
         }
@@ -191,8 +234,13 @@ impl Recorder {
     /// A buffer with these bytes, for dispatches recorded from here on.
     pub fn upload(&mut self, bytes: &[u8]) -> Arc<Buffer> {
         let fits = |buffer: &Arc<Buffer>| buffer.len_bytes >= bytes.len() as u64;
-        let buffer = match self.free_uploads.iter().position(fits) {
-            Some(index) => self.free_uploads.remove(index),
+        // The same one as in the step before.
+        let free = self.free_uploads.iter().enumerate();
+        let first = free
+            .filter(|(_, buffer)| fits(buffer))
+            .min_by_key(|(_, buffer)| buffer.id);
+        let buffer = match first.map(|(index, _)| index) {
+            Some(index) => self.free_uploads.swap_remove(index),
             None => self
                 .context
                 .storage("an upload", bytes.len().next_power_of_two() as u64),
@@ -211,7 +259,7 @@ impl Recorder {
     /// Submits what is recorded, if anything is.
     pub fn submit(&mut self) {
         if !self.recorded.is_empty() {
-            self.finish(|_| {});
+            self.finish(None);
         }
     }
 
@@ -247,12 +295,18 @@ impl Recorder {
                 mapped_at_creation: false,
             }),
         };
-        self.finish(|encoder| {
-            encoder.copy_buffer_to_buffer(&buffer.raw, 0, &staging, 0, len_bytes);
-        });
+        self.finish(Some(Readback {
+            from: buffer.raw.clone(),
+            to: staging.clone(),
+            len_bytes,
+        }));
         // A failure shows in the context: the callback would say no more.
         staging.map_async(wgpu::MapMode::Read, 0..len_bytes, |_| {});
+        let start = Instant::now();
         self.context.wait();
+        if let Some(profiler) = &mut self.profiler {
+            profiler.waited(start.elapsed());
+        }
         if let Ok(view) = staging.get_mapped_range(0..len_bytes) {
             out.copy_from_slice(&view);
         }
@@ -260,35 +314,86 @@ impl Recorder {
         self.staging = Some(staging);
     }
 
-    fn finish(&mut self, last: impl FnOnce(&mut wgpu::CommandEncoder)) {
+    /// Where the time went since the last call, if that is measured.
+    pub fn take_profile(&mut self) -> Option<GpuProfile> {
+        self.profiler.as_mut().map(Profiler::take)
+    }
+
+    fn most_dispatches(&self) -> usize {
+        match self.profiler {
+            Some(_) => profile::DISPATCHES,
+            None => DISPATCHES,
+        }
+    }
+
+    /// Submits what is recorded.
+    fn finish(&mut self, readback: Option<Readback>) {
+        let start = Instant::now();
         self.context
             .queue
             .write_buffer(&self.params, 0, &self.params_bytes);
-        let mut encoder = self
-            .context
-            .device
-            .create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        let mut bound = usize::MAX;
-        for dispatch in &self.recorded {
-            if bound != dispatch.pipeline {
-                pass.set_pipeline(self.pipelines.get(dispatch.pipeline));
-                bound = dispatch.pipeline;
-            }
-            pass.set_bind_group(0, self.groups[dispatch.group].as_ref(), &[]);
-            pass.set_bind_group(1, &self.params_group, &[dispatch.params]);
-            let [x, y, z] = dispatch.workgroups;
-            pass.dispatch_workgroups(x, y, z);
+        let commands: Vec<_> = self.recorded.iter().map(|each| each.command).collect();
+        let before = self.prepared.take().filter(|prepared| {
+            prepared.commands == commands && Some(&prepared.readback) == readback.as_ref()
+        });
+        let is_like_before = before.is_some();
+        let encoded = before
+            .and_then(|before| before.encoded)
+            .unwrap_or_else(|| self.encode(&commands, readback.as_ref()));
+        self.context.queue.submit([encoded]);
+        if let Some(profiler) = &mut self.profiler {
+            let encoding = start.elapsed();
+            let dispatches = (self.recorded.iter())
+                .map(|each| (&each.kernel, each.command.workgroups, each.work));
+            profiler.add(dispatches, encoding, || self.context.wait());
         }
-        drop(pass);
-        last(&mut encoder);
-        self.context.queue.submit([encoder.finish()]);
+        self.prepared = readback.map(|readback| Prepared {
+            encoded: is_like_before.then(|| self.encode(&commands, Some(&readback))),
+            commands,
+            readback,
+        });
         self.dispatched += self.recorded.len() as u64;
         self.submitted += 1;
         self.recorded.clear();
         self.params_bytes.clear();
         self.multiplications = 0;
         self.free_uploads.append(&mut self.uploads);
+    }
+
+    fn encode(&self, commands: &[Command], readback: Option<&Readback>) -> CommandBuffer {
+        let device = &self.context.device;
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let mut bound = usize::MAX;
+        for (index, command) in commands.iter().enumerate() {
+            if let Some(profiler) = &self.profiler {
+                profiler.stamp(&mut pass, index);
+            }
+            if bound != command.pipeline {
+                pass.set_pipeline(self.pipelines.get(command.pipeline));
+                bound = command.pipeline;
+            }
+            pass.set_bind_group(0, self.groups[command.group].as_ref(), &[]);
+            pass.set_bind_group(1, &self.params_group, &[command.params]);
+            let [x, y, z] = command.workgroups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        if let Some(profiler) = &self.profiler {
+            profiler.stamp(&mut pass, commands.len());
+        }
+        drop(pass);
+        if let Some(profiler) = &self.profiler {
+            profiler.resolve(&mut encoder, commands.len());
+        }
+        if let Some(Readback {
+            from,
+            to,
+            len_bytes,
+        }) = readback
+        {
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, *len_bytes);
+        }
+        encoder.finish()
     }
 
     fn group(&mut self, op: Op, buffers: &[&Arc<Buffer>]) -> usize {

@@ -2,17 +2,17 @@
 
 use super::context::{Buffer, Context};
 use std::cell::{Cell, OnceCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of 32 activations as integers: see `shaders/wgsl/shared/activation.wgsl`.
 const GROUP_BYTES: u64 = 48;
 
-/// Buffers that are not in use, by size. What a step leaves here the next one
-/// takes in the same order, so that it finds its bind groups again.
+/// Buffers that are not in use, by size. A step takes them in the order of their
+/// ids, as the step before did, so that it finds its bind groups again.
 pub(super) struct Pool {
     context: Arc<Context>,
-    free: Mutex<HashMap<u64, Vec<Arc<Buffer>>>>,
+    free: Mutex<HashMap<u64, BTreeMap<u64, Arc<Buffer>>>>,
 }
 
 impl Pool {
@@ -32,15 +32,16 @@ impl Pool {
     pub fn take(&self, len_bytes: u64) -> Arc<Buffer> {
         let size = Pool::size(len_bytes);
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        match free.get_mut(&size).and_then(Vec::pop) {
-            Some(buffer) => buffer,
+        match free.get_mut(&size).and_then(BTreeMap::pop_first) {
+            Some((_, buffer)) => buffer,
             None => self.context.storage("activations", size),
         }
     }
 
     pub fn give(&self, buffer: Arc<Buffer>) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.entry(buffer.len_bytes).or_default().push(buffer);
+        let of_this_size = free.entry(buffer.len_bytes).or_default();
+        of_this_size.insert(buffer.id, buffer);
     }
 }
 

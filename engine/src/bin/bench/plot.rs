@@ -337,6 +337,7 @@ mod tests {
                 compute: 0.5,
             }),
             measured: Measured {
+                profile: None,
                 test,
                 seconds: vec![1.0],
                 memory: Peak::default(),
