@@ -22,6 +22,8 @@
 //! This crate knows no graphics API. Every combination that can be put together
 //! is parsed and validated in its tests, which need no device.
 //!
+//! Weights do not lie on the device as they do in the file: see [`layout`].
+//!
 //! # Arithmetic
 //!
 //! As on the CPU, products with block formats use activations as 8-bit integers
@@ -36,17 +38,19 @@
 //!
 //! let format = piece::format(gguf::TensorType::Q4_K).expect("Q4_K has a shader");
 //! let tokens = piece::tokens(1).expect("one token");
-//! let text = shaders::compose(Op::MatvecInt8, &[format, tokens, &piece::REDUCE_WORKGROUP]);
+//! let text = shaders::compose(Op::MatvecInt8, &[format, tokens, &piece::TEAMS_WORKGROUP]);
 //! assert!(text.contains("fn group("));
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod layout;
 mod list;
 mod parts;
 pub mod piece;
 pub mod table;
 
+pub use layout::{Layout, layout_of};
 pub use piece::{File, Piece, Slot};
 pub use table::{Access, Binding, Op, Shader};
 

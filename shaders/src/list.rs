@@ -8,24 +8,24 @@ use crate::table::{Needs, Op, Shader, Workgroup};
 pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::MatvecInt8,
-        file: wgsl!("matvec_int8"),
-        shared: &[BLOCKS, DOT, ALONE],
-        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
+        file: wgsl!("matvec"),
+        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, ALONE],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
         ..MATVEC
     },
     Shader {
         op: Op::MatvecFloat,
-        file: wgsl!("matvec_float"),
-        shared: &[FLOATS, ALONE],
-        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
+        file: wgsl!("matvec"),
+        shared: &[FLOATS, FLOAT_STEPS, ALONE],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
         bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
         ..MATVEC
     },
     Shader {
         op: Op::MatmulInt8,
         file: wgsl!("matmul_int8"),
-        shared: &[BLOCKS, ALONE, TILE],
+        shared: &[BLOCKS, INT8_INPUT, ALONE, TILE],
         slots: &[Slot::Int8Format],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
         ..MATMUL
@@ -33,7 +33,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::MatmulFloat,
         file: wgsl!("matmul_float"),
-        shared: &[FLOATS, ALONE, TILE],
+        shared: &[FLOATS, FLOAT_WEIGHTS, ALONE, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
         ..MATMUL
@@ -41,7 +41,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::MatmulHalf,
         file: wgsl!("matmul_half"),
-        shared: &[HALF, FLOATS, ALONE, TILE],
+        shared: &[HALF, FLOATS, FLOAT_WEIGHTS, ALONE, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &[WEIGHTS, FLOAT_INPUT, BIAS, PRODUCT],
         needs: Needs::Half,
@@ -50,7 +50,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::MatmulUnits,
         file: wgsl!("matmul_units"),
-        shared: &[UNITS, BLOCKS, ALONE, TILE],
+        shared: &[UNITS, BLOCKS, INT8_INPUT, ALONE, TILE],
         slots: &[Slot::Int8Format],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
         needs: Needs::MatrixUnits,
@@ -58,24 +58,24 @@ pub static SHADERS: &[Shader] = &[
     },
     Shader {
         op: Op::SiblingMatvecInt8,
-        file: wgsl!("matvec_int8"),
-        shared: &[BLOCKS, DOT, SIBLINGS],
-        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Reduce],
+        file: wgsl!("matvec"),
+        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, SIBLINGS],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
         bindings: &sibling_bindings(QUANTIZED_INPUT),
         ..SIBLING_MATVEC
     },
     Shader {
         op: Op::SiblingMatvecFloat,
-        file: wgsl!("matvec_float"),
-        shared: &[FLOATS, SIBLINGS],
-        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Reduce],
+        file: wgsl!("matvec"),
+        shared: &[FLOATS, FLOAT_STEPS, SIBLINGS],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
         bindings: &sibling_bindings(FLOAT_INPUT),
         ..SIBLING_MATVEC
     },
     Shader {
         op: Op::SiblingMatmulInt8,
         file: wgsl!("matmul_int8"),
-        shared: &[BLOCKS, SIBLINGS, TILE],
+        shared: &[BLOCKS, INT8_INPUT, SIBLINGS, TILE],
         slots: &[Slot::Int8Format],
         bindings: &sibling_bindings(QUANTIZED_INPUT),
         ..SIBLING_MATMUL
@@ -83,7 +83,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::SiblingMatmulFloat,
         file: wgsl!("matmul_float"),
-        shared: &[FLOATS, SIBLINGS, TILE],
+        shared: &[FLOATS, FLOAT_WEIGHTS, SIBLINGS, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &sibling_bindings(FLOAT_INPUT),
         ..SIBLING_MATMUL
@@ -91,7 +91,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::SiblingMatmulHalf,
         file: wgsl!("matmul_half"),
-        shared: &[HALF, FLOATS, SIBLINGS, TILE],
+        shared: &[HALF, FLOATS, FLOAT_WEIGHTS, SIBLINGS, TILE],
         slots: &[Slot::FloatFormat],
         bindings: &sibling_bindings(FLOAT_INPUT),
         needs: Needs::Half,
@@ -100,7 +100,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::SiblingMatmulUnits,
         file: wgsl!("matmul_units"),
-        shared: &[UNITS, BLOCKS, SIBLINGS, TILE],
+        shared: &[UNITS, BLOCKS, INT8_INPUT, SIBLINGS, TILE],
         slots: &[Slot::Int8Format],
         bindings: &sibling_bindings(QUANTIZED_INPUT),
         needs: Needs::MatrixUnits,
@@ -108,8 +108,8 @@ pub static SHADERS: &[Shader] = &[
     },
     Shader {
         op: Op::GatedInt8,
-        file: wgsl!("gated_int8"),
-        shared: &[BLOCKS, DOT, QUANTIZE, QUANTIZE_QUADS, GATED],
+        file: wgsl!("gated"),
+        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, QUANTIZE, WEIGHT_ROW],
         slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(QUANTIZED_INPUT),
         params: GATED_PARAMS,
@@ -119,8 +119,8 @@ pub static SHADERS: &[Shader] = &[
     },
     Shader {
         op: Op::GatedFloat,
-        file: wgsl!("gated_float"),
-        shared: &[FLOATS, ACTIVATION, QUANTIZE, QUANTIZE_QUADS, GATED],
+        file: wgsl!("gated"),
+        shared: &[FLOATS, FLOAT_STEPS, ACTIVATION, QUANTIZE, WEIGHT_ROW],
         slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(FLOAT_INPUT),
         params: GATED_PARAMS,
@@ -131,7 +131,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::RmsNorm,
         file: wgsl!("rms_norm"),
-        shared: &[ACTIVATION, QUANTIZE],
+        shared: &[ACTIVATION, QUANTIZE, ROW_END],
         slots: &[Slot::Reduce],
         bindings: &[
             read("x", "[rows, cols] f32"),
@@ -139,9 +139,9 @@ pub static SHADERS: &[Shader] = &[
             write("out", "[rows, cols] f32"),
             QUANTIZED,
         ],
-        params: &["cols", "groups", "eps"],
+        params: &["cols", "quantized", "eps"],
         needs: Needs::Nothing,
-        overrides: &["LANES"],
+        overrides: &[],
         workgroup: Workgroup::Row,
     },
     Shader {
@@ -151,6 +151,7 @@ pub static SHADERS: &[Shader] = &[
         slots: &[],
         bindings: &[read("x", "[rows, cols] f32"), QUANTIZED],
         params: STRETCH_PARAMS,
+        workgroup: Workgroup::Elements(256),
         ..ELEMENTS
     },
     Shader {
@@ -164,6 +165,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
         ],
         params: STRETCH_PARAMS,
+        workgroup: Workgroup::Elements(256),
         ..ELEMENTS
     },
     Shader {
@@ -210,7 +212,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::Attention,
         file: wgsl!("attention"),
-        shared: &[ACTIVATION, QUANTIZE, QUANTIZE_QUADS],
+        shared: &[ACTIVATION, QUANTIZE],
         slots: &[Slot::Cache, Slot::Queries],
         bindings: &[
             read("q", "[rows, heads, k_quads] four f32"),
@@ -240,7 +242,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::AttentionCombine,
         file: wgsl!("attention_combine"),
-        shared: &[ACTIVATION, QUANTIZE, QUANTIZE_QUADS],
+        shared: &[ACTIVATION, QUANTIZE],
         slots: &[],
         bindings: &[
             read("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
@@ -304,25 +306,25 @@ pub static SHADERS: &[Shader] = &[
     },
     Shader {
         op: Op::ExpertInt8,
-        file: wgsl!("expert_int8"),
-        shared: &[BLOCKS, DOT, EXPERT],
-        slots: &[Slot::Int8Format, Slot::Reduce],
+        file: wgsl!("expert"),
+        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS],
+        slots: &[Slot::Int8Format, Slot::Teams],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
-        overrides: &["LANES"],
-        workgroup: Workgroup::Rows(4),
+        overrides: &[],
+        workgroup: Workgroup::Rows(16),
     },
     Shader {
         op: Op::ExpertFloat,
-        file: wgsl!("expert_float"),
-        shared: &[BYTES, ROW_END, EXPERT],
-        slots: &[Slot::FloatFormat, Slot::Reduce],
+        file: wgsl!("expert"),
+        shared: &[FLOATS, FLOAT_STEPS],
+        slots: &[Slot::FloatFormat, Slot::Teams],
         bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
-        overrides: &["LANES"],
-        workgroup: Workgroup::Rows(4),
+        overrides: &[],
+        workgroup: Workgroup::Rows(16),
     },
     Shader {
         op: Op::Route,

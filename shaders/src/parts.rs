@@ -21,13 +21,15 @@ pub(crate) const fn write(name: &'static str, shape: &'static str) -> Binding {
 
 pub(crate) const WEIGHTS: Binding = read(
     "weights",
-    "[rows, row_bytes] in the format of the file, 16 bytes more at the end",
+    "[rows, row_bytes] vectors of 16 bytes, as the format's layout has them",
 );
 pub(crate) const QUANTIZED_INPUT: Binding =
-    read("x", "[tokens, inputs / 32] activations of 48 bytes");
+    read("x", "[tokens, inputs / 32] activations: three planes a row");
 pub(crate) const FLOAT_INPUT: Binding = read("x", "[tokens, inputs] f32");
-pub(crate) const QUANTIZED: Binding =
-    write("quantized", "[rows, cols / 32] activations of 48 bytes");
+pub(crate) const QUANTIZED: Binding = write(
+    "quantized",
+    "[rows, cols / 32] activations: three planes a row",
+);
 pub(crate) const BIAS: Binding = read("bias", "[outputs] f32");
 pub(crate) const PRODUCT: Binding = write("out", "[tokens, outputs] f32");
 pub(crate) const PRODUCT_PARAMS: &[&str] = &[
@@ -98,14 +100,17 @@ pub(crate) const ITEMS: Binding = write("out", "[items, outputs] f32");
 pub(crate) const TOKENS: Binding = read("tokens", "[tokens] u32");
 pub(crate) const EMBEDDED: Binding = write("out", "[tokens, inputs] f32");
 
-/// Weights in a block format, and what they are multiplied with.
-pub(crate) const BLOCKS: &[File] = &[
-    wgsl!("shared/bytes"),
-    wgsl!("shared/group"),
-    wgsl!("shared/activation"),
+/// Weights in a block format.
+pub(crate) const BLOCKS: &[File] = &[wgsl!("shared/bytes"), wgsl!("shared/group")];
+/// Activations in 8-bit integers as the input.
+pub(crate) const INT8_INPUT: &[File] = &[wgsl!("shared/activation"), wgsl!("shared/int8_input")];
+/// A few tokens times rows of blocks, and times rows of floats.
+pub(crate) const INT8_STEPS: &[File] = &[
+    wgsl!("shared/dot"),
+    wgsl!("shared/steps"),
+    wgsl!("shared/steps_int8"),
 ];
-/// Their dot products, group by group.
-pub(crate) const DOT: &[File] = &[wgsl!("shared/dot")];
+pub(crate) const FLOAT_STEPS: &[File] = &[wgsl!("shared/steps"), wgsl!("shared/steps_float")];
 /// Weights that are floats, the ends of their rows, and what they are multiplied
 /// with.
 pub(crate) const BYTES: &[File] = &[wgsl!("shared/bytes")];
@@ -121,30 +126,29 @@ pub(crate) const UNITS: &[File] = &[wgsl!("shared/matrix_units")];
 /// Where the products of one matrix go, of several, and of gate and up.
 pub(crate) const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
 pub(crate) const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
-pub(crate) const GATED: &[File] = &[wgsl!("shared/gated"), wgsl!("shared/weight_row")];
+pub(crate) const WEIGHT_ROW: &[File] = &[wgsl!("shared/weight_row")];
+pub(crate) const FLOAT_WEIGHTS: &[File] = &[wgsl!("shared/float_weights")];
 /// A tile of rows and tokens.
 pub(crate) const TILE: &[File] = &[wgsl!("shared/tile_64")];
 /// Floats that become 8-bit integers.
 pub(crate) const ACTIVATION: &[File] = &[wgsl!("shared/activation")];
 pub(crate) const QUANTIZE: &[File] = &[wgsl!("shared/quantize")];
-pub(crate) const QUANTIZE_QUADS: &[File] = &[wgsl!("shared/quantize_quads")];
-/// The entry points of operations on stretches of 32 values.
+/// The entry point of operations on fours of rows.
 pub(crate) const STRETCH: &[File] = &[wgsl!("shared/stretch")];
 pub(crate) const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
-pub(crate) const EXPERT: &[File] = &[wgsl!("shared/expert")];
 
 /// What products have in common, of one matrix and of siblings, for few tokens
 /// and for many; and what operations on elements have.
 pub(crate) const MATVEC: Shader = Shader {
     op: Op::MatvecInt8,
-    file: wgsl!("matvec_int8"),
+    file: wgsl!("matvec"),
     shared: &[],
     slots: &[],
     bindings: &[],
     params: PRODUCT_PARAMS,
     needs: Needs::Nothing,
-    overrides: &["LANES", "ADD", "BIAS"],
-    workgroup: Workgroup::Rows(4),
+    overrides: &["ADD", "BIAS"],
+    workgroup: Workgroup::Rows(16),
 };
 pub(crate) const ELEMENTS: Shader = Shader {
     overrides: &[],
@@ -158,7 +162,7 @@ pub(crate) const MATMUL: Shader = Shader {
 };
 pub(crate) const SIBLING_MATVEC: Shader = Shader {
     params: SIBLING_PARAMS,
-    overrides: &["LANES", "BIAS"],
+    overrides: &["BIAS"],
     ..MATVEC
 };
 pub(crate) const SIBLING_MATMUL: Shader = Shader {

@@ -45,12 +45,15 @@ struct Params {
 // [splits, tokens, heads, v_quads + 1]; the last is (maximum, sum, 0, 0)
 @group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>;
 // [rows, heads, v_quads / 8]
-@group(0) @binding(5) var<storage, read_write> quantized: array<Activation>;
+@group(0) @binding(5) var<storage, read_write> quantized: array<u32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
-const CHUNK: u32 = 128u;
+const LANES: u32 = 128u;
+const CHUNK: u32 = LANES;
 const PARTS: u32 = 16u;
 const LOWEST: f32 = -3.4e38;
+// Fours that a lane loads before it uses the first: the cache is far away.
+const AHEAD: u32 = 8u;
 
 // [QUERIES][CHUNK]: scores, then their exponentials.
 var<workgroup> scores: array<f32, QUERIES * CHUNK>;
@@ -61,10 +64,6 @@ var<workgroup> rescale: array<f32, QUERIES>;
 var<workgroup> total: array<f32, QUERIES>;
 var<workgroup> strides: array<vec4<f32>, CHUNK>;
 
-fn quad_at(index: u32) -> vec4<f32> {
-    return strides[index];
-}
-
 fn key_4(quad: u32) -> vec4<f32> {
     return widen(keys[place(quad)], keys[scale_place(quad)]);
 }
@@ -73,7 +72,7 @@ fn value_4(quad: u32) -> vec4<f32> {
     return widen(values[place(quad)], values[scale_place(quad)]);
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
@@ -111,10 +110,18 @@ fn main(
         var products: array<f32, QUERIES>;
         if key < end {
             let at = (key * kv_heads + kv_head) * params.k_quads;
-            for (var i = 0u; i < params.k_quads; i += 1u) {
-                let k = key_4(at + i);
-                for (var r = 0u; r < QUERIES; r += 1u) {
-                    products[r] += dot(k, q[head[r] * params.k_quads + i]);
+            for (var first = 0u; first < params.k_quads; first += AHEAD) {
+                var ahead: array<vec4<f32>, AHEAD>;
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    ahead[i] = key_4(at + min(first + i, params.k_quads - 1u));
+                }
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    if first + i < params.k_quads {
+                        for (var r = 0u; r < QUERIES; r += 1u) {
+                            let part = q[head[r] * params.k_quads + first + i];
+                            products[r] += dot(ahead[i], part);
+                        }
+                    }
                 }
             }
         }
@@ -166,10 +173,20 @@ fn main(
             sums[r] *= rescale[r];
         }
         if offset < stride {
-            for (var i = offset; i < min(CHUNK, end - chunk); i += stride) {
-                let v = value_4(((chunk + i) * kv_heads + kv_head) * params.v_quads + quad);
-                for (var r = 0u; r < QUERIES; r += 1u) {
-                    sums[r] = fma(vec4(scores[r * CHUNK + i]), v, sums[r]);
+            let count = min(CHUNK, end - chunk);
+            for (var first = offset; first < count; first += AHEAD * stride) {
+                var ahead: array<vec4<f32>, AHEAD>;
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    let at = chunk + min(first + i * stride, count - 1u);
+                    ahead[i] = value_4((at * kv_heads + kv_head) * params.v_quads + quad);
+                }
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    let at = first + i * stride;
+                    if at < count {
+                        for (var r = 0u; r < QUERIES; r += 1u) {
+                            sums[r] = fma(vec4(scores[r * CHUNK + at]), ahead[i], sums[r]);
+                        }
+                    }
                 }
             }
         }
@@ -199,12 +216,10 @@ fn main(
         }
         workgroupBarrier();
         if params.quantized != 0u {
-            strides[lane] = result;
-            workgroupBarrier();
-            if lane < params.v_quads / 8u && first + r < queries {
-                quantized[head[r] * (params.v_quads / 8u) + lane] = quantize_quads(lane * 8u);
-            }
-            workgroupBarrier();
+            let row = head[r] / params.heads;
+            let quad = head[r] % params.heads * params.v_quads + lane;
+            let has_four = lane < params.v_quads && first + r < queries;
+            quantize(result, lane, row, quad, params.heads * params.v_quads / 8u, has_four);
         }
     }
 }

@@ -16,51 +16,61 @@ struct Params {
 // [rows, heads, v_quads]
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 // [rows, heads, v_quads / 8]
-@group(0) @binding(2) var<storage, read_write> quantized: array<Activation>;
+@group(0) @binding(2) var<storage, read_write> quantized: array<u32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
-var<workgroup> quads: array<vec4<f32>, 64>;
+const LANES: u32 = 64u;
+// Splits that a lane loads before it uses the first.
+const AHEAD: u32 = 8u;
 
-fn quad_at(index: u32) -> vec4<f32> {
-    return quads[index];
-}
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
+    let index = (workgroup.x + workgroup.y * workgroups.x) * LANES + lane;
     let rows = params.tokens * params.heads;
     let count = rows * params.v_quads;
     // Lanes past the end do the last one's work, and store nothing.
     let row = min(index, count - 1u) / params.v_quads;
     let quad = min(index, count - 1u) % params.v_quads;
     let width = params.v_quads + 1u;
-    var largest = partial[row * width + params.v_quads].x;
-    for (var split = 1u; split < params.splits; split += 1u) {
-        largest = max(largest, partial[(split * rows + row) * width + params.v_quads].x);
-    }
+    var largest = -3.4e38;
     var sum = vec4(0.0);
     var total = 0.0;
-    for (var split = 0u; split < params.splits; split += 1u) {
-        let at = (split * rows + row) * width;
-        let last = partial[at + params.v_quads];
-        // A split whose keys nobody may see has left zeros.
-        let weight = exp(last.x - largest);
-        sum = fma(vec4(weight), partial[at + quad], sum);
-        total = fma(weight, last.y, total);
+    for (var first = 0u; first < params.splits; first += AHEAD) {
+        var parts: array<vec4<f32>, AHEAD>;
+        var lasts: array<vec2<f32>, AHEAD>;
+        var highest = largest;
+        for (var i = 0u; i < AHEAD; i += 1u) {
+            // Splits past the end are the last one again, which then counts nothing.
+            let at = (min(first + i, params.splits - 1u) * rows + row) * width;
+            parts[i] = partial[at + quad];
+            lasts[i] = partial[at + params.v_quads].xy;
+            highest = max(highest, lasts[i].x);
+        }
+        let rescale = exp(largest - highest);
+        sum *= rescale;
+        total *= rescale;
+        largest = highest;
+        for (var i = 0u; i < AHEAD; i += 1u) {
+            if first + i < params.splits {
+                // A split whose keys nobody may see has left zeros.
+                let weight = exp(lasts[i].x - largest);
+                sum = fma(vec4(weight), parts[i], sum);
+                total = fma(weight, lasts[i].y, total);
+            }
+        }
     }
     let at = (params.first_row * params.heads + row) * params.v_quads + quad;
     if index < count {
         out[at] = sum / total;
     }
     if params.quantized != 0u {
-        quads[lane] = sum / total;
-        workgroupBarrier();
-        if (lane & 7u) == 0u && index < count {
-            quantized[at / 8u] = quantize_quads(lane);
-        }
+        let token = params.first_row + row / params.heads;
+        let place = row % params.heads * params.v_quads + quad;
+        let groups = params.heads * params.v_quads / 8u;
+        quantize(sum / total, lane, token, place, groups, index < count);
     }
 }

@@ -20,7 +20,7 @@ fn main(
     for (var first = 0u; first < params.inputs; first += STEP) {
         let quad = lane / TILE * 4u;
         let w = w_4(row + lane % TILE, first + quad);
-        let a = x_4(token + lane % TILE, first + quad);
+        let a = x_4(input_row(token + lane % TILE), first + quad);
         for (var k = 0u; k < 4u; k += 1u) {
             w_tile[(quad + k) * TILE + lane % TILE] = w[k];
             x_tile[(quad + k) * TILE + lane % TILE] = a[k];

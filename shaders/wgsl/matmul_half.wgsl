@@ -39,7 +39,7 @@ fn main(
             if side == 0u {
                 values[r] = w_4(row + four * 4u + r, index);
             } else {
-                values[r] = x_4(token + four * 4u + r, index);
+                values[r] = x_4(input_row(token + four * 4u + r), index);
             }
             let magnitudes = abs(values[r]);
             most[r] = max(max(magnitudes.x, magnitudes.y), max(magnitudes.z, magnitudes.w));

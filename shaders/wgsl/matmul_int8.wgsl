@@ -5,8 +5,6 @@
 const STEP: u32 = 2u;
 const ITEMS: u32 = STEP * TILE;
 
-@group(0) @binding(1) var<storage, read> x: array<Activation>;
-
 // Quants [STEP][8 words][TILE]; scales and minimums [STEP][TILE].
 var<workgroup> w_q: array<u32, ITEMS * 8u>;
 var<workgroup> w_d: array<f32, ITEMS>;
@@ -21,10 +19,12 @@ fn fetch_weights(item: u32, row: u32, index: u32, groups: u32) {
     if index < groups {
         w = group(weight_row(row + item % TILE), index);
     }
+    let low = minus_offset(w.low);
+    let high = minus_offset(w.high);
     let at = item / TILE * 8u * TILE + item % TILE;
     for (var word = 0u; word < 4u; word += 1u) {
-        w_q[at + word * TILE] = w.low[word];
-        w_q[at + (word + 4u) * TILE] = w.high[word];
+        w_q[at + word * TILE] = low[word];
+        w_q[at + (word + 4u) * TILE] = high[word];
     }
     w_d[item] = w.d;
     w_s[item] = w.s;
@@ -34,7 +34,7 @@ fn fetch_weights(item: u32, row: u32, index: u32, groups: u32) {
 fn fetch_activations(item: u32, token: u32, index: u32, groups: u32) {
     var a: Activation;
     if index < groups {
-        a = x[min(token + item % TILE, params.tokens - 1u) * groups + index];
+        a = activation(input_row(token + item % TILE), index);
     }
     let at = item / TILE * 8u * TILE + item % TILE;
     for (var word = 0u; word < 4u; word += 1u) {
@@ -42,7 +42,7 @@ fn fetch_activations(item: u32, token: u32, index: u32, groups: u32) {
         x_q[at + (word + 4u) * TILE] = a.high[word];
     }
     x_d[item] = a.d;
-    x_sum[item] = vec2(a.sum_low, a.sum_high);
+    x_sum[item] = a.d * vec2<f32>(a.sums);
 }
 
 // Adds a lane's products of half a group, four words from `word` on, times the

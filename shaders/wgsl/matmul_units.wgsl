@@ -14,8 +14,6 @@ const STEP: u32 = 32u;
 const STRIDE: u32 = STEP + 8u;
 const STRIPS: u32 = TILE / UNIT;
 
-@group(0) @binding(1) var<storage, read> x: array<Activation>;
-
 // [rows][STEP] and [tokens][STEP]
 var<workgroup> w_tile: array<f16, TILE * STRIDE>;
 var<workgroup> x_tile: array<f16, TILE * STRIDE>;
@@ -27,15 +25,10 @@ var<workgroup> scales: array<f32, TILE>;
 // [STRIPS][tokens of a unit][rows of a unit]
 var<workgroup> results: array<f32, STRIPS * UNIT * UNIT>;
 
-fn token_groups(token: u32) -> u32 {
-    return min(token, params.tokens - 1u) * (params.inputs / STEP);
-}
-
 fn find_scale(token: u32) -> f32 {
-    let begin = token_groups(token);
     var largest = 1e-30;
-    for (var g = 0u; g < params.inputs / STEP; g += 1u) {
-        largest = max(largest, x[begin + g].d);
+    for (var g = 0u; g < row_groups(); g += 1u) {
+        largest = max(largest, activation(input_row(token), g).d);
     }
     return largest;
 }
@@ -52,7 +45,7 @@ fn fetch_weights(item: u32, row: u32, index: u32) {
 }
 
 fn fetch_activations(item: u32, token: u32, index: u32) {
-    let a = x[token_groups(token + item) + index];
+    let a = activation(input_row(token + item), index);
     var words = array<vec4<u32>, 2>(a.low, a.high);
     let scale = a.d / scales[item];
     for (var quad = 0u; quad < STEP / 4u; quad += 1u) {

@@ -6,18 +6,17 @@
 //
 //     weight = d * IQ4_VALUES[nibble]
 
-const BLOCK_BYTES: u32 = 18u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + index * BLOCK_BYTES;
-    let qs = bytes_16(block + 2u);
+    let qs = aligned_16(row + 16u * index);
     return Group(
         look_up(IQ4_VALUES, qs & LOW_NIBBLES),
         look_up(IQ4_VALUES, (qs >> vec4(4u)) & LOW_NIBBLES),
         vec2(1),
-        half(half_word(block)),
+        half(half_word(row + 16u * row_groups() + 2u * index)),
         vec2(0.0),
     );
 }

@@ -9,18 +9,19 @@
 //         odd; upper two in bits 2g and 2g + 1 of scales_h
 //     weight = d * (scale - 32) * IQ4_VALUES[nibble]
 
-const BLOCK_BYTES: u32 = 136u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + (index >> 3u) * BLOCK_BYTES;
+    let block = index >> 3u;
     let g = index & 7u;
-    let word = weights[block >> 2u];
-    let low = (weights[(block >> 2u) + 1u] >> (g * 4u)) & 15u;
+    let head = row + 128u * row_blocks() + 8u * block;
+    let word = word_at(head);
+    let low = (word_at(head + 4u) >> (g * 4u)) & 15u;
     let high = (word >> (16u + g * 2u)) & 3u;
     let scale = i32((high << 4u) | low) - 32;
-    let qs = aligned_16(block + 8u + g * 16u);
+    let qs = aligned_16(row + 128u * block + g * 16u);
     return Group(
         look_up(IQ4_VALUES, qs & LOW_NIBBLES),
         look_up(IQ4_VALUES, (qs >> vec4(4u)) & LOW_NIBBLES),

@@ -7,7 +7,7 @@
 //
 // Doubled elements are integers, so q is twice the element and d is 2^(e - 128).
 
-const BLOCK_BYTES: u32 = 17u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = false;
 
 // Twice the element, as signed bytes: 0 1 2 3  4 6 8 12  0 -1 -2 -3  -4 -6 -8 -12
@@ -24,13 +24,12 @@ fn half_e8m0(e: u32) -> f32 {
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + index * BLOCK_BYTES;
-    let qs = bytes_16(block + 1u);
+    let qs = aligned_16(row + 16u * index);
     return Group(
         look_up(MXFP4_VALUES, qs & LOW_NIBBLES),
         look_up(MXFP4_VALUES, (qs >> vec4(4u)) & LOW_NIBBLES),
         vec2(1),
-        half_e8m0(byte_at(block)),
+        half_e8m0(byte_at(row + 16u * row_groups() + index)),
         vec2(0.0),
     );
 }

@@ -8,17 +8,20 @@
 //         scales[2g], scales[2g + 1]: sc in the low nibble, mn in the high one
 //     weight = d * sc * (two bits) - dmin * mn
 
-const BLOCK_BYTES: u32 = 84u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = true;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + (index >> 3u) * BLOCK_BYTES;
+    let block = index >> 3u;
     let g = index & 7u;
-    let qs = block + 16u + (g >> 2u) * 32u;
+    let blocks = row_blocks();
+    let qs = row + 64u * block + (g >> 2u) * 32u;
     let shift = vec4((g & 3u) * 2u);
-    let scales = vec2(byte_at(block + 2u * g), byte_at(block + 2u * g + 1u));
-    let d_dmin = unpack2x16float(weights[(block + 80u) >> 2u]);
+    // Two scales begin at an even address: one half word.
+    let both = half_word(row + 64u * blocks + 16u * block + 2u * g);
+    let scales = vec2(both & 0xffu, both >> 8u);
+    let d_dmin = unpack2x16float(word_at(row + 80u * blocks + 4u * block));
     return Group(
         (aligned_16(qs) >> shift) & vec4(0x03030303u),
         (aligned_16(qs + 16u) >> shift) & vec4(0x03030303u),

@@ -11,7 +11,7 @@
 //         2 * (k / 4) and 2 * (k / 4) + 1
 //     weight = d * (scale - 32) * (three bits - 4)
 
-const BLOCK_BYTES: u32 = 110u;
+const OFFSET: u32 = 4u;
 const HAS_MINIMUM: bool = false;
 
 fn scale(scales: u32, k: u32) -> i32 {
@@ -21,21 +21,25 @@ fn scale(scales: u32, k: u32) -> i32 {
 }
 
 fn three_bits(hmask: u32, qs: u32, g: u32) -> vec4<u32> {
-    let low = (bytes_16(qs) >> vec4((g & 3u) * 2u)) & vec4(0x03030303u);
-    let high = (bytes_16(hmask) >> vec4(g)) & vec4(0x01010101u);
-    return minus(low | (high << vec4(2u)), 4u);
+    let low = (aligned_16(qs) >> vec4((g & 3u) * 2u)) & vec4(0x03030303u);
+    let high = (aligned_16(hmask) >> vec4(g)) & vec4(0x01010101u);
+    return low | (high << vec4(2u));
 }
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + (index >> 3u) * BLOCK_BYTES;
+    let block = index >> 3u;
     let g = index & 7u;
-    let qs = block + 32u + (g >> 2u) * 32u;
+    let blocks = row_blocks();
+    let qs = row + 64u * block + (g >> 2u) * 32u;
+    let hmask = row + 64u * blocks + 32u * block;
+    let all_scales = row + 96u * blocks;
+    let scales = all_scales + 12u * block;
     return Group(
-        three_bits(block, qs, g),
-        three_bits(block + 16u, qs + 16u, g),
-        vec2(scale(block + 96u, 2u * g), scale(block + 96u, 2u * g + 1u)),
-        half(half_word(block + 108u)),
+        three_bits(hmask, qs, g),
+        three_bits(hmask + 16u, qs + 16u, g),
+        vec2(scale(scales, 2u * g), scale(scales, 2u * g + 1u)),
+        half(half_word(all_scales + padded(12u * blocks) + 2u * block)),
         vec2(0.0),
     );
 }

@@ -5,18 +5,17 @@
 //                                            weight i + 16 in the high nibble
 //     weight = d * (nibble - 8)
 
-const BLOCK_BYTES: u32 = 18u;
+const OFFSET: u32 = 8u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + index * BLOCK_BYTES;
-    let qs = bytes_16(block + 2u);
+    let qs = aligned_16(row + 16u * index);
     return Group(
-        minus(qs & LOW_NIBBLES, 8u),
-        minus((qs >> vec4(4u)) & LOW_NIBBLES, 8u),
+        qs & LOW_NIBBLES,
+        (qs >> vec4(4u)) & LOW_NIBBLES,
         vec2(1),
-        half(half_word(block)),
+        half(half_word(row + 16u * row_groups() + 2u * index)),
         vec2(0.0),
     );
 }

@@ -5,14 +5,13 @@
 //
 //     weight = d * nibble + m
 
-const BLOCK_BYTES: u32 = 20u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = true;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + index * BLOCK_BYTES;
-    let qs = aligned_16(block + 4u);
-    let dm = unpack2x16float(weights[block >> 2u]);
+    let qs = aligned_16(row + 16u * index);
+    let dm = unpack2x16float(word_at(row + 16u * row_groups() + 4u * index));
     return Group(
         qs & LOW_NIBBLES,
         (qs >> vec4(4u)) & LOW_NIBBLES,

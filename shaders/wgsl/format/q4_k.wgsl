@@ -7,16 +7,16 @@
 //         the high ones if it is odd; scales: see scale_min
 //     weight = d * sc * nibble - dmin * mn
 
-const BLOCK_BYTES: u32 = 144u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = true;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + (index >> 3u) * BLOCK_BYTES;
+    let block = row + (index >> 3u) * 144u;
     let g = index & 7u;
     let qs = block + 16u + (g >> 1u) * 32u;
     let shift = vec4((g & 1u) * 4u);
-    let scaled = unpack2x16float(weights[block >> 2u]) * scale_min(block + 4u, g);
+    let scaled = scale_min(aligned_16(block), g);
     return Group(
         (aligned_16(qs) >> shift) & LOW_NIBBLES,
         (aligned_16(qs + 16u) >> shift) & LOW_NIBBLES,

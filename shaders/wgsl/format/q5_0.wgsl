@@ -5,19 +5,20 @@
 //                                            qh: bit i is the fifth bit of weight i
 //     weight = d * (five bits - 16)
 
-const BLOCK_BYTES: u32 = 22u;
+const OFFSET: u32 = 16u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + index * BLOCK_BYTES;
-    let qh = bytes_4(block + 2u);
-    let qs = bytes_16(block + 6u);
+    let groups = row_groups();
+    let fifth = row + 16u * groups;
+    let qs = aligned_16(row + 16u * index);
+    let qh = word_at(fifth + 4u * index);
     return Group(
-        minus((qs & LOW_NIBBLES) | fifth_bits(qh), 16u),
-        minus(((qs >> vec4(4u)) & LOW_NIBBLES) | fifth_bits(qh >> 16u), 16u),
+        (qs & LOW_NIBBLES) | fifth_bits(qh),
+        ((qs >> vec4(4u)) & LOW_NIBBLES) | fifth_bits(qh >> 16u),
         vec2(1),
-        half(half_word(block)),
+        half(half_word(fifth + padded(4u * groups) + 2u * index)),
         vec2(0.0),
     );
 }

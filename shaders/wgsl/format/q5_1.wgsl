@@ -5,16 +5,16 @@
 //
 //     weight = d * (five bits) + m
 
-const BLOCK_BYTES: u32 = 24u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = true;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + index * BLOCK_BYTES;
-    let word = block >> 2u;
-    let dm = unpack2x16float(weights[word]);
-    let qh = weights[word + 1u];
-    let qs = aligned_16(block + 8u);
+    let groups = row_groups();
+    let fifth = row + 16u * groups;
+    let qs = aligned_16(row + 16u * index);
+    let qh = word_at(fifth + 4u * index);
+    let dm = unpack2x16float(word_at(fifth + padded(4u * groups) + 4u * index));
     return Group(
         (qs & LOW_NIBBLES) | fifth_bits(qh),
         ((qs >> vec4(4u)) & LOW_NIBBLES) | fifth_bits(qh >> 16u),

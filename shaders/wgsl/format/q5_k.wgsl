@@ -7,7 +7,7 @@
 //         scales: see scale_min
 //     weight = d * sc * (five bits) - dmin * mn
 
-const BLOCK_BYTES: u32 = 176u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = true;
 
 fn five_bits(qh: u32, qs: u32, g: u32) -> vec4<u32> {
@@ -18,11 +18,11 @@ fn five_bits(qh: u32, qs: u32, g: u32) -> vec4<u32> {
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + (index >> 3u) * BLOCK_BYTES;
+    let block = row + (index >> 3u) * 176u;
     let g = index & 7u;
     let qh = block + 16u;
     let qs = block + 48u + (g >> 1u) * 32u;
-    let scaled = unpack2x16float(weights[block >> 2u]) * scale_min(block + 4u, g);
+    let scaled = scale_min(aligned_16(block), g);
     return Group(
         five_bits(qh, qs, g),
         five_bits(qh + 16u, qs + 16u, g),

@@ -5,17 +5,17 @@
 //
 //     weight = d * q
 
-const BLOCK_BYTES: u32 = 34u;
+const OFFSET: u32 = 0u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.
 fn group(row: u32, index: u32) -> Group {
-    let block = row + index * BLOCK_BYTES;
+    let groups = row_groups();
     return Group(
-        bytes_16(block + 2u),
-        bytes_16(block + 18u),
+        aligned_16(row + 16u * index),
+        aligned_16(row + 16u * (groups + index)),
         vec2(1),
-        half(half_word(block)),
+        half(half_word(row + 32u * groups + 2u * index)),
         vec2(0.0),
     );
 }

@@ -1,9 +1,9 @@
 // Sums over a workgroup: within each subgroup by the hardware, then over the
 // subgroups through workgroup memory. Right for any subgroup size, 1 included.
 //
-// The kernel defines LANES (lanes of the workgroup), MAX_LANES and VALUES.
+// The kernel defines LANES (lanes of the workgroup) and VALUES.
 
-var<workgroup> partials: array<f32, VALUES * MAX_LANES>;
+var<workgroup> partials: array<f32, VALUES * LANES>;
 
 var<private> subgroup: u32;
 var<private> subgroups: u32;

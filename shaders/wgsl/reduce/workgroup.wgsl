@@ -1,8 +1,8 @@
 // Sums over a workgroup, through workgroup memory.
 //
-// The kernel defines LANES (lanes of the workgroup), MAX_LANES and VALUES.
+// The kernel defines LANES (lanes of the workgroup) and VALUES.
 
-var<workgroup> partials: array<f32, VALUES * MAX_LANES>;
+var<workgroup> partials: array<f32, VALUES * LANES>;
 
 // Gives lane i, i in 0..VALUES, the sum of everyone's values[i].
 fn reduce(values: ptr<function, array<f32, VALUES>>, lane: u32) -> f32 {

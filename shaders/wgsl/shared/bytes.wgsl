@@ -1,45 +1,26 @@
-// Weights as they lie in the file, read at byte addresses.
-//
-// Blocks are 17 to 210 bytes long, so most begin between two words. A word at
-// any address is cut out of the two it lies in; which two is the same for a
-// whole block, so neighbouring loads share a word.
+// Weights on the device: rows of whole vectors of 16 bytes, the fields of a row's
+// blocks in planes (shaders/src/layout.rs).
 
-@group(0) @binding(0) var<storage, read> weights: array<u32>;
+@group(0) @binding(0) var<storage, read> weights: array<vec4<u32>>;
 
-// The upper part of `low` followed by the lower part of `high`: the word that
-// begins `shift` bits into `low`, `shift` below 32.
-fn cut(low: vec4<u32>, high: vec4<u32>, shift: u32) -> vec4<u32> {
-    // In two steps because a shift by 32 is not defined.
-    return (low >> vec4(shift)) | ((high << vec4(31u - shift)) << vec4(1u));
-}
-
-// 16 bytes from a multiple of four.
+// 16 bytes from a multiple of 16.
 fn aligned_16(byte: u32) -> vec4<u32> {
-    let word = byte >> 2u;
-    return vec4(weights[word], weights[word + 1u], weights[word + 2u], weights[word + 3u]);
+    return weights[byte >> 4u];
 }
 
-// 16 bytes from anywhere.
-fn bytes_16(byte: u32) -> vec4<u32> {
-    let low = aligned_16(byte);
-    return cut(low, vec4(low.yzw, weights[(byte >> 2u) + 4u]), (byte & 3u) * 8u);
-}
-
-// Four bytes from anywhere.
-fn bytes_4(byte: u32) -> u32 {
-    let word = byte >> 2u;
-    let shift = (byte & 3u) * 8u;
-    return (weights[word] >> shift) | ((weights[word + 1u] << (31u - shift)) << 1u);
+// Four bytes from a multiple of four.
+fn word_at(byte: u32) -> u32 {
+    return weights[byte >> 4u][(byte >> 2u) & 3u];
 }
 
 // Two bytes from a multiple of two, as a word.
 fn half_word(byte: u32) -> u32 {
-    return (weights[byte >> 2u] >> ((byte & 2u) * 8u)) & 0xffffu;
+    return (word_at(byte) >> ((byte & 2u) * 8u)) & 0xffffu;
 }
 
 // One byte.
 fn byte_at(byte: u32) -> u32 {
-    return (weights[byte >> 2u] >> ((byte & 3u) * 8u)) & 0xffu;
+    return (word_at(byte) >> ((byte & 3u) * 8u)) & 0xffu;
 }
 
 // A byte as a signed integer.
@@ -50,4 +31,10 @@ fn signed(byte: u32) -> i32 {
 // A binary16 in the low half of a word.
 fn half(bits: u32) -> f32 {
     return unpack2x16float(bits & 0xffffu).x;
+}
+
+// Eight bytes from a multiple of eight.
+fn pair_at(byte: u32) -> vec2<u32> {
+    let all = weights[byte >> 4u];
+    return select(all.xy, all.zw, (byte & 8u) != 0u);
 }

@@ -6,11 +6,13 @@ fn dot_16(a: vec4<u32>, b: vec4<u32>) -> i32 {
         + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
 }
 
-fn dot_group(w: Group, x: Activation, sum: f32) -> f32 {
-    let q = w.s.x * dot_16(w.low, x.low) + w.s.y * dot_16(w.high, x.high);
-    let scaled = fma(w.d * x.d, f32(q), sum);
+fn dot_group(w: Group, a: Activation, sum: f32) -> f32 {
+    let halves = vec2(dot_16(w.low, a.low), dot_16(w.high, a.high));
+    let products = w.s * (halves - i32(OFFSET) * a.sums);
+    let scaled = fma(w.d * a.d, f32(products.x + products.y), sum);
     if !HAS_MINIMUM {
         return scaled;
     }
-    return fma(w.m.y, x.sum_high, fma(w.m.x, x.sum_low, scaled));
+    let sums = a.d * vec2<f32>(a.sums);
+    return fma(w.m.y, sums.y, fma(w.m.x, sums.x, scaled));
 }

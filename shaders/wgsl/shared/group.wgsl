@@ -1,9 +1,11 @@
 // 32 consecutive weights of a row, as integers and their scales: what every
 // block format is read as.
 //
-//     weight[i] = d * s[i / 16] * q[i] + m[i / 16]            i in 0..32
+//     weight[i] = d * s[i / 16] * (q[i] - OFFSET) + m[i / 16]       i in 0..32
 //
-// `low` and `high` hold q as signed bytes, 0..16 and 16..32.
+// `low` and `high` hold q as bytes, 0..16 and 16..32: signed ones if OFFSET, the
+// format's, is zero, else of 0..128. Few tokens subtract it from sums of products
+// rather than from weights.
 
 struct Group {
     low: vec4<u32>,
@@ -15,11 +17,28 @@ struct Group {
 
 const LOW_NIBBLES: vec4<u32> = vec4(0x0f0f0f0fu);
 
-// Bytes below 128 minus `offset`, byte by byte. The top bit keeps a borrow from
+// Groups, and blocks of 256, of a row.
+fn row_groups() -> u32 {
+    return params.inputs / 32u;
+}
+
+fn row_blocks() -> u32 {
+    return params.inputs / 256u;
+}
+
+// Where the next plane begins.
+fn padded(bytes: u32) -> u32 {
+    return (bytes + 15u) & ~15u;
+}
+
+// Bytes below 128 minus the offset, byte by byte. The top bit keeps a borrow from
 // leaving its byte.
-fn minus(bytes: vec4<u32>, offset: u32) -> vec4<u32> {
+fn minus_offset(bytes: vec4<u32>) -> vec4<u32> {
+    if OFFSET == 0u {
+        return bytes;
+    }
     let top = vec4(0x80808080u);
-    return ((bytes | top) - vec4(offset * 0x01010101u)) ^ top;
+    return ((bytes | top) - vec4(OFFSET * 0x01010101u)) ^ top;
 }
 
 // Four values of `0..16` spread over the bytes of a word, each replaced by its
@@ -40,6 +59,6 @@ fn look_up(values: vec4<u32>, nibbles: vec4<u32>) -> vec4<u32> {
 fn dequantize(group: Group, quad: u32) -> vec4<f32> {
     var words = array<vec4<u32>, 2>(group.low, group.high);
     let half = quad >> 2u;
-    let q = unpack4xI8(words[half][quad & 3u]);
+    let q = unpack4xI8(words[half][quad & 3u]) - vec4(i32(OFFSET));
     return group.d * f32(group.s[half]) * vec4<f32>(q) + vec4(group.m[half]);
 }

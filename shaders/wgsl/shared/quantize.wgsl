@@ -1,32 +1,45 @@
-// Makes an Activation of 32 values.
+// Leaves values as 8-bit integers. Lanes hold four values each, neighbouring
+// lanes neighbouring fours, eight lanes a group; all lanes of the workgroup come
+// here together, LANES of them. The operation has the binding `quantized`.
 
-fn quantize(x: ptr<function, array<f32, 32>>) -> Activation {
+var<workgroup> magnitudes: array<f32, LANES>;
+var<workgroup> sums_of_q: array<i32, LANES>;
+
+// Quantizes a lane's four, number `quad` of row `row`, a row having so many
+// groups; of a lane that has none, nothing is stored.
+fn quantize(four: vec4<f32>, lane: u32, row: u32, quad: u32, groups: u32, has_four: bool) {
+    let magnitude = abs(four);
+    magnitudes[lane] = max(max(magnitude.x, magnitude.y), max(magnitude.z, magnitude.w));
+    workgroupBarrier();
+    let first = lane & ~7u;
     var amax = 0.0;
-    for (var i = 0u; i < 32u; i += 1u) {
-        amax = max(amax, abs((*x)[i]));
+    for (var i = 0u; i < 8u; i += 1u) {
+        amax = max(amax, magnitudes[first + i]);
     }
-    var out: Activation;
-    if amax < AMAX_FLOOR {
-        return out;
-    }
-    let scale = 127.0 / amax;
-    var sums = vec2(0);
-    for (var word = 0u; word < 8u; word += 1u) {
-        let i = word * 4u;
-        let values = vec4((*x)[i], (*x)[i + 1u], (*x)[i + 2u], (*x)[i + 3u]);
+    var d = 0.0;
+    var q = vec4(0);
+    if amax >= AMAX_FLOOR {
+        d = amax / 127.0;
         // Rounding may carry the largest value past 127.
-        let q = clamp(vec4<i32>(round(values * scale)), vec4(-127), vec4(127));
-        let packed = pack4xI8(q);
-        let half = word >> 2u;
-        sums[half] += q.x + q.y + q.z + q.w;
-        if half == 0u {
-            out.low[word & 3u] = packed;
-        } else {
-            out.high[word & 3u] = packed;
-        }
+        q = clamp(vec4<i32>(round(four * (127.0 / amax))), vec4(-127), vec4(127));
     }
-    out.d = amax / 127.0;
-    out.sum_low = out.d * f32(sums.x);
-    out.sum_high = out.d * f32(sums.y);
-    return out;
+    sums_of_q[lane] = q.x + q.y + q.z + q.w;
+    workgroupBarrier();
+    if !has_four {
+        return;
+    }
+    let index = quad >> 3u;
+    let place = quad & 7u;
+    let planes = row * PLANES * groups + index;
+    quantized[(planes + (place >> 2u) * groups) * 4u + (place & 3u)] = pack4xI8(q);
+    if place == 0u {
+        let scales = (planes + 2u * groups) * 4u;
+        var sums = vec2(0);
+        for (var i = 0u; i < 4u; i += 1u) {
+            sums += vec2(sums_of_q[first + i], sums_of_q[first + 4u + i]);
+        }
+        quantized[scales] = bitcast<u32>(d);
+        quantized[scales + 1u] = bitcast<u32>(sums.x);
+        quantized[scales + 2u] = bitcast<u32>(sums.y);
+    }
 }

@@ -1,4 +1,5 @@
-// One lane for each stretch of up to 32 values of a row.
+// One lane for each four values of a row, which lack some at its end if it is no
+// whole number of fours. The operation says what becomes of them (`kernel`).
 
 struct Params {
     rows: u32,
@@ -10,16 +11,23 @@ struct Params {
 
 @group(1) @binding(0) var<uniform> params: Params;
 
-@compute @workgroup_size(64)
+const LANES: u32 = 256u;
+
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
-    let stretches = (params.cols + 31u) / 32u;
-    if index < params.rows * stretches {
-        let first = index % stretches * 32u;
-        kernel(index, index / stretches * params.cols + first, min(32u, params.cols - first));
+    let index = (workgroup.x + workgroup.y * workgroups.x) * LANES + lane;
+    let quads = (params.cols + 3u) / 4u;
+    let row = index / quads;
+    let quad = index % quads;
+    var four: vec4<f32>;
+    if row < params.rows {
+        four = kernel(row * params.cols + quad * 4u, min(4u, params.cols - quad * 4u));
+    }
+    if params.quantized != 0u {
+        quantize(four, lane, row, quad, params.cols / 32u, row < params.rows);
     }
 }

@@ -1,7 +1,12 @@
-// Where rows of the weights begin.
+// Rows of the weights and of the activations. Those past the end of the slice or
+// of the tokens are its last: their products nobody stores.
 
-// The byte at which row `row` of the slice begins; that of its last row for rows
-// past its end, whose products nobody stores.
+// The byte at which row `row` of the slice begins.
 fn weight_row(row: u32) -> u32 {
     return (params.begin + min(row, params.rows - 1u)) * params.row_bytes;
+}
+
+// The row of the activations that is token `token`.
+fn input_row(token: u32) -> u32 {
+    return min(token, params.tokens - 1u);
 }

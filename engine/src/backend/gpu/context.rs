@@ -16,7 +16,7 @@ pub(super) const SLACK_BYTES: u64 = 16;
 
 /// Bytes that are uploaded between two submissions, so that staging memory stays
 /// small.
-const UPLOAD_BYTES: usize = 16 << 20;
+pub(super) const UPLOAD_BYTES: usize = 16 << 20;
 
 /// Bytes of the smallest buffer.
 const SMALLEST_BYTES: u64 = 256;
@@ -294,7 +294,7 @@ impl Context {
                 self.queue
                     .write_buffer(&buffer.raw, at + words.len() as u64, &word);
             }
-            if bytes.len() > UPLOAD_BYTES {
+            if bytes.len() >= UPLOAD_BYTES / 2 {
                 self.queue.submit([]);
                 self.wait();
             }

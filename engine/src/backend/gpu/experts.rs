@@ -91,8 +91,7 @@ impl GpuBackend {
         } else {
             Op::ExpertFloat
         };
-        let mut kernel = Kernel::new(op, &[format_piece(stack.format), self.reduce()]);
-        kernel.constants[0] = Some(("LANES", self.lanes()));
+        let kernel = Kernel::new(op, &[format_piece(stack.format), self.teams()]);
         let Workgroup::Rows(rows) = op.shader().workgroup else {
             panic!("{op:?} counts rows");
         };

@@ -54,12 +54,10 @@ impl GpuBackend {
         }
     }
 
-    /// Lanes that share the rows of a workgroup: a subgroup, if that is of a
-    /// usual size.
-    pub(super) fn lanes(&self) -> u32 {
-        match self.context.adapter.subgroups {
-            Some((_, max)) => max.clamp(32, 64),
-            None => 32,
+    pub(super) fn teams(&self) -> &'static Piece {
+        match self.context.subgroups {
+            true => &piece::TEAMS_SUBGROUP,
+            false => &piece::TEAMS_WORKGROUP,
         }
     }
 
@@ -81,7 +79,7 @@ impl GpuBackend {
     /// `x` as 8-bit integers.
     pub(super) fn quantized(&mut self, x: &Tensor) {
         if !x.int8_is_present.get() {
-            let workgroups = self.elements(Op::Quantize, x.rows * x.cols / 32);
+            let workgroups = self.elements(Op::Quantize, x.rows * x.cols / 4);
             self.recorder.dispatch(
                 Kernel::new(Op::Quantize, &[]),
                 &[&x.float, x.int8()],
@@ -186,19 +184,18 @@ impl Backend for GpuBackend {
 
     fn rms_norm(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, out: &mut Tensor) {
         assert_eq!((x.rows, x.cols), (out.rows, out.cols), "rows and width");
-        let groups = if x.has_groups() { x.cols / 32 } else { 0 };
-        let quantized = match groups {
-            0 => self.recorder.unwritten(),
-            _ => out.int8().clone(),
+        let quantized = match x.has_groups() {
+            true => out.int8().clone(),
+            false => self.recorder.unwritten(),
         };
         let workgroups = [x.rows as u32, 1, 1];
         self.recorder.dispatch(
             Kernel::new(Op::RmsNorm, &[self.reduce()]),
             &[&x.float, &weight.buffer, &out.float, &quantized],
-            &[x.cols as u32, groups as u32, eps.to_bits()],
+            &[x.cols as u32, u32::from(x.has_groups()), eps.to_bits()],
             workgroups,
         );
-        out.int8_is_present.set(groups > 0);
+        out.int8_is_present.set(x.has_groups());
     }
 
     fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
@@ -266,7 +263,7 @@ impl Backend for GpuBackend {
             true => gate.int8().clone(),
             false => self.recorder.unwritten(),
         };
-        let workgroups = self.elements(Op::SiluMul, gate.rows * gate.cols.div_ceil(32));
+        let workgroups = self.elements(Op::SiluMul, gate.rows * gate.cols.div_ceil(4));
         self.recorder.dispatch(
             Kernel::new(Op::SiluMul, &[]),
             &[&gate.float, &up.float, &quantized],

@@ -179,12 +179,8 @@ impl GpuBackend {
             true => Op::GatedInt8,
             false => Op::GatedFloat,
         };
-        let teams = match self.context.subgroups {
-            true => &piece::TEAMS_SUBGROUP,
-            false => &piece::TEAMS_WORKGROUP,
-        };
         let (tile, tokens) = tile_of(piece::TOKENS, x.rows);
-        let mut kernel = Kernel::new(op, &[format_piece(weight.format), tokens, teams]);
+        let mut kernel = Kernel::new(op, &[format_piece(weight.format), tokens, self.teams()]);
         kernel.constants[0] = set("BIAS", gate.bias.is_some());
         let quantized = match out.has_groups() {
             true => out.int8().clone(),
@@ -253,13 +249,12 @@ impl GpuBackend {
         };
         let format = format_piece(format);
         let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);
-        let mut kernel = match tokens <= MATVEC_TOKENS {
-            true => Kernel::new(shaders.few[float], &[format, tokens_piece, self.reduce()]),
+        let kernel = match tokens <= MATVEC_TOKENS {
+            true => Kernel::new(shaders.few[float], &[format, tokens_piece, self.teams()]),
             false => Kernel::new(many, &[format]),
         };
         let workgroups = match kernel.op.shader().workgroup {
             Workgroup::Rows(each) => {
-                kernel.constants[0] = Some(("LANES", self.lanes()));
                 let [wide, high, _] = self.spread(rows.div_ceil(each as usize));
                 [wide, high, tokens.div_ceil(tile) as u32]
             }

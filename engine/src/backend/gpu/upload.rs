@@ -15,6 +15,7 @@
 
 use super::GpuError;
 use super::context::{Buffer, Context};
+use super::weights::Rows;
 use crate::cancel::Cancel;
 use crate::loading::{CANCEL_LATENCY, LoadError, Loading};
 use crate::mapping::Bytes;
@@ -37,16 +38,16 @@ pub struct Upload {
     pub(super) contents: Contents,
 }
 
-/// Bytes of the file, or what is made of them.
+/// Rows of a matrix, or a vector.
 pub(super) enum Contents {
-    Bytes(Bytes),
+    Rows(Rows, Bytes),
     Vector(Vector),
 }
 
 impl Upload {
     pub(super) fn run(&self, context: &Context) {
         match &self.contents {
-            Contents::Bytes(bytes) => context.fill(&self.buffer, self.at, bytes),
+            Contents::Rows(rows, bytes) => rows.fill(context, &self.buffer, self.at, bytes),
             Contents::Vector(vector) => {
                 context.fill(&self.buffer, self.at, bytemuck::cast_slice(vector.values()));
             }

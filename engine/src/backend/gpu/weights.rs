@@ -1,12 +1,13 @@
-//! Weights on the device, in the format of the file.
+//! Weights on the device: the blocks of the file, laid out for it.
 
 use super::GpuError;
-use super::context::{Buffer, Context, SLACK_BYTES};
+use super::context::{Buffer, Context, SLACK_BYTES, UPLOAD_BYTES};
 use super::upload::{Contents, Upload};
 use crate::backend::{Device, Sibling};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
+use shaders::Layout;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,14 +74,11 @@ impl GpuDevice {
     /// How many of the first of these can share a buffer.
     fn sharing(&self, cols: usize, matrices: &[Sibling]) -> usize {
         let format = matrices[0].format;
+        let row_bytes = Rows::of(format, cols).device_bytes as u64;
         let mut len_bytes = 0;
-        assert!(format.row_bytes(cols).is_some(), "rows are whole blocks");
         let fits = |each: &&Sibling| {
-            // The next one would begin within a word.
-            let begins_well = len_bytes % 4 == 0;
-            len_bytes += each.bytes.len() as u64;
-            let is_bound = len_bytes + SLACK_BYTES <= self.context.binding_limit;
-            each.format == format && begins_well && is_bound
+            len_bytes += each.rows as u64 * row_bytes;
+            each.format == format && len_bytes + SLACK_BYTES <= self.context.binding_limit
         };
         let count = matrices.iter().take(MOST_SIBLINGS).take_while(fits).count();
         count.max(1)
@@ -88,34 +86,27 @@ impl GpuDevice {
 
     /// Places matrices of one format in one buffer.
     fn place_together(&self, cols: usize, matrices: Vec<Sibling>) -> Vec<GpuMatrix> {
-        let len_bytes = matrices
-            .iter()
-            .map(|each| each.bytes.len() as u64)
-            .sum::<u64>();
+        let format = matrices[0].format;
+        let shape = Rows::of(format, cols);
+        let rows: usize = matrices.iter().map(|each| each.rows).sum();
+        let len_bytes = (rows * shape.device_bytes) as u64;
         let buffer = self.context.storage("weights", len_bytes + SLACK_BYTES);
-        let (mut at, mut begin) = (0, 0);
+        let mut begin = 0;
         let place = |each: Sibling| {
-            let row_bytes = each.format.row_bytes(cols).expect("rows are whole blocks");
-            let len_bytes = each.bytes.len();
-            assert_eq!(
-                each.rows * row_bytes,
-                len_bytes,
-                "bytes of {} rows of {cols}",
-                each.rows
-            );
-            self.upload(&buffer, at, Contents::Bytes(each.bytes));
+            shape.check(each.rows, &each.bytes);
+            let at = (begin * shape.device_bytes) as u64;
+            self.upload(&buffer, at, Contents::Rows(shape, each.bytes));
             let slice = Slice {
                 buffer: buffer.clone(),
                 begin,
                 rows: 0..each.rows,
             };
-            at += len_bytes as u64;
             begin += each.rows;
             GpuMatrix {
-                format: each.format,
+                format,
                 rows: each.rows,
                 cols,
-                row_bytes,
+                row_bytes: shape.device_bytes,
                 slices: vec![slice],
             }
         };
@@ -123,12 +114,9 @@ impl GpuDevice {
     }
 
     fn place(&self, format: Format, rows: usize, cols: usize, bytes: &Bytes) -> GpuMatrix {
-        let row_bytes = format.row_bytes(cols).expect("rows are whole blocks");
-        assert_eq!(
-            rows * row_bytes,
-            bytes.len(),
-            "bytes of {rows} rows of {cols}"
-        );
+        let shape = Rows::of(format, cols);
+        shape.check(rows, bytes);
+        let row_bytes = shape.device_bytes;
         let fitting = (self.context.binding_limit - SLACK_BYTES) / row_bytes as u64;
         if fitting == 0 {
             self.context.fail(GpuError::BindingTooLarge {
@@ -144,11 +132,13 @@ impl GpuDevice {
             .map(|first| {
                 let rows = first..rows.min(first + step);
                 let first = bytes.range().start;
-                let range = first + rows.start * row_bytes..first + rows.end * row_bytes;
+                let range =
+                    first + rows.start * shape.file_bytes..first + rows.end * shape.file_bytes;
                 let bytes = Bytes::new(bytes.mapping().clone(), range);
+                let len_bytes = rows.len() * row_bytes;
                 Slice {
                     begin: 0,
-                    buffer: self.buffer("weights", bytes.len(), Contents::Bytes(bytes)),
+                    buffer: self.buffer("weights", len_bytes, Contents::Rows(shape, bytes)),
                     rows,
                 }
             })
@@ -159,6 +149,50 @@ impl GpuDevice {
             cols,
             row_bytes,
             slices,
+        }
+    }
+}
+
+/// Rows of a matrix, in the file and on the device.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    layout: &'static Layout,
+    blocks: usize,
+    file_bytes: usize,
+    device_bytes: usize,
+}
+
+impl Rows {
+    fn of(format: Format, cols: usize) -> Rows {
+        let layout = shaders::layout_of(format.info().tensor_type);
+        let layout = layout.expect("every format that computes has a layout");
+        let blocks = cols / format.info().block_len;
+        Rows {
+            layout,
+            blocks,
+            file_bytes: format.row_bytes(cols).expect("rows are whole blocks"),
+            device_bytes: layout.row_bytes(blocks),
+        }
+    }
+
+    fn check(&self, rows: usize, bytes: &Bytes) {
+        let expected = rows * self.file_bytes;
+        assert_eq!(expected, bytes.len(), "bytes of {rows} rows");
+    }
+
+    /// Writes rows of the file to a buffer from byte `begin` on.
+    pub fn fill(&self, context: &Context, buffer: &Buffer, begin: u64, rows: &[u8]) {
+        if self.layout.is_as_in_file(self.blocks) {
+            return context.fill(buffer, begin, rows);
+        }
+        let at_once = (UPLOAD_BYTES / self.device_bytes).max(1);
+        let mut arranged = Vec::new();
+        let mut at = begin;
+        for rows in rows.chunks(at_once * self.file_bytes) {
+            arranged.resize(rows.len() / self.file_bytes * self.device_bytes, 0);
+            self.layout.arrange(self.blocks, rows, &mut arranged);
+            context.fill(buffer, at, &arranged);
+            at += arranged.len() as u64;
         }
     }
 }

@@ -20,8 +20,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
-const ROWS: u32 = 4u;
-const VALUES: u32 = ROWS;
+const TOKENS: u32 = 1u;
+const ROWS: u32 = 16u;
+const AT_ONCE: u32 = 2u;
+const STEPS: u32 = ROWS / AT_ONCE;
 
 // The row of the slice that holds row `row` of an item's expert. Rows of other
 // slices wrap around to numbers that the slice does not have.
@@ -29,8 +31,21 @@ fn slice_row(item: u32, row: u32) -> u32 {
     return routes[item].x * params.outputs + row - params.first_row;
 }
 
-fn store(item: u32, row: u32, product: f32) {
-    if row < params.outputs && slice_row(item, row) < params.rows {
-        out[item * params.outputs + row] = product;
+// The row of x that belongs to an item.
+fn input_row(item: u32) -> u32 {
+    return item / params.sharing;
+}
+
+fn step_row(tile: u32, item: u32, step: u32, r: u32) -> u32 {
+    let row = slice_row(item, tile * ROWS + step * AT_ONCE + r);
+    return min(row, params.rows - 1u) * params.row_bytes;
+}
+
+fn finish(tile: u32, item: u32, lane: u32) {
+    for (var i = lane; i < ROWS; i += LANES) {
+        let row = tile * ROWS + i;
+        if row < params.outputs && slice_row(item, row) < params.rows {
+            out[item * params.outputs + row] = products[i];
+        }
     }
 }

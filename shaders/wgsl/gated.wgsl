@@ -1,7 +1,7 @@
 // hidden = silu(gate) * up, of two products with the same activations: the rows
 // of `up` follow those of `gate` in one buffer. A workgroup makes 32 values of
-// each of its tokens, which it also leaves as 8-bit integers; its teams of lanes
-// take their rows in turn, PAIRS rows of each matrix at a time.
+// each of its tokens, which it also leaves as 8-bit integers; a step takes the
+// same two rows of each matrix.
 
 struct Params {
     // Rows of both matrices, and where in the buffer the first of them is.
@@ -23,45 +23,30 @@ struct Params {
 @group(0) @binding(3) var<storage, read> up_bias: array<f32>;
 // [tokens, outputs]
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
-// [tokens, outputs / 32]
-@group(0) @binding(5) var<storage, read_write> quantized: array<Activation>;
+// [tokens, outputs / 32] activations
+@group(0) @binding(5) var<storage, read_write> quantized: array<u32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
 // Whether both products have a bias added.
 override BIAS: bool = false;
 
+// Of each matrix.
 const ROWS: u32 = 32u;
-const PAIRS: u32 = 2u;
-const STEPS: u32 = ROWS / PAIRS;
-const VALUES: u32 = 2u * PAIRS * TOKENS;
+const AT_ONCE: u32 = 4u;
+const STEPS: u32 = 2u * ROWS / AT_ONCE;
+const QUADS: u32 = ROWS / 4u;
 
-// [STEPS][PAIRS][gate, up][TOKENS]
-var<workgroup> products: array<f32, STEPS * VALUES>;
 // [TOKENS][ROWS]
 var<workgroup> hidden: array<f32, TOKENS * ROWS>;
 
-fn quad_at(index: u32) -> vec4<f32> {
-    let at = index * 4u;
-    return vec4(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
+// The rows of a step: gate and up of an output, then of the next.
+fn step_row(tile: u32, token: u32, step: u32, r: u32) -> u32 {
+    let output = tile * ROWS + step * (AT_ONCE / 2u) + r / 2u;
+    return weight_row(output + r % 2u * params.outputs);
 }
 
-// Byte at which row `row` of a workgroup's gate or of its up begins.
-fn paired_row(row: u32, is_up: u32) -> u32 {
-    return weight_row(row + is_up * params.outputs);
-}
-
-fn kernel(tile: u32, token_tile: u32, lane: u32) {
+fn finish(tile: u32, token: u32, lane: u32) {
     let first = tile * ROWS;
-    let token = token_tile * TOKENS;
-    for (var step = 0u; step < STEPS; step += teams) {
-        let own = step + team;
-        var sums: array<f32, VALUES>;
-        if own < STEPS {
-            add_products(first + own * PAIRS, token, &sums);
-        }
-        add_team(&sums, own * VALUES, lane);
-    }
-    workgroupBarrier();
     for (var i = lane; i < TOKENS * ROWS; i += LANES) {
         let row = i % ROWS;
         let at = row * 2u * TOKENS + i / ROWS;
@@ -79,7 +64,14 @@ fn kernel(tile: u32, token_tile: u32, lane: u32) {
         }
     }
     workgroupBarrier();
-    if params.quantized != 0u && lane < TOKENS && token + lane < params.tokens {
-        quantized[(token + lane) * (params.outputs / ROWS) + tile] = quantize_quads(lane * 8u);
+    if params.quantized != 0u {
+        var four: vec4<f32>;
+        if lane < TOKENS * QUADS {
+            let at = lane * 4u;
+            four = vec4(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
+        }
+        let row = token + lane / QUADS;
+        let has_four = lane < TOKENS * QUADS && row < params.tokens;
+        quantize(four, lane, row, tile * QUADS + lane % QUADS, params.outputs / 32u, has_four);
     }
 }

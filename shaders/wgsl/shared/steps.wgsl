@@ -1,0 +1,27 @@
+// Rows of weights times a few tokens: reading the weights is all the work there
+// is. The teams of lanes of a workgroup take its rows in turn, AT_ONCE rows a
+// step, so that so many streams of weights are under way for each team and the
+// activations are loaded once for all of them.
+//
+// The operation says how many STEPS there are, which rows these are (`step_row`) and what becomes of the
+// products (`finish`); how a row and its activations are multiplied is another
+// piece (`add_products`).
+
+const VALUES: u32 = AT_ONCE * TOKENS;
+
+// [STEPS][AT_ONCE][TOKENS]
+var<workgroup> products: array<f32, STEPS * VALUES>;
+
+fn kernel(tile: u32, token_tile: u32, lane: u32) {
+    let token = token_tile * TOKENS;
+    for (var step = 0u; step < STEPS; step += teams) {
+        let own = step + team;
+        var sums: array<f32, VALUES>;
+        if own < STEPS {
+            add_products(tile, own, token, &sums);
+        }
+        add_team(&sums, own * VALUES, lane);
+    }
+    workgroupBarrier();
+    finish(tile, token, lane);
+}

@@ -1,0 +1,26 @@
+// Rows of blocks times activations as 8-bit integers: a lane takes every
+// team_lanes-th group, AHEAD of them at a time.
+
+const AHEAD: u32 = select(1u, 2u, TOKENS == 1u);
+
+fn add_products(tile: u32, step: u32, token: u32, sums: ptr<function, array<f32, VALUES>>) {
+    let groups = row_groups();
+    for (var first = team_lane; first < groups; first += AHEAD * team_lanes) {
+        for (var ahead = 0u; ahead < AHEAD; ahead += 1u) {
+            let index = min(first + ahead * team_lanes, groups - 1u);
+            let counts = first + ahead * team_lanes < groups;
+            var activations: array<Activation, TOKENS>;
+            for (var t = 0u; t < TOKENS; t += 1u) {
+                activations[t] = activation(input_row(token + t), index);
+                activations[t].d = select(0.0, activations[t].d, counts);
+            }
+            for (var r = 0u; r < AT_ONCE; r += 1u) {
+                let w = group(step_row(tile, token, step, r), index);
+                for (var t = 0u; t < TOKENS; t += 1u) {
+                    let at = r * TOKENS + t;
+                    (*sums)[at] = dot_group(w, activations[t], (*sums)[at]);
+                }
+            }
+        }
+    }
+}
