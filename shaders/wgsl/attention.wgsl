@@ -3,7 +3,7 @@
 //     out = sum over keys j of softmax(q . k[j] * scale) * v[j]
 //
 // A workgroup has QUERIES queries that share a key head: the group's heads of
-// one token, or of several. It goes through its stretch of the keys in chunks of
+// one token, or of several. It keeps them in workgroup memory and goes through its stretch of the keys in chunks of
 // one key per lane and keeps, per query, the largest score so far, the sum of
 // exponentials relative to it, and the weighted sum of values (the online
 // softmax of FlashAttention; Dao et al., 2022):
@@ -54,7 +54,11 @@ const PARTS: u32 = 16u;
 const LOWEST: f32 = -3.4e38;
 // Fours that a lane loads before it uses the first: the cache is far away.
 const AHEAD: u32 = 8u;
+// Queries whose results are put together at once.
+const TOGETHER: u32 = min(QUERIES, 4u);
 
+// [QUERIES][k_quads], in the end [TOGETHER][LANES] sums.
+var<workgroup> fours: array<vec4<f32>, 512>;
 // [QUERIES][CHUNK]: scores, then their exponentials.
 var<workgroup> scores: array<f32, QUERIES * CHUNK>;
 // [QUERIES][PARTS]
@@ -62,7 +66,6 @@ var<workgroup> parts: array<f32, QUERIES * PARTS>;
 var<workgroup> maximum: array<f32, QUERIES>;
 var<workgroup> rescale: array<f32, QUERIES>;
 var<workgroup> total: array<f32, QUERIES>;
-var<workgroup> strides: array<vec4<f32>, CHUNK>;
 
 fn key_4(quad: u32) -> vec4<f32> {
     return widen(keys[place(quad)], keys[scale_place(quad)]);
@@ -70,6 +73,39 @@ fn key_4(quad: u32) -> vec4<f32> {
 
 fn value_4(quad: u32) -> vec4<f32> {
     return widen(values[place(quad)], values[scale_place(quad)]);
+}
+
+// Puts together and stores a four of the results of TOGETHER queries from `base`
+// on. All lanes come here together.
+fn put(base: u32, item: u32, lane: u32, workgroup: vec3<u32>, queries: u32) {
+    let r = item / params.v_quads;
+    let quad = item % params.v_quads;
+    let query = workgroup.x * QUERIES + base + r;
+    let token = query / params.group;
+    let head = workgroup.y * params.group + query % params.group;
+    let is_there = r < TOGETHER && query < queries;
+    var sum = vec4(0.0);
+    if is_there {
+        for (var i = 0u; i < LANES / params.v_quads; i += 1u) {
+            sum += fours[r * LANES + i * params.v_quads + quad];
+        }
+        if params.splits == 1u {
+            sum /= total[base + r];
+            out[((params.first_row + token) * params.heads + head) * params.v_quads + quad] = sum;
+        } else {
+            let row = (workgroup.z * params.tokens + token) * params.heads + head;
+            let at = row * (params.v_quads + 1u);
+            partial[at + quad] = sum;
+            if quad == 0u {
+                partial[at + params.v_quads] = vec4(maximum[base + r], total[base + r], 0.0, 0.0);
+            }
+        }
+    }
+    if params.quantized != 0u {
+        let groups = params.heads * params.v_quads / 8u;
+        let place = head * params.v_quads + quad;
+        quantize(sum, lane, params.first_row + token, place, groups, is_there);
+    }
 }
 
 @compute @workgroup_size(LANES)
@@ -80,26 +116,28 @@ fn main(
     let kv_head = workgroup.y;
     let kv_heads = params.heads / params.group;
     let queries = params.tokens * params.group;
-    let first = workgroup.x * QUERIES;
+    let first_query = workgroup.x * QUERIES;
     // Keys of this split that any of the queries may see.
-    let last_token = min((first + QUERIES - 1u) / params.group, params.tokens - 1u);
+    let last_token = min((first_query + QUERIES - 1u) / params.group, params.tokens - 1u);
     let begin = workgroup.z * params.split_keys;
     let end = min(begin + params.split_keys, params.position + last_token + 1u);
 
-    // Where the queries' heads begin, and the first key they may not see.
-    var head: array<u32, QUERIES>;
+    for (var i = lane; i < QUERIES * params.k_quads; i += LANES) {
+        let query = min(first_query + i / params.k_quads, queries - 1u);
+        let row = params.first_row + query / params.group;
+        let head = row * params.heads + kv_head * params.group + query % params.group;
+        fours[i] = q[head * params.k_quads + i % params.k_quads];
+    }
+    // The first key that a query may not see.
     var limit: array<u32, QUERIES>;
     for (var r = 0u; r < QUERIES; r += 1u) {
-        let query = min(first + r, queries - 1u);
-        let token = query / params.group;
-        head[r] = (params.first_row + token) * params.heads + kv_head * params.group
-            + query % params.group;
-        limit[r] = params.position + token + 1u;
+        limit[r] = params.position + min(first_query + r, queries - 1u) / params.group + 1u;
     }
     if lane < QUERIES {
         maximum[lane] = LOWEST;
         total[lane] = 0.0;
     }
+    workgroupBarrier();
     var sums: array<vec4<f32>, QUERIES>;
     let quad = lane % params.v_quads;
     let stride = CHUNK / params.v_quads;
@@ -118,8 +156,7 @@ fn main(
                 for (var i = 0u; i < AHEAD; i += 1u) {
                     if first + i < params.k_quads {
                         for (var r = 0u; r < QUERIES; r += 1u) {
-                            let part = q[head[r] * params.k_quads + first + i];
-                            products[r] += dot(ahead[i], part);
+                            products[r] += dot(ahead[i], fours[r * params.k_quads + first + i]);
                         }
                     }
                 }
@@ -193,33 +230,14 @@ fn main(
         workgroupBarrier();
     }
 
-    for (var r = 0u; r < QUERIES; r += 1u) {
-        strides[lane] = sums[r];
-        workgroupBarrier();
-        var result = vec4(0.0);
-        if lane < params.v_quads && first + r < queries {
-            var sum = vec4(0.0);
-            for (var i = 0u; i < stride; i += 1u) {
-                sum += strides[i * params.v_quads + lane];
-            }
-            if params.splits == 1u {
-                result = sum / total[r];
-                out[head[r] * params.v_quads + lane] = result;
-            } else {
-                let row = head[r] - params.first_row * params.heads;
-                let at = (workgroup.z * params.tokens * params.heads + row) * (params.v_quads + 1u);
-                partial[at + lane] = sum;
-                if lane == 0u {
-                    partial[at + params.v_quads] = vec4(maximum[r], total[r], 0.0, 0.0);
-                }
-            }
+    for (var base = 0u; base < QUERIES; base += TOGETHER) {
+        for (var r = 0u; r < TOGETHER; r += 1u) {
+            fours[r * LANES + lane] = sums[base + r];
         }
         workgroupBarrier();
-        if params.quantized != 0u {
-            let row = head[r] / params.heads;
-            let quad = head[r] % params.heads * params.v_quads + lane;
-            let has_four = lane < params.v_quads && first + r < queries;
-            quantize(result, lane, row, quad, params.heads * params.v_quads / 8u, has_four);
+        for (var first = 0u; first < TOGETHER * params.v_quads; first += LANES) {
+            put(base, first + lane, lane, workgroup, queries);
         }
+        workgroupBarrier();
     }
 }

@@ -15,7 +15,10 @@ use std::sync::Arc;
 /// Workgroups that attention should at least have, and keys that a split of the
 /// keys should at least have.
 const ATTENTION_WORKGROUPS: usize = 256;
-const SPLIT_KEYS: usize = 512;
+const SPLIT_KEYS: usize = 256;
+
+/// Fours of queries that a workgroup keeps.
+const QUERY_QUADS: usize = 512;
 
 /// Keys that a workgroup takes at once.
 const CHUNK: usize = 128;
@@ -180,7 +183,8 @@ impl GpuBackend {
         out: &Tensor,
     ) {
         let group = shape.n_head / shape.n_head_kv;
-        let (size, queries) = tile_of(piece::QUERIES, part.tokens * group);
+        let kept = 1 << (QUERY_QUADS / (shape.head_dim_k / 4)).ilog2();
+        let (size, queries) = tile_of(piece::QUERIES, kept.min(part.tokens * group));
         let tiles = (part.tokens * group).div_ceil(size);
         let keys = part.position + part.tokens;
         // As many splits as keep the device busy, if there are keys for them.
