@@ -133,6 +133,9 @@ pub(crate) const TILE: &[File] = &[wgsl!("shared/tile_64")];
 /// Floats that become 8-bit integers.
 pub(crate) const ACTIVATION: &[File] = &[wgsl!("shared/activation")];
 pub(crate) const QUANTIZE: &[File] = &[wgsl!("shared/quantize")];
+/// Turns of heads, and attention.
+pub(crate) const TURN: &[File] = &[wgsl!("shared/turn")];
+pub(crate) const ATTENTION: &[File] = &[wgsl!("shared/attention")];
 /// The entry point of operations on fours of rows.
 pub(crate) const STRETCH: &[File] = &[wgsl!("shared/stretch")];
 pub(crate) const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
@@ -148,7 +151,7 @@ pub(crate) const MATVEC: Shader = Shader {
     params: PRODUCT_PARAMS,
     needs: Needs::Nothing,
     overrides: &["ADD", "BIAS"],
-    workgroup: Workgroup::Rows(16),
+    workgroup: Workgroup::Rows(8),
 };
 pub(crate) const ELEMENTS: Shader = Shader {
     overrides: &[],

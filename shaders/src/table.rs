@@ -27,6 +27,8 @@ pub enum Op {
     RopeAppend,
     Resize,
     Attention,
+    /// The same of one token, whose keys and values are appended before.
+    AttentionAppend,
     AttentionCombine,
     EmbedInt8,
     EmbedFloat,

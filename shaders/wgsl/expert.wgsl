@@ -21,8 +21,8 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 
 const TOKENS: u32 = 1u;
-const ROWS: u32 = 16u;
-const AT_ONCE: u32 = 2u;
+const ROWS: u32 = 8u;
+const AT_ONCE: u32 = 1u;
 const STEPS: u32 = ROWS / AT_ONCE;
 
 // The row of the slice that holds row `row` of an item's expert. Rows of other
@@ -41,11 +41,11 @@ fn step_row(tile: u32, item: u32, step: u32, r: u32) -> u32 {
     return min(row, params.rows - 1u) * params.row_bytes;
 }
 
-fn finish(tile: u32, item: u32, lane: u32) {
-    for (var i = lane; i < ROWS; i += LANES) {
-        let row = tile * ROWS + i;
-        if row < params.outputs && slice_row(item, row) < params.rows {
-            out[item * params.outputs + row] = products[i];
-        }
+fn take(tile: u32, item: u32, step: u32, i: u32, product: f32) {
+    let row = tile * ROWS + step * AT_ONCE + i;
+    if row < params.outputs && slice_row(item, row) < params.rows {
+        out[item * params.outputs + row] = product;
     }
 }
+
+fn finish(tile: u32, item: u32, lane: u32) {}

@@ -45,7 +45,15 @@ fn step_row(tile: u32, token: u32, step: u32, r: u32) -> u32 {
     return weight_row(output + r % 2u * params.outputs);
 }
 
+// [STEPS][AT_ONCE][TOKENS]
+var<workgroup> products: array<f32, STEPS * VALUES>;
+
+fn take(tile: u32, token: u32, step: u32, i: u32, product: f32) {
+    products[step * VALUES + i] = product;
+}
+
 fn finish(tile: u32, token: u32, lane: u32) {
+    workgroupBarrier();
     let first = tile * ROWS;
     for (var i = lane; i < TOKENS * ROWS; i += LANES) {
         let row = i % ROWS;

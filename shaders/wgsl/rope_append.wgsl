@@ -35,30 +35,12 @@ struct Params {
 // [rows, kv_heads, k_dim] and [rows, kv_heads, v_dim]
 @group(0) @binding(1) var<storage, read> k: array<f32>;
 @group(0) @binding(2) var<storage, read> v: array<f32>;
-// Cosines [rows, 2 * pairs] at both dimensions of a pair, then signed sines
-// [rows, 2 * pairs]: those of the second dimensions are as they are, those of the
-// first negative.
+// Cosines and sines: see `turned`.
 @group(0) @binding(3) var<storage, read> angles: array<f32>;
 // [positions, kv_heads, k_quads] and [positions, kv_heads, v_quads], as stored
 @group(0) @binding(4) var<storage, read_write> keys: array<Stored>;
 @group(0) @binding(5) var<storage, read_write> values: array<Stored>;
 @group(1) @binding(0) var<uniform> params: Params;
-
-// The dimension that turns with `dim`.
-fn partner(dim: u32) -> u32 {
-    if params.halves == 0u {
-        return dim ^ 1u;
-    }
-    return select(dim - params.pairs, dim + params.pairs, dim < params.pairs);
-}
-
-// What a row's turn makes of dimension `dim`, which is `x`, the one that turns
-// with it being `other`.
-fn turned(row: u32, dim: u32, x: f32, other: f32) -> f32 {
-    let width = 2u * params.pairs;
-    let at = row * width + dim;
-    return fma(x, angles[at], other * angles[params.rows * width + at]);
-}
 
 fn turn_query(index: u32) {
     let pair = index % params.pairs;

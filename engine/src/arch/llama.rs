@@ -255,9 +255,17 @@ impl Family for Llama {
                 layer.attn_v.product(&mut v),
             ],
         );
-        b.rope_append(index, attention, &self.rope, &mut q, &mut k, &v, step);
         let mut attended = b.tensor(rows, attention.n_head * attention.head_dim_v);
-        b.attention(index, attention, &q, step, &mut attended);
+        b.attention(
+            index,
+            attention,
+            &self.rope,
+            &mut q,
+            &mut k,
+            &v,
+            step,
+            &mut attended,
+        );
         layer.attn_output.add(b, &attended, x);
 
         // Feed-forward.

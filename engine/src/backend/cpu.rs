@@ -318,7 +318,7 @@ impl Backend for CpuBackend<'_> {
         );
     }
 
-    fn rope_append(
+    fn attention(
         &mut self,
         layer: usize,
         shape: &AttentionShape,
@@ -327,6 +327,7 @@ impl Backend for CpuBackend<'_> {
         k: &mut Tensor,
         v: &Tensor,
         step: &mut Step<'_>,
+        out: &mut Tensor,
     ) {
         self.region.label("rope");
         let isa = self.kernels.isa();
@@ -337,7 +338,7 @@ impl Backend for CpuBackend<'_> {
             self.angles = Some((key, angles));
         }
         if let Some((_, angles)) = &self.angles {
-            for x in [q, &mut *k] {
+            for x in [&mut *q, &mut *k] {
                 ops::rope(self.region, isa, &mut x.data, shape.head_dim_k, angles);
             }
         }
@@ -349,16 +350,6 @@ impl Backend for CpuBackend<'_> {
             let (k, v) = (&k.data[of(k)], &v.data[of(v)]);
             cache.append(self.region, isa, k, v, sequence.position);
         }
-    }
-
-    fn attention(
-        &mut self,
-        layer: usize,
-        shape: &AttentionShape,
-        q: &Tensor,
-        step: &mut Step<'_>,
-        out: &mut Tensor,
-    ) {
         self.region.label("attention");
         let sequences: Vec<AttentionSeq<'_>> = step
             .sequences

@@ -308,23 +308,13 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rope_append(
+    fn attention(
         &mut self,
         _: usize,
         _: &AttentionShape,
         _: &Rope,
         _: &mut Tensor,
         _: &mut Tensor,
-        _: &Tensor,
-        _: &mut Step<'_>,
-    ) {
-        match self.0 {}
-    }
-
-    fn attention(
-        &mut self,
-        _: usize,
-        _: &AttentionShape,
         _: &Tensor,
         _: &mut Step<'_>,
         _: &mut Tensor,

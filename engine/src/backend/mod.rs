@@ -163,11 +163,12 @@ pub trait Backend {
         sum: &mut Self::Tensor,
     );
 
-    /// Rotates every head of `q` and `k` to its token's position, and appends `k`
-    /// and `v` to the layer's cache of each sequence. What `k` holds afterwards
+    /// Rotates every head of `q` and `k` to its token's position, appends `k` and
+    /// `v` to the layer's cache of each sequence, and lets every token's queries
+    /// attend to its own sequence up to itself. What `q` and `k` hold afterwards
     /// means nothing.
     #[allow(clippy::too_many_arguments)] // the operation has these operands
-    fn rope_append(
+    fn attention(
         &mut self,
         layer: usize,
         shape: &AttentionShape,
@@ -175,16 +176,6 @@ pub trait Backend {
         q: &mut Self::Tensor,
         k: &mut Self::Tensor,
         v: &Self::Tensor,
-        step: &mut Step<'_>,
-    );
-
-    /// Lets every token's queries attend to its own sequence up to itself, which
-    /// is in the layer's cache.
-    fn attention(
-        &mut self,
-        layer: usize,
-        shape: &AttentionShape,
-        q: &Self::Tensor,
         step: &mut Step<'_>,
         out: &mut Self::Tensor,
     );

@@ -7,6 +7,7 @@
 //     weight = d * IQ4_VALUES[nibble]
 
 const OFFSET: u32 = 0u;
+const AHEAD: u32 = 4u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.

@@ -10,6 +10,7 @@
 //     weight = d * (scale - 32) * IQ4_VALUES[nibble]
 
 const OFFSET: u32 = 0u;
+const AHEAD: u32 = 2u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.

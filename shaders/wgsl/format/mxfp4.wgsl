@@ -8,6 +8,7 @@
 // Doubled elements are integers, so q is twice the element and d is 2^(e - 128).
 
 const OFFSET: u32 = 0u;
+const AHEAD: u32 = 4u;
 const HAS_MINIMUM: bool = false;
 
 // Twice the element, as signed bytes: 0 1 2 3  4 6 8 12  0 -1 -2 -3  -4 -6 -8 -12

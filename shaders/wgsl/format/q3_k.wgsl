@@ -12,6 +12,7 @@
 //     weight = d * (scale - 32) * (three bits - 4)
 
 const OFFSET: u32 = 4u;
+const AHEAD: u32 = 2u;
 const HAS_MINIMUM: bool = false;
 
 fn scale(scales: u32, k: u32) -> i32 {

@@ -6,6 +6,7 @@
 //     weight = d * (nibble - 8)
 
 const OFFSET: u32 = 8u;
+const AHEAD: u32 = 4u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.

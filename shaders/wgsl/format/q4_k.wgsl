@@ -8,6 +8,7 @@
 //     weight = d * sc * nibble - dmin * mn
 
 const OFFSET: u32 = 0u;
+const AHEAD: u32 = 2u;
 const HAS_MINIMUM: bool = true;
 
 // Weights 32 * index .. of the row that begins at byte `row`.

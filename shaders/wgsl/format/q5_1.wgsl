@@ -6,6 +6,7 @@
 //     weight = d * (five bits) + m
 
 const OFFSET: u32 = 0u;
+const AHEAD: u32 = 4u;
 const HAS_MINIMUM: bool = true;
 
 // Weights 32 * index .. of the row that begins at byte `row`.

@@ -8,6 +8,7 @@
 //     weight = d * sc * (five bits) - dmin * mn
 
 const OFFSET: u32 = 0u;
+const AHEAD: u32 = 2u;
 const HAS_MINIMUM: bool = true;
 
 fn five_bits(qh: u32, qs: u32, g: u32) -> vec4<u32> {

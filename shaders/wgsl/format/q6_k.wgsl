@@ -10,6 +10,7 @@
 //     weight = d * scale * (six bits - 32)
 
 const OFFSET: u32 = 32u;
+const AHEAD: u32 = 2u;
 const HAS_MINIMUM: bool = false;
 
 fn six_bits(ql: u32, qh: u32, j: u32) -> vec4<u32> {

@@ -6,6 +6,7 @@
 //     weight = d * q
 
 const OFFSET: u32 = 0u;
+const AHEAD: u32 = 2u;
 const HAS_MINIMUM: bool = false;
 
 // Weights 32 * index .. of the row that begins at byte `row`.

@@ -5,7 +5,7 @@
 //
 // `low` and `high` hold q as bytes, 0..16 and 16..32: signed ones if OFFSET, the
 // format's, is zero, else of 0..128. Few tokens subtract it from sums of products
-// rather than from weights.
+// rather than from weights. AHEAD groups a lane loads at once: what registers hold.
 
 struct Group {
     low: vec4<u32>,

@@ -1,16 +1,12 @@
 // Rows of weights times a few tokens: reading the weights is all the work there
 // is. The teams of lanes of a workgroup take its rows in turn, AT_ONCE rows a
-// step, so that so many streams of weights are under way for each team and the
-// activations are loaded once for all of them.
+// step.
 //
-// The operation says how many STEPS there are, which rows these are (`step_row`) and what becomes of the
-// products (`finish`); how a row and its activations are multiplied is another
-// piece (`add_products`).
+// The operation says how many STEPS there are, which rows these are (`step_row`)
+// and what becomes of a product (`take`) and of all of them (`finish`); how a row
+// and its activations are multiplied is another piece (`add_products`).
 
 const VALUES: u32 = AT_ONCE * TOKENS;
-
-// [STEPS][AT_ONCE][TOKENS]
-var<workgroup> products: array<f32, STEPS * VALUES>;
 
 fn kernel(tile: u32, token_tile: u32, lane: u32) {
     let token = token_tile * TOKENS;
@@ -20,8 +16,7 @@ fn kernel(tile: u32, token_tile: u32, lane: u32) {
         if own < STEPS {
             add_products(tile, own, token, &sums);
         }
-        add_team(&sums, own * VALUES, lane);
+        add_team(&sums, tile, token, own, lane);
     }
-    workgroupBarrier();
     finish(tile, token, lane);
 }

@@ -1,12 +1,13 @@
 // Rows of blocks times activations as 8-bit integers: a lane takes every
-// team_lanes-th group, AHEAD of them at a time.
+// team_lanes-th group, several of them at a time, so that so many loads are under
+// way: AHEAD, the format's, of one token.
 
-const AHEAD: u32 = select(1u, 2u, TOKENS == 1u);
+const GROUPS: u32 = max(1u, AHEAD / TOKENS);
 
 fn add_products(tile: u32, step: u32, token: u32, sums: ptr<function, array<f32, VALUES>>) {
     let groups = row_groups();
-    for (var first = team_lane; first < groups; first += AHEAD * team_lanes) {
-        for (var ahead = 0u; ahead < AHEAD; ahead += 1u) {
+    for (var first = team_lane; first < groups; first += GROUPS * team_lanes) {
+        for (var ahead = 0u; ahead < GROUPS; ahead += 1u) {
             let index = min(first + ahead * team_lanes, groups - 1u);
             let counts = first + ahead * team_lanes < groups;
             var activations: array<Activation, TOKENS>;

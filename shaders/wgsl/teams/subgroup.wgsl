@@ -1,7 +1,7 @@
 // The lanes of a workgroup in teams that add up among themselves: its subgroups,
 // of whatever size, full or not.
 //
-// The kernel defines VALUES and where the sums go, `products`.
+// The kernel defines VALUES and what becomes of the sums, `take`.
 
 const LANES: u32 = 256u;
 
@@ -10,12 +10,12 @@ var<private> teams: u32;
 var<private> team_lane: u32;
 var<private> team_lanes: u32;
 
-// Leaves the team's sum of values[i] in products[first + i].
-fn add_team(values: ptr<function, array<f32, VALUES>>, first: u32, lane: u32) {
+// Gives the team's sum of values[i] to one of its lanes.
+fn add_team(values: ptr<function, array<f32, VALUES>>, tile: u32, token: u32, step: u32, lane: u32) {
     for (var i = 0u; i < VALUES; i += 1u) {
         let sum = subgroupAdd((*values)[i]);
-        if team_lane == 0u && first < STEPS * VALUES {
-            products[first + i] = sum;
+        if team_lane == min(i, team_lanes - 1u) && step < STEPS {
+            take(tile, token, step, i, sum);
         }
     }
 }

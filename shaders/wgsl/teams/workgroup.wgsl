@@ -1,7 +1,7 @@
 // The lanes of a workgroup in teams of 32 that add up among themselves, through
 // workgroup memory.
 //
-// The kernel defines VALUES and where the sums go, `products`.
+// The kernel defines VALUES and what becomes of the sums, `take`.
 
 const TEAM: u32 = 32u;
 const LANES: u32 = 64u;
@@ -13,8 +13,8 @@ var<workgroup> partials: array<f32, VALUES * LANES>;
 var<private> team: u32;
 var<private> team_lane: u32;
 
-// Leaves the team's sum of values[i] in products[first + i].
-fn add_team(values: ptr<function, array<f32, VALUES>>, first: u32, lane: u32) {
+// Gives the team's sum of values[i] to one of its lanes.
+fn add_team(values: ptr<function, array<f32, VALUES>>, tile: u32, token: u32, step: u32, lane: u32) {
     for (var i = 0u; i < VALUES; i += 1u) {
         partials[i * LANES + lane] = (*values)[i];
     }
@@ -25,7 +25,7 @@ fn add_team(values: ptr<function, array<f32, VALUES>>, first: u32, lane: u32) {
         for (var at = begin; at < begin + TEAM; at += 1u) {
             sum += partials[at];
         }
-        products[first + i] = sum;
+        take(tile, token, step, i, sum);
     }
     workgroupBarrier();
 }

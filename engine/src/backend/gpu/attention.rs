@@ -147,8 +147,15 @@ impl GpuBackend {
         );
     }
 
-    /// Lets the queries of a sequence attend to its cache.
-    pub(super) fn attend(
+    /// Whether one dispatch can append a token's keys and values and attend to them.
+    pub(super) fn appends_at_once(&self, cache: &GpuKvLayer) -> bool {
+        let bindings = Op::AttentionAppend.shader().bindings.len();
+        let most = self.context.limits.max_storage_buffers_per_shader_stage;
+        cache.padding() == [None; 2] && bindings <= most as usize
+    }
+
+    /// Lets the queries of a sequence attend to its cache, which has their keys.
+    pub(super) fn attend_to_cache(
         &mut self,
         cache: &GpuKvLayer,
         shape: &AttentionShape,
@@ -166,19 +173,23 @@ impl GpuBackend {
         let padded_q = k_padding.map(|widths| self.resized(q, widths));
         let q = padded_q.as_ref().unwrap_or(q);
         let Some((head_dim, padded_dim)) = v_padding else {
-            return self.attend_padded(cache, &padded, q, part, out);
+            return self.attend(cache, &padded, q, None, part, out);
         };
         // The rows of other sequences are in `out` already.
         let padded_out = self.resized(out, (head_dim, padded_dim));
-        self.attend_padded(cache, &padded, q, part, &padded_out);
+        self.attend(cache, &padded, q, None, part, &padded_out);
         self.resize(&padded_out, padded_dim, out, head_dim);
     }
 
-    fn attend_padded(
+    /// Attention over heads of a width that the cache has. Of a single token, keys and
+    /// values that are not in the cache yet come along: they are appended, and turned
+    /// before, as the queries are.
+    pub(super) fn attend(
         &mut self,
         cache: &GpuKvLayer,
         shape: &AttentionShape,
         q: &Tensor,
+        new: Option<(&Tensor, &Tensor, &Turn)>,
         part: &Part,
         out: &Tensor,
     ) {
@@ -202,29 +213,39 @@ impl GpuBackend {
             false => self.recorder.unwritten(),
         };
         let partial_binding = partial.clone().unwrap_or_else(|| self.recorder.unwritten());
+        let mut buffers = vec![
+            &q.float,
+            &cache.keys,
+            &cache.values,
+            &out.float,
+            &partial_binding,
+            &int8,
+        ];
+        let mut params = vec![
+            part.tokens as u32,
+            part.first_row as u32,
+            part.position as u32,
+            shape.n_head as u32,
+            group as u32,
+            (shape.head_dim_k / 4) as u32,
+            v_quads as u32,
+            splits as u32,
+            split_keys as u32,
+            shape.scale.to_bits(),
+            u32::from(quantized && splits == 1),
+        ];
+        let op = match new {
+            Some((k, v, turn)) => {
+                buffers.extend([&k.float, &v.float, &turn.angles]);
+                params.extend([turn.pairs as u32, u32::from(turn.halves), q.rows as u32]);
+                Op::AttentionAppend
+            }
+            None => Op::Attention,
+        };
         self.recorder.dispatch(
-            Kernel::new(Op::Attention, &[cache.format, queries]),
-            &[
-                &q.float,
-                &cache.keys,
-                &cache.values,
-                &out.float,
-                &partial_binding,
-                &int8,
-            ],
-            &[
-                part.tokens as u32,
-                part.first_row as u32,
-                part.position as u32,
-                shape.n_head as u32,
-                group as u32,
-                (shape.head_dim_k / 4) as u32,
-                v_quads as u32,
-                splits as u32,
-                split_keys as u32,
-                shape.scale.to_bits(),
-                u32::from(quantized && splits == 1),
-            ],
+            Kernel::new(op, &[cache.format, queries]),
+            &buffers,
+            &params,
             [tiles as u32, shape.n_head_kv as u32, splits as u32],
         );
         let width = shape.head_dim_k + shape.head_dim_v;

@@ -212,7 +212,7 @@ impl Backend for GpuBackend {
         self.product(x, weight, bias, true, sum);
     }
 
-    fn rope_append(
+    fn attention(
         &mut self,
         layer: usize,
         shape: &AttentionShape,
@@ -221,28 +221,18 @@ impl Backend for GpuBackend {
         k: &mut Tensor,
         v: &Tensor,
         step: &mut Step<'_>,
+        out: &mut Tensor,
     ) {
         let turn = self.turn(rope, shape.n_head, &step.positions);
         for sequence in &mut step.sequences {
             let part = Part::of(sequence);
             let cache = sequence.cache.gpu_layer(layer);
+            if part.tokens == 1 && self.appends_at_once(cache) {
+                self.attend(cache, shape, q, Some((k, v, &turn)), &part, out);
+                continue;
+            }
             self.append(cache, Some((q, &turn)), k, v, &part);
-        }
-        q.int8_is_present.set(false);
-    }
-
-    fn attention(
-        &mut self,
-        layer: usize,
-        shape: &AttentionShape,
-        q: &Tensor,
-        step: &mut Step<'_>,
-        out: &mut Tensor,
-    ) {
-        for sequence in &mut step.sequences {
-            let part = Part::of(sequence);
-            let cache = sequence.cache.gpu_layer(layer);
-            self.attend(cache, shape, q, &part, out);
+            self.attend_to_cache(cache, shape, q, &part, out);
         }
         // Whole groups are never padded.
         out.int8_is_present.set(quantizes(shape.head_dim_v));

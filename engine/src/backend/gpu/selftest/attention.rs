@@ -90,9 +90,8 @@ pub(super) fn rope<B: Backend>(
         positions: vec![0, 1, 77, 1000, 4095],
     };
     let backend = &mut *side.backend;
-    backend.rope_append(0, &shape, &rope, &mut q, &mut k, &v, &mut step);
-    backend.attention(0, &shape, &q, &mut step, &mut out);
-    Some([read(backend, &q), read(backend, &out)].concat())
+    backend.attention(0, &shape, &rope, &mut q, &mut k, &v, &mut step, &mut out);
+    Some(read(backend, &out))
 }
 
 /// What attention makes of the last of several steps.
@@ -140,8 +139,7 @@ pub(super) fn attention<B: Backend>(
             }],
             positions: (first..end).collect(),
         };
-        backend.rope_append(0, shape, rope, &mut q, &mut k, &v, &mut step);
-        backend.attention(0, shape, &q, &mut step, &mut out);
+        backend.attention(0, shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
         if let Some(weight) = &after {
             let attended = std::mem::replace(&mut out, backend.tensor(count, 21));
             let product = Product {

@@ -1,0 +1,109 @@
+// Attention of one token of a sequence: its queries and its key are turned to its
+// position here, and the key and the value are appended to the cache by the
+// workgroup that has the last keys, before it reads them.
+
+struct Params {
+    // Tokens of the sequence in this step, the row of the first, its position.
+    tokens: u32,
+    first_row: u32,
+    position: u32,
+    // Query heads, and how many of them share a key head.
+    heads: u32,
+    group: u32,
+    // Dimensions of a key and of a value head, in fours.
+    k_quads: u32,
+    v_quads: u32,
+    // Splits of the keys, and keys in each: a multiple of the chunk.
+    splits: u32,
+    split_keys: u32,
+    scale: f32,
+    // Whether groups are quantized; `v_quads` is then a multiple of 8.
+    quantized: u32,
+    // Pairs of a head that turn, whether pairs are (i, i + pairs) rather than
+    // (2i, 2i + 1), and rows of the step.
+    pairs: u32,
+    halves: u32,
+    rows: u32,
+}
+
+// [rows, heads, k_quads]
+@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
+// [positions, key heads, k_quads] and [positions, key heads, v_quads], as stored
+@group(0) @binding(1) var<storage, read_write> keys: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> values: array<Stored>;
+// [rows, heads, v_quads]
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+// [splits, tokens, heads, v_quads + 1]; the last is (maximum, sum, 0, 0)
+@group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>;
+// [rows, heads, v_quads / 8]
+@group(0) @binding(5) var<storage, read_write> quantized: array<u32>;
+// [rows, key heads, k_quads] and [rows, key heads, v_quads]
+@group(0) @binding(6) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> v: array<vec4<f32>>;
+// Cosines and sines: see `turned`.
+@group(0) @binding(8) var<storage, read> angles: array<f32>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+fn q_at(head: u32, dim: u32) -> f32 {
+    return q[head * params.k_quads + dim / 4u][dim % 4u];
+}
+
+fn k_at(head: u32, dim: u32) -> f32 {
+    return k[head * params.k_quads + dim / 4u][dim % 4u];
+}
+
+fn query_4(row: u32, head: u32, quad: u32) -> vec4<f32> {
+    var four = q[head * params.k_quads + quad];
+    for (var i = 0u; i < 4u; i += 1u) {
+        let dim = quad * 4u + i;
+        if dim < 2u * params.pairs {
+            four[i] = turned(row, dim, four[i], q_at(head, partner(dim)));
+        }
+    }
+    return four;
+}
+
+fn key_to_store(row: u32, head: u32, quad: u32) -> vec4<f32> {
+    var four = k[head * params.k_quads + quad];
+    for (var i = 0u; i < 4u; i += 1u) {
+        let dim = quad * 4u + i;
+        if dim < 2u * params.pairs {
+            four[i] = turned(row, dim, four[i], k_at(head, partner(dim)));
+        }
+    }
+    return four;
+}
+
+fn prepare(kv_head: u32, begin: u32, end: u32, lane: u32) {
+    let kv_heads = params.heads / params.group;
+    let row = params.first_row;
+    let head = row * kv_heads + kv_head;
+    let cache_head = params.position * kv_heads + kv_head;
+    let k_blocks = params.k_quads / QUADS;
+    let v_blocks = params.v_quads / QUADS;
+    if end == params.position + 1u {
+        for (var block = lane; block < k_blocks + v_blocks; block += LANES) {
+            let is_key = block < k_blocks;
+            let first = select(block - k_blocks, block, is_key) * QUADS;
+            var fours: array<vec4<f32>, QUADS>;
+            for (var i = 0u; i < QUADS; i += 1u) {
+                if is_key {
+                    fours[i] = key_to_store(row, head, first + i);
+                } else {
+                    fours[i] = v[head * params.v_quads + first + i];
+                }
+            }
+            var stored = narrow(&fours);
+            let width = select(params.v_quads, params.k_quads, is_key);
+            let at = place(cache_head * width + first);
+            for (var i = 0u; i < ELEMENTS; i += 1u) {
+                if is_key {
+                    keys[at + i] = stored[i];
+                } else {
+                    values[at + i] = stored[i];
+                }
+            }
+        }
+    }
+    storageBarrier();
+}

@@ -1,0 +1,215 @@
+// Attention with grouped queries over the cache, for one token or many.
+//
+//     out = sum over keys j of softmax(q . k[j] * scale) * v[j]
+//
+// A workgroup has QUERIES queries that share a key head: the group's heads of
+// one token, or of several. It keeps them in workgroup memory and goes through its stretch of the keys in chunks of
+// one key per lane and keeps, per query, the largest score so far, the sum of
+// exponentials relative to it, and the weighted sum of values (the online
+// softmax of FlashAttention; Dao et al., 2022):
+//
+//     scores    lane = key        every key is loaded once for all queries
+//     maxima    lane = (query, one of PARTS stretches of the chunk)
+//     values    lane = (key mod strides, quad of dimensions)
+//
+// With several splits of the keys, each leaves its sums in `partial`, and
+// attention_combine puts them together. Without, the results are also left as
+// 8-bit integers, for the product that follows.
+//
+// The operation says where a query's fours come from (`query_4`), and what is to be
+// done before (`prepare`).
+
+const LANES: u32 = 128u;
+const CHUNK: u32 = LANES;
+const PARTS: u32 = 16u;
+const LOWEST: f32 = -3.4e38;
+// Fours that a lane loads before it uses the first: the cache is far away.
+const AHEAD: u32 = 8u;
+// Queries whose results are put together at once.
+const TOGETHER: u32 = min(QUERIES, 4u);
+
+// [QUERIES][k_quads], in the end [TOGETHER][LANES] sums.
+var<workgroup> fours: array<vec4<f32>, 512>;
+// [QUERIES][CHUNK]: scores, then their exponentials.
+var<workgroup> scores: array<f32, QUERIES * CHUNK>;
+// [QUERIES][PARTS]
+var<workgroup> parts: array<f32, QUERIES * PARTS>;
+var<workgroup> maximum: array<f32, QUERIES>;
+var<workgroup> rescale: array<f32, QUERIES>;
+var<workgroup> total: array<f32, QUERIES>;
+
+fn key_4(quad: u32) -> vec4<f32> {
+    return widen(keys[place(quad)], keys[scale_place(quad)]);
+}
+
+fn value_4(quad: u32) -> vec4<f32> {
+    return widen(values[place(quad)], values[scale_place(quad)]);
+}
+
+// Puts together and stores a four of the results of TOGETHER queries from `base`
+// on. All lanes come here together.
+fn put(base: u32, item: u32, lane: u32, workgroup: vec3<u32>, queries: u32) {
+    let r = item / params.v_quads;
+    let quad = item % params.v_quads;
+    let query = workgroup.x * QUERIES + base + r;
+    let token = query / params.group;
+    let head = workgroup.y * params.group + query % params.group;
+    let is_there = r < TOGETHER && query < queries;
+    var sum = vec4(0.0);
+    if is_there {
+        for (var i = 0u; i < LANES / params.v_quads; i += 1u) {
+            sum += fours[r * LANES + i * params.v_quads + quad];
+        }
+        if params.splits == 1u {
+            sum /= total[base + r];
+            out[((params.first_row + token) * params.heads + head) * params.v_quads + quad] = sum;
+        } else {
+            let row = (workgroup.z * params.tokens + token) * params.heads + head;
+            let at = row * (params.v_quads + 1u);
+            partial[at + quad] = sum;
+            if quad == 0u {
+                partial[at + params.v_quads] = vec4(maximum[base + r], total[base + r], 0.0, 0.0);
+            }
+        }
+    }
+    if params.quantized != 0u {
+        let groups = params.heads * params.v_quads / 8u;
+        let place = head * params.v_quads + quad;
+        quantize(sum, lane, params.first_row + token, place, groups, is_there);
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let kv_head = workgroup.y;
+    let kv_heads = params.heads / params.group;
+    let queries = params.tokens * params.group;
+    let first_query = workgroup.x * QUERIES;
+    // Keys of this split that any of the queries may see.
+    let last_token = min((first_query + QUERIES - 1u) / params.group, params.tokens - 1u);
+    let begin = workgroup.z * params.split_keys;
+    let end = min(begin + params.split_keys, params.position + last_token + 1u);
+
+    prepare(kv_head, begin, end, lane);
+    for (var i = lane; i < QUERIES * params.k_quads; i += LANES) {
+        let query = min(first_query + i / params.k_quads, queries - 1u);
+        let row = params.first_row + query / params.group;
+        let head = row * params.heads + kv_head * params.group + query % params.group;
+        fours[i] = query_4(row, head, i % params.k_quads);
+    }
+    // The first key that a query may not see.
+    var limit: array<u32, QUERIES>;
+    for (var r = 0u; r < QUERIES; r += 1u) {
+        limit[r] = params.position + min(first_query + r, queries - 1u) / params.group + 1u;
+    }
+    if lane < QUERIES {
+        maximum[lane] = LOWEST;
+        total[lane] = 0.0;
+    }
+    workgroupBarrier();
+    var sums: array<vec4<f32>, QUERIES>;
+    let quad = lane % params.v_quads;
+    let stride = CHUNK / params.v_quads;
+    let offset = lane / params.v_quads;
+
+    for (var chunk = begin; chunk < end; chunk += CHUNK) {
+        let key = chunk + lane;
+        var products: array<f32, QUERIES>;
+        if key < end {
+            let at = (key * kv_heads + kv_head) * params.k_quads;
+            for (var first = 0u; first < params.k_quads; first += AHEAD) {
+                var ahead: array<vec4<f32>, AHEAD>;
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    ahead[i] = key_4(at + min(first + i, params.k_quads - 1u));
+                }
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    if first + i < params.k_quads {
+                        for (var r = 0u; r < QUERIES; r += 1u) {
+                            products[r] += dot(ahead[i], fours[r * params.k_quads + first + i]);
+                        }
+                    }
+                }
+            }
+        }
+        for (var r = 0u; r < QUERIES; r += 1u) {
+            scores[r * CHUNK + lane] =
+                select(LOWEST, products[r] * params.scale, key < end && key < limit[r]);
+        }
+        workgroupBarrier();
+
+        // The lane's stretch of a query's scores.
+        let part = lane * (CHUNK / PARTS);
+        if lane < QUERIES * PARTS {
+            var largest = LOWEST;
+            for (var i = part; i < part + CHUNK / PARTS; i += 1u) {
+                largest = max(largest, scores[i]);
+            }
+            parts[lane] = largest;
+        }
+        workgroupBarrier();
+        if lane < QUERIES {
+            var largest = maximum[lane];
+            for (var i = lane * PARTS; i < (lane + 1u) * PARTS; i += 1u) {
+                largest = max(largest, parts[i]);
+            }
+            rescale[lane] = exp(maximum[lane] - largest);
+            maximum[lane] = largest;
+        }
+        workgroupBarrier();
+        if lane < QUERIES * PARTS {
+            let largest = maximum[lane / PARTS];
+            var sum = 0.0;
+            for (var i = part; i < part + CHUNK / PARTS; i += 1u) {
+                // A query that sees no key of this split has no maximum yet.
+                let p = select(exp(scores[i] - largest), 0.0, scores[i] == LOWEST);
+                scores[i] = p;
+                sum += p;
+            }
+            parts[lane] = sum;
+        }
+        workgroupBarrier();
+        if lane < QUERIES {
+            var sum = total[lane] * rescale[lane];
+            for (var i = lane * PARTS; i < (lane + 1u) * PARTS; i += 1u) {
+                sum += parts[i];
+            }
+            total[lane] = sum;
+        }
+        for (var r = 0u; r < QUERIES; r += 1u) {
+            sums[r] *= rescale[r];
+        }
+        if offset < stride {
+            let count = min(CHUNK, end - chunk);
+            for (var first = offset; first < count; first += AHEAD * stride) {
+                var ahead: array<vec4<f32>, AHEAD>;
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    let at = chunk + min(first + i * stride, count - 1u);
+                    ahead[i] = value_4((at * kv_heads + kv_head) * params.v_quads + quad);
+                }
+                for (var i = 0u; i < AHEAD; i += 1u) {
+                    let at = first + i * stride;
+                    if at < count {
+                        for (var r = 0u; r < QUERIES; r += 1u) {
+                            sums[r] = fma(vec4(scores[r * CHUNK + at]), ahead[i], sums[r]);
+                        }
+                    }
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    for (var base = 0u; base < QUERIES; base += TOGETHER) {
+        for (var r = 0u; r < TOGETHER; r += 1u) {
+            fours[r * LANES + lane] = sums[base + r];
+        }
+        workgroupBarrier();
+        for (var first = 0u; first < TOGETHER * params.v_quads; first += LANES) {
+            put(base, first + lane, lane, workgroup, queries);
+        }
+        workgroupBarrier();
+    }
+}
