@@ -132,7 +132,7 @@ pub static SHADERS: &[Shader] = &[
         op: Op::RmsNorm,
         file: wgsl!("rms_norm"),
         shared: &[ACTIVATION, QUANTIZE, ROW_END],
-        slots: &[Slot::Reduce],
+        slots: &[Slot::Lanes, Slot::Reduce],
         bindings: &[
             read("x", "[rows, cols] f32"),
             read("weight", "[cols] f32"),

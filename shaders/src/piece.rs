@@ -37,6 +37,8 @@ pub enum Slot {
     Tokens,
     /// `QUERIES` that a workgroup computes at once.
     Queries,
+    /// `LANES` of a workgroup.
+    Lanes,
     /// How keys and values are `Stored`.
     Cache,
     /// Where a `candidate` comes from.
@@ -165,6 +167,12 @@ pub static QUERIES: &[(u32, Piece)] = &[
     (8, piece(Slot::Queries, &[wgsl!("tile/queries_8")])),
 ];
 
+/// Lanes that a workgroup can have.
+pub static LANES: &[(u32, Piece)] = &[
+    (256, piece(Slot::Lanes, &[wgsl!("lanes/lanes_256")])),
+    (1024, piece(Slot::Lanes, &[wgsl!("lanes/lanes_1024")])),
+];
+
 /// The piece of a weight format, if it has one.
 pub fn format(ty: TensorType) -> Option<&'static Piece> {
     FORMATS
@@ -197,6 +205,7 @@ pub fn choices(slot: Slot) -> Vec<&'static Piece> {
         .map(|(_, piece)| piece)
         .chain(numbered(TOKENS))
         .chain(numbered(QUERIES))
+        .chain(numbered(LANES))
         .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP])
         .chain([&TEAMS_WORKGROUP, &TEAMS_SUBGROUP])
         .chain([&CACHE_F16, &CACHE_F32, &CACHE_Q8_0])

@@ -1,7 +1,7 @@
 // out = x / sqrt(mean(x^2) + eps) * weight, row by row; and the same row as
 // 8-bit integers for the products that follow. A workgroup has a row, a lane
-// every LANES-th four of it; of these it keeps the first KEPT and reads the
-// others twice.
+// every LANES-th four of it; of these it keeps the first and reads the others
+// twice.
 
 struct Params {
     // Values in a row.
@@ -17,9 +17,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> quantized: array<u32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
-const LANES: u32 = 256u;
 const VALUES: u32 = 1u;
-const KEPT: u32 = 4u;
 
 var<workgroup> row_scale: f32;
 
@@ -47,15 +45,11 @@ fn put(four: vec4<f32>, row: u32, quad: u32, lane: u32) {
 
 fn kernel(row: u32, unused: u32, lane: u32) {
     let quads = (params.cols + 3u) / 4u;
-    var kept: array<vec4<f32>, KEPT>;
-    var weights: array<vec4<f32>, KEPT>;
-    var squares: array<f32, VALUES>;
-    for (var k = 0u; k < KEPT; k += 1u) {
-        kept[k] = x_4(row, min(lane + k * LANES, quads));
-        weights[k] = weight_4(min(lane + k * LANES, quads));
-        squares[0] += dot(kept[k], kept[k]);
-    }
-    for (var quad = lane + KEPT * LANES; quad < quads; quad += LANES) {
+    // Past the end of the row there are zeros.
+    let kept = x_4(row, min(lane, quads));
+    let weights = weight_4(min(lane, quads));
+    var squares = array<f32, VALUES>(dot(kept, kept));
+    for (var quad = lane + LANES; quad < quads; quad += LANES) {
         let four = x_4(row, quad);
         squares[0] += dot(four, four);
     }
@@ -65,12 +59,8 @@ fn kernel(row: u32, unused: u32, lane: u32) {
     }
     workgroupBarrier();
     let scale = row_scale;
-    for (var k = 0u; k < KEPT; k += 1u) {
-        if k * LANES < quads {
-            put(kept[k] * scale * weights[k], row, lane + k * LANES, lane);
-        }
-    }
-    for (var first = KEPT * LANES; first < quads; first += LANES) {
+    put(kept * scale * weights, row, lane, lane);
+    for (var first = LANES; first < quads; first += LANES) {
         let quad = first + lane;
         put(x_4(row, quad) * scale * weight_4(quad), row, quad, lane);
     }

@@ -3,7 +3,8 @@
 //     out = sum over keys j of softmax(q . k[j] * scale) * v[j]
 //
 // A workgroup has QUERIES queries that share a key head: the group's heads of
-// one token, or of several. It keeps them in workgroup memory and goes through its stretch of the keys in chunks of
+// one token, or of several. It keeps them in workgroup memory, goes through its
+// stretch of the keys in chunks of
 // one key per lane and keeps, per query, the largest score so far, the sum of
 // exponentials relative to it, and the weighted sum of values (the online
 // softmax of FlashAttention; Dao et al., 2022):

@@ -196,7 +196,8 @@ impl Context {
             fault,
             compiled,
             retired: Arc::default(),
-            next_id: AtomicU64::new(0),
+            // Zero is no buffer's.
+            next_id: AtomicU64::new(1),
             allocated: Arc::default(),
             memory_limit: options.memory_limit_bytes,
         }))

@@ -189,8 +189,15 @@ impl Backend for GpuBackend {
             false => self.recorder.unwritten(),
         };
         let workgroups = [x.rows as u32, 1, 1];
+        // One for each four, if there are so many.
+        let most = self.context.limits.max_compute_invocations_per_workgroup;
+        let lanes = match most >= 1024 {
+            true => x.cols / 4,
+            false => 1,
+        };
+        let (_, lanes) = tile_of(piece::LANES, lanes);
         self.recorder.dispatch(
-            Kernel::new(Op::RmsNorm, &[self.reduce()]),
+            Kernel::new(Op::RmsNorm, &[lanes, self.reduce()]),
             &[&x.float, &weight.buffer, &out.float, &quantized],
             &[x.cols as u32, u32::from(x.has_groups()), eps.to_bits()],
             workgroups,

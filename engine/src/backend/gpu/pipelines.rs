@@ -21,6 +21,12 @@ pub(super) struct Kernel {
 
 type PipelineKey = (Op, [usize; 3], [Option<(&'static str, u32)>; 3]);
 
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Kernel) -> bool {
+        self.key() == other.key()
+    }
+}
+
 impl Kernel {
     pub fn new(op: Op, pieces: &[&'static Piece]) -> Kernel {
         let mut slots = [None; 3];

@@ -30,9 +30,16 @@ const MULTIPLICATIONS: u64 = 1 << 36;
 
 struct Dispatch {
     kernel: Kernel,
+    buffers: BufferIds,
     work: Work,
     command: Command,
 }
+
+/// The ids of the buffers that a dispatch binds; zeros after the last.
+type BufferIds = [u64; MOST_BINDINGS];
+
+/// Bindings of the operation that has most.
+const MOST_BINDINGS: usize = 9;
 
 /// A dispatch as the device is told of it. `params` is where in their buffer its
 /// parameters are.
@@ -56,7 +63,7 @@ struct Readback {
 /// The last submission that ended in results; if it was like the one before it,
 /// encoded once more.
 struct Prepared {
-    commands: Vec<Command>,
+    dispatches: Vec<Dispatch>,
     readback: Readback,
     encoded: Option<CommandBuffer>,
 }
@@ -69,7 +76,7 @@ pub(super) struct Recorder {
     params: wgpu::Buffer,
     /// Distance of the parameters of two dispatches.
     stride: u64,
-    group_index: HashMap<(Op, Vec<u64>), usize>,
+    group_index: HashMap<(Op, BufferIds), usize>,
     /// `None`: free for the next group.
     groups: Vec<Option<BindGroup>>,
     recorded: Vec<Dispatch>,
@@ -163,7 +170,7 @@ impl Recorder {
         self.prepared = None;
         let groups = &mut self.groups;
         self.group_index.retain(|(_, ids), &mut index| {
-            let keep = ids.iter().all(|id| !retired.contains(id));
+            let keep = !ids.iter().any(|id| retired.contains(id));
             if !keep {
                 groups[index] = None;
             }
@@ -200,12 +207,29 @@ impl Recorder {
         if self.recorded.len() == self.most_dispatches() {
             self.submit();
         }
+        let mut ids = BufferIds::default();
+        ids.iter_mut()
+            .zip(buffers)
+            .for_each(|(id, buffer)| *id = buffer.id);
+        // Most often it is the same as in the step before.
+        let before = self.prepared.as_ref().and_then(|prepared| {
+            let same = prepared.dispatches.get(self.recorded.len())?;
+            (same.kernel == kernel && same.buffers == ids).then_some(same.command)
+        });
+        let (pipeline, group) = match before {
+            Some(command) => (command.pipeline, command.group),
+            None => (
+                self.pipelines.index_of(kernel),
+                self.group(kernel.op, ids, buffers),
+            ),
+        };
         let dispatch = Dispatch {
             kernel,
+            buffers: ids,
             work: Work::default(),
             command: Command {
-                pipeline: self.pipelines.index_of(kernel),
-                group: self.group(kernel.op, buffers),
+                pipeline,
+                group,
                 params: self.params_bytes.len() as u32,
                 workgroups,
             },
@@ -332,40 +356,41 @@ impl Recorder {
         self.context
             .queue
             .write_buffer(&self.params, 0, &self.params_bytes);
-        let commands: Vec<_> = self.recorded.iter().map(|each| each.command).collect();
+        let dispatches = std::mem::take(&mut self.recorded);
+        let commands = || dispatches.iter().map(|each| each.command);
         let before = self.prepared.take().filter(|prepared| {
-            prepared.commands == commands && Some(&prepared.readback) == readback.as_ref()
+            let before = prepared.dispatches.iter().map(|each| each.command);
+            before.eq(commands()) && Some(&prepared.readback) == readback.as_ref()
         });
         let is_like_before = before.is_some();
         let encoded = before
             .and_then(|before| before.encoded)
-            .unwrap_or_else(|| self.encode(&commands, readback.as_ref()));
+            .unwrap_or_else(|| self.encode(&dispatches, readback.as_ref()));
         self.context.queue.submit([encoded]);
         if let Some(profiler) = &mut self.profiler {
             let encoding = start.elapsed();
-            let dispatches = (self.recorded.iter())
-                .map(|each| (&each.kernel, each.command.workgroups, each.work));
+            let dispatches =
+                (dispatches.iter()).map(|each| (&each.kernel, each.command.workgroups, each.work));
             profiler.add(dispatches, encoding, || self.context.wait());
         }
+        self.dispatched += dispatches.len() as u64;
+        self.submitted += 1;
         self.prepared = readback.map(|readback| Prepared {
-            encoded: is_like_before.then(|| self.encode(&commands, Some(&readback))),
-            commands,
+            encoded: is_like_before.then(|| self.encode(&dispatches, Some(&readback))),
+            dispatches,
             readback,
         });
-        self.dispatched += self.recorded.len() as u64;
-        self.submitted += 1;
-        self.recorded.clear();
         self.params_bytes.clear();
         self.multiplications = 0;
         self.free_uploads.append(&mut self.uploads);
     }
 
-    fn encode(&self, commands: &[Command], readback: Option<&Readback>) -> CommandBuffer {
+    fn encode(&self, dispatches: &[Dispatch], readback: Option<&Readback>) -> CommandBuffer {
         let device = &self.context.device;
         let mut encoder = device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         let mut bound = usize::MAX;
-        for (index, command) in commands.iter().enumerate() {
+        for (index, Dispatch { command, .. }) in dispatches.iter().enumerate() {
             if let Some(profiler) = &self.profiler {
                 profiler.stamp(&mut pass, index);
             }
@@ -379,11 +404,11 @@ impl Recorder {
             pass.dispatch_workgroups(x, y, z);
         }
         if let Some(profiler) = &self.profiler {
-            profiler.stamp(&mut pass, commands.len());
+            profiler.stamp(&mut pass, dispatches.len());
         }
         drop(pass);
         if let Some(profiler) = &self.profiler {
-            profiler.resolve(&mut encoder, commands.len());
+            profiler.resolve(&mut encoder, dispatches.len());
         }
         if let Some(Readback {
             from,
@@ -396,11 +421,8 @@ impl Recorder {
         encoder.finish()
     }
 
-    fn group(&mut self, op: Op, buffers: &[&Arc<Buffer>]) -> usize {
-        let key = (
-            op,
-            buffers.iter().map(|buffer| buffer.id).collect::<Vec<_>>(),
-        );
+    fn group(&mut self, op: Op, ids: BufferIds, buffers: &[&Arc<Buffer>]) -> usize {
+        let key = (op, ids);
         if let Some(&index) = self.group_index.get(&key) {
             return index;
         }
