@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::arch::{self, Config};
-use crate::backend::cpu::Cpu;
+use crate::backend::cpu::{Cpu, CpuBackend};
 use crate::backend::gpu::{Gpu, GpuError, GpuOptions, Uploads};
 use crate::backend::{Rows, Step};
 use crate::cache::{KvCache, KvFormat};
@@ -456,7 +456,7 @@ impl Model {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let pass = self.inner.loading.pass(&self.cancel);
-        let computed = cpu.region(|backend| {
+        let forward = |backend: &mut CpuBackend<'_>| {
             network.forward(
                 backend,
                 share.as_ref(),
@@ -466,7 +466,13 @@ impl Model {
                 &pass,
                 &mut readout,
             )
-        });
+        };
+        // The embedding of a few tokens is sooner looked up than threads are awake.
+        let is_all_on_gpu = share.as_ref().is_some_and(|share| share.output);
+        let computed = match is_all_on_gpu && tokens.len() <= FEW_TOKENS {
+            true => cpu.alone(forward),
+            false => cpu.region(forward),
+        };
         pass.end();
         drop(cpu);
         computed?;
@@ -506,6 +512,9 @@ impl Model {
         })
     }
 }
+
+/// Tokens whose embeddings one thread looks up.
+const FEW_TOKENS: usize = 16;
 
 /// Below this, a CPU is done before a GPU has been found and set up.
 const GPU_WORTHWHILE_BYTES: u64 = 64 << 20;

@@ -95,16 +95,11 @@ impl Team {
     ///
     /// With what `leader` or a unit of work panicked with.
     pub fn region<R: Send>(&self, leader: impl FnOnce(&Region<'_>) -> R + Send) -> R {
-        let shared = Shared::default();
-        let region = || Region {
-            shared: &shared,
-            threads: self.threads,
-            observer: self.observer.as_deref(),
-            label: Cell::new(""),
-        };
         let Some(pool) = &self.pool else {
-            return leader(&region());
+            return self.alone(leader);
         };
+        let shared = Shared::default();
+        let region = || self.region_of(&shared, self.threads);
         let leader = Mutex::new(Some(leader));
         let results = pool.broadcast(|thread| {
             if thread.index() != 0 {
@@ -125,6 +120,21 @@ impl Team {
         {
             Ok(result) => result,
             Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// As [`Team::region`], but all of it on this thread: for what is sooner done
+    /// than the others are awake.
+    pub fn alone<R>(&self, leader: impl FnOnce(&Region<'_>) -> R) -> R {
+        leader(&self.region_of(&Shared::default(), 1))
+    }
+
+    fn region_of<'a>(&'a self, shared: &'a Shared, threads: usize) -> Region<'a> {
+        Region {
+            shared,
+            threads,
+            observer: self.observer.as_deref(),
+            label: Cell::new(""),
         }
     }
 }

@@ -15,6 +15,8 @@
 //! wgsl/reduce/          sums over a workgroup: with subgroups, or without
 //! wgsl/teams/           teams of lanes that add up: subgroups, or 32 at a time
 //! wgsl/tile/            tokens or queries that a workgroup computes at once
+//! wgsl/row/             rows of whole fours, or of any length
+//! wgsl/share/           four lanes that add up: in a subgroup, or not
 //! wgsl/lanes/           lanes of a workgroup
 //! wgsl/kv/              how keys and values are stored
 //! wgsl/source/          where the candidates of a selection come from

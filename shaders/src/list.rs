@@ -132,7 +132,7 @@ pub static SHADERS: &[Shader] = &[
         op: Op::RmsNorm,
         file: wgsl!("rms_norm"),
         shared: &[ACTIVATION, QUANTIZE, ROW_END],
-        slots: &[Slot::Lanes, Slot::Reduce],
+        slots: &[Slot::Lanes, Slot::Row, Slot::Reduce],
         bindings: &[
             read("x", "[rows, cols] f32"),
             read("weight", "[cols] f32"),
@@ -213,7 +213,7 @@ pub static SHADERS: &[Shader] = &[
         op: Op::Attention,
         file: wgsl!("attention"),
         shared: &[ACTIVATION, QUANTIZE, ATTENTION],
-        slots: &[Slot::Cache, Slot::Queries],
+        slots: &[Slot::Cache, Slot::Queries, Slot::Share],
         bindings: &[
             read("q", "[rows, heads, k_quads] four f32"),
             read("keys", "[positions, key heads, k_quads] four as stored"),
@@ -243,7 +243,7 @@ pub static SHADERS: &[Shader] = &[
         op: Op::AttentionAppend,
         file: wgsl!("attention_append"),
         shared: &[ACTIVATION, QUANTIZE, ATTENTION, TURN],
-        slots: &[Slot::Cache, Slot::Queries],
+        slots: &[Slot::Cache, Slot::Queries, Slot::Share],
         bindings: &[
             read("q", "[rows, heads, k_quads] four f32"),
             write("keys", "[positions, key heads, k_quads] four as stored"),

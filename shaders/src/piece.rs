@@ -39,6 +39,10 @@ pub enum Slot {
     Queries,
     /// `LANES` of a workgroup.
     Lanes,
+    /// How rows are read and written: `x_4`, `weight_4`, `put_4`.
+    Row,
+    /// How four neighbouring lanes add up: `add_four`.
+    Share,
     /// How keys and values are `Stored`.
     Cache,
     /// Where a `candidate` comes from.
@@ -80,6 +84,21 @@ pub static TEAMS_WORKGROUP: Piece = piece(Slot::Teams, &[wgsl!("teams/workgroup"
 pub static TEAMS_SUBGROUP: Piece = Piece {
     subgroups: true,
     ..piece(Slot::Teams, &[wgsl!("teams/subgroup")])
+};
+
+/// Rows of whole fours.
+pub static ROW_FOURS: Piece = piece(Slot::Row, &[wgsl!("row/fours")]);
+
+/// Rows of any length.
+pub static ROW_VALUES: Piece = piece(Slot::Row, &[wgsl!("row/values")]);
+
+/// Four lanes that add up through workgroup memory.
+pub static SHARE_WORKGROUP: Piece = piece(Slot::Share, &[wgsl!("share/workgroup")]);
+
+/// Four lanes that add up within a subgroup of at least so many.
+pub static SHARE_SUBGROUP: Piece = Piece {
+    subgroups: true,
+    ..piece(Slot::Share, &[wgsl!("share/subgroup")])
 };
 
 /// Keys and values as binary16.
@@ -208,6 +227,8 @@ pub fn choices(slot: Slot) -> Vec<&'static Piece> {
         .chain(numbered(LANES))
         .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP])
         .chain([&TEAMS_WORKGROUP, &TEAMS_SUBGROUP])
+        .chain([&ROW_FOURS, &ROW_VALUES])
+        .chain([&SHARE_WORKGROUP, &SHARE_SUBGROUP])
         .chain([&CACHE_F16, &CACHE_F32, &CACHE_Q8_0])
         .chain([&SOURCE_VALUES, &SOURCE_PAIRS])
         .filter(|piece| piece.slot == slot)

@@ -11,9 +11,6 @@ struct Params {
     eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @group(0) @binding(3) var<storage, read_write> quantized: array<u32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
@@ -21,23 +18,9 @@ const VALUES: u32 = 1u;
 
 var<workgroup> row_scale: f32;
 
-fn x_4(row: u32, quad: u32) -> vec4<f32> {
-    let at = row * params.cols + quad * 4u;
-    return within(vec4(x[at], x[at + 1u], x[at + 2u], x[at + 3u]), quad * 4u, params.cols);
-}
-
-fn weight_4(quad: u32) -> vec4<f32> {
-    let at = quad * 4u;
-    return vec4(weight[at], weight[at + 1u], weight[at + 2u], weight[at + 3u]);
-}
-
 // Stores a four of the result.
 fn put(four: vec4<f32>, row: u32, quad: u32, lane: u32) {
-    for (var i = 0u; i < 4u; i += 1u) {
-        if quad * 4u + i < params.cols {
-            out[row * params.cols + quad * 4u + i] = four[i];
-        }
-    }
+    put_4(four, row, quad);
     if params.quantized != 0u {
         quantize(four, lane, row, quad, params.cols / 32u, quad * 4u < params.cols);
     }

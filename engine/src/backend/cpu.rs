@@ -94,23 +94,45 @@ impl Cpu {
 
     /// Calls the team together for one forward pass.
     pub fn region<R: Send>(&mut self, pass: impl FnOnce(&mut CpuBackend<'_>) -> R + Send) -> R {
-        let Cpu {
-            team,
-            kernels,
-            workspace,
-            attention,
-            pool,
-        } = self;
-        team.region(|region| {
-            pass(&mut CpuBackend {
-                region,
-                kernels,
-                workspace,
-                attention,
-                pool,
-                angles: None,
-            })
-        })
+        let (team, parts) = self.parts();
+        team.region(|region| pass(&mut parts.backend(region)))
+    }
+
+    /// One forward pass on this thread alone: if a GPU does what takes time.
+    pub fn alone<R>(&mut self, pass: impl FnOnce(&mut CpuBackend<'_>) -> R) -> R {
+        let (team, parts) = self.parts();
+        team.alone(|region| pass(&mut parts.backend(region)))
+    }
+
+    fn parts(&mut self) -> (&Team, Parts<'_>) {
+        let parts = Parts {
+            kernels: &self.kernels,
+            workspace: &mut self.workspace,
+            attention: &mut self.attention,
+            pool: &self.pool,
+        };
+        (&self.team, parts)
+    }
+}
+
+/// What a forward pass needs beside a region.
+struct Parts<'r> {
+    kernels: &'r Kernels,
+    workspace: &'r mut Workspace,
+    attention: &'r mut attention::Workspace,
+    pool: &'r Pool,
+}
+
+impl<'r> Parts<'r> {
+    fn backend(self, region: &'r Region<'r>) -> CpuBackend<'r> {
+        CpuBackend {
+            region,
+            kernels: self.kernels,
+            workspace: self.workspace,
+            attention: self.attention,
+            pool: self.pool,
+            angles: None,
+        }
     }
 }
 

@@ -4,12 +4,12 @@
 //
 // A workgroup has QUERIES queries that share a key head: the group's heads of
 // one token, or of several. It keeps them in workgroup memory, goes through its
-// stretch of the keys in chunks of
-// one key per lane and keeps, per query, the largest score so far, the sum of
-// exponentials relative to it, and the weighted sum of values (the online
-// softmax of FlashAttention; Dao et al., 2022):
+// stretch of the keys in chunks of as many as it has lanes and keeps, per query,
+// the largest score so far, the sum of exponentials relative to it, and the
+// weighted sum of values (the online softmax of FlashAttention; Dao et al., 2022):
 //
-//     scores    lane = key        every key is loaded once for all queries
+//     scores    lane = (key, every fourth of its fours); every key is loaded once
+//               for all queries
 //     maxima    lane = (query, one of PARTS stretches of the chunk)
 //     values    lane = (key mod strides, quad of dimensions)
 //
@@ -22,6 +22,9 @@
 
 const LANES: u32 = 128u;
 const CHUNK: u32 = LANES;
+// Lanes that share a key, and keys of all lanes: neighbours read neighbouring fours.
+const SHARE: u32 = 4u;
+const KEYS: u32 = LANES / SHARE;
 const PARTS: u32 = 16u;
 const LOWEST: f32 = -3.4e38;
 // Fours that a lane loads before it uses the first: the cache is far away.
@@ -117,27 +120,33 @@ fn main(
     let offset = lane / params.v_quads;
 
     for (var chunk = begin; chunk < end; chunk += CHUNK) {
-        let key = chunk + lane;
-        var products: array<f32, QUERIES>;
-        if key < end {
-            let at = (key * kv_heads + kv_head) * params.k_quads;
-            for (var first = 0u; first < params.k_quads; first += AHEAD) {
-                var ahead: array<vec4<f32>, AHEAD>;
-                for (var i = 0u; i < AHEAD; i += 1u) {
-                    ahead[i] = key_4(at + min(first + i, params.k_quads - 1u));
-                }
-                for (var i = 0u; i < AHEAD; i += 1u) {
-                    if first + i < params.k_quads {
-                        for (var r = 0u; r < QUERIES; r += 1u) {
-                            products[r] += dot(ahead[i], fours[r * params.k_quads + first + i]);
+        for (var round = 0u; round < CHUNK; round += KEYS) {
+            let key = chunk + round + lane / SHARE;
+            var products: array<f32, QUERIES>;
+            if chunk + round < end {
+                let at = (min(key, end - 1u) * kv_heads + kv_head) * params.k_quads;
+                for (var first = lane % SHARE; first < params.k_quads; first += SHARE * AHEAD) {
+                    var ahead: array<vec4<f32>, AHEAD>;
+                    for (var i = 0u; i < AHEAD; i += 1u) {
+                        ahead[i] = key_4(at + min(first + i * SHARE, params.k_quads - 1u));
+                    }
+                    for (var i = 0u; i < AHEAD; i += 1u) {
+                        let quad = first + i * SHARE;
+                        if quad < params.k_quads {
+                            for (var r = 0u; r < QUERIES; r += 1u) {
+                                products[r] += dot(ahead[i], fours[r * params.k_quads + quad]);
+                            }
                         }
                     }
                 }
             }
-        }
-        for (var r = 0u; r < QUERIES; r += 1u) {
-            scores[r * CHUNK + lane] =
-                select(LOWEST, products[r] * params.scale, key < end && key < limit[r]);
+            for (var r = 0u; r < QUERIES; r += 1u) {
+                let score = add_four(products[r], lane) * params.scale;
+                if lane % SHARE == r % SHARE {
+                    scores[r * CHUNK + round + lane / SHARE] =
+                        select(LOWEST, score, key < end && key < limit[r]);
+                }
+            }
         }
         workgroupBarrier();
 

@@ -243,7 +243,7 @@ impl GpuBackend {
             None => Op::Attention,
         };
         self.recorder.dispatch(
-            Kernel::new(op, &[cache.format, queries]),
+            Kernel::new(op, &[cache.format, queries, self.share()]),
             &buffers,
             &params,
             [tiles as u32, shape.n_head_kv as u32, splits as u32],

@@ -54,6 +54,14 @@ impl GpuBackend {
         }
     }
 
+    pub(super) fn share(&self) -> &'static Piece {
+        let smallest = self.context.adapter.subgroups.map_or(0, |(min, _)| min);
+        match self.context.subgroups && smallest >= 4 {
+            true => &piece::SHARE_SUBGROUP,
+            false => &piece::SHARE_WORKGROUP,
+        }
+    }
+
     pub(super) fn teams(&self) -> &'static Piece {
         match self.context.subgroups {
             true => &piece::TEAMS_SUBGROUP,
@@ -196,8 +204,12 @@ impl Backend for GpuBackend {
             false => 1,
         };
         let (_, lanes) = tile_of(piece::LANES, lanes);
+        let row = match x.cols.is_multiple_of(4) {
+            true => &piece::ROW_FOURS,
+            false => &piece::ROW_VALUES,
+        };
         self.recorder.dispatch(
-            Kernel::new(Op::RmsNorm, &[lanes, self.reduce()]),
+            Kernel::new(Op::RmsNorm, &[lanes, row, self.reduce()]),
             &[&x.float, &weight.buffer, &out.float, &quantized],
             &[x.cols as u32, u32::from(x.has_groups()), eps.to_bits()],
             workgroups,
