@@ -23,7 +23,7 @@ pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
 /// Asks for the line `ahead` bytes after `value`, to be in the second-level
 /// cache.
 #[inline(always)]
-pub fn to_second_level<T>(value: &T, ahead: usize) {
+pub fn to_second_level<T: ?Sized>(value: &T, ahead: usize) {
     line_to_second_level(std::ptr::from_ref(value).cast::<i8>().wrapping_add(ahead));
 }
 

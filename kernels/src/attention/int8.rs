@@ -121,11 +121,12 @@ impl Op for ScaleWeights<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let (scales, _) = self.scales.as_chunks();
-        for (panel, scales) in scales.iter().enumerate() {
-            let d = l.load_f16(scales);
-            for row in self.rows.clone() {
-                let at = row * KEY_PANELS + panel;
-                l.store(l.mul(l.load(&self.weights[at]), d), &mut self.out[at]);
+        let (weights, _) = self.weights.as_chunks::<KEY_PANELS>();
+        let (out, _) = self.out.as_chunks_mut::<KEY_PANELS>();
+        let weights = &weights[self.rows.clone()];
+        for (weights, out) in weights.iter().zip(&mut out[self.rows]) {
+            for ((weights, scales), out) in weights.iter().zip(scales).zip(out) {
+                l.store(l.mul(l.load(weights), l.load_f16(scales)), out);
             }
         }
     }

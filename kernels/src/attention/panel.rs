@@ -10,6 +10,7 @@
 
 use crate::format::F16;
 use crate::lanes::{LANES, Lanes, Op};
+use crate::prefetch;
 use std::ops::Range;
 
 /// What panels are made of: converted to `f32`, exactly, as they are read.
@@ -71,6 +72,8 @@ pub struct Multiply<'a, E> {
     pub out_stride: usize,
     /// Factors on what `out` holds, by row; without them it counts as zero.
     pub factors: Option<&'a [f32]>,
+    /// What is asked for meanwhile.
+    pub ahead: &'a [u8],
 }
 
 impl<'a, E> Multiply<'a, E> {
@@ -87,6 +90,7 @@ impl<'a, E> Multiply<'a, E> {
             out,
             out_stride,
             factors,
+            ahead,
             ..
         } = self;
         Multiply {
@@ -100,6 +104,7 @@ impl<'a, E> Multiply<'a, E> {
             out,
             out_stride,
             factors,
+            ahead,
         }
     }
 }
@@ -113,7 +118,11 @@ impl<E: Element> Op for Multiply<'_, E> {
         // as many rows as there are, the rest in smaller steps.
         if L::REGISTERS >= 24 {
             self.rows::<L, 8, 2>(l);
-            self.rows::<L, 4, 4>(l);
+            if size_of::<E>() == 1 {
+                self.rows::<L, 4, 2>(l);
+            } else {
+                self.rows::<L, 4, 4>(l);
+            }
             self.rows::<L, 2, 4>(l);
             self.rows::<L, 1, 4>(l);
         } else if L::REGISTERS >= 6 {
@@ -136,24 +145,33 @@ impl<E: Element> Multiply<'_, E> {
         if rows.is_empty() {
             return;
         }
+        let tiles = rows.len() / R * (self.panels.len() / N + self.panels.len() % N);
+        let pieces = tiles * self.inner.len().div_ceil(Ahead::STEPS);
+        let mut ahead = Ahead::new(std::mem::take(&mut self.ahead), pieces);
         // Panels outside: they stay in the first-level cache for all rows.
         let mut panel = self.panels.start;
         while panel + N <= self.panels.end {
             for row in rows.clone().step_by(R) {
-                self.tile::<L, R, N>(l, row, panel);
+                self.tile::<L, R, N>(l, row, panel, &mut ahead);
             }
             panel += N;
         }
         while panel < self.panels.end {
             for row in rows.clone().step_by(R) {
-                self.tile::<L, R, 1>(l, row, panel);
+                self.tile::<L, R, 1>(l, row, panel, &mut ahead);
             }
             panel += 1;
         }
     }
 
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize, const N: usize>(&mut self, l: L, row: usize, panel: usize) {
+    fn tile<L: Lanes, const R: usize, const N: usize>(
+        &mut self,
+        l: L,
+        row: usize,
+        panel: usize,
+        ahead: &mut Ahead<'_>,
+    ) {
         let (inner, len) = (self.inner.start, self.inner.len());
         let a: [&[f32]; R] =
             std::array::from_fn(|r| &self.a[(row + r) * self.a_stride + inner..][..len]);
@@ -170,6 +188,9 @@ impl<E: Element> Multiply<'_, E> {
             }
         }
         for i in 0..len {
+            if i % Ahead::STEPS == 0 {
+                ahead.ask();
+            }
             let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
             for r in 0..R {
                 let a = l.splat(a[r][i]);
@@ -185,6 +206,41 @@ impl<E: Element> Multiply<'_, E> {
                     &mut self.out[(row + r) * self.out_stride + panel + n],
                 );
             }
+        }
+    }
+}
+
+/// Memory that is read next, asked for piece by piece: a core can have some
+/// twenty lines under way, and forgets what it is asked for beyond that.
+struct Ahead<'a> {
+    bytes: &'a [u8],
+    /// How far it has been asked for, and how much further each time.
+    at: usize,
+    piece: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// Steps of a product for each piece.
+    const STEPS: usize = 4;
+
+    /// `bytes` in as many pieces.
+    #[inline(always)]
+    fn new(bytes: &'a [u8], pieces: usize) -> Ahead<'a> {
+        let piece = match bytes.len() {
+            0 => 0,
+            len => len.div_ceil(pieces.max(1)).next_multiple_of(64),
+        };
+        let at = 0;
+        Ahead { bytes, at, piece }
+    }
+
+    /// Asks for a piece.
+    #[inline(always)]
+    fn ask(&mut self) {
+        let end = (self.at + self.piece).min(self.bytes.len());
+        while self.at < end {
+            prefetch::to_second_level(self.bytes, self.at);
+            self.at += 64;
         }
     }
 }

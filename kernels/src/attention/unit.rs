@@ -13,7 +13,6 @@ use super::weights::Weights;
 use crate::format::{F16, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
-use crate::prefetch;
 use crate::team::TileMut;
 use std::ops::Range;
 
@@ -47,7 +46,7 @@ struct Buffers {
     weights: Vec<[f32; LANES]>,
     scaled: Vec<[f32; LANES]>,
     /// By row: the factor on what was summed before a chunk.
-    factors: Vec<f32>,
+    factors: Vec<[f32; LANES]>,
 }
 
 /// See the module documentation.
@@ -69,6 +68,17 @@ pub struct Unit<'a> {
     pub window: usize,
 }
 
+/// A chunk, as far as some of a unit's rows see it.
+pub struct Part {
+    pub positions: Range<usize>,
+    /// The rows that see some of them.
+    pub rows: Range<usize>,
+    /// The sixteens of positions of which some rows see some.
+    panels: Range<usize>,
+    /// All of the unit's rows see all of the chunk, as is usual.
+    whole: bool,
+}
+
 impl Unit<'_> {
     fn rows(&self) -> usize {
         self.tokens.len() * self.group
@@ -80,9 +90,43 @@ impl Unit<'_> {
         self.cache.head_dim_v().div_ceil(LANES)
     }
 
-    /// Those of `positions` that row `row` sees, counted from the first.
+    /// The positions of chunk `chunk` and who sees them; none if nobody does.
+    fn part(&self, chunk: usize) -> Option<Part> {
+        let positions = chunk * CHUNK..(chunk + 1) * CHUNK;
+        let end = self.position + self.tokens.len();
+        let first_of_last = end.saturating_sub(self.window);
+        let mut part = Part {
+            whole: positions.end <= self.position + 1 && first_of_last <= positions.start,
+            rows: 0..self.rows(),
+            panels: 0..KEY_PANELS,
+            positions,
+        };
+        if !part.whole {
+            part.positions.end = part.positions.end.min(end);
+            part.rows = self.rows_that_see(&part.positions);
+            let Range { start, end } = part.rows;
+            if start == end {
+                return None;
+            }
+            let first = self.seen(start, &part).start;
+            let end = self.seen(end - 1, &part).end;
+            part.panels = first / LANES..end.div_ceil(LANES);
+        }
+        Some(part)
+    }
+
+    /// The positions that row `row` sees, counted from the part's first.
     #[inline(always)]
-    pub fn seen(&self, row: usize, positions: &Range<usize>) -> Range<usize> {
+    pub fn seen(&self, row: usize, part: &Part) -> Range<usize> {
+        if part.whole {
+            0..CHUNK
+        } else {
+            self.seen_of(row, &part.positions)
+        }
+    }
+
+    /// Those of `positions` that row `row` sees, counted from the first.
+    fn seen_of(&self, row: usize, positions: &Range<usize>) -> Range<usize> {
         let end = self.position + row / self.group + 1;
         let first = positions.start.max(end.saturating_sub(self.window));
         first - positions.start..positions.end.min(end).saturating_sub(positions.start)
@@ -90,19 +134,12 @@ impl Unit<'_> {
 
     /// The rows that see some of `positions`.
     fn rows_that_see(&self, positions: &Range<usize>) -> Range<usize> {
-        let sees = |row: &usize| !self.seen(*row, positions).is_empty();
+        let sees = |row: &usize| !self.seen_of(*row, positions).is_empty();
         let first = (0..self.rows()).find(sees).unwrap_or(0);
         let end = (first..self.rows())
             .rfind(sees)
             .map_or(first, |row| row + 1);
         first..end
-    }
-
-    /// The sixteens of a chunk's positions of which some of `rows` sees some.
-    fn seen_panels(&self, rows: &Range<usize>, positions: &Range<usize>) -> Range<usize> {
-        let first = self.seen(rows.start, positions).start;
-        let end = self.seen(rows.end - 1, positions).end;
-        first / LANES..end.div_ceil(LANES)
     }
 
     /// Computes the unit.
@@ -171,7 +208,8 @@ impl Unit<'_> {
         buffers
             .weights
             .resize(self.rows() * KEY_PANELS, [0.0; LANES]);
-        buffers.factors.resize(self.rows(), 0.0);
+        let sixteens = self.rows().div_ceil(LANES);
+        buffers.factors.resize(sixteens, [0.0; LANES]);
         if self.cache.format() == KvFormat::Q8_0 {
             buffers.int8.quantize(l, q, dim);
             buffers
@@ -184,37 +222,36 @@ impl Unit<'_> {
     #[inline(always)]
     fn split<L: Lanes>(&self, l: L, split: usize, buffers: &mut Buffers, state: &mut State<'_>) {
         state.reset();
-        let end = self.position + self.tokens.len();
         for chunk in split * SPLIT / CHUNK..(split + 1) * SPLIT / CHUNK {
-            let positions = chunk * CHUNK..((chunk + 1) * CHUNK).min(end);
-            let rows = self.rows_that_see(&positions);
-            if rows.is_empty() {
+            let Some(part) = self.part(chunk) else {
                 continue;
-            }
-            // While the scores are computed. (All of the next chunk at once is
-            // more requests than a core can have under way.)
-            ask_for(&rows, self.cache.head(chunk, self.head).values);
+            };
             match self.cache.format() {
-                KvFormat::F32 => self.float::<L, f32>(l, positions, rows, buffers, state),
-                KvFormat::F16 => self.float::<L, F16>(l, positions, rows, buffers, state),
-                KvFormat::Q8_0 => self.int8(l, positions, rows, buffers, state),
+                KvFormat::F32 => self.float::<L, f32>(l, &part, buffers, state),
+                KvFormat::F16 => self.float::<L, F16>(l, &part, buffers, state),
+                KvFormat::Q8_0 => self.int8(l, &part, buffers, state),
             }
         }
     }
 
-    /// Lets a chunk of floats enter the states of `rows`.
+    /// Lets a chunk of floats enter the states.
     #[inline(always)]
     fn float<L: Lanes, E: Element>(
         &self,
         l: L,
-        positions: Range<usize>,
-        rows: Range<usize>,
+        part: &Part,
         buffers: &mut Buffers,
         state: &mut State<'_>,
     ) {
-        let head = self.cache.head(positions.start / CHUNK, self.head);
+        let rows = part.rows.clone();
+        let head = self.cache.head(part.positions.start / CHUNK, self.head);
         let (keys, values) = (panels::<E>(head.keys), panels::<E>(head.values));
         let widen = rows.len() >= WIDEN_ROWS && size_of::<E>() < size_of::<f32>();
+        let streams = rows.len() <= STREAM_ROWS;
+        let mut ahead = match self.next_head(part) {
+            Some((chunk, head)) if streams => self.cache.head(chunk, head).keys,
+            _ => &[],
+        };
         let Buffers {
             q,
             wide,
@@ -226,7 +263,7 @@ impl Unit<'_> {
         let dim = self.cache.head_dim_k();
         let scores = Multiply {
             rows: rows.clone(),
-            panels: self.seen_panels(&rows, &positions),
+            panels: part.panels.clone(),
             inner: 0..dim,
             a: q,
             a_stride: dim,
@@ -235,6 +272,7 @@ impl Unit<'_> {
             out: weights,
             out_stride: KEY_PANELS,
             factors: None,
+            ahead: if streams { head.values } else { &[] },
         };
         if widen {
             let from = scores.b;
@@ -243,11 +281,9 @@ impl Unit<'_> {
         } else {
             l.call(scores);
         }
-        self.ask_for_next_keys(&positions, &rows);
         l.call(Weights {
             unit: self,
-            positions: positions.clone(),
-            rows: rows.clone(),
+            part,
             scores: weights,
             state,
             factors,
@@ -256,7 +292,7 @@ impl Unit<'_> {
             let from = values;
             l.call(Widen { from, to: wide })
         });
-        self.alike(rows, &positions, |rows, seen| {
+        self.alike(part, |rows, seen| {
             let sums = Multiply {
                 rows,
                 panels: 0..self.groups(),
@@ -267,7 +303,8 @@ impl Unit<'_> {
                 b_stride: CHUNK,
                 out: state.values,
                 out_stride: self.groups(),
-                factors: Some(factors),
+                factors: Some(factors.as_flattened()),
+                ahead: std::mem::take(&mut ahead),
             };
             match wide {
                 Some(values) => l.call(sums.with(values)),
@@ -276,17 +313,11 @@ impl Unit<'_> {
         });
     }
 
-    /// Lets a chunk of integers enter the states of `rows`.
+    /// Lets a chunk of integers enter the states.
     #[inline(always)]
-    fn int8<L: Lanes>(
-        &self,
-        l: L,
-        positions: Range<usize>,
-        rows: Range<usize>,
-        buffers: &mut Buffers,
-        state: &mut State<'_>,
-    ) {
-        let head = self.cache.head(positions.start / CHUNK, self.head);
+    fn int8<L: Lanes>(&self, l: L, part: &Part, buffers: &mut Buffers, state: &mut State<'_>) {
+        let rows = part.rows.clone();
+        let head = self.cache.head(part.positions.start / CHUNK, self.head);
         let values = panels::<i8>(head.values);
         let value_scales: &[[F16; CHUNK]] = bytemuck::cast_slice(head.value_scales);
         let Buffers {
@@ -300,7 +331,7 @@ impl Unit<'_> {
 
         l.call(Int8Scores {
             rows: rows.clone(),
-            panels: self.seen_panels(&rows, &positions),
+            panels: part.panels.clone(),
             query: int8,
             blocks: self.cache.head_dim_k().div_ceil(GROUP),
             keys: bytemuck::cast_slice::<_, [i8; 4 * LANES]>(head.keys)
@@ -309,11 +340,9 @@ impl Unit<'_> {
             scales: bytemuck::cast_slice(head.key_scales),
             out: weights,
         });
-        self.ask_for_next_keys(&positions, &rows);
         l.call(Weights {
             unit: self,
-            positions: positions.clone(),
-            rows: rows.clone(),
+            part,
             scores: weights,
             state,
             factors,
@@ -322,6 +351,11 @@ impl Unit<'_> {
             let from = values;
             l.call(Widen { from, to: wide })
         });
+        let next = match self.next_head(part) {
+            Some((chunk, head)) if rows.len() <= STREAM_ROWS => self.cache.head_bytes(chunk, head),
+            _ => &[],
+        };
+        let mut asks = next.chunks(next.len().div_ceil(value_scales.len()).max(1));
         for (block, scales) in value_scales.iter().enumerate() {
             l.call(ScaleWeights {
                 rows: rows.clone(),
@@ -329,7 +363,7 @@ impl Unit<'_> {
                 scales,
                 out: scaled,
             });
-            self.alike(rows.clone(), &positions, |rows, seen| {
+            self.alike(part, |rows, seen| {
                 let sums = Multiply {
                     rows,
                     panels: 2 * block..self.groups().min(2 * block + 2),
@@ -340,7 +374,8 @@ impl Unit<'_> {
                     b_stride: CHUNK,
                     out: state.values,
                     out_stride: self.groups(),
-                    factors: Some(factors),
+                    factors: Some(factors.as_flattened()),
+                    ahead: asks.next().unwrap_or(&[]),
                 };
                 match wide {
                     Some(values) => l.call(sums.with(values)),
@@ -350,32 +385,35 @@ impl Unit<'_> {
         }
     }
 
-    /// Asks for the keys after `positions`, while scores become weights and
-    /// values are summed.
-    fn ask_for_next_keys(&self, positions: &Range<usize>, rows: &Range<usize>) {
+    /// Chunk and number of the head that is read after `part`, most likely.
+    fn next_head(&self, part: &Part) -> Option<(usize, usize)> {
+        let positions = &part.positions;
         if positions.end < self.position + self.tokens.len() {
-            ask_for(rows, self.cache.head(positions.end / CHUNK, self.head).keys);
+            Some((positions.end / CHUNK, self.head))
+        } else if self.head + 1 < self.cache.n_head_kv() {
+            let first = (self.position + 1).saturating_sub(self.window);
+            Some((first / CHUNK, self.head + 1))
+        } else {
+            None
         }
     }
 
-    /// Cuts `rows` into stretches that see the same of a chunk's positions.
+    /// Cuts the rows of `part` into stretches that see the same of it.
     #[inline(always)]
-    fn alike(
-        &self,
-        rows: Range<usize>,
-        positions: &Range<usize>,
-        mut body: impl FnMut(Range<usize>, Range<usize>),
-    ) {
-        let mut start = rows.start;
-        while start < rows.end {
-            let seen = self.seen(start, positions);
+    fn alike(&self, part: &Part, mut body: impl FnMut(Range<usize>, Range<usize>)) {
+        let Range { mut start, end } = part.rows;
+        if part.whole {
+            return body(start..end, 0..CHUNK);
+        }
+        while start < end {
+            let seen = self.seen(start, part);
             // Rows of a token always do.
-            let mut end = (start / self.group + 1) * self.group;
-            while end < rows.end && self.seen(end, positions) == seen {
-                end += self.group;
+            let mut next = (start / self.group + 1) * self.group;
+            while next < end && self.seen(next, part) == seen {
+                next += self.group;
             }
-            body(start..end, seen);
-            start = end;
+            body(start..next, seen);
+            start = next;
         }
     }
 }
@@ -457,13 +495,6 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
             }
         }
         write(l, unit, &total, self.out);
-    }
-}
-
-/// Asks for what `rows` are going to meet, if they are few.
-fn ask_for(rows: &Range<usize>, bytes: &[u8]) {
-    if rows.len() <= STREAM_ROWS {
-        prefetch::all_to_second_level(bytes, 0);
     }
 }
 
