@@ -13,6 +13,7 @@ use super::weights::Weights;
 use crate::format::{F16, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
+use crate::prefetch;
 use crate::team::TileMut;
 use std::ops::Range;
 
@@ -247,11 +248,8 @@ impl Unit<'_> {
         let head = self.cache.head(part.positions.start / CHUNK, self.head);
         let (keys, values) = (panels::<E>(head.keys), panels::<E>(head.values));
         let widen = rows.len() >= WIDEN_ROWS && size_of::<E>() < size_of::<f32>();
-        let streams = rows.len() <= STREAM_ROWS;
-        let mut ahead = match self.next_head(part) {
-            Some((chunk, head)) if streams => self.cache.head(chunk, head).keys,
-            _ => &[],
-        };
+        let next = self.next_head(part);
+        let (next_keys, mut next_values) = next.split_at(head.keys.len().min(next.len()));
         let Buffers {
             q,
             wide,
@@ -272,7 +270,7 @@ impl Unit<'_> {
             out: weights,
             out_stride: KEY_PANELS,
             factors: None,
-            ahead: if streams { head.values } else { &[] },
+            ahead: next_keys,
         };
         if widen {
             let from = scores.b;
@@ -304,7 +302,7 @@ impl Unit<'_> {
                 out: state.values,
                 out_stride: self.groups(),
                 factors: Some(factors.as_flattened()),
-                ahead: std::mem::take(&mut ahead),
+                ahead: std::mem::take(&mut next_values),
             };
             match wide {
                 Some(values) => l.call(sums.with(values)),
@@ -320,6 +318,7 @@ impl Unit<'_> {
         let head = self.cache.head(part.positions.start / CHUNK, self.head);
         let values = panels::<i8>(head.values);
         let value_scales: &[[F16; CHUNK]] = bytemuck::cast_slice(head.value_scales);
+        let next = self.next_head(part);
         let Buffers {
             int8,
             wide,
@@ -351,11 +350,8 @@ impl Unit<'_> {
             let from = values;
             l.call(Widen { from, to: wide })
         });
-        let next = match self.next_head(part) {
-            Some((chunk, head)) if rows.len() <= STREAM_ROWS => self.cache.head_bytes(chunk, head),
-            _ => &[],
-        };
-        let mut asks = next.chunks(next.len().div_ceil(value_scales.len()).max(1));
+        // All of it beside the values, which take most of the time.
+        let mut nexts = next.chunks(next.len().div_ceil(value_scales.len()).max(1));
         for (block, scales) in value_scales.iter().enumerate() {
             l.call(ScaleWeights {
                 rows: rows.clone(),
@@ -375,7 +371,7 @@ impl Unit<'_> {
                     out: state.values,
                     out_stride: self.groups(),
                     factors: Some(factors.as_flattened()),
-                    ahead: asks.next().unwrap_or(&[]),
+                    ahead: nexts.next().unwrap_or(&[]),
                 };
                 match wide {
                     Some(values) => l.call(sums.with(values)),
@@ -385,17 +381,26 @@ impl Unit<'_> {
         }
     }
 
-    /// Chunk and number of the head that is read after `part`, most likely.
-    fn next_head(&self, part: &Part) -> Option<(usize, usize)> {
-        let positions = &part.positions;
-        if positions.end < self.position + self.tokens.len() {
-            Some((positions.end / CHUNK, self.head))
-        } else if self.head + 1 < self.cache.n_head_kv() {
-            let first = (self.position + 1).saturating_sub(self.window);
-            Some((first / CHUNK, self.head + 1))
+    /// What is read after a head of `part`, most likely, if memory is what its
+    /// rows wait for: the same head in the next chunk, or the next head in the
+    /// first. To be asked for while `part` is computed.
+    ///
+    /// Where its pages lie is asked for at once.
+    #[inline(always)]
+    fn next_head(&self, part: &Part) -> &[u8] {
+        let end = part.positions.end;
+        let (chunk, head) = if end < self.position + self.tokens.len() {
+            (end / CHUNK, self.head)
         } else {
-            None
+            let first = (self.position + 1).saturating_sub(self.window);
+            (first / CHUNK, self.head + 1)
+        };
+        if part.rows.len() > STREAM_ROWS || head == self.cache.n_head_kv() {
+            return &[];
         }
+        let next = self.cache.head_bytes(chunk, head);
+        prefetch::pages(next);
+        next
     }
 
     /// Cuts the rows of `part` into stretches that see the same of it.
