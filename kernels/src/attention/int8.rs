@@ -66,6 +66,13 @@ impl Op for Int8Scores<'_> {
     fn run<L: Lanes>(mut self, l: L) {
         if L::REGISTERS >= 24 {
             self.rows::<L, 8>(l);
+            match self.rows.len() {
+                7 => self.rows::<L, 7>(l),
+                6 => self.rows::<L, 6>(l),
+                5 => self.rows::<L, 5>(l),
+                3 => self.rows::<L, 3>(l),
+                _ => {}
+            }
         }
         if L::REGISTERS >= 6 {
             self.rows::<L, 4>(l);

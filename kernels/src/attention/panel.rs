@@ -115,16 +115,18 @@ impl<E: Element> Op for Multiply<'_, E> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, l: L) {
         // Rows × panels that fit the registers and keep the multipliers busy:
-        // as many rows as there are, the rest in smaller steps.
+        // as many rows as there are, the rest in one step, or in smaller ones.
         if L::REGISTERS >= 24 {
             self.rows::<L, 8, 2>(l);
-            if size_of::<E>() == 1 {
-                self.rows::<L, 4, 2>(l);
-            } else {
-                self.rows::<L, 4, 4>(l);
+            match self.rows.len() {
+                7 => self.rows::<L, 7, 2>(l),
+                6 => self.rows::<L, 6, 2>(l),
+                5 => self.rows::<L, 5, 4>(l),
+                4 => self.rows::<L, 4, 4>(l),
+                3 => self.rows::<L, 3, 4>(l),
+                2 => self.rows::<L, 2, 4>(l),
+                _ => self.rows::<L, 1, 4>(l),
             }
-            self.rows::<L, 2, 4>(l);
-            self.rows::<L, 1, 4>(l);
         } else if L::REGISTERS >= 6 {
             self.rows::<L, 6, 1>(l);
             self.rows::<L, 4, 1>(l);
@@ -145,7 +147,8 @@ impl<E: Element> Multiply<'_, E> {
         if rows.is_empty() {
             return;
         }
-        let tiles = rows.len() / R * (self.panels.len() / N + self.panels.len() % N);
+        let rest = self.panels.len() % N;
+        let tiles = rows.len() / R * (self.panels.len() / N + rest / 2 + rest % 2);
         let pieces = tiles * self.inner.len().div_ceil(Ahead::STEPS);
         let mut ahead = Ahead::new(std::mem::take(&mut self.ahead), pieces);
         // Panels outside: they stay in the first-level cache for all rows.
@@ -155,6 +158,12 @@ impl<E: Element> Multiply<'_, E> {
                 self.tile::<L, R, N>(l, row, panel, &mut ahead);
             }
             panel += N;
+        }
+        if N > 2 && panel + 2 <= self.panels.end {
+            for row in rows.clone().step_by(R) {
+                self.tile::<L, R, 2>(l, row, panel, &mut ahead);
+            }
+            panel += 2;
         }
         while panel < self.panels.end {
             for row in rows.clone().step_by(R) {

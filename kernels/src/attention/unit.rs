@@ -19,7 +19,7 @@ use std::ops::Range;
 
 /// From this many rows on, panels are widened to `f32` once instead of being
 /// converted for every few rows.
-const WIDEN_ROWS: usize = 8;
+const WIDEN_ROWS: usize = 9;
 
 /// Up to this many rows, reading the cache takes longer than computing with it,
 /// and what is needed next is asked for.
