@@ -196,17 +196,19 @@ impl<E: Element> Multiply<'_, E> {
                 }
             }
         }
-        for i in 0..len {
-            if i % Ahead::STEPS == 0 {
-                ahead.ask();
-            }
-            let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
-            for r in 0..R {
-                let a = l.splat(a[r][i]);
-                for n in 0..N {
-                    acc[r][n] = l.fma(a, b[n], acc[r][n]);
+        let mut i = 0;
+        while i < len {
+            let end = ahead.ask(i, len);
+            for i in i..end {
+                let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
+                for r in 0..R {
+                    let a = l.splat(a[r][i]);
+                    for n in 0..N {
+                        acc[r][n] = l.fma(a, b[n], acc[r][n]);
+                    }
                 }
             }
+            i = end;
         }
         for r in 0..R {
             for n in 0..N {
@@ -243,14 +245,19 @@ impl<'a> Ahead<'a> {
         Ahead { bytes, at, piece }
     }
 
-    /// Asks for a piece.
+    /// Asks for a piece before step `i` of `len`; returns which step is the next
+    /// to ask before.
     #[inline(always)]
-    fn ask(&mut self) {
+    fn ask(&mut self, i: usize, len: usize) -> usize {
+        if self.piece == 0 {
+            return len;
+        }
         let end = (self.at + self.piece).min(self.bytes.len());
         while self.at < end {
             prefetch::to_second_level(self.bytes, self.at);
             self.at += 64;
         }
+        len.min(i + Ahead::STEPS)
     }
 }
 
