@@ -1,6 +1,7 @@
 //! What a cache of 8-bit integers needs beside [`super::panel`]: quantized
 //! queries, scores by integer dot products, weights times scales.
 
+use super::ahead::Ahead;
 use super::cache::{CHUNK, KEY_PANELS};
 use crate::activation::quantize_group;
 use crate::format::{F16, GROUP};
@@ -57,6 +58,8 @@ pub struct Int8Scores<'a> {
     pub scales: &'a [[F16; LANES]],
     /// `[rows][KEY_PANELS]`
     pub out: &'a mut [[f32; LANES]],
+    /// What is asked for meanwhile.
+    pub ahead: &'a [u8],
 }
 
 impl Op for Int8Scores<'_> {
@@ -88,10 +91,16 @@ impl Int8Scores<'_> {
     fn rows<L: Lanes, const R: usize>(&mut self, l: L) {
         let rows = self.rows.start..self.rows.end - self.rows.len() % R;
         self.rows.start = rows.end;
+        if rows.is_empty() {
+            return;
+        }
+        let pieces = self.panels.len() * rows.len() / R * self.blocks;
+        let mut ahead = Ahead::new(std::mem::take(&mut self.ahead), pieces);
         for panel in self.panels.clone() {
             for row in rows.clone().step_by(R) {
                 let mut scores = [l.splat(0.0); R];
                 for block in 0..self.blocks {
+                    ahead.ask();
                     let at = panel * self.blocks + block;
                     let d = l.load_f16(&self.scales[at]);
                     let of = |r: usize| (row + r) * self.blocks + block;

@@ -64,6 +64,7 @@
 //! softmax", 2018; Dao, "FlashAttention-2", 2023; the fixed splits are those of
 //! batch-invariant kernels ("Defeating Nondeterminism in LLM Inference", 2025).
 
+mod ahead;
 mod append;
 mod cache;
 #[allow(clippy::needless_range_loop)] // tiles of registers, indexed alike

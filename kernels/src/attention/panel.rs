@@ -8,9 +8,9 @@
 //! values:  a = weights p,  i = position,  b[n] = 16 dimensions of the values
 //! ```
 
+use super::ahead::Ahead;
 use crate::format::F16;
 use crate::lanes::{LANES, Lanes, Op};
-use crate::prefetch;
 use std::ops::Range;
 
 /// What panels are made of: converted to `f32`, exactly, as they are read.
@@ -53,6 +53,9 @@ pub fn panels<E: Element>(bytes: &[u8]) -> &[[E; LANES]] {
 pub fn panels_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
     bytemuck::cast_slice_mut::<_, E>(bytes).as_chunks_mut().0
 }
+
+/// Steps between requests for what lies ahead.
+const STEPS: usize = 4;
 
 /// The product.
 pub struct Multiply<'a, E> {
@@ -149,7 +152,7 @@ impl<E: Element> Multiply<'_, E> {
         }
         let rest = self.panels.len() % N;
         let tiles = rows.len() / R * (self.panels.len() / N + rest / 2 + rest % 2);
-        let pieces = tiles * self.inner.len().div_ceil(Ahead::STEPS);
+        let pieces = tiles * self.inner.len().div_ceil(STEPS);
         let mut ahead = Ahead::new(std::mem::take(&mut self.ahead), pieces);
         // Panels outside: they stay in the first-level cache for all rows.
         let mut panel = self.panels.start;
@@ -198,7 +201,12 @@ impl<E: Element> Multiply<'_, E> {
         }
         let mut i = 0;
         while i < len {
-            let end = ahead.ask(i, len);
+            ahead.ask();
+            let end = if ahead.is_empty() {
+                len
+            } else {
+                len.min(i + STEPS)
+            };
             for i in i..end {
                 let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
                 for r in 0..R {
@@ -218,46 +226,6 @@ impl<E: Element> Multiply<'_, E> {
                 );
             }
         }
-    }
-}
-
-/// Memory that is read next, asked for piece by piece: a core can have some
-/// twenty lines under way, and forgets what it is asked for beyond that.
-struct Ahead<'a> {
-    bytes: &'a [u8],
-    /// How far it has been asked for, and how much further each time.
-    at: usize,
-    piece: usize,
-}
-
-impl<'a> Ahead<'a> {
-    /// Steps of a product for each piece.
-    const STEPS: usize = 4;
-
-    /// `bytes` in as many pieces.
-    #[inline(always)]
-    fn new(bytes: &'a [u8], pieces: usize) -> Ahead<'a> {
-        let piece = match bytes.len() {
-            0 => 0,
-            len => len.div_ceil(pieces.max(1)).next_multiple_of(64),
-        };
-        let at = 0;
-        Ahead { bytes, at, piece }
-    }
-
-    /// Asks for a piece before step `i` of `len`; returns which step is the next
-    /// to ask before.
-    #[inline(always)]
-    fn ask(&mut self, i: usize, len: usize) -> usize {
-        if self.piece == 0 {
-            return len;
-        }
-        let end = (self.at + self.piece).min(self.bytes.len());
-        while self.at < end {
-            prefetch::to_second_level(self.bytes, self.at);
-            self.at += 64;
-        }
-        len.min(i + Ahead::STEPS)
     }
 }
 
