@@ -71,6 +71,7 @@ mod cache;
 mod int8;
 #[allow(clippy::needless_range_loop)]
 mod panel;
+mod part;
 mod read;
 mod state;
 mod unit;

@@ -5,8 +5,9 @@
 //! sixteen rows.
 
 use super::cache::{CHUNK, KEY_PANELS};
+use super::part::Part;
 use super::state::State;
-use super::unit::{Part, Unit};
+use super::unit::Unit;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::ops::exp_to_one;
 use std::ops::Range;
