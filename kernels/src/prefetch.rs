@@ -15,6 +15,7 @@ pub fn all_to_first_level<T>(values: &[T], ahead: usize) {
 
 /// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
 /// second-level cache.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
     lines(values, ahead).for_each(line_to_second_level);
@@ -44,6 +45,7 @@ pub fn pages(bytes: &[u8]) {
     bytes.chunks(4096).for_each(|page| to_second_level(page, 0));
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn lines<T>(values: &[T], ahead: usize) -> impl Iterator<Item = *const i8> {
     let first = values.as_ptr().cast::<i8>().wrapping_add(ahead);
