@@ -15,6 +15,7 @@ pub fn all_to_first_level<T>(values: &[T], ahead: usize) {
 
 /// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
 /// second-level cache.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
     lines(values, ahead).for_each(line_to_second_level);
@@ -23,10 +24,28 @@ pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
 /// Asks for the line `ahead` bytes after `value`, to be in the second-level
 /// cache.
 #[inline(always)]
-pub fn to_second_level<T>(value: &T, ahead: usize) {
+pub fn to_second_level<T: ?Sized>(value: &T, ahead: usize) {
     line_to_second_level(std::ptr::from_ref(value).cast::<i8>().wrapping_add(ahead));
 }
 
+/// Asks for a line of each page of `bytes`, to be in the first-level cache.
+///
+/// Requests for the second level are forgotten where there are many; these, as
+/// there are few, wait until the processor knows where the page lies, and spare
+/// that to those that follow.
+#[inline(always)]
+pub fn pages(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for page in bytes.chunks(4096) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(page.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    bytes.chunks(4096).for_each(|page| to_second_level(page, 0));
+}
+
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn lines<T>(values: &[T], ahead: usize) -> impl Iterator<Item = *const i8> {
     let first = values.as_ptr().cast::<i8>().wrapping_add(ahead);

@@ -319,9 +319,14 @@ impl KvLayer {
     /// A head in a chunk.
     #[inline(always)]
     pub(super) fn head(&self, chunk: usize, head: usize) -> Head<&[u8]> {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.chunks[chunk]);
-        let head_bytes = self.shape.head_bytes();
-        self.shape.head(&bytes[head * head_bytes..][..head_bytes])
+        self.shape.head(self.head_bytes(chunk, head))
+    }
+
+    /// The same, not taken apart.
+    #[inline(always)]
+    pub(super) fn head_bytes(&self, chunk: usize, head: usize) -> &[u8] {
+        let len = self.shape.head_bytes();
+        &bytemuck::cast_slice(&self.chunks[chunk])[head * len..][..len]
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a cache of 8-bit integers needs beside [`super::panel`]: quantized
 //! queries, scores by integer dot products, weights times scales.
 
+use super::ahead::Ahead;
 use super::cache::{CHUNK, KEY_PANELS};
 use crate::activation::quantize_group;
 use crate::format::{F16, GROUP};
@@ -57,6 +58,8 @@ pub struct Int8Scores<'a> {
     pub scales: &'a [[F16; LANES]],
     /// `[rows][KEY_PANELS]`
     pub out: &'a mut [[f32; LANES]],
+    /// What is asked for meanwhile.
+    pub ahead: &'a [u8],
 }
 
 impl Op for Int8Scores<'_> {
@@ -66,6 +69,13 @@ impl Op for Int8Scores<'_> {
     fn run<L: Lanes>(mut self, l: L) {
         if L::REGISTERS >= 24 {
             self.rows::<L, 8>(l);
+            match self.rows.len() {
+                7 => self.rows::<L, 7>(l),
+                6 => self.rows::<L, 6>(l),
+                5 => self.rows::<L, 5>(l),
+                3 => self.rows::<L, 3>(l),
+                _ => {}
+            }
         }
         if L::REGISTERS >= 6 {
             self.rows::<L, 4>(l);
@@ -81,10 +91,16 @@ impl Int8Scores<'_> {
     fn rows<L: Lanes, const R: usize>(&mut self, l: L) {
         let rows = self.rows.start..self.rows.end - self.rows.len() % R;
         self.rows.start = rows.end;
+        if rows.is_empty() {
+            return;
+        }
+        let pieces = self.panels.len() * rows.len() / R * self.blocks;
+        let mut ahead = Ahead::new(std::mem::take(&mut self.ahead), pieces);
         for panel in self.panels.clone() {
             for row in rows.clone().step_by(R) {
                 let mut scores = [l.splat(0.0); R];
                 for block in 0..self.blocks {
+                    ahead.ask();
                     let at = panel * self.blocks + block;
                     let d = l.load_f16(&self.scales[at]);
                     let of = |r: usize| (row + r) * self.blocks + block;
@@ -121,11 +137,12 @@ impl Op for ScaleWeights<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let (scales, _) = self.scales.as_chunks();
-        for (panel, scales) in scales.iter().enumerate() {
-            let d = l.load_f16(scales);
-            for row in self.rows.clone() {
-                let at = row * KEY_PANELS + panel;
-                l.store(l.mul(l.load(&self.weights[at]), d), &mut self.out[at]);
+        let (weights, _) = self.weights.as_chunks::<KEY_PANELS>();
+        let (out, _) = self.out.as_chunks_mut::<KEY_PANELS>();
+        let weights = &weights[self.rows.clone()];
+        for (weights, out) in weights.iter().zip(&mut out[self.rows]) {
+            for ((weights, scales), out) in weights.iter().zip(scales).zip(out) {
+                l.store(l.mul(l.load(weights), l.load_f16(scales)), out);
             }
         }
     }

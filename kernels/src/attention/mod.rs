@@ -64,12 +64,14 @@
 //! softmax", 2018; Dao, "FlashAttention-2", 2023; the fixed splits are those of
 //! batch-invariant kernels ("Defeating Nondeterminism in LLM Inference", 2025).
 
+mod ahead;
 mod append;
 mod cache;
 #[allow(clippy::needless_range_loop)] // tiles of registers, indexed alike
 mod int8;
 #[allow(clippy::needless_range_loop)]
 mod panel;
+mod part;
 mod read;
 mod state;
 mod unit;

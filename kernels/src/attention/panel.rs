@@ -8,6 +8,7 @@
 //! values:  a = weights p,  i = position,  b[n] = 16 dimensions of the values
 //! ```
 
+use super::ahead::Ahead;
 use crate::format::F16;
 use crate::lanes::{LANES, Lanes, Op};
 use std::ops::Range;
@@ -53,6 +54,9 @@ pub fn panels_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
     bytemuck::cast_slice_mut::<_, E>(bytes).as_chunks_mut().0
 }
 
+/// Steps between requests for what lies ahead.
+const STEPS: usize = 4;
+
 /// The product.
 pub struct Multiply<'a, E> {
     /// Rows of `a`, `a_stride` apart, and of `out`.
@@ -71,6 +75,8 @@ pub struct Multiply<'a, E> {
     pub out_stride: usize,
     /// Factors on what `out` holds, by row; without them it counts as zero.
     pub factors: Option<&'a [f32]>,
+    /// What is asked for meanwhile.
+    pub ahead: &'a [u8],
 }
 
 impl<'a, E> Multiply<'a, E> {
@@ -87,6 +93,7 @@ impl<'a, E> Multiply<'a, E> {
             out,
             out_stride,
             factors,
+            ahead,
             ..
         } = self;
         Multiply {
@@ -100,6 +107,7 @@ impl<'a, E> Multiply<'a, E> {
             out,
             out_stride,
             factors,
+            ahead,
         }
     }
 }
@@ -110,12 +118,18 @@ impl<E: Element> Op for Multiply<'_, E> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, l: L) {
         // Rows × panels that fit the registers and keep the multipliers busy:
-        // as many rows as there are, the rest in smaller steps.
+        // as many rows as there are, the rest in one step, or in smaller ones.
         if L::REGISTERS >= 24 {
             self.rows::<L, 8, 2>(l);
-            self.rows::<L, 4, 4>(l);
-            self.rows::<L, 2, 4>(l);
-            self.rows::<L, 1, 4>(l);
+            match self.rows.len() {
+                7 => self.rows::<L, 7, 2>(l),
+                6 => self.rows::<L, 6, 2>(l),
+                5 => self.rows::<L, 5, 4>(l),
+                4 => self.rows::<L, 4, 4>(l),
+                3 => self.rows::<L, 3, 4>(l),
+                2 => self.rows::<L, 2, 4>(l),
+                _ => self.rows::<L, 1, 4>(l),
+            }
         } else if L::REGISTERS >= 6 {
             self.rows::<L, 6, 1>(l);
             self.rows::<L, 4, 1>(l);
@@ -136,24 +150,40 @@ impl<E: Element> Multiply<'_, E> {
         if rows.is_empty() {
             return;
         }
+        let rest = self.panels.len() % N;
+        let tiles = rows.len() / R * (self.panels.len() / N + rest / 2 + rest % 2);
+        let pieces = tiles * self.inner.len().div_ceil(STEPS);
+        let mut ahead = Ahead::new(std::mem::take(&mut self.ahead), pieces);
         // Panels outside: they stay in the first-level cache for all rows.
         let mut panel = self.panels.start;
         while panel + N <= self.panels.end {
             for row in rows.clone().step_by(R) {
-                self.tile::<L, R, N>(l, row, panel);
+                self.tile::<L, R, N>(l, row, panel, &mut ahead);
             }
             panel += N;
         }
+        if N > 2 && panel + 2 <= self.panels.end {
+            for row in rows.clone().step_by(R) {
+                self.tile::<L, R, 2>(l, row, panel, &mut ahead);
+            }
+            panel += 2;
+        }
         while panel < self.panels.end {
             for row in rows.clone().step_by(R) {
-                self.tile::<L, R, 1>(l, row, panel);
+                self.tile::<L, R, 1>(l, row, panel, &mut ahead);
             }
             panel += 1;
         }
     }
 
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize, const N: usize>(&mut self, l: L, row: usize, panel: usize) {
+    fn tile<L: Lanes, const R: usize, const N: usize>(
+        &mut self,
+        l: L,
+        row: usize,
+        panel: usize,
+        ahead: &mut Ahead<'_>,
+    ) {
         let (inner, len) = (self.inner.start, self.inner.len());
         let a: [&[f32]; R] =
             std::array::from_fn(|r| &self.a[(row + r) * self.a_stride + inner..][..len]);
@@ -169,14 +199,24 @@ impl<E: Element> Multiply<'_, E> {
                 }
             }
         }
-        for i in 0..len {
-            let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
-            for r in 0..R {
-                let a = l.splat(a[r][i]);
-                for n in 0..N {
-                    acc[r][n] = l.fma(a, b[n], acc[r][n]);
+        let mut i = 0;
+        while i < len {
+            ahead.ask();
+            let end = if ahead.is_empty() {
+                len
+            } else {
+                len.min(i + STEPS)
+            };
+            for i in i..end {
+                let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
+                for r in 0..R {
+                    let a = l.splat(a[r][i]);
+                    for n in 0..N {
+                        acc[r][n] = l.fma(a, b[n], acc[r][n]);
+                    }
                 }
             }
+            i = end;
         }
         for r in 0..R {
             for n in 0..N {

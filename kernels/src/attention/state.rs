@@ -7,7 +7,7 @@
 //! where `groups` is the number of sixteens that hold a head of values.
 
 use crate::lanes::{LANES, Lanes};
-use crate::ops::exp;
+use crate::ops::exp_to_one;
 
 /// Maximum, partial sums and sums of values of some query rows.
 pub struct State<'a> {
@@ -63,8 +63,8 @@ impl<'a> State<'a> {
     pub fn merge_row<L: Lanes>(&mut self, l: L, later: &StateRef<'_>, row: usize) {
         let (old, new) = (self.max[row], later.max[row]);
         let max = if old > new { old } else { new };
-        let a = exp(l, l.splat(old - max));
-        let b = exp(l, l.splat(new - max));
+        let a = exp_to_one(l, l.splat(old - max));
+        let b = exp_to_one(l, l.splat(new - max));
         self.max[row] = max;
         merge(l, a, &mut self.sum[row], b, &later.sum[row]);
         let groups = self.values.len() / self.max.len();

@@ -8,22 +8,18 @@ use super::SPLIT;
 use super::cache::{CHUNK, KEY_PANELS, KvFormat, KvLayer};
 use super::int8::{Int8Query, Int8Scores, ScaleWeights};
 use super::panel::{Element, Multiply, Widen, panels};
+use super::part::Part;
 use super::state::{State, StateRef, state_len};
 use super::weights::Weights;
 use crate::format::{F16, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
-use crate::prefetch;
 use crate::team::TileMut;
 use std::ops::Range;
 
 /// From this many rows on, panels are widened to `f32` once instead of being
 /// converted for every few rows.
-const WIDEN_ROWS: usize = 8;
-
-/// Up to this many rows, reading the cache takes longer than computing with it,
-/// and what is needed next is asked for.
-const STREAM_ROWS: usize = 16;
+const WIDEN_ROWS: usize = 9;
 
 /// A thread's own buffers.
 #[derive(Default)]
@@ -47,7 +43,7 @@ struct Buffers {
     weights: Vec<[f32; LANES]>,
     scaled: Vec<[f32; LANES]>,
     /// By row: the factor on what was summed before a chunk.
-    factors: Vec<f32>,
+    factors: Vec<[f32; LANES]>,
 }
 
 /// See the module documentation.
@@ -70,7 +66,7 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.tokens.len() * self.group
     }
 
@@ -78,31 +74,6 @@ impl Unit<'_> {
     #[inline(always)]
     pub fn groups(&self) -> usize {
         self.cache.head_dim_v().div_ceil(LANES)
-    }
-
-    /// Those of `positions` that row `row` sees, counted from the first.
-    #[inline(always)]
-    pub fn seen(&self, row: usize, positions: &Range<usize>) -> Range<usize> {
-        let end = self.position + row / self.group + 1;
-        let first = positions.start.max(end.saturating_sub(self.window));
-        first - positions.start..positions.end.min(end).saturating_sub(positions.start)
-    }
-
-    /// The rows that see some of `positions`.
-    fn rows_that_see(&self, positions: &Range<usize>) -> Range<usize> {
-        let sees = |row: &usize| !self.seen(*row, positions).is_empty();
-        let first = (0..self.rows()).find(sees).unwrap_or(0);
-        let end = (first..self.rows())
-            .rfind(sees)
-            .map_or(first, |row| row + 1);
-        first..end
-    }
-
-    /// The sixteens of a chunk's positions of which some of `rows` sees some.
-    fn seen_panels(&self, rows: &Range<usize>, positions: &Range<usize>) -> Range<usize> {
-        let first = self.seen(rows.start, positions).start;
-        let end = self.seen(rows.end - 1, positions).end;
-        first / LANES..end.div_ceil(LANES)
     }
 
     /// Computes the unit.
@@ -171,7 +142,8 @@ impl Unit<'_> {
         buffers
             .weights
             .resize(self.rows() * KEY_PANELS, [0.0; LANES]);
-        buffers.factors.resize(self.rows(), 0.0);
+        let sixteens = self.rows().div_ceil(LANES);
+        buffers.factors.resize(sixteens, [0.0; LANES]);
         if self.cache.format() == KvFormat::Q8_0 {
             buffers.int8.quantize(l, q, dim);
             buffers
@@ -184,37 +156,33 @@ impl Unit<'_> {
     #[inline(always)]
     fn split<L: Lanes>(&self, l: L, split: usize, buffers: &mut Buffers, state: &mut State<'_>) {
         state.reset();
-        let end = self.position + self.tokens.len();
         for chunk in split * SPLIT / CHUNK..(split + 1) * SPLIT / CHUNK {
-            let positions = chunk * CHUNK..((chunk + 1) * CHUNK).min(end);
-            let rows = self.rows_that_see(&positions);
-            if rows.is_empty() {
+            let Some(part) = self.part(chunk) else {
                 continue;
-            }
-            // While the scores are computed. (All of the next chunk at once is
-            // more requests than a core can have under way.)
-            ask_for(&rows, self.cache.head(chunk, self.head).values);
+            };
             match self.cache.format() {
-                KvFormat::F32 => self.float::<L, f32>(l, positions, rows, buffers, state),
-                KvFormat::F16 => self.float::<L, F16>(l, positions, rows, buffers, state),
-                KvFormat::Q8_0 => self.int8(l, positions, rows, buffers, state),
+                KvFormat::F32 => self.float::<L, f32>(l, &part, buffers, state),
+                KvFormat::F16 => self.float::<L, F16>(l, &part, buffers, state),
+                KvFormat::Q8_0 => self.int8(l, &part, buffers, state),
             }
         }
     }
 
-    /// Lets a chunk of floats enter the states of `rows`.
+    /// Lets a chunk of floats enter the states.
     #[inline(always)]
     fn float<L: Lanes, E: Element>(
         &self,
         l: L,
-        positions: Range<usize>,
-        rows: Range<usize>,
+        part: &Part,
         buffers: &mut Buffers,
         state: &mut State<'_>,
     ) {
-        let head = self.cache.head(positions.start / CHUNK, self.head);
+        let rows = part.rows.clone();
+        let head = self.cache.head(part.positions.start / CHUNK, self.head);
         let (keys, values) = (panels::<E>(head.keys), panels::<E>(head.values));
         let widen = rows.len() >= WIDEN_ROWS && size_of::<E>() < size_of::<f32>();
+        let next = self.next_head(part);
+        let (next_keys, mut next_values) = next.split_at(head.keys.len().min(next.len()));
         let Buffers {
             q,
             wide,
@@ -226,7 +194,7 @@ impl Unit<'_> {
         let dim = self.cache.head_dim_k();
         let scores = Multiply {
             rows: rows.clone(),
-            panels: self.seen_panels(&rows, &positions),
+            panels: part.panels.clone(),
             inner: 0..dim,
             a: q,
             a_stride: dim,
@@ -235,6 +203,7 @@ impl Unit<'_> {
             out: weights,
             out_stride: KEY_PANELS,
             factors: None,
+            ahead: next_keys,
         };
         if widen {
             let from = scores.b;
@@ -243,11 +212,9 @@ impl Unit<'_> {
         } else {
             l.call(scores);
         }
-        self.ask_for_next_keys(&positions, &rows);
         l.call(Weights {
             unit: self,
-            positions: positions.clone(),
-            rows: rows.clone(),
+            part,
             scores: weights,
             state,
             factors,
@@ -256,7 +223,7 @@ impl Unit<'_> {
             let from = values;
             l.call(Widen { from, to: wide })
         });
-        self.alike(rows, &positions, |rows, seen| {
+        self.alike(part, |rows, seen| {
             let sums = Multiply {
                 rows,
                 panels: 0..self.groups(),
@@ -267,7 +234,8 @@ impl Unit<'_> {
                 b_stride: CHUNK,
                 out: state.values,
                 out_stride: self.groups(),
-                factors: Some(factors),
+                factors: Some(factors.as_flattened()),
+                ahead: std::mem::take(&mut next_values),
             };
             match wide {
                 Some(values) => l.call(sums.with(values)),
@@ -276,19 +244,15 @@ impl Unit<'_> {
         });
     }
 
-    /// Lets a chunk of integers enter the states of `rows`.
+    /// Lets a chunk of integers enter the states.
     #[inline(always)]
-    fn int8<L: Lanes>(
-        &self,
-        l: L,
-        positions: Range<usize>,
-        rows: Range<usize>,
-        buffers: &mut Buffers,
-        state: &mut State<'_>,
-    ) {
-        let head = self.cache.head(positions.start / CHUNK, self.head);
+    fn int8<L: Lanes>(&self, l: L, part: &Part, buffers: &mut Buffers, state: &mut State<'_>) {
+        let rows = part.rows.clone();
+        let head = self.cache.head(part.positions.start / CHUNK, self.head);
         let values = panels::<i8>(head.values);
         let value_scales: &[[F16; CHUNK]] = bytemuck::cast_slice(head.value_scales);
+        let next = self.next_head(part);
+        let (next_first, next) = next.split_at(next.len() / 2 / 64 * 64);
         let Buffers {
             int8,
             wide,
@@ -300,7 +264,7 @@ impl Unit<'_> {
 
         l.call(Int8Scores {
             rows: rows.clone(),
-            panels: self.seen_panels(&rows, &positions),
+            panels: part.panels.clone(),
             query: int8,
             blocks: self.cache.head_dim_k().div_ceil(GROUP),
             keys: bytemuck::cast_slice::<_, [i8; 4 * LANES]>(head.keys)
@@ -308,12 +272,11 @@ impl Unit<'_> {
                 .0,
             scales: bytemuck::cast_slice(head.key_scales),
             out: weights,
+            ahead: next_first,
         });
-        self.ask_for_next_keys(&positions, &rows);
         l.call(Weights {
             unit: self,
-            positions: positions.clone(),
-            rows: rows.clone(),
+            part,
             scores: weights,
             state,
             factors,
@@ -322,6 +285,7 @@ impl Unit<'_> {
             let from = values;
             l.call(Widen { from, to: wide })
         });
+        let mut nexts = next.chunks(next.len().div_ceil(value_scales.len()).max(1));
         for (block, scales) in value_scales.iter().enumerate() {
             l.call(ScaleWeights {
                 rows: rows.clone(),
@@ -329,7 +293,7 @@ impl Unit<'_> {
                 scales,
                 out: scaled,
             });
-            self.alike(rows.clone(), &positions, |rows, seen| {
+            self.alike(part, |rows, seen| {
                 let sums = Multiply {
                     rows,
                     panels: 2 * block..self.groups().min(2 * block + 2),
@@ -340,42 +304,14 @@ impl Unit<'_> {
                     b_stride: CHUNK,
                     out: state.values,
                     out_stride: self.groups(),
-                    factors: Some(factors),
+                    factors: Some(factors.as_flattened()),
+                    ahead: nexts.next().unwrap_or(&[]),
                 };
                 match wide {
                     Some(values) => l.call(sums.with(values)),
                     None => l.call(sums),
                 }
             });
-        }
-    }
-
-    /// Asks for the keys after `positions`, while scores become weights and
-    /// values are summed.
-    fn ask_for_next_keys(&self, positions: &Range<usize>, rows: &Range<usize>) {
-        if positions.end < self.position + self.tokens.len() {
-            ask_for(rows, self.cache.head(positions.end / CHUNK, self.head).keys);
-        }
-    }
-
-    /// Cuts `rows` into stretches that see the same of a chunk's positions.
-    #[inline(always)]
-    fn alike(
-        &self,
-        rows: Range<usize>,
-        positions: &Range<usize>,
-        mut body: impl FnMut(Range<usize>, Range<usize>),
-    ) {
-        let mut start = rows.start;
-        while start < rows.end {
-            let seen = self.seen(start, positions);
-            // Rows of a token always do.
-            let mut end = (start / self.group + 1) * self.group;
-            while end < rows.end && self.seen(end, positions) == seen {
-                end += self.group;
-            }
-            body(start..end, seen);
-            start = end;
         }
     }
 }
@@ -457,13 +393,6 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
             }
         }
         write(l, unit, &total, self.out);
-    }
-}
-
-/// Asks for what `rows` are going to meet, if they are few.
-fn ask_for(rows: &Range<usize>, bytes: &[u8]) {
-    if rows.len() <= STREAM_ROWS {
-        prefetch::all_to_second_level(bytes, 0);
     }
 }
 

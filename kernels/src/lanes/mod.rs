@@ -193,6 +193,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// `-0.0` is the filling that adds nothing, not even to a `-0.0`.
     #[inline(always)]
     fn load_part(self, from: &[f32], fill: f32) -> Self::F {
+        if let Ok(all) = from.try_into() {
+            return self.load(all);
+        }
         let mut all = [fill; LANES];
         all[..from.len()].copy_from_slice(from);
         self.load(&all)
@@ -201,6 +204,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Writes the first lanes, as many as `to` is long (sixteen at most).
     #[inline(always)]
     fn store_part(self, value: Self::F, to: &mut [f32]) {
+        if let Ok(all) = to.try_into() {
+            return self.store(value, all);
+        }
         let mut all = [0.0; LANES];
         self.store(value, &mut all);
         to.copy_from_slice(&all[..to.len()]);

@@ -20,6 +20,14 @@ use crate::lanes::Lanes;
 /// `e^x` in each lane.
 #[inline(always)]
 pub fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
+    let highest = l.splat(89.0);
+    exp_to_one(l, l.select_gt(x, highest, highest, x))
+}
+
+/// `e^x` in each lane that is a NaN or at most 89: the same bits, for those who
+/// know that what they have is negative.
+#[inline(always)]
+pub fn exp_to_one<L: Lanes>(l: L, x: L::F) -> L::F {
     /// Adding it to a small number leaves a whole number in the low bits.
     const TO_WHOLE: f32 = 12_582_912.0;
     /// ln 2 rounded to `f32`, and what is missing.
@@ -33,8 +41,7 @@ pub fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
     ];
     let s = |value| l.splat(value);
 
-    let x = l.select_gt(x, s(89.0), s(89.0), x);
-    let x = l.select_gt(s(-104.0), x, s(-104.0), x);
+    let x = l.max(s(-104.0), x);
     let n = l.sub(
         l.fma(x, s(std::f32::consts::LOG2_E), s(TO_WHOLE)),
         s(TO_WHOLE),
