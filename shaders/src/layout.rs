@@ -28,6 +28,7 @@ pub struct Layout {
 }
 
 /// The layouts of the formats whose blocks are taken apart.
+#[allow(clippy::single_range_in_vec_init)] // one plane is meant, not all numbers in the range
 const LAYOUTS: &[(TensorType, Layout)] = &[
     layout(TensorType::Q4_0, &[2..18, 0..2]),
     layout(TensorType::Q4_1, &[4..20, 0..4]),

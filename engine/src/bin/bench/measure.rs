@@ -130,8 +130,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Runs a test once. Returns its time in seconds and the last logits; the
-    /// caches are as before.
+    /// Runs a test once. Returns its time in seconds and the last logits, which
+    /// are the highest only where a GPU selects these, as it does for `generate`;
+    /// the caches are as before.
     fn once(&mut self, test: Test) -> Result<(f64, Vec<f32>), firstlight::Error> {
         let caches = &mut self.caches[..test.batch];
         let text: Vec<Vec<u32>> = (0..test.batch)
@@ -141,6 +142,7 @@ impl Bench<'_> {
             Kind::Prompt => CHUNK,
             Kind::Generation => 1,
         };
+        let selects = self.model.gpu().is_some_and(|(_, placed)| placed.output);
         let mut logits = Vec::new();
         let start = Instant::now();
         for from in (0..test.tokens).step_by(chunk) {
@@ -159,7 +161,13 @@ impl Bench<'_> {
                     wanted,
                 })
                 .collect();
-            logits = self.model.step(&mut sequences)?;
+            logits = match test.kind == Kind::Generation && selects {
+                true => {
+                    let highest = self.model.step_highest(&mut sequences, 1)?;
+                    highest.into_iter().map(|(_, logit)| logit).collect()
+                }
+                false => self.model.step(&mut sequences)?,
+            };
         }
         let seconds = start.elapsed().as_secs_f64();
         for cache in caches {
@@ -230,11 +238,13 @@ fn check(model: &Model, kv: KvFormat, batch: usize) -> Result<(), Box<dyn Error>
 }
 
 /// How far two computations of the same logits may differ: not at all on the CPU.
-/// A GPU adds in another order for another number of tokens.
+/// A GPU adds in another order for another number of tokens, and random weights
+/// make much of a last bit: a cache in f16 instead of f32 changes the logits of a
+/// synthetic model by 2e-3. What is computed wrongly differs by about 1.
 fn bound(model: &Model) -> f64 {
     match model.gpu() {
         None => 0.0,
-        Some(_) => 1e-4,
+        Some(_) => 0.05,
     }
 }
 
@@ -245,7 +255,11 @@ fn difference(found: &[f32], expected: &[f32]) -> f64 {
     let error: f64 = pairs
         .map(|(found, expected)| square(found - expected))
         .sum();
-    error / expected.iter().copied().map(square).sum::<f64>()
+    let nmse = error / expected.iter().copied().map(square).sum::<f64>();
+    match nmse.is_nan() {
+        true => f64::INFINITY,
+        false => nmse,
+    }
 }
 
 /// Refuses caches that together exceed the memory.
