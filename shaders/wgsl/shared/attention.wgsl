@@ -29,6 +29,10 @@ const PARTS: u32 = 16u;
 const LOWEST: f32 = -3.4e38;
 // Fours that a lane loads before it uses the first: the cache is far away.
 const AHEAD: u32 = 8u;
+// Keys that a lane takes at once, so that a query's four serves all of them: of many
+// queries; and fours of each that it then loads.
+const OWN_KEYS: u32 = select(1u, 4u, QUERIES == 8u);
+const KEY_STEP: u32 = AHEAD / OWN_KEYS;
 // Queries whose results are put together at once.
 const TOGETHER: u32 = min(QUERIES, 4u);
 
@@ -120,30 +124,41 @@ fn main(
     let offset = lane / params.v_quads;
 
     for (var chunk = begin; chunk < end; chunk += CHUNK) {
-        for (var round = 0u; round < CHUNK; round += KEYS) {
-            let key = chunk + round + lane / SHARE;
-            var products: array<f32, QUERIES>;
+        for (var round = 0u; round < CHUNK; round += OWN_KEYS * KEYS) {
+            // The lane's keys are KEYS apart.
+            let first_key = chunk + round + lane / SHARE;
+            var products: array<f32, OWN_KEYS * QUERIES>;
             if chunk + round < end {
-                let at = (min(key, end - 1u) * kv_heads + kv_head) * params.k_quads;
-                for (var first = lane % SHARE; first < params.k_quads; first += SHARE * AHEAD) {
+                var at: array<u32, OWN_KEYS>;
+                for (var k = 0u; k < OWN_KEYS; k += 1u) {
+                    let key = min(first_key + k * KEYS, end - 1u);
+                    at[k] = (key * kv_heads + kv_head) * params.k_quads;
+                }
+                for (var first = lane % SHARE; first < params.k_quads; first += SHARE * KEY_STEP) {
                     var ahead: array<vec4<f32>, AHEAD>;
                     for (var i = 0u; i < AHEAD; i += 1u) {
-                        ahead[i] = key_4(at + min(first + i * SHARE, params.k_quads - 1u));
+                        let quad = first + i / OWN_KEYS * SHARE;
+                        ahead[i] = key_4(at[i % OWN_KEYS] + min(quad, params.k_quads - 1u));
                     }
-                    for (var i = 0u; i < AHEAD; i += 1u) {
+                    for (var i = 0u; i < KEY_STEP; i += 1u) {
                         let quad = first + i * SHARE;
                         if quad < params.k_quads {
                             for (var r = 0u; r < QUERIES; r += 1u) {
-                                products[r] += dot(ahead[i], fours[r * params.k_quads + quad]);
+                                let four = fours[r * params.k_quads + quad];
+                                for (var k = 0u; k < OWN_KEYS; k += 1u) {
+                                    products[k * QUERIES + r] += dot(ahead[i * OWN_KEYS + k], four);
+                                }
                             }
                         }
                     }
                 }
             }
-            for (var r = 0u; r < QUERIES; r += 1u) {
-                let score = add_four(products[r], lane) * params.scale;
+            for (var i = 0u; i < OWN_KEYS * QUERIES; i += 1u) {
+                let score = add_four(products[i], lane) * params.scale;
+                let key = first_key + i / QUERIES * KEYS;
+                let r = i % QUERIES;
                 if lane % SHARE == r % SHARE {
-                    scores[r * CHUNK + round + lane / SHARE] =
+                    scores[r * CHUNK + key - chunk] =
                         select(LOWEST, score, key < end && key < limit[r]);
                 }
             }
@@ -192,18 +207,23 @@ fn main(
             sums[r] *= rescale[r];
         }
         if offset < stride {
-            let count = min(CHUNK, end - chunk);
-            for (var first = offset; first < count; first += AHEAD * stride) {
+            // Blocks of four keys: their exponentials lie behind each other.
+            let blocks = (min(CHUNK, end - chunk) + 3u) / 4u;
+            for (var block = offset; block < blocks; block += AHEAD / 4u * stride) {
                 var ahead: array<vec4<f32>, AHEAD>;
                 for (var i = 0u; i < AHEAD; i += 1u) {
-                    let at = chunk + min(first + i * stride, count - 1u);
-                    ahead[i] = value_4((at * kv_heads + kv_head) * params.v_quads + quad);
+                    let key = min(chunk + (block + i / 4u * stride) * 4u + i % 4u, end - 1u);
+                    ahead[i] = value_4((key * kv_heads + kv_head) * params.v_quads + quad);
                 }
-                for (var i = 0u; i < AHEAD; i += 1u) {
-                    let at = first + i * stride;
-                    if at < count {
+                for (var i = 0u; i < AHEAD; i += 4u) {
+                    let own = block + i / 4u * stride;
+                    if own < blocks {
                         for (var r = 0u; r < QUERIES; r += 1u) {
-                            sums[r] = fma(vec4(scores[r * CHUNK + at]), ahead[i], sums[r]);
+                            // Of keys past the end they are zero.
+                            let at = r * CHUNK + own * 4u;
+                            for (var j = 0u; j < 4u; j += 1u) {
+                                sums[r] = fma(vec4(scores[at + j]), ahead[i + j], sums[r]);
+                            }
                         }
                     }
                 }
