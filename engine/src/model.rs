@@ -40,10 +40,9 @@ pub struct ModelOptions {
     /// room for them, and its shaders for them are compiled when the model is
     /// opened. Those for other formats are compiled when a step needs them.
     pub kv: Option<KvFormat>,
-    /// Lets the GPU use its matrix units for prompts; one without is refused.
-    /// Nobody has yet seen that compute: let `conform kernels --device gpu` say
-    /// whether it does so rightly.
-    pub gpu_matrix_units: bool,
+    /// Leaves the GPU's matrix units alone, which prompts are else computed on
+    /// where there are some that we know.
+    pub without_gpu_matrix_units: bool,
     /// Measures where the GPU's time goes, which takes time: [`Gpu::take_profile`].
     pub gpu_profile: bool,
     /// Bytes of the GPU's memory that may be used; by default what there is.
@@ -544,7 +543,7 @@ fn open_gpu(options: &ModelOptions, tensor_bytes: u64) -> Result<Option<Gpu>, Gp
     }
     let options = GpuOptions {
         likely_faster: auto,
-        with_matrix_units: options.gpu_matrix_units,
+        without_matrix_units: options.without_gpu_matrix_units,
         profile: options.gpu_profile,
         memory_limit_bytes: options.gpu_memory_bytes,
         shader_folder: options.gpu_shader_folder.clone(),

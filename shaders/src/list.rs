@@ -50,10 +50,11 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::MatmulUnits,
         file: wgsl!("matmul_units"),
-        shared: &[UNITS, BLOCKS, INT8_INPUT, ALONE, TILE],
-        slots: &[Slot::Int8Format],
-        bindings: &[WEIGHTS, QUANTIZED_INPUT, BIAS, PRODUCT],
+        shared: &[UNITS, BLOCKS, ALONE, HALVES_ALONE],
+        slots: &[Slot::Int8Format, Slot::UnitTile],
+        bindings: &[WEIGHTS, HALVES_INPUT, BIAS, PRODUCT, SCALES],
         needs: Needs::MatrixUnits,
+        workgroup: Workgroup::UnitTile,
         ..MATMUL
     },
     Shader {
@@ -100,10 +101,11 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::SiblingMatmulUnits,
         file: wgsl!("matmul_units"),
-        shared: &[UNITS, BLOCKS, INT8_INPUT, SIBLINGS, TILE],
-        slots: &[Slot::Int8Format],
-        bindings: &sibling_bindings(QUANTIZED_INPUT),
+        shared: &[UNITS, BLOCKS, SIBLINGS, HALVES_SIBLINGS],
+        slots: &[Slot::Int8Format, Slot::UnitTile],
+        bindings: &sibling_bindings_on_units(),
         needs: Needs::MatrixUnits,
+        workgroup: Workgroup::UnitTile,
         ..SIBLING_MATMUL
     },
     Shader {
@@ -152,6 +154,20 @@ pub static SHADERS: &[Shader] = &[
         bindings: &[read("x", "[rows, cols] f32"), QUANTIZED],
         params: STRETCH_PARAMS,
         workgroup: Workgroup::Elements(256),
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::Halves,
+        file: wgsl!("halves"),
+        shared: &[ACTIVATION],
+        slots: &[],
+        bindings: &[
+            read("x", "[rows, cols / 32] activations: three planes a row"),
+            write("halves", "[rows, cols] f16"),
+            write("scales", "[rows] f32"),
+        ],
+        params: &["rows", "cols"],
+        workgroup: Workgroup::Row,
         ..ELEMENTS
     },
     Shader {

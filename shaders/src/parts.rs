@@ -25,6 +25,11 @@ pub(crate) const WEIGHTS: Binding = read(
 );
 pub(crate) const QUANTIZED_INPUT: Binding =
     read("x", "[tokens, inputs / 32] activations: three planes a row");
+pub(crate) const HALVES_INPUT: Binding = read(
+    "x",
+    "[tokens, inputs] f16, as the operation that makes halves leaves them",
+);
+pub(crate) const SCALES: Binding = read("scales", "[tokens] f32");
 pub(crate) const FLOAT_INPUT: Binding = read("x", "[tokens, inputs] f32");
 pub(crate) const QUANTIZED: Binding = write(
     "quantized",
@@ -64,6 +69,32 @@ pub(crate) const fn sibling_bindings(input: Binding) -> [Binding; 8] {
         write("third_out", "[tokens, outputs] f32"),
     ]
 }
+
+/// The same on matrix units.
+pub(crate) const fn sibling_bindings_on_units() -> [Binding; 9] {
+    let [
+        weights,
+        x,
+        bias,
+        out,
+        second_bias,
+        second_out,
+        third_bias,
+        third_out,
+    ] = sibling_bindings(HALVES_INPUT);
+    [
+        weights,
+        x,
+        bias,
+        out,
+        second_bias,
+        second_out,
+        third_bias,
+        third_out,
+        SCALES,
+    ]
+}
+
 pub(crate) const GATED_PARAMS: &[&str] = &[
     "rows",
     "begin",
@@ -123,6 +154,9 @@ pub(crate) const FLOATS: &[File] = &[
 /// Arithmetic in f16, and matrix units. They stand first.
 pub(crate) const HALF: &[File] = &[wgsl!("shared/half")];
 pub(crate) const UNITS: &[File] = &[wgsl!("shared/matrix_units")];
+/// Where the scales of tokens in f16 are.
+pub(crate) const HALVES_ALONE: &[File] = &[wgsl!("shared/halves_alone")];
+pub(crate) const HALVES_SIBLINGS: &[File] = &[wgsl!("shared/halves_siblings")];
 /// Where the products of one matrix go, of several, and of gate and up.
 pub(crate) const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
 pub(crate) const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];

@@ -43,6 +43,8 @@ pub enum Slot {
     Row,
     /// How four neighbouring lanes add up: `add_four`.
     Share,
+    /// `TILE_ROWS` and `TILE_TOKENS` that a workgroup computes on matrix units.
+    UnitTile,
     /// How keys and values are `Stored`.
     Cache,
     /// Where a `candidate` comes from.
@@ -192,6 +194,47 @@ pub static LANES: &[(u32, Piece)] = &[
     (1024, piece(Slot::Lanes, &[wgsl!("lanes/lanes_1024")])),
 ];
 
+/// What a workgroup computes on matrix units. The smaller ones are for little
+/// work, which would keep few multiprocessors busy in large tiles.
+#[derive(Debug)]
+pub struct UnitTile {
+    /// Rows of the weights.
+    pub rows: u32,
+    /// Tokens.
+    pub tokens: u32,
+    /// The piece that says so to the shader.
+    pub piece: Piece,
+}
+
+impl UnitTile {
+    /// Lanes of a workgroup: a subgroup of 32 has 64 rows and 32 tokens.
+    pub fn lanes(&self) -> u32 {
+        self.rows * self.tokens / (64 * 32) * 32
+    }
+
+    /// Bytes of workgroup memory: 64 inputs of each row and token, padded by 8, in
+    /// f16, and 16 by 16 results for each subgroup.
+    pub fn workgroup_bytes(&self) -> u32 {
+        (self.rows + self.tokens) * (64 + 8) * 2 + self.lanes() / 32 * 16 * 16 * 4
+    }
+}
+
+/// Tiles on matrix units, the largest first.
+pub static UNIT_TILES: &[UnitTile] = &[
+    unit_tile(128, 128, &[wgsl!("tile/units_128x128")]),
+    unit_tile(64, 128, &[wgsl!("tile/units_64x128")]),
+    unit_tile(128, 64, &[wgsl!("tile/units_128x64")]),
+    unit_tile(64, 64, &[wgsl!("tile/units_64x64")]),
+];
+
+const fn unit_tile(rows: u32, tokens: u32, files: &'static [File]) -> UnitTile {
+    UnitTile {
+        rows,
+        tokens,
+        piece: piece(Slot::UnitTile, files),
+    }
+}
+
 /// The piece of a weight format, if it has one.
 pub fn format(ty: TensorType) -> Option<&'static Piece> {
     FORMATS
@@ -225,6 +268,7 @@ pub fn choices(slot: Slot) -> Vec<&'static Piece> {
         .chain(numbered(TOKENS))
         .chain(numbered(QUERIES))
         .chain(numbered(LANES))
+        .chain(UNIT_TILES.iter().map(|tile| &tile.piece))
         .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP])
         .chain([&TEAMS_WORKGROUP, &TEAMS_SUBGROUP])
         .chain([&ROW_FOURS, &ROW_VALUES])

@@ -23,6 +23,7 @@ pub enum Op {
     GatedFloat,
     RmsNorm,
     Quantize,
+    Halves,
     SiluMul,
     RopeAppend,
     Resize,
@@ -92,7 +93,8 @@ pub enum Needs {
     Nothing,
     /// Arithmetic in f16.
     Half,
-    /// Matrix units for 16 by 16 values in f16 with sums in f32, and subgroups.
+    /// Matrix units for 16 by 16 values in f16 with sums in f32, subgroups of 32,
+    /// and the lanes and the workgroup memory of a [tile](crate::piece::UnitTile).
     MatrixUnits,
 }
 
@@ -104,6 +106,8 @@ pub enum Workgroup {
     Rows(u32),
     /// A square tile: so many rows in x, so many tokens in y.
     Tile(u32),
+    /// A tile of its own piece: so many rows in x, so many tokens in y.
+    UnitTile,
     /// One row of the activations in x (and y).
     Row,
     /// So many elements in x (and y).

@@ -144,8 +144,8 @@ fn parameters_are_as_the_table_says() {
 }
 
 #[test]
-fn workgroup_memory_fits_every_device() {
-    every_shader(|_, module, name| {
+fn workgroup_memory_is_as_the_table_says() {
+    every_shader(|shader, module, name| {
         let mut layouter = naga::proc::Layouter::default();
         layouter
             .update(module.to_ctx())
@@ -156,7 +156,16 @@ fn workgroup_memory_fits_every_device() {
             .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
             .map(|(_, variable)| layouter[variable.ty].size)
             .sum();
-        assert!(used <= WORKGROUP_BYTES, "{name}: {used} bytes");
+        if shader.needs != Needs::MatrixUnits {
+            assert!(used <= WORKGROUP_BYTES, "{name}: {used} bytes");
+            return;
+        }
+        let tile = (piece::UNIT_TILES.iter())
+            .find(|tile| name.contains(tile.piece.name()))
+            .expect("it has a tile");
+        assert_eq!(used, tile.workgroup_bytes(), "{name}");
+        let [lanes, ..] = module.entry_points[0].workgroup_size;
+        assert_eq!(lanes, tile.lanes(), "{name}");
     });
 }
 
@@ -182,12 +191,18 @@ fn tiles_are_as_the_table_says() {
                         text.contains(&size) && text.contains(&format!("* {lanes}u + lane"));
                     assert!(named || counts, "{}", shader.file.name);
                 }
+                Workgroup::UnitTile => assert!(shader.slots.contains(&Slot::UnitTile)),
                 Workgroup::Row | Workgroup::Piece | Workgroup::Queries => {}
             }
         }
     }
     for (number, piece) in piece::TOKENS {
         assert_eq!(constant(piece.files[0].text, "TOKENS"), Some(*number));
+    }
+    for tile in piece::UNIT_TILES {
+        let text = tile.piece.files[0].text;
+        assert_eq!(constant(text, "TILE_ROWS"), Some(tile.rows));
+        assert_eq!(constant(text, "TILE_TOKENS"), Some(tile.tokens));
     }
     for (number, piece) in piece::QUERIES {
         assert_eq!(constant(piece.files[0].text, "QUERIES"), Some(*number));

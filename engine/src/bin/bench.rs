@@ -196,9 +196,9 @@ struct Cli {
         help_heading = "Tests"
     )]
     gpu_layers: GpuLayers,
-    /// Prompts on the GPU's matrix units: untried
+    /// Leave the GPU's matrix units alone
     #[arg(long, help_heading = "Tests")]
-    gpu_matrix_units: bool,
+    no_gpu_matrix_units: bool,
     /// Where the GPU's time goes in each test; figures are then a little lower
     #[arg(long, help_heading = "Results")]
     gpu_profile: bool,
@@ -433,7 +433,7 @@ fn measure(cli: &Cli, path: &Path, name: &str, out: &mut impl Write) -> Result<(
             isa: Some(isa),
             device: cli.device,
             gpu_layers: cli.gpu_layers,
-            gpu_matrix_units: cli.gpu_matrix_units,
+            without_gpu_matrix_units: cli.no_gpu_matrix_units,
             gpu_profile: cli.gpu_profile,
             kv: Some(cli.kv),
             ..ModelOptions::default()

@@ -266,7 +266,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
             load: load_options(cli, trace.clone()),
             device: cli.device,
             gpu_layers: cli.gpu_layers,
-            gpu_matrix_units: false,
+            without_gpu_matrix_units: false,
             gpu_profile: false,
             kv: Some(cli.kv),
             gpu_memory_bytes: cli.gpu_memory.map(|mib| mib.saturating_mul(1 << 20)),

@@ -59,9 +59,8 @@ pub struct GpuOptions {
     pub without_subgroups: bool,
     /// Computes in f32 even where there is arithmetic in f16.
     pub without_half: bool,
-    /// Uses matrix units for prompts; a device without them is refused. Nobody
-    /// has yet seen that compute: run the self-test before.
-    pub with_matrix_units: bool,
+    /// Leaves matrix units alone even where there are some that we know.
+    pub without_matrix_units: bool,
     /// Measures the time of every dispatch; a device that cannot is refused.
     pub profile: bool,
     /// Binds no more bytes than this at once, if the device could bind more.
@@ -94,8 +93,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Context {
-    /// Opens the best adapter.
+    /// Opens the best adapter, with its matrix units if the driver compiles our
+    /// shaders for them.
     pub fn open(options: &GpuOptions) -> Result<Arc<Context>, GpuError> {
+        let context = Context::open_once(options)?;
+        if !context.matrix_units || units::compile(&context) {
+            return Ok(context);
+        }
+        Context::open_once(&GpuOptions {
+            without_matrix_units: true,
+            ..options.clone()
+        })
+    }
+
+    fn open_once(options: &GpuOptions) -> Result<Arc<Context>, GpuError> {
         let instance = adapter::instance();
         let (description, adapter) = adapter::choose(&instance, options.likely_faster)?;
         let downlevel = adapter.get_downlevel_capabilities();
@@ -112,13 +123,8 @@ impl Context {
         let limits = adapter.limits();
         let subgroups = !options.without_subgroups && description.subgroups.is_some();
         let half = !options.without_half && description.half;
-        let matrix_units = options.with_matrix_units;
-        if matrix_units && !(description.matrix_units && subgroups && half) {
-            return Err(GpuError::Lacks {
-                adapter: description.name,
-                missing: "matrix units that we know",
-            });
-        }
+        let matrix_units =
+            !options.without_matrix_units && description.matrix_units && subgroups && half;
         if options.profile && !adapter.features().contains(profile::FEATURES) {
             return Err(GpuError::Lacks {
                 adapter: description.name,

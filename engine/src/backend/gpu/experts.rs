@@ -64,7 +64,7 @@ pub(super) fn experts(
         &[x.rows as u32, sum.cols as u32, used as u32],
         workgroups,
     );
-    sum.int8_is_present.set(false);
+    sum.is_written(false);
     backend.pool.give(routes);
 }
 
@@ -111,7 +111,7 @@ impl GpuBackend {
                 [wide, high, out.rows as u32],
             );
         }
-        out.int8_is_present.set(false);
+        out.is_written(false);
         self.recorder.count(Work {
             bytes: (out.rows * out.cols * stack.row_bytes) as u64,
             multiplications: (out.rows * out.cols * stack.cols) as u64,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! adapter     which GPUs there are, and which one computes
-//! units       whether it has matrix units
+//! units       whether it has matrix units, and what the driver makes of them
 //! context     an open device: limits, buffers
 //! fault       what went wrong
 //! weights     matrices and vectors in the format of the file, cut into slices
@@ -104,6 +104,11 @@ impl Gpu {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.context.adapter.name
+    }
+
+    /// Whether it computes prompts on matrix units.
+    pub fn has_matrix_units(&self) -> bool {
+        self.context.matrix_units
     }
 
     /// What holds weights. They are uploaded when they are placed.

@@ -97,6 +97,21 @@ impl GpuBackend {
             x.int8_is_present.set(true);
         }
     }
+
+    /// `x` in f16, for matrix units.
+    pub(super) fn halves(&mut self, x: &Tensor) {
+        if !x.halves_are_present.get() {
+            self.quantized(x);
+            let [halves, scales] = x.halves();
+            self.recorder.dispatch(
+                Kernel::new(Op::Halves, &[]),
+                &[x.int8(), halves, scales],
+                &[x.rows as u32, x.cols as u32],
+                [x.rows as u32, 1, 1],
+            );
+            x.halves_are_present.set(true);
+        }
+    }
 }
 
 /// The smallest tile that holds `count`, or the largest there is.
@@ -214,7 +229,7 @@ impl Backend for GpuBackend {
             &[x.cols as u32, u32::from(x.has_groups()), eps.to_bits()],
             workgroups,
         );
-        out.int8_is_present.set(x.has_groups());
+        out.is_written(x.has_groups());
     }
 
     fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
@@ -254,7 +269,7 @@ impl Backend for GpuBackend {
             self.attend_to_cache(cache, shape, q, &part, out);
         }
         // Whole groups are never padded.
-        out.int8_is_present.set(quantizes(shape.head_dim_v));
+        out.is_written(quantizes(shape.head_dim_v));
     }
 
     fn gate_up(&mut self, x: &Tensor, gate: Product<'_, Self>, up: Product<'_, Self>) {
@@ -283,7 +298,7 @@ impl Backend for GpuBackend {
             ],
             workgroups,
         );
-        gate.int8_is_present.set(gate.has_groups());
+        gate.is_written(gate.has_groups());
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {

@@ -9,10 +9,12 @@ use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
 use super::profile::Work;
 use super::tensor::Tensor;
+use super::units;
 use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS};
 use crate::backend::Product;
 use kernels::Format;
 use kernels::format::ActivationForm;
+use shaders::piece::UnitTile;
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
@@ -20,6 +22,10 @@ use std::sync::Arc;
 /// Tokens up to which weights are read once for each tile of tokens, without
 /// going through workgroup memory.
 pub(super) const MATVEC_TOKENS: usize = 16;
+
+/// Workgroups that keep a large device busy: fewer in large tiles on matrix units
+/// take longer than more in smaller ones.
+const ENOUGH_WORKGROUPS: usize = 100;
 
 /// The shaders of products: for few tokens and for many, of block formats and of
 /// floats; for many tokens also on matrix units and in f16.
@@ -88,16 +94,18 @@ impl GpuBackend {
         out: &mut Tensor,
     ) {
         check_shapes(x, weight, out);
-        let input = self.input(x, weight.format);
+        let (input, scales) = self.input(x, weight.format);
         let bias_buffer = self.bias(bias);
         for slice in &weight.slices {
             let rows = slice.rows.len();
             let (mut kernel, workgroups) = self.kernel(&ALONE, x.rows, weight.format, rows);
             kernel.constants[1] = set("BIAS", bias.is_some());
             kernel.constants[2] = set("ADD", add);
+            let mut buffers = vec![&slice.buffer, &input, &bias_buffer, &out.float];
+            buffers.extend(&scales);
             self.recorder.dispatch(
                 kernel,
-                &[&slice.buffer, &input, &bias_buffer, &out.float],
+                &buffers,
                 &[
                     rows as u32,
                     slice.begin as u32,
@@ -111,7 +119,7 @@ impl GpuBackend {
             );
             self.count(x, weight, rows);
         }
-        out.int8_is_present.set(false);
+        out.is_written(false);
     }
 
     /// Two or three products whose weights lie one behind the other.
@@ -120,7 +128,7 @@ impl GpuBackend {
             check_shapes(x, product.weight, product.out);
         }
         let first = products[0].weight;
-        let input = self.input(x, first.format);
+        let (input, scales) = self.input(x, first.format);
         let ends: Vec<_> = products
             .iter()
             .scan(0, |end, product| {
@@ -140,6 +148,7 @@ impl GpuBackend {
                 None => self.recorder.unwritten(),
             });
         }
+        buffers.extend(scales);
         self.recorder.dispatch(
             kernel,
             &buffers.iter().collect::<Vec<_>>(),
@@ -155,7 +164,7 @@ impl GpuBackend {
             workgroups,
         );
         for product in products {
-            product.out.int8_is_present.set(false);
+            product.out.is_written(false);
         }
         self.count(x, first, rows);
     }
@@ -174,7 +183,7 @@ impl GpuBackend {
     pub(super) fn gated(&mut self, x: &Tensor, gate: &Product<'_, Self>, up: &Product<'_, Self>) {
         check_shapes(x, gate.weight, gate.out);
         let (weight, out) = (gate.weight, &*gate.out);
-        let input = self.input(x, weight.format);
+        let (input, _) = self.input(x, weight.format);
         let op = match is_int8(weight.format) {
             true => Op::GatedInt8,
             false => Op::GatedFloat,
@@ -212,19 +221,41 @@ impl GpuBackend {
             ],
             [wide, high, x.rows.div_ceil(tile) as u32],
         );
-        out.int8_is_present.set(out.has_groups());
+        out.is_written(out.has_groups());
         self.count(x, weight, 2 * weight.rows);
     }
 
-    /// The activations in the form that a format is multiplied with.
-    fn input(&mut self, x: &Tensor, format: Format) -> Arc<Buffer> {
-        match is_int8(format) {
-            true => {
-                self.quantized(x);
-                x.int8().clone()
-            }
-            false => x.float.clone(),
+    /// The activations in the form that a format is multiplied with, and the scales
+    /// of tokens that belong to it on matrix units.
+    fn input(&mut self, x: &Tensor, format: Format) -> (Arc<Buffer>, Option<Arc<Buffer>>) {
+        if self.is_on_units(x.rows, format) {
+            self.halves(x);
+            let [halves, scales] = x.halves();
+            return (halves.clone(), Some(scales.clone()));
         }
+        if is_int8(format) {
+            self.quantized(x);
+            return (x.int8().clone(), None);
+        }
+        (x.float.clone(), None)
+    }
+
+    /// Whether products of so many tokens with that format use matrix units.
+    fn is_on_units(&self, tokens: usize, format: Format) -> bool {
+        self.context.matrix_units && tokens > MATVEC_TOKENS && is_int8(format)
+    }
+
+    /// The tile in which matrix units compute so many rows for so many tokens: the
+    /// largest that leaves enough workgroups and whose tokens are not mostly none.
+    fn unit_tile(&self, rows: usize, tokens: usize) -> &'static UnitTile {
+        let workgroups = |tile: &UnitTile| {
+            rows.div_ceil(tile.rows as usize) * tokens.div_ceil(tile.tokens as usize)
+        };
+        let fitting = || units::tiles(&self.context.limits);
+        fitting()
+            .find(|tile| 2 * tokens > tile.tokens as usize && workgroups(tile) >= ENOUGH_WORKGROUPS)
+            .or(fitting().last())
+            .expect("a device with matrix units has room for a tile")
     }
 
     fn bias(&self, bias: Option<&GpuVector>) -> Arc<Buffer> {
@@ -240,9 +271,17 @@ impl GpuBackend {
         rows: usize,
     ) -> (Kernel, [u32; 3]) {
         let float = usize::from(!is_int8(format));
-        let many = if self.context.matrix_units && is_int8(format) {
-            shaders.many_units
-        } else if self.context.half && computes_in_half(format) {
+        if self.is_on_units(tokens, format) {
+            let tile = self.unit_tile(rows, tokens);
+            let workgroups = [
+                rows.div_ceil(tile.rows as usize) as u32,
+                tokens.div_ceil(tile.tokens as usize) as u32,
+                1,
+            ];
+            let pieces = [format_piece(format), &tile.piece];
+            return (Kernel::new(shaders.many_units, &pieces), workgroups);
+        }
+        let many = if self.context.half && computes_in_half(format) {
             shaders.many_half
         } else {
             shaders.many[float]

@@ -53,6 +53,10 @@ pub struct Tensor {
     /// The values as 8-bit integers, and whether they are the present ones.
     int8: OnceCell<Arc<Buffer>>,
     pub(super) int8_is_present: Cell<bool>,
+    /// The same of the values in f16 for matrix units, and what each row of them
+    /// was divided by.
+    halves: OnceCell<[Arc<Buffer>; 2]>,
+    pub(super) halves_are_present: Cell<bool>,
     pool: Arc<Pool>,
 }
 
@@ -64,6 +68,8 @@ impl Tensor {
             float: pool.take((rows * cols * 4) as u64),
             int8: OnceCell::new(),
             int8_is_present: Cell::new(false),
+            halves: OnceCell::new(),
+            halves_are_present: Cell::new(false),
             pool: pool.clone(),
         }
     }
@@ -80,11 +86,27 @@ impl Tensor {
         self.int8
             .get_or_init(|| self.pool.take(groups * GROUP_BYTES))
     }
+
+    /// The buffers for the values in f16 and for their scales.
+    pub(super) fn halves(&self) -> &[Arc<Buffer>; 2] {
+        let bytes = [self.rows * self.cols * 2, self.rows * 4];
+        self.halves
+            .get_or_init(|| bytes.map(|bytes| self.pool.take(bytes as u64)))
+    }
+
+    /// Notes that there are new values, and whether also as integers.
+    pub(super) fn is_written(&self, as_int8: bool) {
+        self.int8_is_present.set(as_int8);
+        self.halves_are_present.set(false);
+    }
 }
 
 impl Drop for Tensor {
     fn drop(&mut self) {
         if let Some(buffer) = self.int8.take() {
+            self.pool.give(buffer);
+        }
+        for buffer in self.halves.take().into_iter().flatten() {
             self.pool.give(buffer);
         }
         self.pool.give(self.float.clone());

@@ -155,24 +155,37 @@ fn products_in_half_do_not_overflow() {
     assert_eq!(products(scale), scaled);
 }
 
-/// Who asks for matrix units gets them or an error.
+/// Matrix units are used where there are any, and not where they are unwanted.
 #[test]
-fn matrix_units_are_there_or_refused() {
+fn matrix_units_are_used_unless_unwanted() {
     let Some(gpu) = open(&GpuOptions::default()) else {
         return;
     };
-    assert!(!gpu.context.matrix_units, "nobody has asked for them");
-    let asked = GpuOptions {
-        with_matrix_units: true,
+    assert!(!gpu.context.matrix_units || gpu.description().matrix_units);
+    let unwanted = GpuOptions {
+        without_matrix_units: true,
         ..GpuOptions::default()
     };
-    match Gpu::open(&asked) {
-        Ok(units) => assert!(units.context.matrix_units && units.description().matrix_units),
-        Err(error) => {
-            assert!(!gpu.description().matrix_units, "{error}");
-            assert!(error.to_string().contains("matrix units"), "{error}");
-        }
-    }
+    let gpu = open(&unwanted).expect("it opened before");
+    assert!(!gpu.context.matrix_units);
+}
+
+/// What a device has no room for is not chosen.
+#[test]
+fn tiles_fit_the_device() {
+    let tiles = |bytes, lanes| {
+        let limits = wgpu::Limits {
+            max_compute_workgroup_storage_size: bytes,
+            max_compute_invocations_per_workgroup: lanes,
+            max_compute_workgroup_size_x: 1024,
+            ..Default::default()
+        };
+        super::units::tiles(&limits).map(|tile| (tile.rows, tile.tokens))
+    };
+    assert_eq!(tiles(48 << 10, 1024).next(), Some((128, 128)));
+    assert_eq!(tiles(32 << 10, 1024).next(), Some((64, 128)));
+    assert_eq!(tiles(48 << 10, 128).next(), Some((64, 128)));
+    assert_eq!(tiles(16 << 10, 1024).next(), None);
 }
 
 #[test]

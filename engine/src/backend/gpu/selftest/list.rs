@@ -18,6 +18,13 @@ pub(super) fn all() -> Vec<Case> {
         // More than a tile of rows and of tokens, and less than two.
         cases.push(product(format, 70, 97, 512));
     }
+    // Whole tiles and parts of them in each size that matrix units have, and rows
+    // of an odd number of groups.
+    cases.push(product(Format::Q8_0, 70, 97, 32));
+    cases.push(product(Format::Q4_0, 40, 12750, 96));
+    cases.push(product(Format::Q5_0, 200, 3300, 160));
+    cases.push(product(Format::Q4_K, 150, 6500, 256));
+    cases.push(residual(Format::Q5_1, 150, 6500, 96));
     cases.push(residual(Format::Q5_K, 65, 70, 768));
     cases.push(siblings([Format::Q5_K; 3], 65, true));
     cases.push(siblings([Format::BF16; 3], 20, false));

@@ -54,20 +54,12 @@ pub fn run(
     let plain = Gpu::open(&GpuOptions {
         without_subgroups: true,
         without_half: true,
+        without_matrix_units: true,
         ..options.clone()
     })?;
     for case in list::all() {
         if Variant::of(&gpu, &case) != Variant::Plain {
             each(compare(&plain, &case, ""));
-        }
-    }
-    if gpu.context.adapter.matrix_units {
-        let units = Gpu::open(&GpuOptions {
-            with_matrix_units: true,
-            ..options.clone()
-        })?;
-        for case in list::all().iter().filter(|case| case.is_on_units()) {
-            each(compare(&units, case, ""));
         }
     }
     // Matrices and tables in many slices.

@@ -1,0 +1,2 @@
+// What a token's products are multiplied with in the end.
+@group(0) @binding(4) var<storage, read> scales: array<f32>;
