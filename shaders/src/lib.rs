@@ -32,7 +32,8 @@
 //! As on the CPU, products with block formats use activations as 8-bit integers
 //! in groups of 32; a group's sum of products is exact, and
 //! `fma(d · dx, sum, acc)` adds it to an `f32`. What differs from the CPU is the
-//! order in which groups are added, which devices and their compilers choose.
+//! order in which groups are added, which devices and their compilers choose. On
+//! matrix units, weights and those same activations are f16 and sums `f32`.
 //! Subnormal numbers may be flushed to zero, and infinities and NaNs are not
 //! guaranteed to survive.
 //!

@@ -175,7 +175,7 @@ impl Gpu {
     }
 
     pub fn has_matrix_units(&self) -> bool {
-        match *self {}
+        match self.0 {}
     }
 
     pub fn rehearse(&self, _: usize, _: impl FnOnce(&mut GpuBackend)) {
