@@ -258,7 +258,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::AttentionAppend,
         file: wgsl!("attention_append"),
-        shared: &[ACTIVATION, QUANTIZE, ATTENTION, TURN],
+        shared: &[ACTIVATION, QUANTIZE, ATTENTION],
         slots: &[Slot::Cache, Slot::Queries, Slot::Share],
         bindings: &[
             read("q", "[rows, heads, k_quads] four f32"),
@@ -269,7 +269,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
             read("k", "[rows, key heads, k_quads] four f32"),
             read("v", "[rows, key heads, v_quads] four f32"),
-            read("angles", "[2, rows, 2 * pairs] f32: cosines, sines"),
+            read("angles", "[2, rows, pairs / 2] four f32: cosines, sines"),
         ],
         params: &[
             "tokens",

@@ -40,38 +40,38 @@ struct Params {
 // [rows, key heads, k_quads] and [rows, key heads, v_quads]
 @group(0) @binding(6) var<storage, read> k: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read> v: array<vec4<f32>>;
-// Cosines and sines: see `turned`.
-@group(0) @binding(8) var<storage, read> angles: array<f32>;
+// Cosines [rows, 2 * pairs] at both dimensions of a pair, then signed sines: those
+// of the second dimensions are as they are, those of the first negative. In fours:
+// `pairs` is even, and a multiple of four if pairs are (i, i + pairs).
+@group(0) @binding(8) var<storage, read> angles: array<vec4<f32>>;
 @group(1) @binding(0) var<uniform> params: Params;
 
-fn q_at(head: u32, dim: u32) -> f32 {
-    return q[head * params.k_quads + dim / 4u][dim % 4u];
+// What a row's turn makes of fours, `halfway` being those that their dimensions turn
+// with if pairs are (i, i + pairs).
+fn turned_4(row: u32, quad: u32, four: vec4<f32>, halfway: vec4<f32>) -> vec4<f32> {
+    let width = params.pairs / 2u;
+    let at = row * width + min(quad, width - 1u);
+    let other = select(four.yxwz, halfway, params.halves != 0u);
+    let result = fma(four, angles[at], other * angles[params.rows * width + at]);
+    return select(four, result, quad < width);
 }
 
-fn k_at(head: u32, dim: u32) -> f32 {
-    return k[head * params.k_quads + dim / 4u][dim % 4u];
+// The fours that turn with those of a head if pairs are (i, i + pairs); those of
+// dimensions that stay turn with themselves.
+fn halfway(quad: u32) -> u32 {
+    let half = params.pairs / 4u;
+    let other = select(quad - half, quad + half, quad < half);
+    return select(quad, other, params.halves != 0u && quad < 2u * half);
 }
 
 fn query_4(row: u32, head: u32, quad: u32) -> vec4<f32> {
-    var four = q[head * params.k_quads + quad];
-    for (var i = 0u; i < 4u; i += 1u) {
-        let dim = quad * 4u + i;
-        if dim < 2u * params.pairs {
-            four[i] = turned(row, dim, four[i], q_at(head, partner(dim)));
-        }
-    }
-    return four;
+    let begin = head * params.k_quads;
+    return turned_4(row, quad, q[begin + quad], q[begin + halfway(quad)]);
 }
 
 fn key_to_store(row: u32, head: u32, quad: u32) -> vec4<f32> {
-    var four = k[head * params.k_quads + quad];
-    for (var i = 0u; i < 4u; i += 1u) {
-        let dim = quad * 4u + i;
-        if dim < 2u * params.pairs {
-            four[i] = turned(row, dim, four[i], k_at(head, partner(dim)));
-        }
-    }
-    return four;
+    let begin = head * params.k_quads;
+    return turned_4(row, quad, k[begin + quad], k[begin + halfway(quad)]);
 }
 
 fn prepare(kv_head: u32, begin: u32, end: u32, lane: u32) {

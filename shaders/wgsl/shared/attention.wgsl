@@ -27,11 +27,12 @@ const SHARE: u32 = 4u;
 const KEYS: u32 = LANES / SHARE;
 const PARTS: u32 = 16u;
 const LOWEST: f32 = -3.4e38;
-// Fours that a lane loads before it uses the first: the cache is far away.
-const AHEAD: u32 = 8u;
-// Keys that a lane takes at once, so that a query's four serves all of them: of many
-// queries; and fours of each that it then loads.
-const OWN_KEYS: u32 = select(1u, 4u, QUERIES == 8u);
+// Fours that a lane loads before it uses the first: the cache is far away, and few
+// queries have the registers for more.
+const AHEAD: u32 = select(16u, 8u, QUERIES == 8u);
+// Keys that a lane takes at once, so that a query's four serves all of them, and
+// fours of each that it then loads.
+const OWN_KEYS: u32 = select(2u, 4u, QUERIES == 8u);
 const KEY_STEP: u32 = AHEAD / OWN_KEYS;
 // Queries whose results are put together at once.
 const TOGETHER: u32 = min(QUERIES, 4u);

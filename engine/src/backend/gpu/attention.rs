@@ -147,11 +147,13 @@ impl GpuBackend {
         );
     }
 
-    /// Whether one dispatch can append a token's keys and values and attend to them.
-    pub(super) fn appends_at_once(&self, cache: &GpuKvLayer) -> bool {
+    /// Whether one dispatch can append a token's keys and values and attend to them:
+    /// if what turns is whole fours.
+    pub(super) fn appends_at_once(&self, cache: &GpuKvLayer, turn: &Turn) -> bool {
+        let whole = turn.pairs.is_multiple_of(if turn.halves { 4 } else { 2 });
         let bindings = Op::AttentionAppend.shader().bindings.len();
         let most = self.context.limits.max_storage_buffers_per_shader_stage;
-        cache.padding() == [None; 2] && bindings <= most as usize
+        whole && cache.padding() == [None; 2] && bindings <= most as usize
     }
 
     /// Lets the queries of a sequence attend to its cache, which has their keys.

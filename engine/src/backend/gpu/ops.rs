@@ -261,7 +261,7 @@ impl Backend for GpuBackend {
         for sequence in &mut step.sequences {
             let part = Part::of(sequence);
             let cache = sequence.cache.gpu_layer(layer);
-            if part.tokens == 1 && self.appends_at_once(cache) {
+            if part.tokens == 1 && self.appends_at_once(cache, &turn) {
                 self.attend(cache, shape, q, Some((k, v, &turn)), &part, out);
                 continue;
             }
