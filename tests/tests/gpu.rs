@@ -399,6 +399,41 @@ fn steps_compile_nothing() {
     }
 }
 
+/// A profile has every dispatch of the steps since the last one.
+#[test]
+fn a_profile_has_every_dispatch() {
+    let options = ModelOptions {
+        gpu_profile: true,
+        ..on_gpu(GpuLayers::Auto)
+    };
+    let Some(model) = open_with(&path(BUNDLED), BUNDLED, &options) else {
+        return;
+    };
+    model.wait_for_gpu().unwrap();
+    let (gpu, _) = model.gpu().unwrap();
+    gpu.take_profile().unwrap();
+    let (before, _) = gpu.counts();
+    let mut cache = model.cache(KvFormat::F16, 32).unwrap();
+    for tokens in [9, 1, 1, 1] {
+        let sequence = Sequence {
+            cache: &mut cache,
+            tokens: &vec![7; tokens],
+            wanted: Wanted::Last,
+        };
+        model.step_highest(&mut [sequence], 1).unwrap();
+    }
+    let (after, _) = gpu.counts();
+    let profile = gpu.take_profile().unwrap();
+    assert_eq!(profile.submissions, 4);
+    let timed: u64 = profile.times.iter().map(|each| each.dispatches).sum();
+    assert_eq!(timed, after - before);
+    let read: u64 = profile.times.iter().map(|each| each.bytes).sum();
+    // Every weight once a step but for the embeddings; rows are padded.
+    assert!(read >= 3 * model.tensor_bytes() as u64, "{read} bytes");
+    assert!(profile.times.iter().any(|each| !each.time.is_zero()));
+    assert_eq!(gpu.take_profile().unwrap().submissions, 0);
+}
+
 /// Opens the bundled model with so much of the GPU's memory.
 fn with_memory(layers: GpuLayers, bytes: u64) -> Option<Result<Model, Error>> {
     let options = ModelOptions {

@@ -6,7 +6,7 @@
 //! units       whether it has matrix units, and what the driver makes of them
 //! context     an open device: limits, buffers
 //! fault       what went wrong
-//! weights     matrices and vectors in the format of the file, cut into slices
+//! weights     matrices and vectors as the shaders want them, cut into slices
 //! upload      their bytes, on the way to the device
 //! tensor      activations, and the pool their buffers come from
 //! cache       keys and values of a layer
