@@ -96,9 +96,14 @@ impl Context {
     /// Opens the best adapter, with its matrix units if the driver compiles our
     /// shaders for them.
     pub fn open(options: &GpuOptions) -> Result<Arc<Context>, GpuError> {
-        let context = Context::open_once(options)?;
-        if !context.matrix_units || units::compile(&context) {
-            return Ok(context);
+        match Context::open_once(options) {
+            Ok(context) if !context.matrix_units || units::compile(&context) => {
+                return Ok(context);
+            }
+            Ok(_) => {}
+            // It may be the experiment that it refuses.
+            Err(GpuError::Open { .. }) if !options.without_matrix_units => {}
+            Err(error) => return Err(error),
         }
         Context::open_once(&GpuOptions {
             without_matrix_units: true,
