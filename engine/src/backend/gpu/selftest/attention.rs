@@ -53,15 +53,14 @@ fn rotation(pairing: Pairing, n_rot: usize) -> Rope {
         .expect("the parameters make a rotation")
 }
 
-/// The queries after the rope, and what attention makes of them: of two
-/// sequences, so that one of them does not begin with the first row.
+/// What attention makes of turned queries and keys: of two sequences, so that one of
+/// them does not begin with the first row, and then of one more token of each.
 pub(super) fn rope<B: Backend>(
     side: &mut Side<'_, B>,
     pairing: Pairing,
     head_dim: usize,
     n_rot: usize,
 ) -> Option<Vec<f32>> {
-    let rows = [0..2, 2..5];
     let shape = AttentionShape {
         n_head: 4,
         n_head_kv: 2,
@@ -69,29 +68,40 @@ pub(super) fn rope<B: Backend>(
         head_dim_v: 12,
         scale: 1.0,
     };
-    let rope = rotation(pairing, n_rot);
     let mut caches = [
-        cache(side, KvFormat::F32, &shape, 3)?,
-        cache(side, KvFormat::F32, &shape, 3)?,
+        cache(side, KvFormat::F32, &shape, 4)?,
+        cache(side, KvFormat::F32, &shape, 4)?,
     ];
     for cache in &mut caches {
-        reserve(side, cache, 3)?;
+        reserve(side, cache, 4)?;
     }
-    let mut write = |seed, width| side.backend.write(&floats(seed, 5 * width), width);
-    let (mut q, mut k, v) = (write(1, 4 * head_dim), write(2, 2 * head_dim), write(3, 24));
-    let mut out = side.backend.tensor(5, 4 * shape.head_dim_v);
-    let sequences = caches.iter_mut().zip(rows).map(|(cache, rows)| Rows {
-        cache,
-        rows,
-        position: 0,
-    });
-    let mut step = Step {
-        sequences: sequences.collect(),
-        positions: vec![0, 1, 77, 1000, 4095],
-    };
-    let backend = &mut *side.backend;
-    backend.attention(0, &shape, &rope, &mut q, &mut k, &v, &mut step, &mut out);
-    Some(read(backend, &out))
+    // A rope for each step: backends keep the angles of one as long as a pass.
+    let ropes = [rotation(pairing, n_rot), rotation(pairing, n_rot)];
+    let steps = [
+        ([0..2, 2..5], [0, 0], vec![0, 1, 77, 1000, 4095]),
+        ([0..1, 1..2], [2, 3], vec![2, 5000]),
+    ];
+    let mut found = Vec::new();
+    for ((rows, past, positions), rope) in steps.into_iter().zip(&ropes) {
+        let count = positions.len();
+        let mut write = |seed, width| side.backend.write(&floats(seed, count * width), width);
+        let (mut q, mut k, v) = (write(1, 4 * head_dim), write(2, 2 * head_dim), write(3, 24));
+        let mut out = side.backend.tensor(count, 4 * shape.head_dim_v);
+        let sequences = caches.iter_mut().zip(rows).zip(past);
+        let sequences = sequences.map(|((cache, rows), position)| Rows {
+            cache,
+            rows,
+            position,
+        });
+        let mut step = Step {
+            sequences: sequences.collect(),
+            positions,
+        };
+        let backend = &mut *side.backend;
+        backend.attention(0, &shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
+        found.extend(read(backend, &out));
+    }
+    Some(found)
 }
 
 /// What attention makes of the last of several steps.
