@@ -1,6 +1,6 @@
 //! What lines of the table have in common: bindings, parameters, shared files.
 
-use crate::piece::{File, wgsl};
+use crate::piece::{File, Slot, wgsl};
 use crate::table::{Access, Binding, Needs, Op, Shader, Workgroup};
 
 pub(crate) const fn read(name: &'static str, shape: &'static str) -> Binding {
@@ -72,28 +72,47 @@ pub(crate) const fn sibling_bindings(input: Binding) -> [Binding; 8] {
 
 /// The same on matrix units.
 pub(crate) const fn sibling_bindings_on_units() -> [Binding; 9] {
-    let [
-        weights,
-        x,
-        bias,
-        out,
-        second_bias,
-        second_out,
-        third_bias,
-        third_out,
-    ] = sibling_bindings(HALVES_INPUT);
-    [
-        weights,
-        x,
-        bias,
-        out,
-        second_bias,
-        second_out,
-        third_bias,
-        third_out,
-        SCALES,
-    ]
+    let siblings = sibling_bindings(HALVES_INPUT);
+    let mut all = [SCALES; 9];
+    let mut index = 0;
+    while index < siblings.len() {
+        all[index] = siblings[index];
+        index += 1;
+    }
+    all
 }
+
+/// What attention binds, beside the cache, and what it has in common.
+pub(crate) const QUERIES: Binding = read("q", "[rows, heads, k_quads] four f32");
+pub(crate) const STORED_KEYS: &str = "[positions, key heads, k_quads] four as stored";
+pub(crate) const STORED_VALUES: &str = "[positions, key heads, v_quads] four as stored";
+pub(crate) const ATTENDED: Binding = write("out", "[rows, heads, v_quads] four f32");
+pub(crate) const PARTIAL: Binding =
+    write("partial", "[splits, tokens, heads, v_quads + 1] four f32");
+pub(crate) const ATTENTION: Shader = Shader {
+    op: Op::Attention,
+    shared: &[ACTIVATION, QUANTIZE, &[wgsl!("shared/attention")]],
+    slots: &[Slot::Cache, Slot::Queries, Slot::Share],
+    params: &[
+        "tokens",
+        "first_row",
+        "position",
+        "heads",
+        "group",
+        "k_quads",
+        "v_quads",
+        "splits",
+        "split_keys",
+        "scale",
+        "quantized",
+        "pairs",
+        "halves",
+        "rows",
+    ],
+    overrides: &[],
+    workgroup: Workgroup::Queries,
+    ..MATVEC
+};
 
 pub(crate) const GATED_PARAMS: &[&str] = &[
     "rows",
@@ -167,9 +186,8 @@ pub(crate) const TILE: &[File] = &[wgsl!("shared/tile_64")];
 /// Floats that become 8-bit integers.
 pub(crate) const ACTIVATION: &[File] = &[wgsl!("shared/activation")];
 pub(crate) const QUANTIZE: &[File] = &[wgsl!("shared/quantize")];
-/// Turns of heads, and attention.
+/// Turns of heads.
 pub(crate) const TURN: &[File] = &[wgsl!("shared/turn")];
-pub(crate) const ATTENTION: &[File] = &[wgsl!("shared/attention")];
 /// The entry point of operations on fours of rows.
 pub(crate) const STRETCH: &[File] = &[wgsl!("shared/stretch")];
 pub(crate) const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];

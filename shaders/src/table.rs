@@ -51,7 +51,7 @@ pub enum Access {
 }
 
 /// A storage buffer, in group 0; its number is its place in the list.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Binding {
     /// Its name in the shader.
     pub name: &'static str,

@@ -2,41 +2,9 @@
 // position here, and the key and the value are appended to the cache by the
 // workgroup that has the last keys, before it reads them.
 
-struct Params {
-    // Tokens of the sequence in this step, the row of the first, its position.
-    tokens: u32,
-    first_row: u32,
-    position: u32,
-    // Query heads, and how many of them share a key head.
-    heads: u32,
-    group: u32,
-    // Dimensions of a key and of a value head, in fours.
-    k_quads: u32,
-    v_quads: u32,
-    // Splits of the keys, and keys in each: a multiple of the chunk.
-    splits: u32,
-    split_keys: u32,
-    scale: f32,
-    // Whether groups are quantized; `v_quads` is then a multiple of 8.
-    quantized: u32,
-    // Pairs of a head that turn, whether pairs are (i, i + pairs) rather than
-    // (2i, 2i + 1), and rows of the step.
-    pairs: u32,
-    halves: u32,
-    rows: u32,
-}
-
-// [rows, heads, k_quads]
-@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 // [positions, key heads, k_quads] and [positions, key heads, v_quads], as stored
 @group(0) @binding(1) var<storage, read_write> keys: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> values: array<Stored>;
-// [rows, heads, v_quads]
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-// [splits, tokens, heads, v_quads + 1]; the last is (maximum, sum, 0, 0)
-@group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>;
-// [rows, heads, v_quads / 8]
-@group(0) @binding(5) var<storage, read_write> quantized: array<u32>;
 // [rows, key heads, k_quads] and [rows, key heads, v_quads]
 @group(0) @binding(6) var<storage, read> k: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read> v: array<vec4<f32>>;
@@ -44,7 +12,6 @@ struct Params {
 // of the second dimensions are as they are, those of the first negative. In fours:
 // `pairs` is even, and a multiple of four if pairs are (i, i + pairs).
 @group(0) @binding(8) var<storage, read> angles: array<vec4<f32>>;
-@group(1) @binding(0) var<uniform> params: Params;
 
 // What a row's turn makes of fours, `halfway` being those that their dimensions turn
 // with if pairs are (i, i + pairs).

@@ -6,6 +6,7 @@ mod error;
 
 pub use error::GpuError;
 
+use super::profile::GpuProfile;
 use super::{AttentionShape, Backend, Device, Experts, Product, Step};
 use crate::cache::KvFormat;
 use crate::cancel::Cancel;
@@ -16,7 +17,6 @@ use kernels::Format;
 use kernels::ops::Rope;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Has no value. It is a private member of the types below rather than they
 /// being empty themselves, so that code that uses them is not called unreachable.
@@ -69,28 +69,6 @@ pub mod selftest {
     pub fn run(_: &GpuOptions, _: impl FnMut(Outcome)) -> Result<AdapterDescription, GpuError> {
         Err(GpuError::NotBuilt)
     }
-}
-
-/// The time of all dispatches that do the same.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // as in the backend itself
-pub struct GpuTime {
-    pub kernel: String,
-    pub workgroups: [u32; 3],
-    pub dispatches: u64,
-    pub time: Duration,
-    pub bytes: u64,
-    pub multiplications: u64,
-}
-
-/// What the CPU and the device did for all submissions.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // as in the backend itself
-pub struct GpuProfile {
-    pub times: Vec<GpuTime>,
-    pub submissions: u64,
-    pub encoding: Duration,
-    pub waiting: Duration,
 }
 
 /// How a device is opened.

@@ -11,6 +11,7 @@ pub mod gpu;
 #[cfg(not(feature = "gpu"))]
 #[path = "gpu_absent.rs"]
 pub mod gpu;
+pub mod profile;
 
 use crate::cache::KvCache;
 use crate::mapping::Bytes;

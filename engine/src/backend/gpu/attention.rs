@@ -223,7 +223,7 @@ impl GpuBackend {
             &partial_binding,
             &int8,
         ];
-        let mut params = vec![
+        let params = [
             part.tokens as u32,
             part.first_row as u32,
             part.position as u32,
@@ -235,11 +235,13 @@ impl GpuBackend {
             split_keys as u32,
             shape.scale.to_bits(),
             u32::from(quantized && splits == 1),
+            new.map_or(0, |(_, _, turn)| turn.pairs as u32),
+            u32::from(new.is_some_and(|(_, _, turn)| turn.halves)),
+            q.rows as u32,
         ];
         let op = match new {
             Some((k, v, turn)) => {
                 buffers.extend([&k.float, &v.float, &turn.angles]);
-                params.extend([turn.pairs as u32, u32::from(turn.halves), q.rows as u32]);
                 Op::AttentionAppend
             }
             None => Op::Attention,

@@ -306,11 +306,16 @@ impl Context {
                 self.queue
                     .write_buffer(&buffer.raw, at + words.len() as u64, &word);
             }
-            if bytes.len() >= UPLOAD_BYTES / 2 {
-                self.queue.submit([]);
-                self.wait();
+            if bytes.len() > UPLOAD_BYTES {
+                self.flush();
             }
         }
+    }
+
+    /// Waits until what was written to buffers is there, and its staging memory free.
+    pub fn flush(&self) {
+        self.queue.submit([]);
+        self.wait();
     }
 
     /// Waits until the device has done all that was submitted, or is lost.

@@ -66,12 +66,12 @@ pub use compiled::CompiledShaders;
 pub use context::GpuOptions;
 pub use error::GpuError;
 pub use ops::GpuBackend;
-pub use profile::{GpuProfile, GpuTime};
 pub use tensor::Tensor;
 pub use upload::{Upload, Uploads};
 pub use weights::{GpuDevice, GpuMatrix, GpuVector};
 
 use crate::backend::Backend;
+use crate::backend::profile::GpuProfile;
 use crate::cache::KvFormat;
 use crate::loading::Loading;
 use context::Context;

@@ -6,6 +6,7 @@
 //! what the submission took on the device.
 
 use super::pipelines::Kernel;
+use crate::backend::profile::{GpuProfile, GpuTime};
 use std::collections::HashMap;
 use std::time::Duration;
 use wgpu::{BufferUsages, CommandEncoder, ComputePass, Device, Features, QuerySet};
@@ -24,36 +25,6 @@ pub(super) struct Work {
     pub bytes: u64,
     /// Multiplications of weights.
     pub multiplications: u64,
-}
-
-/// The time of all dispatches that do the same.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GpuTime {
-    /// The operation and what fills its slots.
-    pub kernel: String,
-    /// Workgroups of a dispatch.
-    pub workgroups: [u32; 3],
-    /// Dispatches.
-    pub dispatches: u64,
-    /// Time of all of them.
-    pub time: Duration,
-    /// Bytes of weights that they read at least.
-    pub bytes: u64,
-    /// Multiplications of weights.
-    pub multiplications: u64,
-}
-
-/// What the CPU and the device did for all submissions.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GpuProfile {
-    /// Of the device, the longest first.
-    pub times: Vec<GpuTime>,
-    /// Submissions.
-    pub submissions: u64,
-    /// Time of the CPU from recorded dispatches to a submission.
-    pub encoding: Duration,
-    /// Time of the CPU waiting for results.
-    pub waiting: Duration,
 }
 
 type Key = (String, [u32; 3]);
@@ -146,11 +117,6 @@ impl Profiler {
         }
         drop(view);
         self.staging.unmap();
-    }
-
-    /// Adds time that the CPU waited for results.
-    pub fn waited(&mut self, time: Duration) {
-        self.profile.waiting += time;
     }
 
     /// What was measured since the last call.

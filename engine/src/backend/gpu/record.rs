@@ -11,15 +11,16 @@
 
 use super::context::{Buffer, Context};
 use super::pipelines::{Kernel, Pipelines};
-use super::profile::{self, GpuProfile, Profiler, Work};
+use super::profile::{self, Profiler, Work};
+use crate::backend::profile::GpuProfile;
 use shaders::Op;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 use wgpu::{BindGroup, BufferUsages, CommandBuffer};
 
-/// Dispatches recorded before they are submitted.
-const DISPATCHES: usize = 4096;
+/// Dispatches recorded before they are submitted: as many as can be timed.
+const DISPATCHES: usize = profile::DISPATCHES;
 
 /// Bytes of the parameters of a dispatch; all shaders need fewer.
 const PARAMS_BYTES: u64 = 64;
@@ -204,7 +205,7 @@ impl Recorder {
             kernels.push(kernel);
             return;
         }
-        if self.recorded.len() == self.most_dispatches() {
+        if self.recorded.len() == DISPATCHES {
             self.submit();
         }
         let mut ids = BufferIds::default();
@@ -326,11 +327,7 @@ impl Recorder {
         }));
         // A failure shows in the context: the callback would say no more.
         staging.map_async(wgpu::MapMode::Read, 0..len_bytes, |_| {});
-        let start = Instant::now();
         self.context.wait();
-        if let Some(profiler) = &mut self.profiler {
-            profiler.waited(start.elapsed());
-        }
         if let Ok(view) = staging.get_mapped_range(0..len_bytes) {
             out.copy_from_slice(&view);
         }
@@ -341,13 +338,6 @@ impl Recorder {
     /// Where the time went since the last call, if that is measured.
     pub fn take_profile(&mut self) -> Option<GpuProfile> {
         self.profiler.as_mut().map(Profiler::take)
-    }
-
-    fn most_dispatches(&self) -> usize {
-        match self.profiler {
-            Some(_) => profile::DISPATCHES,
-            None => DISPATCHES,
-        }
     }
 
     /// Submits what is recorded.

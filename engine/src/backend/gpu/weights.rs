@@ -188,11 +188,16 @@ impl Rows {
         let at_once = (UPLOAD_BYTES / self.device_bytes).max(1);
         let mut arranged = Vec::new();
         let mut at = begin;
-        for rows in rows.chunks(at_once * self.file_bytes) {
+        let parts = rows.chunks(at_once * self.file_bytes);
+        let are_many = parts.len() > 1;
+        for rows in parts {
             arranged.resize(rows.len() / self.file_bytes * self.device_bytes, 0);
             self.layout.arrange(self.blocks, rows, &mut arranged);
             context.fill(buffer, at, &arranged);
             at += arranged.len() as u64;
+            if are_many {
+                context.flush();
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::inventory::CHUNK;
 use crate::memory::Peak;
 use crate::plan::{Kind, Test};
 use crate::progress;
-use firstlight::backend::gpu::GpuProfile;
+use firstlight::backend::profile::GpuProfile;
 use firstlight::{KvCache, KvFormat, Model, Sequence, Wanted};
 use std::error::Error;
 use std::time::Instant;
