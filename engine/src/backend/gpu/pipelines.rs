@@ -49,7 +49,7 @@ impl Kernel {
     }
 }
 
-/// What it is called where times are listed: `matvec_int8 q4_k tokens_1`.
+/// What it is called where times are listed: `matvec q4_k tokens_1 subgroup`.
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.op.shader().file.name)?;
