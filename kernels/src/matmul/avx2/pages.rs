@@ -14,6 +14,7 @@ use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::{GROUP, Minimum, blocks};
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
+use crate::prefetch;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -91,9 +92,11 @@ impl<'a> Pages<'a> {
             [[zero; ROWS]; 2],
             [zero; ROWS],
         );
+        let next_sheet = ROWS * weight.row_bytes();
         for o in 0..self.octets {
             for (r, row) in rows.iter().enumerate() {
                 let rest = &row[o * B::BLOCKS..];
+                prefetch::all_to_second_level(&rest[..rest.len().min(B::BLOCKS)], next_sheet);
                 let octet = match rest.get(..B::BLOCKS) {
                     // SAFETY: this function has the features.
                     Some(blocks) => unsafe { B::octet(blocks) },

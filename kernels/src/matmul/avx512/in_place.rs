@@ -20,7 +20,7 @@ use std::arch::x86_64::*;
 /// second-level cache: the first holds too few requests to cover the time
 /// memory takes. Measured on Zen 4, one page is too near (a third slower on one
 /// core) and four are no better than two.
-const AHEAD: usize = 8192;
+pub const AHEAD: usize = 8192;
 
 /// Computes a strip.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
