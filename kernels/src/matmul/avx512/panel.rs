@@ -105,7 +105,8 @@ impl Product<'_> {
                     let weights = self.pages.sheet(sheet, slice.clone());
                     let scales = scales.chunks_exact(slice.len());
                     for (i, (scales, waiting)) in scales.zip(waiting).enumerate() {
-                        let x = self.tokens(tokens.start + TOKENS * i, slice.start, scales);
+                        let here = tokens.start + TOKENS * i..tokens.end;
+                        let x = self.tokens(here, slice.start, scales);
                         let mut sums = [[_mm512_setzero_ps(); PAIRS]; TOKENS];
                         if slice.start > 0 {
                             sums = load_sums(waiting);
@@ -129,17 +130,18 @@ impl Product<'_> {
         }
     }
 
-    /// The tile of tokens from `first` on, from `octet` on.
+    /// The tile of the first of `tokens`, from `octet` on.
     #[inline]
     fn tokens<'a>(
         &'a self,
-        first: usize,
+        tokens: Range<usize>,
         octet: usize,
         scales: &'a [[Scales; TOKENS]],
     ) -> Tokens<'a> {
         let stride = self.x.stride;
         Tokens {
-            q: &self.x.q[first * stride + octet * OCTET_LEN..],
+            count: tokens.len(),
+            q: &self.x.q[tokens.start * stride + octet * OCTET_LEN..],
             stride,
             scales,
         }

@@ -1,4 +1,5 @@
-//! The innermost loop for many tokens: a tile of four rows by four tokens.
+//! The innermost loop for many tokens: a tile of four rows by four tokens, or by
+//! the one or two that are left after the fours.
 //!
 //! In a step, two rows lie side by side in a vector, four quants of each of
 //! their eight groups, and meet the same 32 bytes of activations, loaded into
@@ -66,6 +67,9 @@ pub struct Weights<'a> {
 /// Octets of a tile's tokens.
 #[derive(Clone, Copy)]
 pub struct Tokens<'a> {
+    /// How many there are: one, two, or more, which takes as long as four. Sums
+    /// of others are left open.
+    pub count: usize,
     /// Quants of the first token, in lane order, and what follows.
     pub q: &'a [i8],
     /// From the quants of a token to those of the next.
@@ -90,60 +94,121 @@ pub struct Scales {
 const _: () = assert!(size_of::<Scales>() == 96 && size_of::<[Quants; PAIRS]>() == 1024);
 const _: () = assert!(TOKENS == TILE_ROWS);
 
-// The pieces below name registers by their numbers and a token by where its
-// scales begin or, in steps, by where its quants do.
+// The pieces below write a register as its number. What is done for each token
+// is a piece that ends in the token's own arguments: where its scales begin,
+// where its quants do, a register for them, and registers of the first and the
+// second two rows: integer sums, those of last halves, partial sums.
 
-/// Begins two sums of a token with half `$half` of what is beside it.
+/// A piece for each token of a full tile.
+#[rustfmt::skip]
+macro_rules! four {
+    ($piece:ident $($argument:literal)*) => {
+        concat!(
+            $piece!($($argument)* 0,   "",              18,  8 12,  24 28,  0 4),
+            $piece!($($argument)* 96,  " + {stride}",   19,  9 13,  25 29,  1 5),
+            $piece!($($argument)* 192, " + 2*{stride}", 18,  10 14,  26 30,  2 6),
+            $piece!($($argument)* 288, " + {three}",    19,  11 15,  27 31,  3 7),
+        )
+    };
+}
+
+/// A piece for each token of a tile of two.
+#[rustfmt::skip]
+macro_rules! two {
+    ($piece:ident $($argument:literal)*) => {
+        concat!(
+            $piece!($($argument)* 0,  "",            18,  8 12,  24 28,  0 4),
+            $piece!($($argument)* 96, " + {stride}", 19,  9 13,  25 29,  1 5),
+        )
+    };
+}
+
+/// A piece for the token of a tile of one.
+#[rustfmt::skip]
+macro_rules! one {
+    ($piece:ident $($argument:literal)*) => {
+        $piece!($($argument)* 0, "", 18,  8 12,  24 28,  0 4)
+    };
+}
+
+/// Begins the integer sums with what is beside the scales.
 #[rustfmt::skip]
 macro_rules! begin {
-    ($token:literal, $half:literal, $a:literal, $b:literal) => {
+    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
         concat!(
-            "vbroadcasti64x4 zmm", $a, ", [{scales} + ", $token, " + 32 + 32*", $half, "]\n",
+            "vbroadcasti64x4 zmm", $a, ", [{scales} + ", $scales, " + 32]\n",
             "vmovdqa64 zmm", $b, ", zmm", $a, "\n",
         )
     };
 }
 
-/// Sets registers to zero.
+/// Begins the integer sums of last halves.
+#[rustfmt::skip]
+macro_rules! begin_last {
+    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
+        concat!(
+            "vbroadcasti64x4 zmm", $last_a, ", [{scales} + ", $scales, " + 64]\n",
+            "vmovdqa64 zmm", $last_b, ", zmm", $last_a, "\n",
+        )
+    };
+}
+
+/// Begins the integer sums with zero.
 #[rustfmt::skip]
 macro_rules! zero {
-    ($($zmm:literal)*) => {
-        concat!($("vpxord zmm", $zmm, ", zmm", $zmm, ", zmm", $zmm, "\n"),*)
-    };
-}
-
-/// Converts registers from `i32` to `f32`.
-#[rustfmt::skip]
-macro_rules! convert {
-    ($($zmm:literal)*) => {
-        concat!($("vcvtdq2ps zmm", $zmm, ", zmm", $zmm, "\n"),*)
-    };
-}
-
-/// Multiplies a step with a token.
-#[rustfmt::skip]
-macro_rules! step_of_token {
-    ($step:literal, $token:literal, $x:literal, $a:literal, $b:literal) => {
+    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
         concat!(
-            "vbroadcasti64x4 zmm", $x, ", [{x}", $token, " + 32*", $step, "]\n",
+            "vpxord zmm", $a, ", zmm", $a, ", zmm", $a, "\n",
+            "vpxord zmm", $b, ", zmm", $b, ", zmm", $b, "\n",
+        )
+    };
+}
+
+/// Multiplies step `$step` with a token.
+#[rustfmt::skip]
+macro_rules! dot {
+    ($step:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
+        concat!(
+            "vbroadcasti64x4 zmm", $x, ", [{x}", $q, " + 32*", $step, "]\n",
             "vpdpbusd zmm", $a, ", zmm16, zmm", $x, "\n",
             "vpdpbusd zmm", $b, ", zmm17, zmm", $x, "\n",
         )
     };
 }
 
+/// Multiplies step `$step`, of last halves, with a token.
+#[rustfmt::skip]
+macro_rules! dot_last {
+    ($step:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
+        dot!($step $scales, $q, $x, $last_a $last_b, $last_a $last_b, $sum_a $sum_b)
+    };
+}
+
 /// Multiplies a step with all tokens.
 #[rustfmt::skip]
 macro_rules! step {
-    ($step:literal, [$a0:literal $a1:literal $a2:literal $a3:literal
-                     $b0:literal $b1:literal $b2:literal $b3:literal]) => {
+    ($tokens:ident, $dot:ident, $step:literal) => {
         concat!(
             "vmovdqu64 zmm16, [{q} + 64*", $step, "]\n",
             "vmovdqu64 zmm17, [{q} + 512 + 64*", $step, "]\n",
-            step_of_token!($step, "", 18, $a0, $b0),
-            step_of_token!($step, " + {stride}", 19, $a1, $b1),
-            step_of_token!($step, " + 2*{stride}", 18, $a2, $b2),
-            step_of_token!($step, " + {three}", 19, $a3, $b3),
+            $tokens!($dot $step),
+        )
+    };
+}
+
+/// Converts a token's sums of groups from `i32` to `f32`.
+#[rustfmt::skip]
+macro_rules! convert {
+    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
+        concat!(
+            "vcvtdq2ps zmm", $a, ", zmm", $a, "\n",
+            "vcvtdq2ps zmm", $b, ", zmm", $b, "\n",
         )
     };
 }
@@ -151,17 +216,17 @@ macro_rules! step {
 /// Sums of groups, as floats: eight steps.
 #[rustfmt::skip]
 macro_rules! groups {
-    () => {
+    ($tokens:ident) => {
         concat!(
-            step!(0, [8 9 10 11 12 13 14 15]),
-            step!(1, [8 9 10 11 12 13 14 15]),
-            step!(2, [8 9 10 11 12 13 14 15]),
-            step!(3, [8 9 10 11 12 13 14 15]),
-            step!(4, [8 9 10 11 12 13 14 15]),
-            step!(5, [8 9 10 11 12 13 14 15]),
-            step!(6, [8 9 10 11 12 13 14 15]),
-            step!(7, [8 9 10 11 12 13 14 15]),
-            convert!(8 12 9 13 10 14 11 15),
+            step!($tokens, dot, 0),
+            step!($tokens, dot, 1),
+            step!($tokens, dot, 2),
+            step!($tokens, dot, 3),
+            step!($tokens, dot, 4),
+            step!($tokens, dot, 5),
+            step!($tokens, dot, 6),
+            step!($tokens, dot, 7),
+            $tokens!(convert),
         )
     };
 }
@@ -169,9 +234,10 @@ macro_rules! groups {
 /// Multiplies the sums of a token's first halves with their sub-scales.
 #[rustfmt::skip]
 macro_rules! first_halves {
-    ($a:literal, $b:literal) => {
+    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
         concat!(
-            convert!($a $b),
+            convert!($scales, $q, $x, $a $b, $last_a $last_b, $sum_a $sum_b),
             "vmulps zmm", $a, ", zmm", $a, ", zmm20\n",
             "vmulps zmm", $b, ", zmm", $b, ", zmm21\n",
         )
@@ -181,17 +247,18 @@ macro_rules! first_halves {
 /// Adds the sums of a token's last halves, multiplied with their sub-scales.
 #[rustfmt::skip]
 macro_rules! last_halves {
-    ($last_a:literal, $last_b:literal, $a:literal, $b:literal) => {
+    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
         concat!(
-            convert!($last_a $last_b),
+            convert!($scales, $q, $x, $last_a $last_b, $last_a $last_b, $sum_a $sum_b),
             "vfmadd231ps zmm", $a, ", zmm", $last_a, ", zmm22\n",
             "vfmadd231ps zmm", $b, ", zmm", $last_b, ", zmm23\n",
         )
     };
 }
 
-/// Sums of groups, as floats, with sub-scales: four steps of first halves, then
-/// four of last ones, in between which the former are scaled.
+/// Sums of groups, as floats, with sub-scales: four steps of first halves, four
+/// of last ones.
 ///
 /// Floats are exact until the last addition: a half sums to less than 2¹⁷ and a
 /// sub-scale has at most 7 bits. So this rounds once, as converting the integer
@@ -199,29 +266,23 @@ macro_rules! last_halves {
 /// are added apart.)
 #[rustfmt::skip]
 macro_rules! groups_of_halves {
-    () => {
+    ($tokens:ident) => {
         concat!(
-            step!(0, [8 9 10 11 12 13 14 15]),
-            step!(2, [8 9 10 11 12 13 14 15]),
-            step!(4, [8 9 10 11 12 13 14 15]),
-            step!(6, [8 9 10 11 12 13 14 15]),
+            step!($tokens, dot, 0),
+            step!($tokens, dot, 2),
+            step!($tokens, dot, 4),
+            step!($tokens, dot, 6),
             "vmovups zmm20, [{s}]\n",
             "vmovups zmm21, [{s} + 128]\n",
-            step!(1, [24 25 26 27 28 29 30 31]),
-            first_halves!(8, 12),
-            step!(3, [24 25 26 27 28 29 30 31]),
-            first_halves!(9, 13),
-            step!(5, [24 25 26 27 28 29 30 31]),
-            first_halves!(10, 14),
-            step!(7, [24 25 26 27 28 29 30 31]),
-            first_halves!(11, 15),
+            step!($tokens, dot_last, 1),
+            step!($tokens, dot_last, 3),
+            $tokens!(first_halves),
+            step!($tokens, dot_last, 5),
+            step!($tokens, dot_last, 7),
             "vmovups zmm22, [{s} + 64]\n",
             "vmovups zmm23, [{s} + 192]\n",
             "add {s}, 256\n",
-            last_halves!(24, 28, 8, 12),
-            last_halves!(25, 29, 9, 13),
-            last_halves!(26, 30, 10, 14),
-            last_halves!(27, 31, 11, 15),
+            $tokens!(last_halves),
         )
     };
 }
@@ -229,13 +290,14 @@ macro_rules! groups_of_halves {
 /// Adds the sums of a token's groups, scaled, to its partial sums.
 #[rustfmt::skip]
 macro_rules! scale_token {
-    ($token:literal, $isum_a:literal, $isum_b:literal, $a:literal, $b:literal) => {
+    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
         concat!(
-            "vbroadcastf32x8 zmm18, [{scales} + ", $token, "]\n",
+            "vbroadcastf32x8 zmm18, [{scales} + ", $scales, "]\n",
             "vmulps zmm19, zmm18, zmm20\n",
             "vmulps zmm18, zmm18, zmm21\n",
-            "vfmadd231ps zmm", $a, ", zmm19, zmm", $isum_a, "\n",
-            "vfmadd231ps zmm", $b, ", zmm18, zmm", $isum_b, "\n",
+            "vfmadd231ps zmm", $sum_a, ", zmm19, zmm", $a, "\n",
+            "vfmadd231ps zmm", $sum_b, ", zmm18, zmm", $b, "\n",
         )
     };
 }
@@ -243,27 +305,25 @@ macro_rules! scale_token {
 /// Adds the sums of all groups, scaled, to the partial sums.
 #[rustfmt::skip]
 macro_rules! scale {
-    () => {
+    ($tokens:ident) => {
         concat!(
             "vmovups zmm20, [{d}]\n",
             "vmovups zmm21, [{d} + 64]\n",
-            scale_token!(0, 8, 12, 0, 4),
-            scale_token!(96, 9, 13, 1, 5),
-            scale_token!(192, 10, 14, 2, 6),
-            scale_token!(288, 11, 15, 3, 7),
+            $tokens!(scale_token),
         )
     };
 }
 
 /// Adds what minimums contribute for a token, with half `$half` of what is
-/// beside it.
+/// beside its scales.
 #[rustfmt::skip]
 macro_rules! minimum_of_token {
-    ($fma:literal, $half:literal, $token:literal, $a:literal, $b:literal) => {
+    ($fma:literal $half:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
         concat!(
-            "vbroadcastf32x8 zmm18, [{scales} + ", $token, " + 32 + 32*", $half, "]\n",
-            $fma, " zmm", $a, ", zmm18, zmm22\n",
-            $fma, " zmm", $b, ", zmm18, zmm23\n",
+            "vbroadcastf32x8 zmm18, [{scales} + ", $scales, " + 32 + 32*", $half, "]\n",
+            $fma, " zmm", $sum_a, ", zmm18, zmm22\n",
+            $fma, " zmm", $sum_b, ", zmm18, zmm23\n",
         )
     };
 }
@@ -271,26 +331,67 @@ macro_rules! minimum_of_token {
 /// Adds what minimums contribute.
 #[rustfmt::skip]
 macro_rules! minimum {
-    ($fma:literal, $half:literal) => {
+    ($tokens:ident, $fma:literal, $half:literal) => {
         concat!(
             "vmovups zmm22, [{m} + 128*", $half, "]\n",
             "vmovups zmm23, [{m} + 128*", $half, " + 64]\n",
-            minimum_of_token!($fma, $half, 0, 0, 4),
-            minimum_of_token!($fma, $half, 96, 1, 5),
-            minimum_of_token!($fma, $half, 192, 2, 6),
-            minimum_of_token!($fma, $half, 288, 3, 7),
+            $tokens!(minimum_of_token $fma $half),
         )
     };
 }
 
-/// The loop over octets around what a kind of format does.
+/// What an octet of a kind of format takes.
+#[rustfmt::skip]
+macro_rules! octet {
+    (plain $tokens:ident) => {
+        concat!($tokens!(begin), groups!($tokens), scale!($tokens))
+    };
+    (minimum $tokens:ident) => {
+        concat!(
+            $tokens!(zero),
+            groups!($tokens),
+            scale!($tokens),
+            minimum!($tokens, "vfmadd231ps", 0),
+            "add {m}, 128\n",
+        )
+    };
+    (minimums $tokens:ident) => {
+        concat!(
+            $tokens!(zero),
+            groups!($tokens),
+            scale!($tokens),
+            minimum!($tokens, "vfnmadd231ps", 0),
+            minimum!($tokens, "vfnmadd231ps", 1),
+            "add {m}, 256\n",
+        )
+    };
+    (subscales $tokens:ident) => {
+        concat!(
+            $tokens!(begin),
+            $tokens!(begin_last),
+            groups_of_halves!($tokens),
+            scale!($tokens),
+        )
+    };
+}
+
+/// The loop over octets around what a kind of format does, for as many tokens
+/// as there are.
 #[rustfmt::skip]
 macro_rules! octets {
-    ($weights:ident, $x:ident, $sums:ident,
-     [$($text:expr),*] $(, $name:ident = $pointer:expr)*) => {
+    ($kind:ident, $weights:ident, $x:ident, $sums:ident) => {
+        match $x.count {
+            1 => octets!($kind one, $weights, $x, $sums),
+            2 => octets!($kind two, $weights, $x, $sums),
+            _ => octets!($kind four, $weights, $x, $sums),
+        }
+    };
+    ($kind:ident $tokens:ident, $weights:ident, $x:ident, $sums:ident) => {
         asm!(
+            // Not all tiles use all of these.
+            "/* {m} {s} {stride} {three} */",
             "2:",
-            $($text,)*
+            octet!($kind $tokens),
             "add {q}, 1024",
             "add {d}, 128",
             "add {x}, 256",
@@ -299,12 +400,13 @@ macro_rules! octets {
             "jnz 2b",
             q = inout(reg) $weights.q.as_ptr() => _,
             d = inout(reg) $weights.d.as_ptr() => _,
+            m = inout(reg) $weights.m.as_ptr() => _,
+            s = inout(reg) $weights.s.as_ptr() => _,
             x = inout(reg) $x.q.as_ptr() => _,
             stride = in(reg) $x.stride,
             three = in(reg) 3 * $x.stride,
             scales = inout(reg) $x.scales.as_ptr() => _,
             octets = inout(reg) $x.scales.len() => _,
-            $($name = inout(reg) $pointer => _,)*
             inout("zmm0") $sums[0][0], inout("zmm4") $sums[0][1],
             inout("zmm1") $sums[1][0], inout("zmm5") $sums[1][1],
             inout("zmm2") $sums[2][0], inout("zmm6") $sums[2][1],
@@ -320,13 +422,12 @@ macro_rules! octets {
     };
 }
 
-/// Adds the products of octets of four rows with four tokens to `sums`.
+/// Adds the products of octets of four rows with the tokens of a tile to `sums`.
 ///
 /// # Panics
 ///
 /// If lengths do not fit.
 #[inline]
-#[rustfmt::skip]
 #[target_feature(enable = "avx512f,avx512dq,avx512vnni")]
 pub fn tile<const SUBSCALES: bool, const MINIMUMS: usize>(
     weights: Weights<'_>,
@@ -335,55 +436,24 @@ pub fn tile<const SUBSCALES: bool, const MINIMUMS: usize>(
 ) -> Sums {
     let octets = x.scales.len();
     assert!(octets > 0, "nothing to multiply");
-    let last = (TOKENS - 1).checked_mul(x.stride).expect("a stride within the quants");
+    let last = (TOKENS - 1)
+        .checked_mul(x.stride)
+        .expect("a stride within the quants");
     assert!(x.q.len().saturating_sub(last) >= octets * OCTET_LEN);
     assert_eq!((weights.q.len(), weights.d.len()), (octets, octets));
     assert_eq!(weights.m.len(), octets * MINIMUMS);
     assert_eq!(weights.s.len(), octets * usize::from(SUBSCALES));
     match (SUBSCALES, MINIMUMS) {
         // SAFETY: the loop reads `octets` elements of `q`, `d` and `scales`, and
-        // octets of four tokens of which the last was asserted to be in `x.q`;
-        // it needs no alignment.
-        (false, 0) => unsafe {
-            octets!(weights, x, sums, [
-                begin!(0, 0, 8, 12), begin!(96, 0, 9, 13),
-                begin!(192, 0, 10, 14), begin!(288, 0, 11, 15),
-                groups!(),
-                scale!()
-            ])
-        },
+        // octets of up to four tokens, of which a fourth was asserted to be in
+        // `x.q`; it needs no alignment.
+        (false, 0) => unsafe { octets!(plain, weights, x, sums) },
         // SAFETY: as before; one element of `m` per octet.
-        (false, 1) => unsafe {
-            octets!(weights, x, sums, [
-                zero!(8 9 10 11 12 13 14 15),
-                groups!(),
-                scale!(),
-                minimum!("vfmadd231ps", 0),
-                "add {m}, 128"
-            ], m = weights.m.as_ptr())
-        },
-        // SAFETY: as before; one element of `s` per octet.
-        (true, 0) => unsafe {
-            octets!(weights, x, sums, [
-                begin!(0, 0, 8, 12), begin!(96, 0, 9, 13),
-                begin!(192, 0, 10, 14), begin!(288, 0, 11, 15),
-                begin!(0, 1, 24, 28), begin!(96, 1, 25, 29),
-                begin!(192, 1, 26, 30), begin!(288, 1, 27, 31),
-                groups_of_halves!(),
-                scale!()
-            ], s = weights.s.as_ptr())
-        },
+        (false, 1) => unsafe { octets!(minimum, weights, x, sums) },
         // SAFETY: as before; two elements of `m` per octet.
-        (false, 2) => unsafe {
-            octets!(weights, x, sums, [
-                zero!(8 9 10 11 12 13 14 15),
-                groups!(),
-                scale!(),
-                minimum!("vfnmadd231ps", 0),
-                minimum!("vfnmadd231ps", 1),
-                "add {m}, 256"
-            ], m = weights.m.as_ptr())
-        },
+        (false, 2) => unsafe { octets!(minimums, weights, x, sums) },
+        // SAFETY: as before; one element of `s` per octet.
+        (true, 0) => unsafe { octets!(subscales, weights, x, sums) },
         _ => unreachable!("no panel has {MINIMUMS} minimums, sub-scales: {SUBSCALES}"),
     }
     sums
