@@ -314,12 +314,7 @@ fn strip_rows(isa: Isa, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize 
         .unwrap_or(1)
         .max(1);
     let outputs: usize = jobs.iter().map(|job| job.weight.rows()).sum();
-    let few = match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 if jobs.iter().all(wants_int8) => avx512::MIN_TOKENS,
-        _ => panel::MIN_TOKENS,
-    };
-    if rows < few {
+    if rows < panel::MIN_TOKENS {
         let even = outputs.div_ceil(threads * 4);
         (STREAM_BYTES / row_bytes)
             .clamp(16, 1024)

@@ -19,8 +19,9 @@
 use crate::isa::Isa;
 use crate::lines::Lines;
 
-/// From this many tokens on, most kernels unpack strips into panels. (On AVX2
-/// the two ways are as fast as each other between 8 tokens, for Q2_K, and 16.)
+/// From this many tokens on, strips are unpacked into panels. (On AVX2 the two
+/// ways are as fast as each other between 8 tokens, for Q2_K, and 16; on AVX-512,
+/// which takes eight tokens in place at a time, between 9 and 12.)
 pub const MIN_TOKENS: usize = 12;
 
 /// A thread's buffers for a panel and for what is summed from it.

@@ -66,7 +66,10 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
             1 => rows.single(x, token, out, panel),
             2 => rows.tokens::<2, MINIMUMS>(x, token, out, panel),
             3 => rows.tokens::<3, MINIMUMS>(x, token, out, panel),
-            4..8 => rows.tokens::<4, MINIMUMS>(x, token, out, panel),
+            4 => rows.tokens::<4, MINIMUMS>(x, token, out, panel),
+            5 => rows.tokens::<5, MINIMUMS>(x, token, out, panel),
+            6 => rows.tokens::<6, MINIMUMS>(x, token, out, panel),
+            7 => rows.tokens::<7, MINIMUMS>(x, token, out, panel),
             _ => rows.tokens::<8, MINIMUMS>(x, token, out, panel),
         };
     }

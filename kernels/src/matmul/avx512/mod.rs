@@ -27,15 +27,10 @@ mod super_blocks;
 mod tile;
 mod vector;
 
+use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch};
 use crate::team::TileMut;
 use octet::Octets;
-
-/// From this many tokens on, strips are unpacked into panels. Eight tokens at a
-/// time, with weights that the second-level cache holds after the first eight,
-/// are faster than a panel for up to 24 (Q4_K at 16 tokens: 372 against 280
-/// GOP/s on two cores of a Zen 4), and as fast as one for 32 and 41.
-pub(super) const MIN_TOKENS: usize = 32;
 
 /// The kernel of a format.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
