@@ -1,5 +1,6 @@
 //! What brings bytes of a file into memory.
 
+use super::lock;
 use crate::mapping::{Cached, Mapping};
 use std::fmt;
 use std::io;
@@ -30,7 +31,28 @@ pub struct FromFile {
     /// Whether a piece was found of which little is in the file cache. Then the
     /// rest is not expected to be there either.
     cold: AtomicBool,
+    /// What the system was asked for last, as addresses.
+    asked: Mutex<Range<usize>>,
     scratch: Mutex<Vec<u8>>,
+}
+
+impl FromFile {
+    /// Asks the system for `ahead`. What the last request had beyond the
+    /// beginning of this one is under way: asked for again, it would be looked
+    /// up page by page, by a thread that shares its cores with those that
+    /// compute.
+    fn ask(&self, mapping: &Mapping, ahead: Range<usize>) {
+        let base = mapping.as_ptr().addr();
+        let wanted = base + ahead.start..base + ahead.end;
+        let mut asked = lock(&self.asked);
+        let goes_on = asked.start < wanted.start && wanted.start <= asked.end;
+        let under_way = match goes_on {
+            true => asked.end.clamp(wanted.start, wanted.end) - base,
+            false => ahead.start,
+        };
+        *asked = wanted;
+        mapping.read_ahead(under_way..ahead.end);
+    }
 }
 
 impl Reader for FromFile {
@@ -45,16 +67,13 @@ impl Reader for FromFile {
                 Cached::Little => self.cold.store(true, Relaxed),
             }
         }
-        mapping.read_ahead(ahead);
+        self.ask(mapping, ahead);
         match mapping.populate(range.clone()) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             done => return done,
         }
-        let mut scratch = self
-            .scratch
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut scratch = lock(&self.scratch);
         scratch.resize(range.len(), 0);
         mapping.read_at(&mut scratch, range.start as u64)
     }
@@ -83,10 +102,7 @@ impl<R: Reader> Throttled<R> {
 
 impl<R: Reader> Reader for Throttled<R> {
     fn bring(&self, mapping: &Mapping, range: Range<usize>, ahead: Range<usize>) -> io::Result<()> {
-        let mut state = self
-            .state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let (begun, bytes) = state.get_or_insert_with(|| (Instant::now(), 0));
         *bytes += range.len() as u64;
         let due = Duration::from_secs_f64(*bytes as f64 / self.bytes_per_second);
