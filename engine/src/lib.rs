@@ -35,6 +35,7 @@ pub mod model;
 mod network;
 pub mod placement;
 pub mod sampler;
+mod scheduling;
 pub mod session;
 pub mod signals;
 mod stop;

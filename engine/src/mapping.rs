@@ -136,6 +136,18 @@ impl Mapping {
         false
     }
 
+    /// Asks the system to read `range` in large pages when it is brought in.
+    /// False where it has none.
+    pub fn in_large_pages(&self, range: Range<usize>) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Some(map) = &self.map {
+            let advice = memmap2::Advice::HugePage;
+            return map.advise_range(advice, range.start, range.len()).is_ok();
+        }
+        let _ = range;
+        false
+    }
+
     /// Asks the system to begin reading `range`, without waiting for it.
     pub fn read_ahead(&self, range: Range<usize>) {
         #[cfg(unix)]

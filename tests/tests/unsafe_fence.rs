@@ -17,6 +17,7 @@ const FENCED: &[(&str, &str)] = &[
         "agrees to an experiment of wgpu's",
     ),
     ("engine/src/mapping.rs", "maps files"),
+    ("engine/src/scheduling.rs", "asks the scheduler"),
     ("engine/src/signals.rs", "handles signals"),
     (
         "kernels/src/team.rs",

@@ -111,6 +111,7 @@ impl Loading {
         }
         let own = shared.clone();
         let body = move || {
+            crate::scheduling::wake_soon();
             if let Err(error) = own.load() {
                 *lock(&own.failed) = Some(error);
                 own.publish(|| ());

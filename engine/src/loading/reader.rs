@@ -22,10 +22,12 @@ pub trait Reader: fmt::Debug + Send + Sync {
 /// map it as they go, which costs less than a thread beside them that competes
 /// for their cores. Of pieces with holes only those are read.
 ///
-/// For anything else the system is asked, where it can (Linux since 5.14), to
-/// read ahead and to fill the page tables, so that computing threads meet no
-/// faults that wait for the disk. Elsewhere the bytes are read once in large
-/// pieces, which leaves them in the file cache.
+/// Anything else the system is asked to bring in and to put into the page tables
+/// (Linux since 5.14), so that computing threads meet no faults that wait for the
+/// disk, in large pages where it has them: it then reads ahead by itself, and
+/// spends a twentieth of the time on it. Where it has none it is asked to read
+/// further ahead first. Elsewhere the bytes are read once in large pieces, which
+/// leaves them in the file cache.
 #[derive(Debug, Default)]
 pub struct FromFile {
     /// Whether a piece was found of which little is in the file cache. Then the
@@ -67,7 +69,9 @@ impl Reader for FromFile {
                 Cached::Little => self.cold.store(true, Relaxed),
             }
         }
-        self.ask(mapping, ahead);
+        if !mapping.in_large_pages(range.clone()) {
+            self.ask(mapping, ahead);
+        }
         match mapping.populate(range.clone()) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
