@@ -46,6 +46,7 @@ use synthetic::file::ModelFile;
 #[derive(Parser)]
 #[command(
     name = "bench",
+    version,
     disable_help_flag = true,
     about = "Measures how fast language models run on this computer",
     after_help = "Examples:\n  bench --model model.gguf --limits\n  bench --synthetic llama-3.2-1b:q4_k_m --depth 0,4096 --plot speed.svg\n  bench --fit llama-3.1-8b:q4_k_m --context 8192\n  bench --startup --cold --disk-speed 500,3000 --model model.gguf",

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     name = "conform",
+    version,
     about = "Checks what Firstlight computes",
     after_help = "Example: conform logits --model model.gguf --tokens 1,403,407 --out logits.npy"
 )]

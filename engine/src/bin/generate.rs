@@ -31,6 +31,7 @@ use std::time::Instant;
 #[derive(Parser)]
 #[command(
     name = "generate",
+    version,
     about = "Generates text with a language model from a GGUF file",
     override_usage = "generate [OPTIONS] [PROMPT]",
     after_help = "Example: generate --model model.gguf --max-tokens 100 \"The best thing about the sea is\"",
