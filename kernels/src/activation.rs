@@ -222,21 +222,11 @@ impl<'a> Int8Row<'a> {
 }
 
 impl Int8RowMut<'_> {
-    /// Writes the quants of half `index`, and their sum where that has a place
-    /// of its own.
+    /// Writes the quants of half `index` in paired order, and their sum.
     #[inline(always)]
-    fn write(&mut self, order: Order, index: usize, quants: &[i8; 16], sum: i16) {
+    fn write(&mut self, index: usize, quants: &[i8; 16], sum: i16) {
         self.sums[index] = sum;
-        match order {
-            Order::Paired => self.q[half_offset(index)..][..16].copy_from_slice(quants),
-            Order::Lanes => {
-                for (i, four) in quants.as_chunks::<4>().0.iter().enumerate() {
-                    self.q[lane_offset(index) + 64 * i..][..4].copy_from_slice(four);
-                }
-                let octet = index / (2 * OCTET);
-                self.neg_sums[2 * OCTET * octet + lane(index)] = -i32::from(sum);
-            }
-        }
+        self.q[half_offset(index)..][..16].copy_from_slice(quants);
     }
 }
 
@@ -348,25 +338,18 @@ impl Int8Buffer {
 pub fn quantizer(isa: Isa) -> QuantizeFn {
     match isa {
         Isa::Scalar => quantize_scalar,
-        Isa::Avx2 | Isa::AvxVnni => |x, out| {
-            let order = Order::Paired;
-            Isa::Avx2.run(Quantize { x, out, order });
-        },
-        Isa::Avx512 => |x, out| {
-            let order = Order::Lanes;
-            Isa::Avx512.run(Quantize { x, out, order });
-        },
-        Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => |x, out| {
-            let order = Order::Paired;
-            Isa::Neon.run(Quantize { x, out, order });
-        },
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => crate::matmul::avx512::quantize,
+        #[cfg(not(target_arch = "x86_64"))]
+        Isa::Avx512 => |_, _| unreachable!("this is another architecture"),
+        Isa::Avx2 | Isa::AvxVnni => |x, out| Isa::Avx2.run(Quantize { x, out }),
+        Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => |x, out| Isa::Neon.run(Quantize { x, out }),
     }
 }
 
 struct Quantize<'a, 'b> {
     x: &'a [f32],
     out: &'a mut Int8RowMut<'b>,
-    order: Order,
 }
 
 impl Op for Quantize<'_, '_> {
@@ -374,7 +357,7 @@ impl Op for Quantize<'_, '_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Quantize { x, out, order } = self;
+        let Quantize { x, out } = self;
         let (halves, tail) = x.as_chunks();
         let half = |index: usize| match halves.get(index) {
             Some(half) => l.load(half),
@@ -387,7 +370,7 @@ impl Op for Quantize<'_, '_> {
             for (i, quants) in quants.into_iter().enumerate() {
                 let mut to = [0; LANES];
                 l.store_i8(quants, &mut to);
-                out.write(order, 2 * group + i, &to, l.fold_int(quants) as i16);
+                out.write(2 * group + i, &to, l.fold_int(quants) as i16);
             }
             out.xsum[group] = scale * f32::from(out.sums[2 * group] + out.sums[2 * group + 1]);
         }
@@ -445,7 +428,7 @@ pub fn quantize_scalar(x: &[f32], out: &mut Int8RowMut<'_>) {
         let mut sum = 0;
         for (half, quants) in quants.as_chunks().0.iter().enumerate() {
             let half_sum = quants.iter().map(|&q| i16::from(q)).sum();
-            out.write(Order::of(Isa::Scalar), 2 * group + half, quants, half_sum);
+            out.write(2 * group + half, quants, half_sum);
             sum += half_sum;
         }
         out.d[group] = d;

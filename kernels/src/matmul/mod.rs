@@ -31,7 +31,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 mod float;
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -23,6 +23,7 @@ mod in_place;
 mod octet;
 mod pages;
 mod panel;
+mod quantize;
 mod super_blocks;
 mod tile;
 mod vector;
@@ -31,6 +32,8 @@ use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch};
 use crate::team::TileMut;
 use octet::Octets;
+
+pub use quantize::quantize;
 
 /// The kernel of a format.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]

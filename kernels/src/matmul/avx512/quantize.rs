@@ -1,0 +1,190 @@
+//! Quantizes activations, an octet at a time, into lane order.
+//!
+//! Nothing is done for one group alone: the largest magnitudes of eight groups
+//! are found together and divided in one vector, and quants come into lane
+//! order by packing, since two packs put four quants of each of four halves
+//! side by side:
+//!
+//! ```text
+//!                 quarter 0       quarter 1       quarter 2       quarter 3
+//!              ┌───────────────┬───────────────┬───────────────┬───────────────┐
+//! groups 0–3,  │ 0┄3 of each   │ 4┄7 of each   │ 8┄11 of each  │ 12┄15 of each │
+//! first halves └───────────────┴───────────────┴───────────────┴───────────────┘
+//! ```
+//!
+//! A step is the same quarter of four such vectors.
+
+use super::octet::PerLane;
+use super::vector::*;
+use crate::activation::{AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN};
+use crate::isa::Isa;
+use crate::matmul::avx2::vector::store_f32 as store_eight_f32;
+use std::arch::x86_64::*;
+
+/// The values of an octet: the halves of its groups.
+type Halves = [[f32; 16]; 2 * OCTET];
+
+/// Quantizes a row; [`quantize_scalar`](crate::activation::quantize_scalar)
+/// defines the result.
+///
+/// # Panics
+///
+/// If the processor does not have AVX-512, or an array does not fit.
+pub fn quantize(x: &[f32], out: &mut Int8RowMut<'_>) {
+    assert!(Isa::Avx512.is_available());
+    // SAFETY: the processor has the features.
+    unsafe { row(x, out) }
+}
+
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
+fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
+    let (octets, rest) = x.as_chunks::<OCTET_LEN>();
+    let to = out.q.as_chunks_mut::<OCTET_LEN>().0.iter_mut();
+    let to = to.zip(out.d.as_chunks_mut::<OCTET>().0);
+    let to = to.zip(out.xsum.as_chunks_mut::<OCTET>().0);
+    let to = to.zip(out.sums.as_chunks_mut::<{ 2 * OCTET }>().0);
+    let to = to.zip(out.neg_sums.as_chunks_mut::<{ 2 * OCTET }>().0);
+    for (o, ((((q, d), xsum), sums), neg_sums)) in to.enumerate() {
+        let mut padded = [0.0; OCTET_LEN];
+        let x = match octets.get(o) {
+            Some(x) => x,
+            None => {
+                if o == octets.len() {
+                    padded[..rest.len()].copy_from_slice(rest);
+                }
+                &padded
+            }
+        };
+        let octet = Octet::of(bytemuck::cast_ref(x));
+        let steps = q.as_chunks_mut::<64>().0;
+        for (to, step) in steps.iter_mut().zip(octet.q) {
+            store(bytemuck::cast_mut(to), step);
+        }
+        let halves = octet.sums();
+        let groups = _mm256_cvtepi32_ps(add_halves(halves));
+        store_eight_f32(d, octet.d);
+        store_eight_f32(xsum, _mm256_mul_ps(octet.d, groups));
+        let negative = _mm512_sub_epi32(_mm512_setzero_si512(), halves);
+        store(bytemuck::cast_mut(neg_sums), negative);
+        let in_order = _mm512_permutexvar_epi32(load_u32(&LANE_OF_HALF), halves);
+        let in_order = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(in_order));
+        let mut both = [0_i16; 32];
+        store(bytemuck::cast_mut(&mut both), in_order);
+        sums.copy_from_slice(&both[..2 * OCTET]);
+    }
+}
+
+/// The lane of each half, in the order of the halves.
+const LANE_OF_HALF: PerLane<u32> = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
+
+/// An octet of activations.
+struct Octet {
+    /// Quants, by step.
+    q: [__m512i; 4],
+    /// Scale of each group.
+    d: __m256,
+}
+
+impl Octet {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2")]
+    fn of(x: &Halves) -> Octet {
+        let amax = largest_magnitudes(x);
+        let is_zero = _mm256_cmp_ps_mask::<_CMP_LT_OQ>(amax, _mm256_set1_ps(AMAX_FLOOR));
+        let is_no_number = _mm256_cmp_ps_mask::<_CMP_NLT_UQ>(amax, _mm256_set1_ps(f32::INFINITY));
+        let most = _mm256_set1_ps(127.0);
+        let d = _mm256_maskz_div_ps(!is_zero, amax, most);
+        let d = _mm256_mask_mov_ps(d, is_no_number, _mm256_set1_ps(f32::NAN));
+        let inverse = _mm256_maskz_div_ps(!is_zero, most, amax);
+        let q = match is_no_number {
+            0 => quants(x, inverse),
+            _ => {
+                let mut numbers = *x;
+                for (g, group) in numbers.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                    if is_no_number & 1 << g != 0 {
+                        *group = [[0.0; 16]; 2];
+                    }
+                }
+                quants(&numbers, _mm256_maskz_mov_ps(!is_no_number, inverse))
+            }
+        };
+        Octet { q, d }
+    }
+
+    /// Sums of the quants of each half, by lane.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn sums(&self) -> __m512i {
+        let mut sums = _mm512_setzero_si512();
+        for q in self.q {
+            sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), q);
+        }
+        sums
+    }
+}
+
+/// The largest magnitude of each group. Without the sign, bits order like
+/// values, infinities and NaNs on top.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn largest_magnitudes(x: &Halves) -> __m256 {
+    /// The lane of each group in the end.
+    const LANE_OF_GROUP: PerLane<u32> = [0, 8, 2, 10, 4, 12, 6, 14, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut of_group = [_mm512_setzero_si512(); OCTET];
+    for (largest, [a, b]) in of_group.iter_mut().zip(x.as_chunks().0) {
+        let [a, b] = [a, b].map(|half| load_f32(half));
+        *largest = _mm512_max_epu32(
+            _mm512_castps_si512(_mm512_abs_ps(a)),
+            _mm512_castps_si512(_mm512_abs_ps(b)),
+        );
+    }
+    // Eight lanes each of groups g and g + 4; then four of four groups.
+    let mut eight = [_mm512_setzero_si512(); 4];
+    for (g, eight) in eight.iter_mut().enumerate() {
+        let (a, b) = (of_group[g], of_group[g + 4]);
+        let low = _mm512_shuffle_i64x2(a, b, 0b01_00_01_00);
+        *eight = _mm512_max_epu32(low, _mm512_shuffle_i64x2(a, b, 0b11_10_11_10));
+    }
+    let mut four = [_mm512_setzero_si512(); 2];
+    for (four, [a, b]) in four.iter_mut().zip(eight.as_chunks().0) {
+        let low = _mm512_shuffle_i32x4(*a, *b, 0b10_00_10_00);
+        *four = _mm512_max_epu32(low, _mm512_shuffle_i32x4(*a, *b, 0b11_01_11_01));
+    }
+    let [a, b] = four;
+    let two = _mm512_max_epu32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    let one = _mm512_max_epu32(two, _mm512_shuffle_epi32(two, 0b10_11_00_01));
+    let in_order = _mm512_permutexvar_epi32(load_u32(&LANE_OF_GROUP), one);
+    _mm256_castsi256_ps(_mm512_castsi512_si256(in_order))
+}
+
+/// `round(x · inverse)`, by step.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx2")]
+fn quants(x: &Halves, inverse: __m256) -> [__m512i; 4] {
+    let inverse = _mm512_castps256_ps512(inverse);
+    let round = |half: usize| {
+        let group = _mm512_set1_epi32(half as i32 / 2);
+        let inverse = _mm512_permutexvar_ps(group, inverse);
+        _mm512_cvtps_epi32(_mm512_mul_ps(load_f32(&x[half]), inverse))
+    };
+    let mut packed = [_mm512_setzero_si512(); 4];
+    for (i, packed) in packed.iter_mut().enumerate() {
+        // Halves `first` and, of the three groups after, the same.
+        let first = i % 2 * 8 + i / 2;
+        let a = _mm512_packs_epi32(round(first), round(first + 2));
+        let b = _mm512_packs_epi32(round(first + 4), round(first + 6));
+        *packed = _mm512_packs_epi16(a, b);
+    }
+    // From [vector][quarter] to [quarter][vector].
+    let [a, b, c, d] = packed;
+    let ab_even = _mm512_shuffle_i32x4(a, b, 0b10_00_10_00);
+    let ab_odd = _mm512_shuffle_i32x4(a, b, 0b11_01_11_01);
+    let cd_even = _mm512_shuffle_i32x4(c, d, 0b10_00_10_00);
+    let cd_odd = _mm512_shuffle_i32x4(c, d, 0b11_01_11_01);
+    [
+        _mm512_shuffle_i32x4(ab_even, cd_even, 0b10_00_10_00),
+        _mm512_shuffle_i32x4(ab_odd, cd_odd, 0b10_00_10_00),
+        _mm512_shuffle_i32x4(ab_even, cd_even, 0b11_01_11_01),
+        _mm512_shuffle_i32x4(ab_odd, cd_odd, 0b11_01_11_01),
+    ]
+}
