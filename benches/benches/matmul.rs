@@ -112,7 +112,7 @@ fn run(
     let (throughput, work, limit) = if case.counts_operations {
         let limit = match format.info().activations {
             ActivationForm::Int8 => limits.int8_ops_per_second,
-            ActivationForm::Float => limits.f32_ops_per_second,
+            ActivationForm::Float | ActivationForm::Bf16 => limits.f32_ops_per_second,
         };
         (Throughput::Elements(ops as u64), ops, limit)
     } else {

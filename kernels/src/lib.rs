@@ -31,6 +31,7 @@ pub mod matmul;
 pub mod ops;
 mod prefetch;
 pub mod selftest;
+pub mod steps;
 pub mod team;
 
 pub use format::Format;

@@ -138,6 +138,8 @@ pub trait Block: AnyBitPattern + Zeroable + Copy + Send + Sync {
 pub enum ActivationForm {
     /// Plain `f32`.
     Float,
+    /// bf16, see [`crate::steps`].
+    Bf16,
     /// 8-bit integers in groups of 32, see [`crate::activation`].
     Int8,
 }
@@ -187,17 +189,20 @@ macro_rules! formats {
         }),*];
     };
     (@len Float $block:ty) => { 1 };
+    (@len Bf16 $block:ty) => { 1 };
     (@len Int8 $block:ty) => { <$block as Block>::LEN };
     (@dequantize Float $block:ty) => { float::widen::<$block> };
+    (@dequantize Bf16 $block:ty) => { float::widen::<$block> };
     (@dequantize Int8 $block:ty) => { dequantize_blocks::<$block> };
     (@declared Float $block:ty) => { None };
+    (@declared Bf16 $block:ty) => { None };
     (@declared Int8 $block:ty) => { Some(tests::Declared::of::<$block>()) };
 }
 
 formats! {
     F32,  "f32",  F32,  Float, F32;
     F16,  "f16",  F16,  Float, F16;
-    BF16, "bf16", BF16, Float, BF16;
+    BF16, "bf16", BF16, Bf16,  BF16;
     Q4_0, "q4_0", Q4_0, Int8, BlockQ4_0;
     Q4_1, "q4_1", Q4_1, Int8, BlockQ4_1;
     Q5_0, "q5_0", Q5_0, Int8, BlockQ5_0;

@@ -98,15 +98,21 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn load_bf16(self, from: &[BF16; LANES]) -> F {
-        let at = from.as_ptr().cast::<__m128i>();
+    fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [F; 2] {
+        let at = from.as_ptr().cast::<__m256i>();
         simd! {
-            let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(at));
-            let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(at.add(1)));
-            F(
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
-            )
+            let (low, high) = (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1)));
+            let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            [
+                F(
+                    _mm256_castsi256_ps(_mm256_and_si256(low, upper)),
+                    _mm256_castsi256_ps(_mm256_and_si256(high, upper)),
+                ),
+                F(
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
+                ),
+            ]
         }
     }
 

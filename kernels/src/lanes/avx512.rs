@@ -82,10 +82,14 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn load_bf16(self, from: &[BF16; LANES]) -> __m512 {
+    fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [__m512; 2] {
         simd! {
-            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast()));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+            let pairs = _mm512_loadu_si512(from.as_ptr().cast());
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            [
+                _mm512_castsi512_ps(_mm512_and_si512(pairs, upper)),
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)),
+            ]
         }
     }
 

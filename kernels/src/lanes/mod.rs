@@ -92,8 +92,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Reads sixteen binary16 values; exact.
     fn load_f16(self, from: &[F16; LANES]) -> Self::F;
 
-    /// Reads sixteen bfloat16 values; exact.
-    fn load_bf16(self, from: &[BF16; LANES]) -> Self::F;
+    /// Reads 32 bfloat16 values, those at odd places and those at even ones; exact.
+    fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [Self::F; 2];
 
     /// Reads sixteen integers; exact.
     fn load_i8(self, from: &[i8; LANES]) -> Self::F;
@@ -152,6 +152,16 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     /// The sum of the lanes, folded in halves (see the [crate]'s rule).
     fn fold(self, a: Self::F) -> f32;
+
+    /// [`Lanes::fold`] of each.
+    #[inline(always)]
+    fn fold_each<const R: usize>(self, a: [Self::F; R]) -> [f32; R] {
+        let mut sums = [0.0; R];
+        for (sum, a) in sums.iter_mut().zip(a) {
+            *sum = self.fold(a);
+        }
+        sums
+    }
 
     /// Lane 0.
     fn first(self, a: Self::F) -> f32;

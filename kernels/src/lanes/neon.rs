@@ -133,12 +133,14 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn load_bf16(self, from: &[BF16; LANES]) -> F {
+    fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [F; 2] {
         let at = from.as_ptr().cast::<u8>();
-        F(each!(I => {
-            let four = vreinterpret_u16_u8(vld1_u8(at.add(8 * I)));
-            vreinterpretq_f32_u32(vshll_n_u16::<16>(four))
-        }))
+        let pairs: [uint32x4_t; 4] = each!(I => vreinterpretq_u32_u8(vld1q_u8(at.add(16 * I))));
+        let upper = simd! { vdupq_n_u32(0xffff_0000) };
+        [
+            F(each!(I => vreinterpretq_f32_u32(vandq_u32(pairs[I], upper)))),
+            F(each!(I => vreinterpretq_f32_u32(vshlq_n_u32::<16>(pairs[I])))),
+        ]
     }
 
     #[inline(always)]

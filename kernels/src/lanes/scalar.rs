@@ -49,8 +49,8 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
-    fn load_bf16(self, from: &[BF16; LANES]) -> Self::F {
-        from.map(BF16::to_f32)
+    fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [Self::F; 2] {
+        [1, 0].map(|first| std::array::from_fn(|i| from[2 * i + first].to_f32()))
     }
 
     #[inline(always)]

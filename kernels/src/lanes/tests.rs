@@ -93,10 +93,10 @@ impl Op for All {
             "load_f16",
             l.load_f16(&bytemuck::cast::<_, [F16; LANES]>(bytes)),
         );
-        float(
-            "load_bf16",
-            l.load_bf16(&bytemuck::cast::<_, [BF16; LANES]>(bytes)),
-        );
+        let pairs: [u8; 64] = std::array::from_fn(|i| (self.0 * 41 + i * 89 + i / 5) as u8);
+        let [odd, even] = l.load_bf16(&bytemuck::cast::<_, [BF16; 2 * LANES]>(pairs));
+        float("load_bf16, odd", odd);
+        float("load_bf16, even", even);
         let small: [i8; LANES] = std::array::from_fn(|i| bytes[i] as i8);
         float("load_i8", l.load_i8(&small));
 

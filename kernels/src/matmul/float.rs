@@ -1,77 +1,175 @@
 //! F32, F16 and BF16, written once for the [lanes](crate::lanes) of every
 //! instruction set.
 //!
-//! The sixteen partial sums of an output are sixteen lanes, so a step of
-//! sixteen inputs is one fused multiply-add of a row's weights and a token's
-//! activations, both read where they lie. A *tile* is some rows by some tokens
+//! The sixteen partial sums of an output are sixteen lanes. Both weights and
+//! activations are taken in *steps* of 64 bytes ([`crate::steps`]), and what a
+//! step of one adds with a step of the other, its [`Dot`] says: sixteen fused
+//! multiply-adds, or twice as many of bf16. A *tile* is some rows by some tokens
 //! whose sums stay in registers: with each step it reads `R + T` vectors for
-//! `R · T` multiply-adds.
+//! `R · T` products.
 //!
-//! Few tokens: four rows are read as four streams and widened on the way.
-//!
-//! Many tokens: a strip is widened once, `R` rows side by side in a *sheet*:
+//! Few tokens: rows are widened on the way ([`in_place`](super::in_place)). Many tokens: a strip is brought into steps
+//! once, `R` rows side by side in a *sheet*:
 //!
 //! ```text
-//! panel   [sheet][step][row][16]      zeros after the last input
-//! sums    [sheet][token][row][16]     of a chunk of tokens
+//! panel   [sheet][step][row]
+//! sums    [sheet][token][row]     of a chunk of tokens
 //! ```
 //!
 //! Loops from the outside in: a chunk of tokens ([`CHUNK`]); a block of inputs
-//! ([`STEPS`]); [`ROWS`] rows, of which that block fits in the first-level
-//! cache beside the tokens of a tile; tokens; sheets. Sums rest in memory
-//! between blocks of inputs.
+//! ([`block_steps`]); sheets; tiles of tokens. Sums rest in memory between blocks
+//! of inputs, where there is more than one.
 //!
-//! Inputs that no row of 16 is left for are filled up with weights of `0` and
-//! activations of `-0`: their product `-0` changes no sum, not even a `-0`.
+//! Units of 32 inputs that no row has enough for are filled up with weights of `0`
+//! and activations of `-0`, or `0` of bf16: what these add changes no sum.
 
+use super::in_place::InPlace;
 use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch};
 use crate::format::{BF16, F16, F32, FloatWeight};
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
 use crate::prefetch;
+use crate::steps::{FLOOR, Step, StepRows, UNIT};
 use crate::team::TileMut;
+use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Steps in a block of inputs.
-const STEPS: usize = 32;
-/// Rows whose block of inputs stays in the first-level cache.
-const ROWS: usize = 8;
 /// Tokens whose sums are kept at a time.
 const CHUNK: usize = 48;
-/// Rows that are streamed side by side. Meanwhile the rows after them are asked
-/// for.
-const STREAMS: usize = 4;
-/// Steps of weights of one byte in a cache line.
-const STEPS_OF_LINE: usize = 64 / LANES;
-
-/// Sixteen values.
-type Step = [f32; LANES];
+/// How far ahead of what is unpacked memory is asked for.
+const AHEAD: usize = 8192;
 
 /// A weight that lanes can read.
-pub(super) trait Weight: FloatWeight {
-    /// Widens sixteen weights.
-    fn load<L: Lanes>(l: L, from: &[Self; LANES]) -> L::F;
+pub(super) trait Weight: FloatWeight + bytemuck::Zeroable {
+    /// The activations it is multiplied with.
+    fn activations<'a>(x: &Activations<'a>) -> StepRows<'a>;
+
+    /// Widens a unit, to be multiplied with two steps of floats.
+    fn load<L: Lanes>(l: L, from: &[Self; UNIT]) -> [L::F; 2];
 }
 
 impl Weight for F32 {
     #[inline(always)]
-    fn load<L: Lanes>(l: L, from: &[Self; LANES]) -> L::F {
-        l.load(&from.map(F32::to_f32))
+    fn activations<'a>(x: &Activations<'a>) -> StepRows<'a> {
+        x.plain
+    }
+
+    #[inline(always)]
+    fn load<L: Lanes>(l: L, from: &[Self; UNIT]) -> [L::F; 2] {
+        let [low, high] = halves(from);
+        [
+            l.load(&low.map(F32::to_f32)),
+            l.load(&high.map(F32::to_f32)),
+        ]
     }
 }
 
 impl Weight for F16 {
     #[inline(always)]
-    fn load<L: Lanes>(l: L, from: &[Self; LANES]) -> L::F {
-        l.load_f16(from)
+    fn activations<'a>(x: &Activations<'a>) -> StepRows<'a> {
+        x.plain
+    }
+
+    #[inline(always)]
+    fn load<L: Lanes>(l: L, from: &[Self; UNIT]) -> [L::F; 2] {
+        let [low, high] = halves(from);
+        [l.load_f16(low), l.load_f16(high)]
     }
 }
 
 impl Weight for BF16 {
     #[inline(always)]
-    fn load<L: Lanes>(l: L, from: &[Self; LANES]) -> L::F {
-        l.load_bf16(from)
+    fn activations<'a>(x: &Activations<'a>) -> StepRows<'a> {
+        x.rounded
+    }
+
+    #[inline(always)]
+    fn load<L: Lanes>(l: L, from: &[Self; UNIT]) -> [L::F; 2] {
+        let [odd, even] = l.load_bf16(from);
+        let above_floor = |w| l.select_gt(l.splat(FLOOR), l.abs(w), l.splat(0.0), w);
+        [above_floor(odd), above_floor(even)]
+    }
+}
+
+/// The halves of a unit.
+#[inline(always)]
+fn halves<T>(unit: &[T; UNIT]) -> [&[T; LANES]; 2] {
+    let (halves, _) = unit.as_chunks();
+    [&halves[0], &halves[1]]
+}
+
+/// How a unit of weights becomes `N` steps, and what they add to sums.
+pub(super) trait Dot<L: Lanes, W, const N: usize>: Copy {
+    /// The steps of a unit.
+    fn steps(self, l: L, from: &[W; UNIT]) -> [L::F; N];
+
+    /// Adds what a step of each row of weights makes with one of each token to
+    /// `acc[token][row]`.
+    fn outer<const R: usize, const T: usize>(
+        self,
+        l: L,
+        acc: &mut [[L::F; R]; T],
+        w: [L::F; R],
+        x: [&Step; T],
+    );
+}
+
+/// Two steps of floats, sixteen fused multiply-adds each.
+#[derive(Clone, Copy)]
+pub(super) struct Fused;
+
+impl<L: Lanes, W: Weight> Dot<L, W, 2> for Fused {
+    #[inline(always)]
+    fn steps(self, l: L, from: &[W; UNIT]) -> [L::F; 2] {
+        W::load(l, from)
+    }
+
+    #[inline(always)]
+    fn outer<const R: usize, const T: usize>(
+        self,
+        l: L,
+        acc: &mut [[L::F; R]; T],
+        w: [L::F; R],
+        x: [&Step; T],
+    ) {
+        l.outer(acc, w, x);
+    }
+}
+
+/// What is written for any lanes and any [`Dot`]. Implementations of `run` are
+/// `#[inline(always)]`.
+pub(super) trait Work<W> {
+    /// Does it.
+    fn run<L: Lanes, D: Dot<L, W, N>, const N: usize>(self, l: L, dot: D);
+}
+
+/// Instructions, and how code is compiled for them.
+pub(super) trait Machine<W>: Copy {
+    /// Runs `work` as a function of its own.
+    fn call(self, work: impl Work<W>);
+}
+
+/// [`Fused`] on some lanes.
+#[derive(Clone, Copy)]
+struct OnLanes<L>(L);
+
+/// Work as an operation on lanes.
+struct FusedWork<W, K>(K, PhantomData<W>);
+
+impl<W: Weight, K: Work<W>> Op for FusedWork<W, K> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        self.0.run(l, Fused);
+    }
+}
+
+impl<L: Lanes, W: Weight> Machine<W> for OnLanes<L> {
+    #[inline(always)]
+    fn call(self, work: impl Work<W>) {
+        self.0.call(FusedWork(work, PhantomData));
     }
 }
 
@@ -83,21 +181,36 @@ pub(super) fn strip<L: Lanes, W: Weight>(
     scratch: &mut Scratch,
 ) {
     let l = L::new().expect("the registry runs a kernel only where its instructions are");
-    if x.rows < MIN_TOKENS {
-        let weight = Rows::<W>::new(weight);
-        l.call(InPlace { weight, x, out });
+    multiply::<W, _>(OnLanes(l), weight, x, out, scratch);
+}
+
+/// Multiplies a strip.
+pub(super) fn multiply<W: Weight, M: Machine<W>>(
+    machine: M,
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut Scratch,
+) {
+    let (tokens, x) = (x.rows, W::activations(&x));
+    let weight = Rows::<W>::new(weight);
+    if tokens < MIN_TOKENS {
+        machine.call(InPlace {
+            weight,
+            x,
+            tokens,
+            out,
+        });
     } else {
         let panel = &mut scratch.floats;
         let sums = &mut scratch.panel.sums;
-        let rows = weight.rows();
-        l.call(Widen {
-            weight: Rows::<W>::new(weight),
-            panel,
-        });
-        l.call(Multiply {
+        let rows = weight.rows;
+        machine.call(Unpack { weight, panel });
+        machine.call(Panel {
             rows,
             panel,
             x,
+            tokens,
             sums,
             out,
         });
@@ -110,9 +223,18 @@ const fn tile_rows<L: Lanes>() -> usize {
     if L::REGISTERS < 24 { 2 } else { 4 }
 }
 
+/// Steps in a block of inputs. A sheet and the tokens of a tile have that many
+/// each, and where a tile multiplies each vector it reads by four or six others,
+/// the second-level cache is near enough for them: fewer rests of the sums are
+/// worth more. Where it is two or three, they stay in the first-level cache.
+const fn block_steps<L: Lanes>() -> usize {
+    if L::REGISTERS < 24 { 32 } else { 128 }
+}
+
 /// Weights by rows.
-struct Rows<'a, W> {
-    rows: usize,
+pub(super) struct Rows<'a, W> {
+    /// Number of rows.
+    pub rows: usize,
     cols: usize,
     weights: &'a [W],
 }
@@ -126,110 +248,192 @@ impl<'a, W: Weight> Rows<'a, W> {
         }
     }
 
-    /// Rows `first..first + R`; the last row stands in for those that the
-    /// matrix does not have.
-    fn streams<const R: usize>(&self, first: usize) -> [&'a [W]; R] {
-        std::array::from_fn(|r| {
-            let row = (first + r).min(self.rows - 1);
-            &self.weights[row * self.cols..][..self.cols]
-        })
+    /// Row `index`, or the last row for those that the matrix does not have: in
+    /// whole units, and what is left.
+    #[inline(always)]
+    pub fn row(&self, index: usize) -> (&'a [[W; UNIT]], &'a [W]) {
+        let row = index.min(self.rows - 1);
+        self.weights[row * self.cols..][..self.cols].as_chunks()
     }
 }
 
-/// Multiplies few tokens with weights as they lie in the file.
-struct InPlace<'a, 't, 'o, W> {
+/// Weights after the last whole unit, filled up.
+#[inline(always)]
+pub(super) fn fill_up<W: Weight>(tail: &[W]) -> [W; UNIT] {
+    let mut unit = [W::zeroed(); UNIT];
+    unit[..tail.len()].copy_from_slice(tail);
+    unit
+}
+
+/// Asks for what lies `ahead` bytes after a unit.
+#[inline(always)]
+pub(super) fn ask<W>(unit: &[W; UNIT], ahead: usize) {
+    for line in 0..size_of_val(unit) / 64 {
+        prefetch::to_second_level(unit, ahead + 64 * line);
+    }
+}
+
+/// Brings a strip into a panel.
+struct Unpack<'a, 'p, W> {
     weight: Rows<'a, W>,
-    x: Activations<'a>,
+    panel: &'p mut Lines<f32>,
+}
+
+impl<W: Weight> Work<W> for Unpack<'_, '_, W> {
+    #[inline(always)]
+    fn run<L: Lanes, D: Dot<L, W, N>, const N: usize>(self, l: L, dot: D) {
+        let steps = N * self.weight.cols.div_ceil(UNIT);
+        let sheet_rows = tile_rows::<L>();
+        let sheets = self.weight.rows.div_ceil(sheet_rows);
+        let panel = self.panel.resize(sheets * sheet_rows * steps * LANES);
+        let panel: &mut [Step] = panel.as_chunks_mut().0;
+        for (sheet, panel) in panel.chunks_exact_mut(sheet_rows * steps).enumerate() {
+            for r in 0..sheet_rows {
+                let (units, tail) = self.weight.row(sheet * sheet_rows + r);
+                let mut to = panel[r..].iter_mut().step_by(sheet_rows);
+                for unit in units {
+                    ask(unit, AHEAD);
+                    for (step, to) in dot.steps(l, unit).into_iter().zip(&mut to) {
+                        l.store(step, to);
+                    }
+                }
+                if !tail.is_empty() {
+                    for (step, to) in dot.steps(l, &fill_up(tail)).into_iter().zip(&mut to) {
+                        l.store(step, to);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies a panel with many tokens.
+struct Panel<'a, 't, 'o> {
+    rows: usize,
+    panel: &'a [f32],
+    x: StepRows<'a>,
+    tokens: usize,
+    sums: &'t mut Lines<f32>,
     out: &'t mut TileMut<'o>,
 }
 
-impl<W: Weight> Op for InPlace<'_, '_, '_, W> {
-    type Out = ();
-
+impl<W> Work<W> for Panel<'_, '_, '_> {
     #[inline(always)]
-    fn run<L: Lanes>(mut self, l: L) {
-        for first in (0..self.weight.rows).step_by(STREAMS) {
-            let [a, b, c, d] = self.weight.streams(first);
-            let mut token = 0;
-            while token < self.x.rows {
-                let count = match self.x.rows - token {
-                    1 => {
-                        self.tile::<L, STREAMS, 1>(l, [a, b, c, d], first, token);
-                        1
-                    }
-                    2 => {
-                        self.tile::<L, 2, 2>(l, [a, b], first, token);
-                        self.tile::<L, 2, 2>(l, [c, d], first + 2, token);
-                        2
-                    }
-                    _ => {
-                        self.tile::<L, 2, 3>(l, [a, b], first, token);
-                        self.tile::<L, 2, 3>(l, [c, d], first + 2, token);
-                        3
-                    }
-                };
-                token += count;
+    fn run<L: Lanes, D: Dot<L, W, N>, const N: usize>(mut self, l: L, dot: D) {
+        for first in (0..self.tokens).step_by(CHUNK) {
+            let tokens = first..self.tokens.min(first + CHUNK);
+            if tile_rows::<L>() == 2 {
+                self.chunk::<L, D, W, N, 2, 3>(l, dot, tokens);
+            } else {
+                self.chunk::<L, D, W, N, 4, 6>(l, dot, tokens);
             }
         }
     }
 }
 
-impl<W: Weight> InPlace<'_, '_, '_, W> {
-    /// Multiplies rows from `first` with tokens from `token`, if there are such
-    /// rows.
+impl Panel<'_, '_, '_> {
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize, const T: usize>(
+    fn chunk<L: Lanes, D: Dot<L, W, N>, W, const N: usize, const R: usize, const T: usize>(
         &mut self,
         l: L,
-        w: [&[W]; R],
-        first: usize,
-        token: usize,
+        dot: D,
+        tokens: Range<usize>,
     ) {
-        if first >= self.weight.rows {
-            return;
-        }
-        let (w, w_tail) = steps(w);
-        let x: [&[f32]; T] = std::array::from_fn(|t| self.x.float_row(token + t));
-        let (x, x_tail) = steps(x);
-        let mut acc = [[l.splat(0.0); R]; T];
-        let mut w_step = [l.splat(0.0); R];
-        let ahead = STREAMS * self.weight.cols * size_of::<W>();
-        for k in 0..w[0].len() {
-            for (step, w) in w_step.iter_mut().zip(w) {
-                *step = W::load(l, &w[k]);
-                if token == 0 && k.is_multiple_of(STEPS_OF_LINE / size_of::<W>()) {
-                    prefetch::to_second_level(&w[k], ahead);
+        let panel: &[[Step; R]] = self.panel.as_chunks().0.as_chunks().0;
+        let steps = self.x.steps();
+        let sheets = self.rows.div_ceil(R);
+        let whole = steps <= block_steps::<L>();
+        let resting = if whole { 0 } else { sheets * tokens.len() };
+        let sums = self.sums.resize(resting * R * LANES);
+        let sums: &mut [[Step; R]] = sums.as_chunks_mut().0.as_chunks_mut().0;
+
+        for start in (0..steps).step_by(block_steps::<L>()) {
+            let block = start..steps.min(start + block_steps::<L>());
+            for sheet in 0..sheets {
+                let mut tile = Tile {
+                    w: &panel[sheet * steps..][block.clone()],
+                    x: self.x,
+                    block: block.clone(),
+                    sums: match whole {
+                        true => &mut [],
+                        false => &mut sums[sheet * tokens.len()..][..tokens.len()],
+                    },
+                    tokens: tokens.clone(),
+                    out: self.out,
+                    first_row: sheet * R,
+                    rows: R.min(self.rows - sheet * R),
+                };
+                let mut token = 0;
+                while token < tokens.len() {
+                    token += match tokens.len() - token {
+                        left if left >= T => tile.add::<L, D, W, N, T>(l, dot, token),
+                        left if left >= 2 => tile.add::<L, D, W, N, 2>(l, dot, token),
+                        _ => tile.add::<L, D, W, N, 1>(l, dot, token),
+                    };
                 }
-            }
-            l.outer(&mut acc, w_step, at(x, k));
-        }
-        if !x_tail[0].is_empty() {
-            for (step, tail) in w_step.iter_mut().zip(w_tail) {
-                let mut padded = Step::default();
-                widen_tail(tail, &mut padded);
-                *step = l.load(&padded);
-            }
-            l.outer(&mut acc, w_step, pad(x_tail).each_ref());
-        }
-        let rows = R.min(self.weight.rows - first);
-        for (t, acc) in acc.into_iter().enumerate() {
-            let row = self.out.rows().start + token + t;
-            let outs = &mut self.out.row(row)[first..][..rows];
-            for (out, acc) in outs.iter_mut().zip(acc) {
-                *out = l.fold(acc);
             }
         }
     }
 }
 
-/// Cuts rows of one length into steps; what is left of each is less than one.
-#[inline(always)]
-fn steps<T, const N: usize>(rows: [&[T]; N]) -> ([&[[T; LANES]]; N], [&[T]; N]) {
-    let len = rows[0].len() / LANES;
-    (
-        rows.map(|row| &row.as_chunks().0[..len]),
-        rows.map(|row| row.as_chunks::<LANES>().1),
-    )
+/// A block of a sheet, to be multiplied with some tokens of a chunk at a time.
+struct Tile<'a, 't, 'o, const R: usize> {
+    w: &'a [[Step; R]],
+    x: StepRows<'a>,
+    block: Range<usize>,
+    /// Sums of all tokens of the chunk between blocks.
+    sums: &'t mut [[Step; R]],
+    tokens: Range<usize>,
+    out: &'t mut TileMut<'o>,
+    first_row: usize,
+    rows: usize,
+}
+
+impl<const R: usize> Tile<'_, '_, '_, R> {
+    /// Adds the products with `T` tokens, from `token` of the chunk on, to their
+    /// sums, and stores them after the last block. Returns `T`.
+    #[inline(always)]
+    fn add<L: Lanes, D: Dot<L, W, N>, W, const N: usize, const T: usize>(
+        &mut self,
+        l: L,
+        dot: D,
+        token: usize,
+    ) -> usize {
+        let first = self.tokens.start + token;
+        let mut x: [&[Step]; T] = [&[]; T];
+        for (t, x) in x.iter_mut().enumerate() {
+            *x = &self.x.row(first + t)[self.block.clone()];
+        }
+        let mut acc = [[l.splat(0.0); R]; T];
+        if self.block.start > 0 {
+            for (acc, sums) in acc.iter_mut().zip(&self.sums[token..]) {
+                for (acc, sums) in acc.iter_mut().zip(sums) {
+                    *acc = l.load(sums);
+                }
+            }
+        }
+        let mut w_step = [l.splat(0.0); R];
+        for (k, w) in self.w.iter().enumerate() {
+            for (step, w) in w_step.iter_mut().zip(w) {
+                *step = l.load(w);
+            }
+            dot.outer(l, &mut acc, w_step, at(x, k));
+        }
+        if self.block.end < self.x.steps() {
+            for (acc, sums) in acc.iter().zip(&mut self.sums[token..]) {
+                for (acc, sums) in acc.iter().zip(sums) {
+                    l.store(*acc, sums);
+                }
+            }
+            return T;
+        }
+        for (t, acc) in acc.into_iter().enumerate() {
+            let row = self.out.rows().start + first + t;
+            let folded = l.fold_each(acc);
+            self.out.row(row)[self.first_row..][..self.rows].copy_from_slice(&folded[..self.rows]);
+        }
+        T
+    }
 }
 
 /// Step `k` of each token. (A loop: the closures of `map` are not sure to be
@@ -241,177 +445,4 @@ fn at<const T: usize>(x: [&[Step]; T], k: usize) -> [&Step; T] {
         *step = &x[k];
     }
     steps
-}
-
-/// Activations after the last whole step, filled up.
-#[inline(always)]
-fn pad<const T: usize>(tails: [&[f32]; T]) -> [Step; T] {
-    tails.map(|tail| {
-        let mut step = [-0.0; LANES];
-        step[..tail.len()].copy_from_slice(tail);
-        step
-    })
-}
-
-/// Weights after the last whole step, filled up.
-#[inline(always)]
-fn widen_tail<W: FloatWeight>(tail: &[W], to: &mut Step) {
-    *to = [0.0; LANES];
-    for (to, weight) in to.iter_mut().zip(tail) {
-        *to = weight.to_f32();
-    }
-}
-
-/// Widens a strip into a panel.
-struct Widen<'a, 'p, W> {
-    weight: Rows<'a, W>,
-    panel: &'p mut Lines<f32>,
-}
-
-impl<W: Weight> Op for Widen<'_, '_, W> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        let steps = self.weight.cols.div_ceil(LANES);
-        let sheet_rows = tile_rows::<L>();
-        let sheets = self.weight.rows.div_ceil(sheet_rows);
-        let panel = self.panel.resize(sheets * sheet_rows * steps * LANES);
-        let panel: &mut [Step] = panel.as_chunks_mut().0;
-        for (sheet, panel) in panel.chunks_exact_mut(sheet_rows * steps).enumerate() {
-            for r in 0..sheet_rows {
-                let [row] = self.weight.streams(sheet * sheet_rows + r);
-                let (whole, tail) = row.as_chunks();
-                let mut to = panel[r..].iter_mut().step_by(sheet_rows);
-                for (from, to) in whole.iter().zip(&mut to) {
-                    l.store(W::load(l, from), to);
-                }
-                if let Some(to) = to.next() {
-                    widen_tail(tail, to);
-                }
-            }
-        }
-    }
-}
-
-/// Multiplies a panel with many tokens.
-struct Multiply<'a, 't, 'o> {
-    rows: usize,
-    panel: &'a [f32],
-    x: Activations<'a>,
-    sums: &'t mut Lines<f32>,
-    out: &'t mut TileMut<'o>,
-}
-
-impl Op for Multiply<'_, '_, '_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(mut self, l: L) {
-        for first in (0..self.x.rows).step_by(CHUNK) {
-            let tokens = first..self.x.rows.min(first + CHUNK);
-            if tile_rows::<L>() == 2 {
-                self.chunk::<L, 2, 3>(l, tokens);
-            } else {
-                self.chunk::<L, 4, 6>(l, tokens);
-            }
-        }
-    }
-}
-
-impl Multiply<'_, '_, '_> {
-    #[inline(always)]
-    fn chunk<L: Lanes, const R: usize, const T: usize>(&mut self, l: L, tokens: Range<usize>) {
-        let x = self.x;
-        let panel: &[[Step; R]] = self.panel.as_chunks().0.as_chunks().0;
-        let steps = x.cols.div_ceil(LANES);
-        let sheets = self.rows.div_ceil(R);
-        let sums = self.sums.resize(sheets * tokens.len() * R * LANES);
-        sums.fill(0.0);
-        let sums: &mut [[Step; R]] = sums.as_chunks_mut().0.as_chunks_mut().0;
-
-        for start in (0..steps).step_by(STEPS) {
-            let block = start..steps.min(start + STEPS);
-            for sheet in (0..sheets).step_by(ROWS / R) {
-                let few_sheets = sheet..sheets.min(sheet + ROWS / R);
-                let mut token = 0;
-                while token < tokens.len() {
-                    let tile = Tile {
-                        x,
-                        token: tokens.start + token,
-                        block: block.clone(),
-                    };
-                    let left = tokens.len() - token;
-                    for sheet in few_sheets.clone() {
-                        let w = &panel[sheet * steps..][block.clone()];
-                        let sums = &mut sums[sheet * tokens.len() + token..];
-                        if left >= T {
-                            tile.add::<L, R, T>(l, w, sums);
-                        } else {
-                            tile.add::<L, R, 1>(l, w, sums);
-                        }
-                    }
-                    token += if left >= T { T } else { 1 };
-                }
-            }
-        }
-
-        for (t, token) in tokens.clone().enumerate() {
-            let outs = self.out.row(self.out.rows().start + token);
-            for (sheet, outs) in outs.chunks_mut(R).enumerate() {
-                let sums = &sums[sheet * tokens.len() + t];
-                for (out, sums) in outs.iter_mut().zip(sums) {
-                    *out = l.fold(l.load(sums));
-                }
-            }
-        }
-    }
-}
-
-/// Tokens from `token` on, a block of their inputs.
-struct Tile<'a> {
-    x: Activations<'a>,
-    token: usize,
-    block: Range<usize>,
-}
-
-impl Tile<'_> {
-    /// Adds the products of a sheet's block with `T` tokens to their sums.
-    #[inline(always)]
-    fn add<L: Lanes, const R: usize, const T: usize>(
-        &self,
-        l: L,
-        w: &[[Step; R]],
-        sums: &mut [[Step; R]],
-    ) {
-        let cols = self.block.start * LANES..self.x.cols.min(self.block.end * LANES);
-        let x = std::array::from_fn(|t| &self.x.float_row(self.token + t)[cols.clone()]);
-        let (x, x_tail) = steps::<_, T>(x);
-        let sums: &mut [[Step; R]; T] = sums.first_chunk_mut().expect("sums of a tile");
-        let mut acc = [[l.splat(0.0); R]; T];
-        for (acc, sums) in acc.iter_mut().zip(sums.iter()) {
-            for (acc, sums) in acc.iter_mut().zip(sums) {
-                *acc = l.load(sums);
-            }
-        }
-        let mut w_step = [l.splat(0.0); R];
-        let (whole, last) = w.split_at(x[0].len());
-        for (k, w) in whole.iter().enumerate() {
-            for (step, w) in w_step.iter_mut().zip(w) {
-                *step = l.load(w);
-            }
-            l.outer(&mut acc, w_step, at(x, k));
-        }
-        if let [w] = last {
-            for (step, w) in w_step.iter_mut().zip(w) {
-                *step = l.load(w);
-            }
-            l.outer(&mut acc, w_step, pad(x_tail).each_ref());
-        }
-        for (sums, acc) in sums.iter_mut().zip(acc) {
-            for (sums, acc) in sums.iter_mut().zip(acc) {
-                l.store(acc, sums);
-            }
-        }
-    }
 }

@@ -11,8 +11,13 @@
 //! `acc[g mod 8]`, groups in ascending order, each as [`crate::format`] says;
 //! the eight partial sums are then folded in halves.
 //!
-//! F32, F16, BF16: `acc[k mod 16] = fma(x[k], w[k], acc[k mod 16])`, `k`
-//! ascending; the sixteen partial sums are folded in halves.
+//! F32, F16: `acc[k mod 16] = fma(x[k], w[k], acc[k mod 16])`, `k` ascending; the
+//! sixteen partial sums are folded in halves.
+//!
+//! BF16: activations are rounded to bf16, and factors below 2⁻⁵⁶ are zeros
+//! ([`crate::steps`] says why). Of each 32 inputs partial sum `i` of sixteen takes
+//! `2i + 1` and then `2i`, each with a fused multiply-add; the sixteen are folded in
+//! halves.
 //!
 //! Why eight partial sums: the eight groups of 256 weights then sit in the
 //! eight lanes of a vector when one row is streamed (decode), without a serial
@@ -33,6 +38,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 mod float;
+mod in_place;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod panel;
@@ -45,6 +51,7 @@ use crate::activation::{Int8Buffer, Int8Rows};
 use crate::format::{ActivationForm, Format};
 use crate::isa::Isa;
 use crate::lines::Lines;
+use crate::steps::{StepBuffer, StepForm, StepRows};
 use crate::team::{MatMut, Region, TileMut};
 
 /// A matrix of weights `[rows, cols]` in the format of the file.
@@ -149,6 +156,10 @@ pub struct Activations<'a> {
     pub float: &'a [f32],
     /// The values quantized; empty unless a job's format wants them.
     pub int8: Int8Rows<'a>,
+    /// The values in steps, for F32 and F16.
+    pub plain: StepRows<'a>,
+    /// The values as bf16, for BF16.
+    pub rounded: StepRows<'a>,
 }
 
 impl<'a> Activations<'a> {
@@ -185,6 +196,8 @@ pub struct Job<'a> {
 /// Buffers that are reused from call to call.
 pub struct Workspace {
     int8: Int8Buffer,
+    plain: StepBuffer,
+    rounded: StepBuffer,
     threads: Vec<Scratch>,
 }
 
@@ -195,7 +208,7 @@ pub struct Scratch {
     pub panel: panel::Panel,
     /// Products on their way to a [`Store`] other than [`Store::Set`].
     pub product: Vec<f32>,
-    /// A strip of weights as floats.
+    /// A strip of weights in steps.
     pub floats: Lines<f32>,
 }
 
@@ -205,6 +218,8 @@ impl Workspace {
         let threads = (0..threads.max(1)).map(|_| Scratch::default()).collect();
         Workspace {
             int8: Int8Buffer::default(),
+            plain: StepBuffer::default(),
+            rounded: StepBuffer::default(),
             threads,
         }
     }
@@ -235,17 +250,29 @@ pub fn matmul(
             "shape of the outputs"
         );
     }
-    if jobs.iter().any(wants_int8) {
-        workspace.int8.quantize(region, kernels.isa(), x, rows);
+    let isa = kernels.isa();
+    let wanted = |form| jobs.iter().any(|job| form_of(job) == form);
+    if wanted(ActivationForm::Int8) {
+        workspace.int8.quantize(region, isa, x, rows);
+    }
+    if wanted(ActivationForm::Float) {
+        let plain = &mut workspace.plain;
+        plain.fill(region, isa, StepForm::Plain, x, rows);
+    }
+    if wanted(ActivationForm::Bf16) {
+        let rounded = &mut workspace.rounded;
+        rounded.fill(region, isa, kernels.bf16_form(), x, rows);
     }
     let x = Activations {
         rows,
         cols,
         float: x,
         int8: workspace.int8.rows(),
+        plain: workspace.plain.rows(),
+        rounded: workspace.rounded.rows(),
     };
 
-    let strip = strip_rows(kernels.isa(), rows, jobs, region.threads());
+    let strip = strip_rows(kernels, rows, jobs, region.threads());
     let specs: Vec<_> = jobs.iter().map(|job| (job.weight, job.store)).collect();
     let mut outs: Vec<_> = jobs.iter_mut().map(|job| job.out.reborrow()).collect();
     region.tiles(
@@ -293,20 +320,20 @@ fn apply(store: Store<'_>, product: &[f32], tile: &mut TileMut<'_>) {
     }
 }
 
-/// Whether a job's weights are multiplied with quantized activations.
-fn wants_int8(job: &Job<'_>) -> bool {
-    job.weight.format().info().activations == ActivationForm::Int8
+/// What a job's weights are multiplied with.
+fn form_of(job: &Job<'_>) -> ActivationForm {
+    job.weight.format().info().activations
 }
 
 /// Weight rows in a unit of work.
 ///
 /// Few tokens: long stretches that are read as one stream, but enough of them
 /// that threads finish together. Many tokens: as many rows as make a panel that
-/// stays in the second-level cache; panels of floats do not, and are gone
-/// through in blocks.
-fn strip_rows(isa: Isa, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
+/// stays in the second-level cache.
+fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
     /// Bytes of weights that a thread reads in one go when streaming.
     const STREAM_BYTES: usize = 512 << 10;
+    let isa = kernels.isa();
     let row_bytes = jobs
         .iter()
         .map(|job| job.weight.row_bytes())
@@ -316,16 +343,24 @@ fn strip_rows(isa: Isa, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize 
     let outputs: usize = jobs.iter().map(|job| job.weight.rows()).sum();
     if rows < panel::MIN_TOKENS {
         let even = outputs.div_ceil(threads * 4);
-        (STREAM_BYTES / row_bytes)
+        return (STREAM_BYTES / row_bytes)
             .clamp(16, 1024)
-            .min(even.next_multiple_of(16))
-    } else {
-        let unpacked = jobs.iter().filter(|job| wants_int8(job));
-        let cols = unpacked.map(|job| job.weight.cols()).max();
-        cols.map_or(panel::ROWS, |cols| {
-            panel::strip_rows(isa, cols, outputs, threads)
-        })
+            .min(even.next_multiple_of(16));
     }
+    let rows_of = |job: &Job<'_>| {
+        let cols = job.weight.cols();
+        match form_of(job) {
+            ActivationForm::Int8 => panel::strip_rows(isa, cols, outputs, threads),
+            ActivationForm::Float => {
+                panel::float_strip_rows(isa, StepForm::Plain.steps(cols), outputs, threads)
+            }
+            ActivationForm::Bf16 => {
+                let steps = kernels.bf16_form().steps(cols);
+                panel::float_strip_rows(isa, steps, outputs, threads)
+            }
+        }
+    };
+    jobs.iter().map(rows_of).min().unwrap_or(panel::ROWS)
 }
 
 #[cfg(test)]

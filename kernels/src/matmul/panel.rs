@@ -47,7 +47,7 @@ pub struct Panel {
     pub products: Lines<f32>,
 }
 
-/// Rows of a strip for kernels without a panel.
+/// Most rows of a strip of floats.
 pub const ROWS: usize = 64;
 
 /// Rows of a strip whose panel stays in the second-level cache, whole tiles of
@@ -63,4 +63,14 @@ pub fn strip_rows(isa: Isa, cols: usize, outputs: usize, threads: usize) -> usiz
     };
     let rows = (bytes / cols.max(1)).min(outputs.div_ceil(4 * threads));
     (rows / tile * tile).clamp(tile, most)
+}
+
+/// The same for panels of `steps` of 64 bytes a row.
+pub fn float_strip_rows(isa: Isa, steps: usize, outputs: usize, threads: usize) -> usize {
+    let bytes = match isa {
+        Isa::Avx512 => 512 << 10,
+        _ => 256 << 10,
+    };
+    let rows = (bytes / (64 * steps.max(1))).min(outputs.div_ceil(4 * threads));
+    (rows / 16 * 16).clamp(16, ROWS)
 }

@@ -15,6 +15,7 @@ use crate::activation::Order;
 use crate::format::{Format, *};
 use crate::isa::Isa;
 use crate::lanes;
+use crate::steps::StepForm;
 use crate::team::TileMut;
 
 /// Computes a strip: the products of all rows of `x` with all rows of the
@@ -44,7 +45,7 @@ static KERNELS: &[&[MatmulKernel]] = &[
     kernels! { Scalar:
         F32    scalar::float::<F32>;
         F16    scalar::float::<F16>;
-        BF16   scalar::float::<BF16>;
+        BF16   scalar::bf16;
         Q4_0   scalar::blocks::<BlockQ4_0>;
         Q4_1   scalar::blocks::<BlockQ4_1>;
         Q5_0   scalar::blocks::<BlockQ5_0>;
@@ -98,7 +99,7 @@ static KERNELS: &[&[MatmulKernel]] = &[
     kernels! { Avx512:
         F32    float::strip::<lanes::Avx512, F32>;
         F16    float::strip::<lanes::Avx512, F16>;
-        BF16   float::strip::<lanes::Avx512, BF16>;
+        BF16   avx512::bf16;
         Q4_0   avx512::blocks::<BlockQ4_0>;
         Q4_1   avx512::blocks::<BlockQ4_1>;
         Q5_0   avx512::blocks::<BlockQ5_0>;
@@ -211,6 +212,7 @@ impl MatmulKernel {
 #[derive(Clone)]
 pub struct Kernels {
     isa: Isa,
+    bf16_form: StepForm,
     matmul: Vec<MatmulKernel>,
 }
 
@@ -248,6 +250,11 @@ impl Kernels {
         };
         Ok(Kernels {
             isa,
+            bf16_form: match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => avx512::form(),
+                _ => StepForm::Rounded,
+            },
             matmul: Format::all().map(pick).collect(),
         })
     }
@@ -260,6 +267,18 @@ impl Kernels {
     /// The instruction set.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The form of activations that the kernel for BF16 wants.
+    pub(super) fn bf16_form(&self) -> StepForm {
+        self.bf16_form
+    }
+
+    /// The kernels as a processor without instructions for bf16 has them.
+    #[cfg(test)]
+    pub(super) fn without_pairs(mut self) -> Kernels {
+        self.bf16_form = StepForm::Rounded;
+        self
     }
 
     /// The kernel for a format.

@@ -5,7 +5,8 @@
 
 use super::{Activations, Matrix, Scratch};
 use crate::activation::{Int8Row, OCTET};
-use crate::format::{self, Block, GROUP, Group, Minimum};
+use crate::format::{self, BF16, Block, FloatWeight, GROUP, Group, Minimum};
+use crate::steps::{above_floor, round_to_bf16};
 use crate::team::TileMut;
 
 /// Sums the partial sums by folding halves.
@@ -22,28 +23,56 @@ pub fn fold<const N: usize>(mut partial: [f32; N]) -> f32 {
     partial[0]
 }
 
-/// Float formats.
+/// F32 and F16.
 pub(super) unsafe fn float<W: format::FloatWeight>(
     weight: Matrix<'_>,
     x: Activations<'_>,
     out: &mut TileMut<'_>,
     _: &mut Scratch,
 ) {
+    each_float(weight, x, out, |weights: &[W], x| {
+        let mut acc = [0.0_f32; 16];
+        for (k, (w, x)) in weights.iter().zip(x).enumerate() {
+            acc[k % 16] = x.mul_add(w.to_f32(), acc[k % 16]);
+        }
+        fold(acc)
+    });
+}
+
+/// BF16.
+pub(super) unsafe fn bf16(
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    _: &mut Scratch,
+) {
+    each_float(weight, x, out, |weights: &[BF16], x| {
+        let mut acc = [0.0_f32; 16];
+        for (weights, x) in weights.chunks(2 * 16).zip(x.chunks(2 * 16)) {
+            for (i, (w, x)) in weights.chunks(2).zip(x.chunks(2)).enumerate() {
+                for (w, x) in w.iter().zip(x).rev() {
+                    let (w, x) = (above_floor(w.to_f32()), round_to_bf16(*x));
+                    acc[i] = x.mul_add(w, acc[i]);
+                }
+            }
+        }
+        fold(acc)
+    });
+}
+
+/// Every output is the product of a row of floats and one of activations.
+fn each_float<W: format::FloatWeight>(
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    product: impl Fn(&[W], &[f32]) -> f32,
+) {
     for token in 0..x.rows {
         let out_row = out.rows().start + token;
         for (n, out) in out.row(out_row).iter_mut().enumerate() {
-            let row: &[W] = bytemuck::cast_slice(weight.row(n));
-            *out = dot_float(row, x.float_row(token));
+            *out = product(bytemuck::cast_slice(weight.row(n)), x.float_row(token));
         }
     }
-}
-
-fn dot_float<W: format::FloatWeight>(weights: &[W], x: &[f32]) -> f32 {
-    let mut acc = [0.0_f32; 16];
-    for (k, (w, x)) in weights.iter().zip(x).enumerate() {
-        acc[k % 16] = x.mul_add(w.to_f32(), acc[k % 16]);
-    }
-    fold(acc)
 }
 
 /// Block formats.

@@ -49,6 +49,10 @@ fn sets() -> Vec<(&'static str, Kernels)> {
     #[allow(unused_mut)] // where there is no more
     let mut sets: Vec<_> = Isa::available().map(set).collect();
     #[cfg(target_arch = "x86_64")]
+    if let Ok(kernels) = Kernels::new(Isa::Avx512) {
+        sets.push(("avx512 without bf16", kernels.without_pairs()));
+    }
+    #[cfg(target_arch = "x86_64")]
     match registry::avx_vnni_in_evex() {
         Some(kernels) => sets.push(("avx-vnni in EVEX", kernels)),
         None => eprintln!("skipped: avx-vnni in EVEX, which needs AVX-512"),
@@ -236,6 +240,7 @@ fn near_the_exact_product() {
         }
         let bound = match format.info().activations {
             ActivationForm::Float => 1e-10,
+            ActivationForm::Bf16 => 1e-5,
             ActivationForm::Int8 => 1e-4,
         };
         assert!(

@@ -143,7 +143,7 @@ impl Backend for GpuBackend {
         let indices = self.recorder.upload(bytemuck::cast_slice(tokens));
         let op = match table.format.info().activations {
             ActivationForm::Int8 => Op::EmbedInt8,
-            ActivationForm::Float => Op::EmbedFloat,
+            ActivationForm::Float | ActivationForm::Bf16 => Op::EmbedFloat,
         };
         let workgroups = self.elements(op, tokens.len() * table.cols.div_ceil(32));
         for slice in &table.slices {

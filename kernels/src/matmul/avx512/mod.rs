@@ -17,6 +17,7 @@
 //! multiplied by one loop for all formats ([`panel`]), which differ there only
 //! in what there is beside quants and scales.
 
+mod bf16;
 mod blocks_of_32;
 mod bundle;
 mod in_place;
@@ -31,6 +32,7 @@ mod vector;
 use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch};
 use crate::team::TileMut;
+pub(super) use bf16::{bf16, form};
 use octet::Octets;
 
 pub use quantize::quantize;

@@ -44,7 +44,7 @@ pub(super) fn weights(format: Format, rows: usize, cols: usize, seed: u64) -> By
     let weights = match format.info().activations {
         ActivationForm::Int8 => ordinary_weights(format, rows, cols, &mut Random(seed)),
         // Random bits of floats are mostly tiny; these are all of one size.
-        ActivationForm::Float => {
+        ActivationForm::Float | ActivationForm::Bf16 => {
             let values = floats(seed, rows * cols);
             let f32s = || values.iter();
             match format {
