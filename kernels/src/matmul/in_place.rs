@@ -70,7 +70,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
             (*w, *tail) = self.weight.row(first + r);
         }
         let units = w[0].len();
-        let row_bytes = size_of::<[W; UNIT]>() * units;
+        let row_bytes = size_of_val(w[0]);
         let ahead = match row_bytes < 4 * NEAREST {
             true => NEAREST.max(R * row_bytes),
             false => NEAREST,

@@ -49,7 +49,6 @@ pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
 use crate::format::{ActivationForm, Format};
-use crate::isa::Isa;
 use crate::lines::Lines;
 use crate::steps::{StepBuffer, StepForm, StepRows};
 use crate::team::{MatMut, Region, TileMut};
