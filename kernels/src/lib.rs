@@ -13,8 +13,10 @@
 //! * block formats: see [`format`] for the per-group step and [`matmul`] for
 //!   the order in which groups are summed (eight partial sums, then a fixed
 //!   tree);
-//! * `F32`, `F16`, `BF16` and every other sum over floats: sixteen partial sums
-//!   by index modulo 16, then the same kind of tree.
+//! * `F32`, `F16` and every other sum over floats: sixteen partial sums by index
+//!   modulo 16, then the same kind of tree;
+//! * `BF16`: both factors are bf16 ([`steps`]), and a partial sum takes pairs of
+//!   neighbours.
 //!
 //! The tree is always the one that *folds halves*: with partial sums
 //! `p[0..2h]`, replace `p[i]` by `p[i] + p[i + h]` for `i < h` and repeat with

@@ -151,6 +151,42 @@ fn float_rows_of_any_length() {
     }
 }
 
+/// Factors about the floor of bf16 products, and far below and above it, so that
+/// products are subnormal or cancel next to it if nothing is done.
+#[test]
+fn bf16_about_the_floor() {
+    let mut random = Random(11);
+    let team = Team::new(1).unwrap();
+    let (rows, cols, tokens) = (21, 200, 14);
+    for (least, exponents) in [(60, 20), (0, 90), (68, 6), (1, 3), (60, 190)] {
+        let mut any = |len: usize| -> Vec<f32> {
+            (0..len)
+                .map(|_| {
+                    let exponent = least + random.next() as u32 % exponents;
+                    let bits = random.next() as u32;
+                    f32::from_bits(bits & 0x807f_ffff | exponent << 23)
+                })
+                .collect()
+        };
+        let x = any(tokens * cols);
+        let bytes: Vec<u8> = any(rows * cols)
+            .iter()
+            .flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes())
+            .collect();
+        let weight = Matrix::new(Format::BF16, rows, cols, &bytes).unwrap();
+        let scalar = Kernels::new(Isa::Scalar).unwrap();
+        let expected = product(&team, &scalar, weight, &x, tokens);
+        assert!(expected.iter().all(|v| !v.is_subnormal()));
+        for (set, kernels) in sets() {
+            for tokens in [1, 3, 14] {
+                let found = product(&team, &kernels, weight, &x[..tokens * cols], tokens);
+                let what = format!("{set}, exponents from {least}, {tokens} tokens");
+                assert_same(&what, &expected[..tokens * rows], &found);
+            }
+        }
+    }
+}
+
 #[test]
 fn extreme_blocks() {
     for format in Format::all() {
