@@ -275,7 +275,7 @@ impl Kernels {
     }
 
     /// The kernels as a processor without instructions for bf16 has them.
-    #[cfg(test)]
+    #[cfg(all(test, target_arch = "x86_64"))]
     pub(super) fn without_pairs(mut self) -> Kernels {
         self.bf16_form = StepForm::Rounded;
         self
