@@ -258,13 +258,7 @@ impl Int8Buffer {
     ///
     /// If `x` does not hold `rows` rows of equal length.
     pub fn quantize(&mut self, region: &Region<'_>, isa: Isa, x: &[f32], rows: usize) {
-        let cols = x.len().checked_div(rows).unwrap_or(0);
-        assert_eq!(
-            rows * cols,
-            x.len(),
-            "{} activations are not {rows} rows",
-            x.len()
-        );
+        let cols = row_len(x, rows);
         let padded = cols.next_multiple_of(OCTET_LEN);
         let groups = padded / GROUP;
         self.rows = rows;
@@ -332,6 +326,18 @@ impl Int8Buffer {
             sums: &self.sums,
         }
     }
+}
+
+/// Values in each of `rows` rows.
+///
+/// # Panics
+///
+/// If `x` does not hold `rows` rows of equal length.
+pub(crate) fn row_len(x: &[f32], rows: usize) -> usize {
+    let cols = x.len().checked_div(rows).unwrap_or(0);
+    let len = x.len();
+    assert_eq!(rows * cols, len, "{len} activations are not {rows} rows");
+    cols
 }
 
 /// The quantizer of an instruction set.

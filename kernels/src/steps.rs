@@ -32,6 +32,7 @@
 //! last, so that the same part of several rows does not fall into the same sets
 //! of the first-level cache.
 
+use crate::activation::row_len;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
@@ -127,13 +128,7 @@ impl StepBuffer {
     ///
     /// If `x` does not hold `rows` rows of equal length.
     pub fn fill(&mut self, region: &Region<'_>, isa: Isa, form: StepForm, x: &[f32], rows: usize) {
-        let cols = x.len().checked_div(rows).unwrap_or(0);
-        assert_eq!(
-            rows * cols,
-            x.len(),
-            "{} activations are not {rows} rows",
-            x.len()
-        );
+        let cols = row_len(x, rows);
         let steps = form.steps(cols);
         let apart = match (steps * size_of::<Step>()).is_multiple_of(4096) {
             true => 2048 / size_of::<Step>(),
