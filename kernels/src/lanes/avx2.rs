@@ -1,6 +1,6 @@
 //! Lanes on AVX2, FMA and F16C: two 256-bit registers.
 
-use super::{LANES, Lanes, Op, four};
+use super::{LANES, Lanes, Op, TWICE_FLOOR, four};
 use crate::format::{BF16, F16};
 use crate::isa::Isa;
 use std::arch::x86_64::*;
@@ -101,7 +101,15 @@ impl Lanes for Avx2 {
     fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [F; 2] {
         let at = from.as_ptr().cast::<__m256i>();
         simd! {
+            let floor = _mm256_set1_epi16(TWICE_FLOOR as i16);
             let (low, high) = (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1)));
+            // At least the floor: unsigned, the larger of the two.
+            let twice = _mm256_add_epi16(low, low);
+            let above = _mm256_cmpeq_epi16(_mm256_max_epu16(twice, floor), twice);
+            let low = _mm256_and_si256(low, above);
+            let twice = _mm256_add_epi16(high, high);
+            let above = _mm256_cmpeq_epi16(_mm256_max_epu16(twice, floor), twice);
+            let high = _mm256_and_si256(high, above);
             let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
             [
                 F(

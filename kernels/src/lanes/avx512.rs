@@ -1,6 +1,6 @@
 //! Lanes on AVX-512: one 512-bit register.
 
-use super::{LANES, Lanes, Op, four};
+use super::{LANES, Lanes, Op, TWICE_FLOOR, four};
 use crate::format::{BF16, F16};
 use crate::isa::Isa;
 use std::arch::x86_64::*;
@@ -34,6 +34,20 @@ macro_rules! fold_with {
             _mm_cvtss_f32(one)
         }
     };
+}
+
+impl Avx512 {
+    /// Reads 32 bfloat16 values as they lie; zero where the magnitude is below
+    /// [`FLOOR`](crate::steps::FLOOR).
+    #[inline(always)]
+    pub(crate) fn pairs_above_floor(self, from: &[BF16; 2 * LANES]) -> __m512i {
+        simd! {
+            let pairs = _mm512_loadu_si512(from.as_ptr().cast());
+            let floor = _mm512_set1_epi16(TWICE_FLOOR as i16);
+            let above = _mm512_cmpge_epu16_mask(_mm512_add_epi16(pairs, pairs), floor);
+            _mm512_maskz_mov_epi16(above, pairs)
+        }
+    }
 }
 
 impl Lanes for Avx512 {
@@ -84,7 +98,7 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [__m512; 2] {
         simd! {
-            let pairs = _mm512_loadu_si512(from.as_ptr().cast());
+            let pairs = self.pairs_above_floor(from);
             let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
             [
                 _mm512_castsi512_ps(_mm512_and_si512(pairs, upper)),

@@ -92,7 +92,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Reads sixteen binary16 values; exact.
     fn load_f16(self, from: &[F16; LANES]) -> Self::F;
 
-    /// Reads 32 bfloat16 values, those at odd places and those at even ones; exact.
+    /// Reads 32 bfloat16 values, those at odd places and those at even ones; zero
+    /// where the magnitude is below [`FLOOR`](crate::steps::FLOOR), else exact.
     fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [Self::F; 2];
 
     /// Reads sixteen integers; exact.
@@ -222,6 +223,11 @@ pub trait Lanes: Copy + Send + Sync + 'static {
         to.copy_from_slice(&all[..to.len()]);
     }
 }
+
+/// Twice the bits of a bfloat16 that is [`FLOOR`](crate::steps::FLOOR): what twice
+/// the bits of others, which loses their sign, compare with.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const TWICE_FLOOR: u16 = (crate::steps::FLOOR.to_bits() >> 15) as u16;
 
 /// Bytes `4·i..` of `b`, to be repeated in all lanes.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

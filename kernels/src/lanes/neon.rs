@@ -1,6 +1,6 @@
 //! Lanes on Advanced SIMD: four 128-bit registers.
 
-use super::{LANES, Lanes, Op, four};
+use super::{LANES, Lanes, Op, TWICE_FLOOR, four};
 use crate::format::{BF16, F16};
 use crate::isa::Isa;
 use std::arch::aarch64::*;
@@ -135,7 +135,12 @@ impl Lanes for Neon {
     #[inline(always)]
     fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [F; 2] {
         let at = from.as_ptr().cast::<u8>();
-        let pairs: [uint32x4_t; 4] = each!(I => vreinterpretq_u32_u8(vld1q_u8(at.add(16 * I))));
+        let floor = simd! { vdupq_n_u16(TWICE_FLOOR) };
+        let pairs: [uint32x4_t; 4] = each!(I => {
+            let bits = vreinterpretq_u16_u8(vld1q_u8(at.add(16 * I)));
+            let above = vcgeq_u16(vaddq_u16(bits, bits), floor);
+            vreinterpretq_u32_u16(vandq_u16(bits, above))
+        });
         let upper = simd! { vdupq_n_u32(0xffff_0000) };
         [
             F(each!(I => vreinterpretq_f32_u32(vandq_u32(pairs[I], upper)))),

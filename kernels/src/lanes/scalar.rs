@@ -2,6 +2,7 @@
 
 use super::{LANES, Lanes, Op};
 use crate::format::{BF16, F16, FloatWeight};
+use crate::steps::above_floor;
 use half::f16;
 
 /// The token of portable Rust.
@@ -50,7 +51,7 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [Self::F; 2] {
-        [1, 0].map(|first| std::array::from_fn(|i| from[2 * i + first].to_f32()))
+        [1, 0].map(|first| std::array::from_fn(|i| above_floor(from[2 * i + first].to_f32())))
     }
 
     #[inline(always)]

@@ -30,7 +30,7 @@ use crate::format::{BF16, F16, F32, FloatWeight};
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
 use crate::prefetch;
-use crate::steps::{FLOOR, Step, StepRows, UNIT};
+use crate::steps::{Step, StepRows, UNIT};
 use crate::team::TileMut;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -86,9 +86,7 @@ impl Weight for BF16 {
 
     #[inline(always)]
     fn load<L: Lanes>(l: L, from: &[Self; UNIT]) -> [L::F; 2] {
-        let [odd, even] = l.load_bf16(from);
-        let above_floor = |w| l.select_gt(l.splat(FLOOR), l.abs(w), l.splat(0.0), w);
-        [above_floor(odd), above_floor(even)]
+        l.load_bf16(from)
     }
 }
 

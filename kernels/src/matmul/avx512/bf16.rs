@@ -14,7 +14,7 @@ use super::super::float::{self, Dot, Machine, Work};
 use super::super::{Activations, Matrix, Scratch};
 use crate::format::BF16;
 use crate::lanes::{self, Lanes};
-use crate::steps::{FLOOR, Step, StepForm, UNIT};
+use crate::steps::{Step, StepForm, UNIT};
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 
@@ -71,17 +71,9 @@ impl Machine<BF16> for Pairs {
 
 impl Dot<lanes::Avx512, BF16, 1> for Pairs {
     #[inline(always)]
-    fn steps(self, _: lanes::Avx512, from: &[BF16; UNIT]) -> [__m512; 1] {
-        /// Twice the bits of the floor, without a sign.
-        const TWICE_FLOOR: i16 = (FLOOR.to_bits() >> 15) as i16;
-        // SAFETY: the processor has the instructions (`Pairs::new`); the address
-        // is that of an array of 64 bytes.
-        unsafe {
-            let pairs = _mm512_loadu_si512(from.as_ptr().cast());
-            let twice = _mm512_add_epi16(pairs, pairs);
-            let above = _mm512_cmpge_epu16_mask(twice, _mm512_set1_epi16(TWICE_FLOOR));
-            [_mm512_castsi512_ps(_mm512_maskz_mov_epi16(above, pairs))]
-        }
+    fn steps(self, l: lanes::Avx512, from: &[BF16; UNIT]) -> [__m512; 1] {
+        // SAFETY: the processor has AVX-512 (`Pairs::new`).
+        [unsafe { _mm512_castsi512_ps(l.pairs_above_floor(from)) }]
     }
 
     #[inline(always)]
