@@ -136,8 +136,9 @@ impl Mapping {
         false
     }
 
-    /// Asks the system to read `range` in large pages when it is brought in.
-    /// False where it has none.
+    /// Asks the system to read `range` in large pages when it is brought in, or,
+    /// where the file system has none, as much at a time. False where there is no
+    /// way to ask.
     pub fn in_large_pages(&self, range: Range<usize>) -> bool {
         #[cfg(target_os = "linux")]
         if let Some(map) = &self.map {

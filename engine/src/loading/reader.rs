@@ -25,8 +25,8 @@ pub trait Reader: fmt::Debug + Send + Sync {
 /// Anything else the system is asked to bring in and to put into the page tables
 /// (Linux since 5.14), so that computing threads meet no faults that wait for the
 /// disk, in large pages where it has them: it then reads ahead by itself, and
-/// spends a twentieth of the time on it. Where it has none it is asked to read
-/// further ahead first. Elsewhere the bytes are read once in large pieces, which
+/// spends a twentieth of the time on it. Where it cannot be asked for that it is
+/// asked to read further ahead first. Elsewhere the bytes are read once in large pieces, which
 /// leaves them in the file cache.
 #[derive(Debug, Default)]
 pub struct FromFile {

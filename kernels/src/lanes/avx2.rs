@@ -41,6 +41,20 @@ macro_rules! fold_with {
     };
 }
 
+impl Avx2 {
+    /// Sixteen bfloat16 values as they lie; zero where the magnitude is below
+    /// [`FLOOR`](crate::steps::FLOOR).
+    #[inline(always)]
+    fn above_floor(self, values: __m256i) -> __m256i {
+        simd! {
+            // At least the floor: unsigned, the larger of the two.
+            let twice = _mm256_add_epi16(values, values);
+            let larger = _mm256_max_epu16(twice, _mm256_set1_epi16(TWICE_FLOOR as i16));
+            _mm256_and_si256(values, _mm256_cmpeq_epi16(larger, twice))
+        }
+    }
+}
+
 impl Lanes for Avx2 {
     type F = F;
     type I = I;
@@ -101,15 +115,8 @@ impl Lanes for Avx2 {
     fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [F; 2] {
         let at = from.as_ptr().cast::<__m256i>();
         simd! {
-            let floor = _mm256_set1_epi16(TWICE_FLOOR as i16);
-            let (low, high) = (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1)));
-            // At least the floor: unsigned, the larger of the two.
-            let twice = _mm256_add_epi16(low, low);
-            let above = _mm256_cmpeq_epi16(_mm256_max_epu16(twice, floor), twice);
-            let low = _mm256_and_si256(low, above);
-            let twice = _mm256_add_epi16(high, high);
-            let above = _mm256_cmpeq_epi16(_mm256_max_epu16(twice, floor), twice);
-            let high = _mm256_and_si256(high, above);
+            let low = self.above_floor(_mm256_loadu_si256(at));
+            let high = self.above_floor(_mm256_loadu_si256(at.add(1)));
             let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
             [
                 F(

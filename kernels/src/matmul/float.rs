@@ -8,8 +8,10 @@
 //! whose sums stay in registers: with each step it reads `R + T` vectors for
 //! `R · T` products.
 //!
-//! Few tokens: rows are widened on the way ([`in_place`](super::in_place)). Many tokens: a strip is brought into steps
-//! once, `R` rows side by side in a *sheet*:
+//! Few tokens: rows are widened on the way ([`in_place`](super::in_place)).
+//!
+//! Many tokens: a strip is brought into steps once, `R` rows side by side in a
+//! *sheet*:
 //!
 //! ```text
 //! panel   [sheet][step][row]

@@ -348,18 +348,14 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
     }
     let rows_of = |job: &Job<'_>| {
         let cols = job.weight.cols();
-        match form_of(job) {
-            ActivationForm::Int8 => panel::strip_rows(isa, cols, outputs, threads),
-            ActivationForm::Float => {
-                panel::float_strip_rows(isa, StepForm::Plain.steps(cols), outputs, threads)
-            }
-            ActivationForm::Bf16 => {
-                let steps = kernels.bf16_form().steps(cols);
-                panel::float_strip_rows(isa, steps, outputs, threads)
-            }
-        }
+        let form = match form_of(job) {
+            ActivationForm::Int8 => return panel::strip_rows(isa, cols, outputs, threads),
+            ActivationForm::Float => StepForm::Plain,
+            ActivationForm::Bf16 => kernels.bf16_form(),
+        };
+        panel::float_strip_rows(isa, form.steps(cols), outputs, threads)
     };
-    jobs.iter().map(rows_of).min().unwrap_or(panel::ROWS)
+    jobs.iter().map(rows_of).min().unwrap_or(1)
 }
 
 #[cfg(test)]

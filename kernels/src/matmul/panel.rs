@@ -47,30 +47,30 @@ pub struct Panel {
     pub products: Lines<f32>,
 }
 
-/// Most rows of a strip of floats.
-pub const ROWS: usize = 64;
-
-/// Rows of a strip whose panel stays in the second-level cache, whole tiles of
-/// the instruction set's kernels; fewer if all threads would not have some of
-/// the `outputs`.
+/// Rows of a strip of block formats, whole tiles of the instruction set's
+/// kernels. With more rows, activations are put side by side less often, which
+/// only the fastest kernels notice.
 pub fn strip_rows(isa: Isa, cols: usize, outputs: usize, threads: usize) -> usize {
-    // Half of the smallest second-level caches of processors that have the
-    // instruction set. With more rows, activations are put side by side less
-    // often, which only the fastest kernels notice.
-    let (bytes, tile, most) = match isa {
-        Isa::Avx512 => (512 << 10, 32, 128),
-        _ => (256 << 10, 16, 64),
+    let (tile, most) = match isa {
+        Isa::Avx512 => (32, 128),
+        _ => (16, 64),
     };
-    let rows = (bytes / cols.max(1)).min(outputs.div_ceil(4 * threads));
-    (rows / tile * tile).clamp(tile, most)
+    (rows_that_stay(isa, cols, outputs, threads) / tile * tile).clamp(tile, most)
 }
 
-/// The same for panels of `steps` of 64 bytes a row.
+/// Rows of a strip of floats, whose panel has `steps` of 64 bytes a row.
 pub fn float_strip_rows(isa: Isa, steps: usize, outputs: usize, threads: usize) -> usize {
+    (rows_that_stay(isa, 64 * steps, outputs, threads) / 16 * 16).clamp(16, 64)
+}
+
+/// Rows of `row_bytes` that stay in the second-level cache; fewer if all threads
+/// would not have some of the `outputs`.
+fn rows_that_stay(isa: Isa, row_bytes: usize, outputs: usize, threads: usize) -> usize {
+    // Half of the smallest second-level caches of processors that have the
+    // instruction set.
     let bytes = match isa {
         Isa::Avx512 => 512 << 10,
         _ => 256 << 10,
     };
-    let rows = (bytes / (64 * steps.max(1))).min(outputs.div_ceil(4 * threads));
-    (rows / 16 * 16).clamp(16, ROWS)
+    (bytes / row_bytes.max(1)).min(outputs.div_ceil(4 * threads))
 }

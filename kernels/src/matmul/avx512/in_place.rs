@@ -6,21 +6,14 @@
 //! activations are loaded once for both.
 
 use super::bundle::Bundle;
-use super::octet::{Octet, Octets, Row, Scales, add, beside, dot, last_octet};
+use super::octet::{Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet};
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
 use crate::matmul::avx2::vector::fold;
 use crate::matmul::panel::Panel;
-use crate::prefetch;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
-
-/// How far ahead of the blocks in hand memory is asked for, to be in the
-/// second-level cache: the first holds too few requests to cover the time
-/// memory takes. Measured on Zen 4, one page is too near (a third slower on one
-/// core) and four are no better than two.
-pub const AHEAD: usize = 8192;
 
 /// Computes a strip.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -154,7 +147,7 @@ impl<B: Octets> Rows<'_, B> {
         for (row, out) in (self.bundled..).zip(out) {
             let mut acc = _mm256_setzero_ps();
             for (o, blocks) in self.full_octets(row).enumerate() {
-                acc = add::<B>(&octet(blocks), &x, o, acc);
+                acc = add::<B>(&next_octet(blocks), &x, o, acc);
             }
             if self.rest() > 0 {
                 acc = add::<B>(&self.last_octet(row), &x, self.octets - 1, acc);
@@ -174,13 +167,13 @@ impl<B: Octets> Rows<'_, B> {
             for (row, out) in out.iter_mut().enumerate() {
                 let (full, groups) = self.bundle.row(row);
                 for (o, blocks) in octets.by_ref().take(full.len()) {
-                    acc = add::<B>(&octet(blocks), &x, o, acc);
+                    acc = add::<B>(&next_octet(blocks), &x, o, acc);
                 }
                 let mut next = _mm256_setzero_ps();
                 if groups > 0
                     && let Some((o, blocks)) = octets.next()
                 {
-                    let w = octet(blocks);
+                    let w = next_octet(blocks);
                     let others = 0xff << groups;
                     acc = _mm256_mask_mov_ps(add::<B>(&w, &x, o, acc), others, acc);
                     next = _mm256_maskz_mov_ps(others, add::<B>(&w, &x, o, next));
@@ -229,7 +222,7 @@ impl<B: Octets> Rows<'_, B> {
             let b = (a + 1).min(self.count - 1);
             let mut acc = [_mm512_setzero_ps(); T];
             for (o, (a, b)) in self.full_octets(a).zip(self.full_octets(b)).enumerate() {
-                let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
+                let w = Two::<MINIMUMS>::new([next_octet(a), next_octet(b)]);
                 w.add_all::<B, T>(x, o, &mut acc);
             }
             if self.rest() > 0 {
@@ -261,14 +254,14 @@ impl<B: Octets> Rows<'_, B> {
             for row in 0..self.bundle.rows {
                 let (full, groups) = self.bundle.row(row);
                 for (o, (a, b)) in octets.by_ref().take(full.len()) {
-                    let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
+                    let w = Two::<MINIMUMS>::new([next_octet(a), next_octet(b)]);
                     w.add_all::<B, T>(x, o, &mut acc);
                 }
                 let mut next = [_mm512_setzero_ps(); T];
                 if groups > 0
                     && let Some((o, (a, b))) = octets.next()
                 {
-                    let w = Two::<MINIMUMS>::new([octet(a), octet(b)]);
+                    let w = Two::<MINIMUMS>::new([next_octet(a), next_octet(b)]);
                     let others = 0x0101 * (0xff << groups & 0xff);
                     for t in 0..T {
                         let end = w.add::<B>(&x[t], o, acc[t]);
@@ -282,15 +275,6 @@ impl<B: Octets> Rows<'_, B> {
             }
         }
     }
-}
-
-/// Unpacks an octet of the stream and asks for what is read later.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-fn octet<B: Octets>(blocks: &[B]) -> Octet {
-    prefetch::all_to_second_level(blocks, AHEAD);
-    // SAFETY: this function has the features.
-    unsafe { B::octet(blocks) }
 }
 
 /// Stores the products of two rows with the tokens from `first` on.

@@ -35,7 +35,7 @@ use crate::team::TileMut;
 pub(super) use bf16::{bf16, form};
 use octet::Octets;
 
-pub use quantize::quantize;
+pub(crate) use quantize::quantize;
 
 /// The kernel of a format.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]

@@ -12,15 +12,13 @@
 //! their sub-scales where the products are bytes. Step `2i + h` has what lane
 //! order has in step `i` for halves `h`.
 
-use super::in_place::AHEAD;
-use super::octet::{Octet, Octets, PerLane, beside, last_octet};
+use super::octet::{Octet, Octets, PerLane, beside, last_octet, next_octet};
 use super::tile::{PAIRS, Quants, ROWS, Weights};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::blocks;
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
-use crate::prefetch;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -74,10 +72,7 @@ impl<'a> Pages<'a> {
             let rest = full.remainder().len();
             let full = full.zip(b[..per_row].chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
-                prefetch::all_to_second_level(a, AHEAD);
-                prefetch::all_to_second_level(b, AHEAD);
-                // SAFETY: this function has the features.
-                let rows = unsafe { [B::octet(a), B::octet(b)] };
+                let rows = [next_octet(a), next_octet(b)];
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }
             if rest > 0 {

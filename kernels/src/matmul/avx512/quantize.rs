@@ -55,7 +55,7 @@ fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
                 &padded
             }
         };
-        let octet = Octet::of(bytemuck::cast_ref(x));
+        let octet = Quantized::of(bytemuck::cast_ref(x));
         let steps = q.as_chunks_mut::<64>().0;
         for (to, step) in steps.iter_mut().zip(octet.q) {
             store(bytemuck::cast_mut(to), step);
@@ -77,18 +77,18 @@ fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
 /// The lane of each half, in the order of the halves.
 const LANE_OF_HALF: PerLane<u32> = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
 
-/// An octet of activations.
-struct Octet {
+/// An octet of activations, quantized.
+struct Quantized {
     /// Quants, by step.
     q: [__m512i; 4],
     /// Scale of each group.
     d: __m256,
 }
 
-impl Octet {
+impl Quantized {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2")]
-    fn of(x: &Halves) -> Octet {
+    fn of(x: &Halves) -> Quantized {
         let amax = largest_magnitudes(x);
         let is_zero = _mm256_cmp_ps_mask::<_CMP_LT_OQ>(amax, _mm256_set1_ps(AMAX_FLOOR));
         let is_no_number = _mm256_cmp_ps_mask::<_CMP_NLT_UQ>(amax, _mm256_set1_ps(f32::INFINITY));
@@ -108,7 +108,7 @@ impl Octet {
                 quants(&numbers, _mm256_maskz_mov_ps(!is_no_number, inverse))
             }
         };
-        Octet { q, d }
+        Quantized { q, d }
     }
 
     /// Sums of the quants of each half, by lane.

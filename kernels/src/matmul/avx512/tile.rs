@@ -131,27 +131,24 @@ macro_rules! one {
     };
 }
 
-/// Begins the integer sums with what is beside the scales.
+/// Begins the integer sums with half `$half` of what is beside the scales.
 #[rustfmt::skip]
 macro_rules! begin {
-    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+    ($half:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
      $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
         concat!(
-            "vbroadcasti64x4 zmm", $a, ", [{scales} + ", $scales, " + 32]\n",
+            "vbroadcasti64x4 zmm", $a, ", [{scales} + ", $scales, " + 32 + 32*", $half, "]\n",
             "vmovdqa64 zmm", $b, ", zmm", $a, "\n",
         )
     };
 }
 
-/// Begins the integer sums of last halves.
+/// Begins the integer sums of last halves in the same way.
 #[rustfmt::skip]
 macro_rules! begin_last {
-    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
+    ($half:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
      $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        concat!(
-            "vbroadcasti64x4 zmm", $last_a, ", [{scales} + ", $scales, " + 64]\n",
-            "vmovdqa64 zmm", $last_b, ", zmm", $last_a, "\n",
-        )
+        begin!($half $scales, $q, $x, $last_a $last_b, $last_a $last_b, $sum_a $sum_b)
     };
 }
 
@@ -344,7 +341,7 @@ macro_rules! minimum {
 #[rustfmt::skip]
 macro_rules! octet {
     (plain $tokens:ident) => {
-        concat!($tokens!(begin), groups!($tokens), scale!($tokens))
+        concat!($tokens!(begin 0), groups!($tokens), scale!($tokens))
     };
     (minimum $tokens:ident) => {
         concat!(
@@ -367,8 +364,8 @@ macro_rules! octet {
     };
     (subscales $tokens:ident) => {
         concat!(
-            $tokens!(begin),
-            $tokens!(begin_last),
+            $tokens!(begin 0),
+            $tokens!(begin_last 1),
             groups_of_halves!($tokens),
             scale!($tokens),
         )
