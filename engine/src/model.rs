@@ -432,6 +432,7 @@ impl Model {
         let mut step = Step {
             sequences: Vec::new(),
             positions: Vec::new(),
+            kept: None,
         };
         let share = self.share(sequences, tokens.len());
         for sequence in sequences.iter_mut() {

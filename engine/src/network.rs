@@ -129,19 +129,18 @@ impl<D: Device> Output<D> {
         })
     }
 
-    /// Computes and reads the logits of some rows of the residual stream.
+    /// Computes and reads the logits of the residual stream's rows.
     fn logits<B: Backend<Device = D>>(
         &self,
         backend: &mut B,
         config: &Config,
         x: &B::Tensor,
-        wanted: &[usize],
+        rows: usize,
         readout: &mut Readout,
     ) {
-        let x = backend.select(x, wanted);
-        let mut normed = backend.tensor(wanted.len(), config.n_embd);
-        backend.rms_norm(&x, &self.norm, config.norm_eps, &mut normed);
-        let mut out = backend.tensor(wanted.len(), config.n_vocab);
+        let mut normed = backend.tensor(rows, config.n_embd);
+        backend.rms_norm(x, &self.norm, config.norm_eps, &mut normed);
+        let mut out = backend.tensor(rows, config.n_vocab);
         backend.matmul(
             &normed,
             &mut [Product {
@@ -171,6 +170,13 @@ impl<F: Family> Runner<F> {
         })
     }
 
+    /// Before layer `index`: beyond the last, only the wanted rows are read.
+    fn keep(&self, index: usize, step: &mut Step<'_>, wanted: &[usize]) {
+        if index + 1 == self.layers.len() && wanted.len() < step.rows() {
+            step.kept = Some(wanted.to_vec());
+        }
+    }
+
     /// Takes the residual stream through the GPU's layers, each as soon as it
     /// has arrived. Returns it, or nothing if the GPU has computed the logits,
     /// too.
@@ -194,13 +200,14 @@ impl<F: Family> Runner<F> {
         };
         for (index, layer) in self.on_gpu[..share.layers].iter().enumerate() {
             wait(gpu, index)?;
+            self.keep(index, step, wanted);
             self.family.layer(gpu, index, layer, step, &mut x);
         }
         match self.output_on_gpu.as_ref().filter(|_| share.output) {
             Some(_) if wanted.is_empty() => gpu.finish(),
             Some(output) => {
                 wait(gpu, share.layers)?;
-                output.logits(gpu, config, &x, wanted, readout);
+                output.logits(gpu, config, &x, wanted.len(), readout);
             }
             None => {
                 let mut values = Vec::new();
@@ -295,14 +302,16 @@ impl<F: Family> Network for Runner<F> {
                         position,
                     }],
                     positions: (position..position + tokens).collect(),
+                    kept: None,
                 };
                 for (index, layer) in self.on_gpu.iter().enumerate() {
+                    self.keep(index, &mut step, &[0]);
                     self.family.layer(gpu, index, layer, &mut step, &mut x);
                 }
                 if let Some(output) = &self.output_on_gpu {
                     let (count, found) = (1, Vec::new());
                     let mut readout = Readout::Highest { count, found };
-                    output.logits(gpu, config, &x, &[0], &mut readout);
+                    output.logits(gpu, config, &x, 1, &mut readout);
                 }
             }
         });
@@ -345,6 +354,7 @@ impl<F: Family> Network for Runner<F> {
         }
         for (index, layer) in self.layers.iter().enumerate().skip(first) {
             pass.wait(index)?;
+            self.keep(index, step, wanted);
             pass.compute("layer", Some(index), || {
                 self.family.layer(cpu, index, layer, step, &mut x);
             });
@@ -355,7 +365,7 @@ impl<F: Family> Network for Runner<F> {
         }
         pass.wait(self.layers.len())?;
         pass.compute("output", None, || {
-            self.output.logits(cpu, config, &x, wanted, readout);
+            self.output.logits(cpu, config, &x, wanted.len(), readout);
         });
         Ok(())
     }

@@ -32,8 +32,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a waiting thread spins before it parks.
+/// How long a waiting thread spins before it lets others have its core, where there
+/// are any, and how long it then keeps looking before it parks.
+///
+/// A core that falls asleep takes time to come back, and a virtual one counts as
+/// taken away for that time: the system would wake a parked thread on the core of
+/// the thread that wakes it, and leave its own idle for milliseconds.
 const SPIN: Duration = Duration::from_micros(40);
+const YIELD: Duration = Duration::from_millis(2);
 
 /// A number of threads that compute together.
 pub struct Team {
@@ -247,7 +253,12 @@ impl Shared {
             if !spun.is_multiple_of(64) {
                 continue;
             }
-            if since.get_or_insert_with(Instant::now).elapsed() < SPIN {
+            let waited = since.get_or_insert_with(Instant::now).elapsed();
+            if waited < SPIN {
+                continue;
+            }
+            if waited < YIELD {
+                std::thread::yield_now();
                 continue;
             }
             // Announce, look again, sleep: whoever changes the state

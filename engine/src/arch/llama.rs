@@ -255,6 +255,7 @@ impl Family for Llama {
                 layer.attn_v.product(&mut v),
             ],
         );
+        let rows = step.rows_kept();
         let mut attended = b.tensor(rows, attention.n_head * attention.head_dim_v);
         b.attention(
             index,
@@ -266,6 +267,13 @@ impl Family for Llama {
             step,
             &mut attended,
         );
+        if rows == 0 {
+            return;
+        }
+        if let Some(kept) = &step.kept {
+            *x = b.select(x, kept);
+            normed = b.tensor(rows, config.n_embd);
+        }
         layer.attn_output.add(b, &attended, x);
 
         // Feed-forward.

@@ -52,7 +52,8 @@ pub trait Family: Sized + Send + Sync + 'static {
         loader: &Loader<'_, D>,
     ) -> Result<Self::Layer<D>, ModelError>;
 
-    /// Takes the residual stream `x` through layer `index`.
+    /// Takes the residual stream `x` through layer `index`. Afterwards `x` has the
+    /// rows that the step keeps.
     fn layer<B: Backend>(
         &self,
         backend: &mut B,

@@ -5,6 +5,7 @@ use super::{AttentionShape, Backend, Device, Experts, Product, Step};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
+use kernels::lines::Lines;
 use kernels::matmul::{self, Job, Matrix, Store, Workspace};
 use kernels::ops::{self, Rope, RopeAngles};
 use kernels::team::{MatMut, Region, Team};
@@ -67,7 +68,7 @@ pub struct Cpu {
 }
 
 /// Buffers of activations that are not in use.
-type Pool = Arc<Mutex<Vec<Vec<f32>>>>;
+type Pool = Arc<Mutex<Vec<Lines<f32>>>>;
 
 impl Cpu {
     /// With those threads and kernels.
@@ -150,7 +151,7 @@ pub struct CpuBackend<'r> {
 
 /// Activations `[rows, cols]`; the buffer goes back to the pool.
 pub struct Tensor {
-    data: Vec<f32>,
+    data: Lines<f32>,
     rows: usize,
     cols: usize,
     pool: Pool,
@@ -225,13 +226,16 @@ impl Backend for CpuBackend<'_> {
     type Tensor = Tensor;
 
     fn tensor(&mut self, rows: usize, width: usize) -> Tensor {
-        let buffer = self
-            .pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let mut data = buffer.unwrap_or_default();
-        data.resize(rows * width, 0.0);
+        let len = rows * width;
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        // The smallest that suffices, or else the one that has to grow least.
+        let rank = |buffer: &Lines<f32>| match buffer.capacity() {
+            enough if enough >= len => (false, enough),
+            less => (true, len - less),
+        };
+        let best = (0..pool.len()).min_by_key(|&index| rank(&pool[index]));
+        let mut data = best.map_or_else(Lines::default, |index| pool.swap_remove(index));
+        data.resize(len);
         Tensor {
             data,
             rows,
@@ -373,16 +377,18 @@ impl Backend for CpuBackend<'_> {
             cache.append(self.region, isa, k, v, sequence.position);
         }
         self.region.label("attention");
-        let sequences: Vec<AttentionSeq<'_>> = step
-            .sequences
+        let queries = step.queries();
+        let sequences: Vec<AttentionSeq<'_>> = queries
             .iter()
-            .map(|sequence| AttentionSeq {
-                cache: sequence.cache.layer(layer),
-                first_row: sequence.rows.start,
-                tokens: sequence.rows.len(),
-                position: sequence.position,
+            .map(|queries| AttentionSeq {
+                cache: step.sequences[queries.sequence].cache.layer(layer),
+                first_row: queries.rows.start,
+                tokens: queries.rows.len(),
+                position: queries.position,
             })
             .collect();
+        let kept = step.kept.as_ref().map(|rows| self.select(q, rows));
+        let q = kept.as_ref().unwrap_or(q);
         attention::attention(
             self.region,
             self.kernels.isa(),

@@ -66,12 +66,66 @@ pub struct Step<'a> {
     pub sequences: Vec<Rows<'a>>,
     /// Position of every row's token in its sequence.
     pub positions: Vec<usize>,
+    /// The rows that a layer hands on, if not all: of the others nothing is read
+    /// but their keys and values.
+    pub kept: Option<Vec<usize>>,
+}
+
+/// Consecutive tokens of one sequence whose queries attend.
+#[derive(Debug, PartialEq)]
+pub struct Queries {
+    /// Which of the step's sequences.
+    pub sequence: usize,
+    /// Which of the rows that the layer hands on.
+    pub rows: Range<usize>,
+    /// Position of the first of them.
+    pub position: usize,
 }
 
 impl Step<'_> {
     /// Number of tokens: rows of the activations.
     pub fn rows(&self) -> usize {
         self.positions.len()
+    }
+
+    /// Number of rows that a layer hands on.
+    pub fn rows_kept(&self) -> usize {
+        self.kept.as_ref().map_or(self.rows(), Vec::len)
+    }
+
+    /// The queries of the rows that a layer hands on, in their order, as many together
+    /// as follow one another.
+    pub fn queries(&self) -> Vec<Queries> {
+        let Some(kept) = &self.kept else {
+            let sequences = self.sequences.iter().enumerate();
+            let all = sequences.map(|(sequence, each)| Queries {
+                sequence,
+                rows: each.rows.clone(),
+                position: each.position,
+            });
+            return all.collect();
+        };
+        let mut found: Vec<Queries> = Vec::new();
+        for (index, &row) in kept.iter().enumerate() {
+            let of_row = |each: &Rows<'_>| each.rows.contains(&row);
+            let sequence = self.sequences.iter().position(of_row);
+            let sequence = sequence.expect("the sequences cover all rows");
+            let position = self.positions[row];
+            match found.last_mut() {
+                Some(last)
+                    if last.sequence == sequence
+                        && last.position + last.rows.len() == position =>
+                {
+                    last.rows.end += 1;
+                }
+                _ => found.push(Queries {
+                    sequence,
+                    rows: index..index + 1,
+                    position,
+                }),
+            }
+        }
+        found
     }
 }
 
@@ -166,8 +220,10 @@ pub trait Backend {
 
     /// Rotates every head of `q` and `k` to its token's position, appends `k` and
     /// `v` to the layer's cache of each sequence, and lets every token's queries
-    /// attend to its own sequence up to itself. What `q` and `k` hold afterwards
-    /// means nothing.
+    /// attend to its own sequence up to itself. Of the tokens whose rows the step
+    /// does not keep, keys and values are appended and nothing else is computed:
+    /// `out` has the rows that it keeps. What `q` and `k` hold afterwards means
+    /// nothing.
     #[allow(clippy::too_many_arguments)] // the operation has these operands
     fn attention(
         &mut self,

@@ -70,13 +70,13 @@ fn fold(state: u64, word: u64) -> u64 {
 /// Token ids by text. Open addressing, at most half full.
 ///
 /// ```text
-/// slot  │ tag: the upper bits of the hash │ id + 1, 0 when the slot is free │   u32
+/// slot  │ tag: the upper bits of the hash │ id, all ones when the slot is free │   u32
 /// ```
 #[derive(Debug)]
 pub(super) struct TextIndex {
     hash: Hash,
     slots: Vec<u32>,
-    /// The bits of a slot that hold id + 1.
+    /// The bits of a slot that hold the id.
     id_mask: u32,
 }
 
@@ -90,7 +90,9 @@ impl TextIndex {
         let count = texts.len() as u32;
         let mut index = Self {
             hash: Hash::new(),
-            slots: vec![0; (2 * texts.len()).next_power_of_two()],
+            // Written, since zeros would come from the system as pages that are first read and then written, which takes
+            // it three times as long.
+            slots: vec![u32::MAX; (2 * texts.len()).next_power_of_two()],
             id_mask: u32::MAX >> count.leading_zeros(),
         };
         let mut is_unique = true;
@@ -114,7 +116,7 @@ impl TextIndex {
                 }
                 match index.probe(hash, text, texts) {
                     Ok(_) => is_unique = false,
-                    Err((slot, tag)) => index.slots[slot] = tag | (id + 1),
+                    Err((slot, tag)) => index.slots[slot] = tag | id,
                 }
             }
         }
@@ -134,9 +136,10 @@ impl TextIndex {
         let mut slot = hash as usize & mask;
         loop {
             let entry = self.slots[slot];
-            let Some(id) = (entry & self.id_mask).checked_sub(1) else {
+            let id = entry & self.id_mask;
+            if id == self.id_mask {
                 return Err((slot, tag));
-            };
+            }
             if entry & !self.id_mask == tag && texts.get(id) == text {
                 return Ok(id);
             }

@@ -34,8 +34,8 @@ use super::append::Append;
 use crate::format::GROUP;
 use crate::isa::Isa;
 use crate::lanes::LANES;
+use crate::lines::{LINE_BYTES, Lines};
 use crate::team::Region;
-use bytemuck::Zeroable;
 use std::fmt;
 use std::str::FromStr;
 
@@ -95,11 +95,6 @@ impl FromStr for KvFormat {
     }
 }
 
-/// A cache line: what chunks are made of, for their alignment.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
 /// Shape of a layer's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -144,7 +139,7 @@ impl Shape {
         self.parts()
             .iter()
             .sum::<usize>()
-            .next_multiple_of(size_of::<Line>())
+            .next_multiple_of(LINE_BYTES)
     }
 
     fn chunk_bytes(&self) -> usize {
@@ -185,7 +180,7 @@ impl Shape {
 /// top of this file.
 pub struct KvLayer {
     shape: Shape,
-    chunks: Vec<Vec<Line>>,
+    chunks: Vec<Lines<u8>>,
     len: usize,
 }
 
@@ -259,9 +254,8 @@ impl KvLayer {
 
     /// Allocates what `positions` positions need.
     pub fn reserve(&mut self, positions: usize) {
-        let lines = self.shape.chunk_bytes() / size_of::<Line>();
         while self.chunks.len() < positions.div_ceil(CHUNK) {
-            self.chunks.push(vec![Line::zeroed(); lines]);
+            self.chunks.push(Lines::zeros(self.shape.chunk_bytes()));
         }
     }
 
@@ -308,7 +302,7 @@ impl KvLayer {
             let rows = positions.start - position..positions.end - position;
             isa.run(Append {
                 shape,
-                chunk: bytemuck::cast_slice_mut(&mut chunk[0]),
+                chunk: &mut chunk[0],
                 at: positions.start - begin,
                 k: &k[rows.start * k_cols..rows.end * k_cols],
                 v: &v[rows.start * v_cols..rows.end * v_cols],
@@ -326,7 +320,7 @@ impl KvLayer {
     #[inline(always)]
     pub(super) fn head_bytes(&self, chunk: usize, head: usize) -> &[u8] {
         let len = self.shape.head_bytes();
-        &bytemuck::cast_slice(&self.chunks[chunk])[head * len..][..len]
+        &self.chunks[chunk][head * len..][..len]
     }
 }
 

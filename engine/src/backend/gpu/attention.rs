@@ -7,7 +7,7 @@ use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
 use super::profile::Work;
 use super::tensor::Tensor;
-use crate::backend::{AttentionShape, Backend, Rows};
+use crate::backend::{AttentionShape, Backend, Queries, Rows};
 use kernels::ops::{Pairing, Rope, RopeAngles};
 use shaders::{Op, piece};
 use std::sync::Arc;
@@ -36,6 +36,14 @@ impl Part {
             tokens: sequence.rows.len(),
             first_row: sequence.rows.start,
             position: sequence.position,
+        }
+    }
+
+    pub fn of_queries(queries: &Queries) -> Part {
+        Part {
+            tokens: queries.rows.len(),
+            first_row: queries.rows.start,
+            position: queries.position,
         }
     }
 }

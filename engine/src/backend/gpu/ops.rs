@@ -258,15 +258,25 @@ impl Backend for GpuBackend {
         out: &mut Tensor,
     ) {
         let turn = self.turn(rope, shape.n_head, &step.positions);
-        for sequence in &mut step.sequences {
+        for sequence in &step.sequences {
             let part = Part::of(sequence);
             let cache = sequence.cache.gpu_layer(layer);
-            if part.tokens == 1 && self.appends_at_once(cache, &turn) {
+            let all = step.kept.is_none();
+            if all && part.tokens == 1 && self.appends_at_once(cache, &turn) {
                 self.attend(cache, shape, q, Some((k, v, &turn)), &part, out);
                 continue;
             }
             self.append(cache, Some((q, &turn)), k, v, &part);
-            self.attend_to_cache(cache, shape, q, &part, out);
+            if all {
+                self.attend_to_cache(cache, shape, q, &part, out);
+            }
+        }
+        if let Some(kept) = step.kept.as_ref().filter(|kept| !kept.is_empty()) {
+            let q = self.select(q, kept);
+            for queries in step.queries() {
+                let cache = step.sequences[queries.sequence].cache.gpu_layer(layer);
+                self.attend_to_cache(cache, shape, &q, &Part::of_queries(&queries), out);
+            }
         }
         // Whole groups are never padded.
         out.is_written(quantizes(shape.head_dim_v));

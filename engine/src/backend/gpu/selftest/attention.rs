@@ -96,6 +96,7 @@ pub(super) fn rope<B: Backend>(
         let mut step = Step {
             sequences: sequences.collect(),
             positions,
+            kept: None,
         };
         let backend = &mut *side.backend;
         backend.attention(0, &shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
@@ -148,6 +149,7 @@ pub(super) fn attention<B: Backend>(
                 position: first,
             }],
             positions: (first..end).collect(),
+            kept: None,
         };
         backend.attention(0, shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
         if let Some(weight) = &after {
