@@ -113,8 +113,7 @@ impl Step<'_> {
             let position = self.positions[row];
             match found.last_mut() {
                 Some(last)
-                    if last.sequence == sequence
-                        && last.position + last.rows.len() == position =>
+                    if last.sequence == sequence && last.position + last.rows.len() == position =>
                 {
                     last.rows.end += 1;
                 }

@@ -1,22 +1,29 @@
 //! Formats of 32-weight blocks: an octet is eight of them.
 //!
 //! Sixteen bytes of a block hold the nibbles of a group, those of its first
-//! half low, those of its last half high. Both halves of step `i` are therefore
-//! in word `i` of each block, whose 16 bytes are a quarter of a vector here.
+//! half low, those of its last half high: word order suits them.
 
-use super::octet::{Octet, Octets, PerLane, Words, bits, look_up, per_lane};
+use super::octet::{Octet, Octets, PerLane, Words, look_up, nibbles_of, per_lane};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
 use crate::matmul::avx2::blocks_of_32::{eight, half_e8m0_of};
 use std::arch::x86_64::*;
 
-/// Word `i` of group `g` in 16-byte quarters, for both halves.
-pub const QUARTERS: Words = Words::new([0, 4, 8, 12, 16, 20, 24, 28], 0);
-/// The nibble of the half.
-pub const NIBBLE: PerLane<u32> = per_lane([0; OCTET], [0, 4]);
+/// Words of group `g`, whose 16 bytes are a quarter of a vector: the first in the
+/// lower lanes, the second in the upper ones.
+const QUARTERS: Words = Words::new([0, 4, 8, 12, 16, 20, 24, 28], 1);
+
+/// The nibbles of eight groups of 16 bytes, in word order.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn nibbles_of_quarters(low: __m512i, high: __m512i) -> [__m512i; 4] {
+    nibbles_of(QUARTERS.even_of_pair(low, high))
+}
 
 impl Octets for BlockQ4_0 {
+    const BY_WORDS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -26,6 +33,8 @@ impl Octets for BlockQ4_0 {
 }
 
 impl Octets for BlockQ4_1 {
+    const BY_WORDS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -36,6 +45,8 @@ impl Octets for BlockQ4_1 {
 }
 
 impl Octets for BlockQ5_0 {
+    const BY_WORDS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -49,6 +60,8 @@ impl Octets for BlockQ5_0 {
 }
 
 impl Octets for BlockQ5_1 {
+    const BY_WORDS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -96,6 +109,8 @@ impl Octets for BlockQ8_0 {
 }
 
 impl Octets for BlockIQ4_NL {
+    const BY_WORDS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -106,6 +121,8 @@ impl Octets for BlockIQ4_NL {
 }
 
 impl Octets for BlockMXFP4 {
+    const BY_WORDS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
@@ -124,7 +141,7 @@ impl Octets for BlockMXFP4 {
 fn nibbles<B>(b: &[B; OCTET], bytes: impl Fn(&B) -> &[u8; 16]) -> [__m512i; 4] {
     let low = load_quarters([bytes(&b[0]), bytes(&b[1]), bytes(&b[2]), bytes(&b[3])]);
     let high = load_quarters([bytes(&b[4]), bytes(&b[5]), bytes(&b[6]), bytes(&b[7])]);
-    bits(QUARTERS.of_pair(low, high), &NIBBLE, 15)
+    nibbles_of_quarters(low, high)
 }
 
 /// Adds the fifth bits, 32 of a group in word `word` of the eighth of `bits`
@@ -133,21 +150,25 @@ fn nibbles<B>(b: &[B; OCTET], bytes: impl Fn(&B) -> &[u8; 16]) -> [__m512i; 4] {
 #[target_feature(enable = "avx512bw")]
 fn add_fifth_bits(q: [__m512i; 4], bits: __m512i, word: u32) -> [__m512i; 4] {
     const WORDS: PerLane<u32> = per_lane([0, 2, 4, 6, 8, 10, 12, 14], [0; 2]);
-    const SIXTEENTH: PerLane<u32> = per_lane([0; OCTET], [0, 16]);
+    /// The bits that the four bytes of a lane test: of its byte the lower four,
+    /// or the upper four.
+    const TESTED: PerLane<u32> = {
+        let mut tested = [0x0804_0201; 16];
+        let mut lane = OCTET;
+        while lane < tested.len() {
+            tested[lane] <<= 4;
+            lane += 1;
+        }
+        tested
+    };
     let words = _mm512_add_epi32(load_u32(&WORDS), _mm512_set1_epi32(word as i32));
-    let bits = _mm512_srlv_epi32(_mm512_permutexvar_epi32(words, bits), load_u32(&SIXTEENTH));
+    let bits = _mm512_permutexvar_epi32(words, bits);
     let mut sum = q;
     for (i, sum) in sum.iter_mut().enumerate() {
-        // The four bytes of a lane test bits 4i to 4i + 3, which are in byte
-        // i / 2 of the lane.
-        let byte = 0x0c08_0400 + 0x0101_0101 * (i as i32 / 2);
+        // Bytes 0 and 1 belong to the first half of the group.
+        let byte = 0x0c08_0400 + 0x0101_0101 * [0, 2, 1, 3][i];
         let bytes = _mm512_shuffle_epi8(bits, each_quarter(byte));
-        let bit = _mm512_set1_epi32(if i % 2 == 0 {
-            0x0804_0201
-        } else {
-            0x8040_2010_u32 as i32
-        });
-        let is_set = _mm512_test_epi8_mask(bytes, bit);
+        let is_set = _mm512_test_epi8_mask(bytes, load_u32(&TESTED));
         *sum = _mm512_mask_add_epi8(*sum, is_set, *sum, _mm512_set1_epi8(16));
     }
     sum
@@ -189,44 +210,38 @@ fn scales_and_minimums(headers: __m512i) -> (__m256, __m256) {
     )
 }
 
-/// The nibbles of eight blocks of 18 bytes that end with them.
+/// The nibbles of eight blocks of 18 bytes that begin with a scale in binary16.
 ///
-/// Word `i` of seven of them lies in the first 128 bytes, on an even byte; of
-/// the eighth, it is word `i` of the last 16.
+/// The first two words of all are in 64 bytes from the first block's beginning on and
+/// 64 from the fifth's, the last two in as many 8 bytes further on.
 #[inline]
 #[target_feature(enable = "avx512bw")]
 fn nibbles_of_18_bytes(blocks: &[u8]) -> [__m512i; 4] {
-    /// The 16-bit words of step 0, for the lower and the upper lanes.
+    /// Words of 16 bits: a group's first two in the lower lanes, then two more.
     const PLACES: [u16; 32] = {
         let mut places = [0; 32];
         let mut word = 0;
         while word < 32 {
-            let group = word / 2 % OCTET;
-            // The eighth is replaced.
-            places[word] = (group % 7 * 9 + 1 + word % 2) as u16;
+            let (lane, group) = (word / 2, word / 2 % OCTET);
+            let of_lane = if lane < OCTET { 1 } else { 3 };
+            places[word] = (32 * (group / 4) + 9 * (group % 4) + of_lane + word % 2) as u16;
             word += 1;
         }
         places
     };
-    const EIGHTH: u16 = 0x8080;
-    let (low, high) = (load(chunk(blocks, 0)), load(chunk(blocks, 64)));
-    let last: &[[u8; 4]; 4] = bytemuck::from_bytes(&blocks[128..144]);
-    let mut steps = [low; 4];
-    for (i, step) in steps.iter_mut().enumerate() {
-        let places = _mm512_add_epi16(load_u16(&PLACES), _mm512_set1_epi16(2 * i as i16));
-        let seven = _mm512_permutex2var_epi16(low, places, high);
-        let eighth = _mm512_set1_epi32(i32::from_le_bytes(last[i]));
-        *step = _mm512_mask_mov_epi32(seven, EIGHTH, eighth);
-    }
-    bits(steps, &NIBBLE, 15)
+    let two_words = |at| {
+        let (low, high) = (chunk(blocks, at), chunk(blocks, at + 72));
+        _mm512_permutex2var_epi16(load(low), load_u16(&PLACES), load(high))
+    };
+    nibbles_of([two_words(0), two_words(8)])
 }
 
 /// The scales of eight blocks of 18 bytes that begin with one in binary16.
 #[inline]
 #[target_feature(enable = "avx512bw,f16c")]
 fn scales_of_18_bytes(blocks: &[u8]) -> __m256 {
-    const PLACES: [u16; 32] = places([0, 9, 18, 27, 36, 45, 54, 63]);
-    let (low, high) = (chunk(blocks, 0), chunk(blocks, 64));
+    const PLACES: [u16; 32] = places([0, 9, 18, 27, 32, 41, 50, 59]);
+    let (low, high) = (chunk(blocks, 0), chunk(blocks, 72));
     let d = _mm512_permutex2var_epi16(load(low), load_u16(&PLACES), load(high));
     _mm256_cvtph_ps(_mm512_castsi512_si128(d))
 }

@@ -16,7 +16,7 @@
 //! partial sum has makes no difference in the end: folding in halves adds sums
 //! four, two and one lanes apart, whatever lane they begin in.
 
-use super::octet::{PerLane, Row};
+use super::octet::{Octets, PerLane, Row, put_across};
 use super::vector::{load_u32, store};
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
 use crate::matmul::panel::Panel;
@@ -56,9 +56,9 @@ impl Bundle {
         (start.div_ceil(OCTET)..end / OCTET, end % OCTET)
     }
 
-    /// Lays out `tokens` rows of activations from `first` on.
+    /// Lays out `tokens` rows of activations from `first` on, in the order of the format.
     #[target_feature(enable = "avx512f")]
-    pub fn lay_out<'p>(
+    pub fn lay_out<'p, B: Octets>(
         &self,
         x: Int8Rows<'_>,
         first: usize,
@@ -85,7 +85,11 @@ impl Bundle {
                 bytemuck::cast_slice(from.neg_sums),
                 &mut neg_sums[here.clone()],
             );
-            self.copy_lanes::<4>(bytemuck::cast_slice(from.q), &mut q[here]);
+            self.copy_lanes::<4>(bytemuck::cast_slice(from.q), &mut q[here.clone()]);
+            if B::BY_WORDS {
+                let q: &mut [[i8; OCTET_LEN]] = bytemuck::cast_slice_mut(&mut q[here]);
+                q.iter_mut().for_each(|octet| put_across(octet));
+            }
         }
         BundledRows {
             octets,

@@ -6,7 +6,9 @@
 //! activations are loaded once for both.
 
 use super::bundle::Bundle;
-use super::octet::{Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet};
+use super::octet::{
+    Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, put_across,
+};
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
@@ -130,11 +132,12 @@ impl<B: Octets> Rows<'_, B> {
     ) -> usize {
         let out = out.row(out.rows().start + first);
         if self.bundled > 0 {
-            let x = self.bundle.lay_out(x, first, 1, panel);
+            let x = self.bundle.lay_out::<B>(x, first, 1, panel);
             self.single_bundled(x.row(0), &mut out[..self.bundled]);
         }
         if self.bundled < self.count {
-            self.single_alone(Row::new(x.row(first)), &mut out[self.bundled..]);
+            let [x] = in_order::<B, 1>(x, first, panel);
+            self.single_alone(x, &mut out[self.bundled..]);
         }
         1
     }
@@ -194,12 +197,12 @@ impl<B: Octets> Rows<'_, B> {
         panel: &mut Panel,
     ) -> usize {
         if self.bundled > 0 {
-            let x = self.bundle.lay_out(x, first, T, panel);
+            let x = self.bundle.lay_out::<B>(x, first, T, panel);
             let x = std::array::from_fn(|t| x.row(t));
             self.tokens_bundled::<T, MINIMUMS>(&x, first, out);
         }
         if self.bundled < self.count {
-            let x = std::array::from_fn(|t| Row::new(x.row(first + t)));
+            let x = in_order::<B, T>(x, first, panel);
             self.tokens_alone::<T, MINIMUMS>(&x, first, out);
         }
         T
@@ -275,6 +278,31 @@ impl<B: Octets> Rows<'_, B> {
             }
         }
     }
+}
+
+/// The activations of the tokens from `first` on, in the order of the format.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn in_order<'a, B: Octets, const T: usize>(
+    x: Int8Rows<'a>,
+    first: usize,
+    panel: &'a mut Panel,
+) -> [Row<'a>; T] {
+    let mut rows = std::array::from_fn(|t| Row::new(x.row(first + t)));
+    if B::BY_WORDS {
+        let mut rest = panel.q.resize(T * x.padded);
+        for row in &mut rows {
+            let own;
+            (own, rest) = rest.split_at_mut(x.padded);
+            let own = bytemuck::cast_slice_mut(own).as_chunks_mut().0;
+            for (to, from) in own.iter_mut().zip(row.q) {
+                *to = *from;
+                put_across(to);
+            }
+            row.q = own;
+        }
+    }
+    rows
 }
 
 /// Stores the products of two rows with the tokens from `first` on.

@@ -12,6 +12,19 @@
 //!
 //! Lane `8h + g` of step `i` takes a word of 32 bits of the file, the same for
 //! all formats but for which word and which bits of it: see [`Words`].
+//!
+//! Where nothing needs the halves of a group apart and their nibbles share bytes,
+//! quants come in word order instead, which takes half as many permutations and
+//! shifts: both halves of two steps are the nibbles of one vector.
+//!
+//! ```text
+//!      ┌────────┬────────┬ ┄ ┬────────┬────────┬────────┬ ┄ ┬────────┐
+//! q[0] │ g0 0┄3 │ g1 0┄3 │   │ g7 0┄3 │ g0 4┄7 │ g1 4┄7 │   │ g7 4┄7 │
+//! q[1] │g0 16┄19│g1 16┄19│   │g7 16┄19│g0 20┄23│g1 20┄23│   │g7 20┄23│
+//! q[2] │ g0 8┄11│   ┄
+//! q[3] │g0 24┄27│   ┄
+//!      └────────┴
+//! ```
 
 use super::vector::*;
 use crate::activation::{Int8Row, OCTET, OCTET_LEN};
@@ -90,10 +103,45 @@ impl Octet {
     }
 }
 
+/// From lane order to word order, and back.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn across([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    let [first, last] = [halves_beside(a, b), halves_beside(c, d)];
+    [first[0], first[1], last[0], last[1]]
+}
+
+/// The same for quants in memory.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn put_across(q: &mut [i8; OCTET_LEN]) {
+    let steps: &mut [[u8; 64]; 4] = bytemuck::cast_mut(q);
+    let mut vectors = [_mm512_setzero_si512(); 4];
+    for (vector, step) in vectors.iter_mut().zip(&*steps) {
+        *vector = load(step);
+    }
+    for (step, vector) in steps.iter_mut().zip(across(vectors)) {
+        store(step, vector);
+    }
+}
+
+/// The lower halves of two vectors side by side, and the upper halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn halves_beside(a: __m512i, b: __m512i) -> [__m512i; 2] {
+    [
+        _mm512_inserti64x4(a, _mm512_castsi512_si256(b), 1),
+        _mm512_shuffle_i64x2(a, b, 0b11_10_11_10),
+    ]
+}
+
 /// A format whose blocks can be brought into registers in lane order.
 pub trait Octets: Block {
     /// Blocks in an octet.
     const BLOCKS: usize = OCTET_LEN / Self::LEN;
+
+    /// Whether quants come in word order.
+    const BY_WORDS: bool = false;
 
     /// Quants are raised by two to this power; 0 if they are unsigned.
     const RAISE: u32 = match Self::OFFSET {
@@ -209,6 +257,13 @@ impl Words {
         steps
     }
 
+    /// Steps 0 and 2 of 32 words.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn even_of_pair(&self, low: __m512i, high: __m512i) -> [__m512i; 2] {
+        [0, 2].map(|i| _mm512_permutex2var_epi32(low, self.step(i), high))
+    }
+
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn step(&self, i: usize) -> __m512i {
@@ -237,6 +292,19 @@ pub fn bits(steps: [__m512i; 4], shift: &PerLane<u32>, mask: u8) -> [__m512i; 4]
         *bits = _mm512_and_si512(_mm512_srlv_epi32(*bits, load_u32(shift)), mask);
     }
     bits
+}
+
+/// The lower and the upper nibbles of words 0 and 1 of all groups, then those of
+/// words 2 and 3: quants in word order, if each half has nibbles of its own.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn nibbles_of(words: [__m512i; 2]) -> [__m512i; 4] {
+    let low = _mm512_set1_epi8(15);
+    let [first, last] = words.map(|words| {
+        let upper = _mm512_srli_epi32(words, 4);
+        [_mm512_and_si512(words, low), _mm512_and_si512(upper, low)]
+    });
+    [first[0], first[1], last[0], last[1]]
 }
 
 /// Rotates each lane of all steps left and adds the bits of `mask` in bytes.

@@ -12,7 +12,7 @@
 //! their sub-scales where the products are bytes. Step `2i + h` has what lane
 //! order has in step `i` for halves `h`.
 
-use super::octet::{Octet, Octets, PerLane, beside, last_octet, next_octet};
+use super::octet::{Octet, Octets, PerLane, beside, halves_beside, last_octet, next_octet};
 use super::tile::{PAIRS, Quants, ROWS, Weights};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
@@ -93,15 +93,16 @@ impl<'a> Pages<'a> {
             }
         }
         let [a, b] = rows;
-        for (i, steps) in self.q[at][pair]
-            .as_chunks_mut::<2>()
-            .0
-            .iter_mut()
-            .enumerate()
-        {
-            let [first, last] = halves_beside(a.q[i], b.q[i]);
-            store(&mut steps[0], first);
-            store(&mut steps[1], last);
+        let steps = &mut self.q[at][pair];
+        for (i, (a, b)) in a.q.into_iter().zip(b.q).enumerate() {
+            // Both halves of step i, or the same half of two steps.
+            let (low, high) = match B::BY_WORDS {
+                false => (2 * i, 2 * i + 1),
+                true => (i / 2 * 4 + i % 2, i / 2 * 4 + i % 2 + 2),
+            };
+            let beside = halves_beside(a, b);
+            store(&mut steps[low], beside[0]);
+            store(&mut steps[high], beside[1]);
         }
         store_f32(&mut self.d[at][pair], beside(a.d, b.d));
         for half in 0..B::MINIMUMS {
@@ -158,14 +159,4 @@ fn multiply_subscales<B: Octets>(row: &mut Octet) {
         let odd = _mm512_slli_epi16(_mm512_add_epi16(odd, constant), 8);
         *q = _mm512_or_si512(even, odd);
     }
-}
-
-/// The lower halves of two vectors side by side, and the upper halves.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn halves_beside(a: __m512i, b: __m512i) -> [__m512i; 2] {
-    [
-        _mm512_inserti64x4(a, _mm512_castsi512_si256(b), 1),
-        _mm512_shuffle_i64x2(a, b, 0b11_10_11_10),
-    ]
 }

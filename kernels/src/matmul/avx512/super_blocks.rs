@@ -3,7 +3,7 @@
 //! The bits of a group lie in 32 consecutive bytes, those of its second half 16
 //! bytes behind those of its first.
 
-use super::blocks_of_32::{NIBBLE, QUARTERS};
+use super::blocks_of_32::nibbles_of_quarters;
 use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_lane};
 use super::vector::*;
 use crate::activation::OCTET;
@@ -73,7 +73,7 @@ impl Octets for BlockQ4_K {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = one(blocks);
-        let [d, m] = scales_and_minimums(bytemuck::bytes_of(b));
+        let [d, m] = scales_and_minimums(header(b));
         Octet::new(nibbles(&b.qs), d).with_minimum(m)
     }
 }
@@ -85,7 +85,7 @@ impl Octets for BlockQ5_K {
         const FIFTH: PerLane<u32> = rotation(EACH, 4);
         let b = one(blocks);
         let q = add_bits(nibbles(&b.qs), OF_EIGHT.of(load_32(&b.qh)), &FIFTH, 16);
-        let [d, m] = scales_and_minimums(bytemuck::bytes_of(b));
+        let [d, m] = scales_and_minimums(header(b));
         Octet::new(q, d).with_minimum(m)
     }
 }
@@ -110,16 +110,25 @@ impl Octets for BlockQ6_K {
 }
 
 impl Octets for BlockIQ4_XS {
+    const BY_WORDS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = one(blocks);
         let [low, high] = load_128(&b.qs);
-        let q = bits(QUARTERS.of_pair(low, high), &NIBBLE, 15);
+        let q = nibbles_of_quarters(low, high);
         let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, q);
 
         Octet::new(q, iq4_xs_scales(b))
     }
+}
+
+/// The first 16 bytes of a block.
+#[inline]
+fn header<B: bytemuck::Pod>(block: &B) -> &[u8; 16] {
+    let header = bytemuck::bytes_of(block).first_chunk();
+    header.expect("a header of 16 bytes")
 }
 
 /// Loads 128 bytes.
@@ -172,67 +181,24 @@ fn split(both: __m512) -> [__m256; 2] {
 
 /// The scales and minimums of Q4_K and Q5_K, from the first 16 bytes of a
 /// block: see [`scale_min`].
+///
+/// The six-bit numbers are taken apart four at a time in general registers, which
+/// have nothing else to do.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-fn scales_and_minimums(block: &[u8]) -> [__m256; 2] {
-    /// No byte.
-    const NONE: u32 = 0x80;
-    /// Byte `at` of the block and three zeros.
-    const fn byte(at: u32) -> u32 {
-        0x8080_8000 | at
-    }
-    // The six-bit numbers of groups 4 to 7 have their low four bits in one byte
-    // and their upper two in another. Scales are in the lower eight lanes.
-    const LOW: PerLane<u32> = [
-        byte(4),
-        byte(5),
-        byte(6),
-        byte(7),
-        byte(12),
-        byte(13),
-        byte(14),
-        byte(15),
-        byte(8),
-        byte(9),
-        byte(10),
-        byte(11),
-        byte(12),
-        byte(13),
-        byte(14),
-        byte(15),
-    ];
-    const SHIFT: PerLane<u32> = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4];
-    const MASK: PerLane<u32> = [
-        63, 63, 63, 63, 15, 15, 15, 15, 63, 63, 63, 63, 15, 15, 15, 15,
-    ];
-    const HIGH: PerLane<u32> = [
-        byte(NONE),
-        byte(NONE),
-        byte(NONE),
-        byte(NONE),
-        byte(4),
-        byte(5),
-        byte(6),
-        byte(7),
-        byte(NONE),
-        byte(NONE),
-        byte(NONE),
-        byte(NONE),
-        byte(8),
-        byte(9),
-        byte(10),
-        byte(11),
-    ];
+fn scales_and_minimums(header: &[u8; 16]) -> [__m256; 2] {
     const SIGN: PerLane<u32> = per_lane([0; OCTET], [0, 1 << 31]);
-    let header = load_four_times(block.first_chunk().expect("a header of 16 bytes"));
-    let low = _mm512_shuffle_epi8(header, load_u32(&LOW));
-    let low = _mm512_and_si512(_mm512_srlv_epi32(low, load_u32(&SHIFT)), load_u32(&MASK));
-    let high = _mm512_srli_epi32(_mm512_shuffle_epi8(header, load_u32(&HIGH)), 2);
-    // low | (high & 0x30)
-    let six = _mm512_ternarylogic_epi32(low, high, _mm512_set1_epi32(0x30), 0b1111_1000);
+    let [_, scales, minimums, rest]: [u32; 4] = bytemuck::pod_read_unaligned(header);
+    // Groups 4 to 7 have their upper two bits where the others leave two unused.
+    let first = |six: u32| u64::from(six & 0x3f3f_3f3f);
+    let last = |low: u32, six: u32| u64::from((low & 0x0f0f_0f0f) | (six >> 2 & 0x3030_3030)) << 32;
+    let scales = first(scales) | last(rest, scales);
+    let minimums = first(minimums) | last(rest >> 4, minimums);
+    let six = _mm512_cvtepu8_epi32(_mm_set_epi64x(minimums as i64, scales as i64));
     // d in the eight lower, dmin in the eight upper lanes.
     let places = _mm256_set_m128i(_mm_set1_epi16(0x0302), _mm_set1_epi16(0x0100));
-    let factors = _mm256_shuffle_epi8(_mm512_castsi512_si256(header), places);
+    let d = i32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+    let factors = _mm256_shuffle_epi8(_mm256_set1_epi32(d), places);
     let factors = _mm512_castps_si512(_mm512_cvtph_ps(factors));
     let factors = _mm512_castsi512_ps(_mm512_xor_si512(factors, load_u32(&SIGN)));
     split(_mm512_mul_ps(factors, _mm512_cvtepi32_ps(six)))
