@@ -9,6 +9,10 @@ use kernels::format::ActivationForm;
 use std::error::Error;
 use std::path::Path;
 
+/// Matrices of the last layer that every token passes, whether logits are wanted or
+/// not.
+const NEEDED_BY_ALL: [&str; 3] = ["attn_q.weight", "attn_k.weight", "attn_v.weight"];
+
 /// Prompt tokens that go through the model together, as in a session.
 pub const CHUNK: usize = 512;
 
@@ -22,15 +26,25 @@ pub struct Inventory {
     /// Bytes of all tensors.
     pub bytes: u64,
     /// What every token passes.
-    layers: Cost,
-    /// All experts; a token passes some of them.
-    experts: Cost,
+    layers: Layers,
+    /// What a token passes whose logits are wanted: the last layer without what makes
+    /// its queries, keys and values, and the output.
+    end: Layers,
     /// Experts that a token passes, of how many.
     used: Option<(u64, u64)>,
-    /// What a token passes whose logits are wanted.
-    output: Cost,
+    /// Number of layers.
+    n_layer: u64,
     /// Bytes of a token's embedding.
     embedding_row_bytes: u64,
+}
+
+/// Matrices of layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Layers {
+    /// What a token passes.
+    dense: Cost,
+    /// All experts; a token passes some of them.
+    experts: Cost,
 }
 
 /// Bytes, and operations for one token.
@@ -90,6 +104,7 @@ impl Inventory {
                 let value = metadata.get_u64(&format!("{architecture}.{key}"));
                 value.ok().flatten()
             };
+            inventory.n_layer = number("block_count").unwrap_or(0);
             let experts = (number("expert_used_count"), number("expert_count"));
             if let (Some(used), Some(count @ 1..)) = experts {
                 inventory.used = Some((used, count));
@@ -123,37 +138,46 @@ impl Inventory {
         self.bytes += len_bytes;
         if dims.len() < 2 {
             // Norms and biases are read, but nothing beside the matrices.
-            self.layers.bytes += len_bytes;
+            self.layers.dense.bytes += len_bytes;
             return;
         }
+        let last = format!("blk.{}.", self.n_layer.wrapping_sub(1));
+        let of_last = name.strip_prefix(&last);
+        let is_end = of_last.is_some_and(|name| !NEEDED_BY_ALL.contains(&name));
         if name == "token_embd.weight" {
             self.embedding_row_bytes = len_bytes / dims[1].max(1);
             if tied {
-                self.output.add(ty, weights, len_bytes);
+                self.end.dense.add(ty, weights, len_bytes);
             }
-        } else if name == "output.weight" {
-            self.output.add(ty, weights, len_bytes);
-        } else if name.ends_with("_exps.weight") {
-            self.experts.add(ty, weights, len_bytes);
         } else {
-            self.layers.add(ty, weights, len_bytes);
+            let part = match is_end || name == "output.weight" {
+                true => &mut self.end,
+                false => &mut self.layers,
+            };
+            match name.ends_with("_exps.weight") {
+                true => part.experts.add(ty, weights, len_bytes),
+                false => part.dense.add(ty, weights, len_bytes),
+            }
         }
     }
 
-    /// Bytes of weights that a step of `tokens` tokens reads at least; experts
-    /// as if tokens agreed on as few as possible.
-    pub fn step_bytes(&self, tokens: usize, wants_logits: bool) -> f64 {
-        let experts = match self.used {
-            Some((used, count)) => {
+    /// Bytes of weights that a step of `tokens` tokens, `logits` of which have
+    /// logits, reads at least; experts as if tokens agreed on as few as possible.
+    pub fn step_bytes(&self, tokens: usize, logits: usize) -> f64 {
+        let part = |part: &Layers, tokens: usize| {
+            let used = match self.used {
+                _ if tokens == 0 => return 0.0,
                 // Random routing: the expected share of experts that someone uses.
-                let unused = (1.0 - used as f64 / count as f64).powi(tokens.min(10_000) as i32);
-                self.experts.bytes as f64 * (1.0 - unused)
-            }
-            None => self.experts.bytes as f64,
+                Some((used, count)) => {
+                    let unused = 1.0 - used as f64 / count as f64;
+                    1.0 - unused.powi(tokens.min(10_000) as i32)
+                }
+                None => 1.0,
+            };
+            part.dense.bytes as f64 + used * part.experts.bytes as f64
         };
-        let output = if wants_logits { self.output.bytes } else { 0 };
-        (self.layers.bytes + output) as f64
-            + experts
+        part(&self.layers, tokens)
+            + part(&self.end, logits)
             + tokens as f64 * self.embedding_row_bytes as f64
     }
 
@@ -164,10 +188,9 @@ impl Inventory {
             Some((used, count)) => used as f64 / count as f64,
             None => 1.0,
         };
-        let (tokens, logits) = (tokens as f64, logits as f64);
         let sum = |ops: fn(&Cost) -> u64| {
-            tokens * (ops(&self.layers) as f64 + share * ops(&self.experts) as f64)
-                + logits * ops(&self.output) as f64
+            let part = |part: &Layers| ops(&part.dense) as f64 + share * ops(&part.experts) as f64;
+            tokens as f64 * part(&self.layers) + logits as f64 * part(&self.end)
         };
         Ops {
             int8: sum(|cost| cost.int8_ops),
@@ -182,22 +205,29 @@ mod tests {
     use gguf::TensorType::{F32, Q8_0};
 
     #[test]
-    fn experts_and_tied_output_are_counted_as_often_as_they_are_used() {
+    fn matrices_are_counted_as_often_as_they_are_used() {
         let mut inventory = Inventory {
             used: Some((2, 8)),
+            n_layer: 2,
             ..Inventory::default()
         };
         inventory.add("token_embd.weight", Q8_0, &[32, 10], 340, true);
         inventory.add("blk.0.attn_norm.weight", F32, &[32], 128, true);
         inventory.add("blk.0.attn_q.weight", Q8_0, &[32, 32], 1088, true);
         inventory.add("blk.0.ffn_up_exps.weight", F32, &[32, 4, 8], 4096, true);
-        assert_eq!(inventory.parameters, 320 + 32 + 1024 + 1024);
-        assert_eq!(inventory.bytes, 340 + 128 + 1088 + 4096);
-        let one = inventory.step_bytes(1, true);
-        assert_eq!(one, (128 + 1088 + 340 + 34) as f64 + 4096.0 / 4.0);
-        assert!(inventory.step_bytes(100, false) > 4096.0 + 1088.0);
+        inventory.add("blk.1.attn_k.weight", Q8_0, &[32, 16], 544, true);
+        inventory.add("blk.1.attn_output.weight", Q8_0, &[32, 32], 1088, true);
+        let own = 320 + 32 + 1024 + 1024 + 512 + 1024;
+        assert_eq!(inventory.parameters, own);
+        assert_eq!(inventory.bytes, 340 + 128 + 1088 + 4096 + 544 + 1088);
+        let layers = (128 + 1088 + 544) as f64;
+        let one = inventory.step_bytes(1, 1);
+        assert_eq!(one, layers + (1088 + 340 + 34) as f64 + 4096.0 / 4.0);
+        let many = inventory.step_bytes(100, 0);
+        assert!((many - layers - 4096.0 - 3400.0).abs() < 1.0, "{many}");
         let ops = inventory.ops(3, 1);
-        assert_eq!(ops.int8, (3 * 2 * 1024 + 2 * 320) as f64);
+        let (of_all, of_one) = (1024 + 512, 320 + 1024);
+        assert_eq!(ops.int8, (2 * (3 * of_all + of_one)) as f64);
         assert_eq!(ops.f32, 3.0 * 2.0 * 1024.0 / 4.0);
     }
 }

@@ -232,9 +232,10 @@ fn bytes(setting: &Setting<'_>, measured: &Measured) -> f64 {
     let mut bytes = 0.0;
     for from in (0..test.tokens).step_by(chunk) {
         let to = test.tokens.min(from + chunk);
-        let wants_logits = test.kind == Kind::Generation || to == test.tokens;
+        let has_logits = test.kind == Kind::Generation || to == test.tokens;
         let tokens = (to - from) * test.batch;
-        bytes += setting.inventory.step_bytes(tokens, wants_logits);
+        let logits = if has_logits { test.batch } else { 0 };
+        bytes += setting.inventory.step_bytes(tokens, logits);
         bytes += (test.batch * (test.depth + to)) as f64 * cached;
     }
     bytes
