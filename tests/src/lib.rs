@@ -4,6 +4,7 @@
 pub mod npy;
 pub mod story;
 pub mod tiny;
+pub mod wanted;
 
 use std::path::{Path, PathBuf};
 

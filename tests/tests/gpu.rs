@@ -11,7 +11,7 @@ use firstlight::{
     DeviceChoice, Error, GpuLayers, KvCache, KvFormat, LoadOptions, Model, ModelOptions, Request,
     Sampling, Sequence, SessionOptions, Wanted,
 };
-use firstlight_tests::{nmse, shared_dir};
+use firstlight_tests::{nmse, shared_dir, wanted};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -161,6 +161,40 @@ fn every_split_of_the_layers() {
         .n_layer;
     for count in 0..=layers + 1 {
         check(name, GpuLayers::First(count), KvFormat::F16);
+    }
+}
+
+/// With all layers on the device, and with the last one left to the CPU.
+#[test]
+fn only_some_logits_are_wanted() {
+    for name in ["q4_k", "llama-experts", BUNDLED] {
+        let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+        let config = cpu.config();
+        let (n_layer, n_vocab) = (config.n_layer, config.n_vocab);
+        let [all, after] = wanted::logits(&cpu, KvFormat::F16, [Wanted::All; 3]);
+        for layers in [
+            GpuLayers::Auto,
+            GpuLayers::First(n_layer),
+            GpuLayers::First(n_layer - 1),
+        ] {
+            let Some(gpu) = open(name, DeviceChoice::Gpu, layers) else {
+                return;
+            };
+            gpu.wait_for_gpu().unwrap();
+            for wanted in wanted::CASES {
+                let [found, then] = wanted::logits(&gpu, KvFormat::F16, wanted);
+                let expected = wanted::of_all(&all, n_vocab, wanted);
+                for (found, expected) in [(&found, &expected), (&then, &after)] {
+                    // Nothing at all differs by 0 / 0.
+                    let error = if expected.is_empty() {
+                        0.0
+                    } else {
+                        nmse(found, expected)
+                    };
+                    assert!(error <= BOUND, "{name}, {layers:?}, {wanted:?}: {error:e}");
+                }
+            }
+        }
     }
 }
 
@@ -378,9 +412,19 @@ fn steps_compile_nothing() {
         let compiled = gpu.compiled();
         assert!(compiled > 5, "{compiled} shaders");
         let mut cache = model.cache(kv, 700).unwrap();
-        // Tokens of a step, and dispatches of a layer: silu·mul is one of its own
-        // for many tokens, and so are the sums of attention to a long past.
-        for (tokens, per_layer) in [(64, 9), (1, 7), (5, 8), (3, 8), (2, 8), (600, 9), (1, 8)] {
+        // Tokens of a step, and dispatches of a layer and of the last one: silu·mul is one
+        // of its own for many tokens, and so are the sums of attention to a long past. If
+        // the last goes on with one token of several, it is looked up twice.
+        const STEPS: [(usize, u64, u64); 7] = [
+            (64, 9, 10),
+            (1, 7, 7),
+            (5, 8, 10),
+            (3, 8, 10),
+            (2, 8, 10),
+            (600, 9, 11),
+            (1, 8, 8),
+        ];
+        for (tokens, per_layer, last) in STEPS {
             let (dispatches, submissions) = gpu.counts();
             let sequence = Sequence {
                 cache: &mut cache,
@@ -391,7 +435,7 @@ fn steps_compile_nothing() {
             let (more, submitted) = gpu.counts();
             let layers = model.config().n_layer as u64;
             // What ARCHITECTURE.md counts; a small vocabulary is one piece.
-            let expected = per_layer * layers + 3 + 1;
+            let expected = per_layer * (layers - 1) + last + 2 + 1;
             assert_eq!(more - dispatches, expected, "{tokens} tokens, {kv}");
             assert_eq!(submitted - submissions, 1);
         }

@@ -7,9 +7,10 @@ use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
 use super::profile::Work;
 use super::tensor::Tensor;
-use crate::backend::{AttentionShape, Backend, Queries, Rows};
+use crate::backend::{AttentionShape, Backend};
 use kernels::ops::{Pairing, Rope, RopeAngles};
 use shaders::{Op, piece};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Workgroups that attention should at least have, and keys that a split of the
@@ -31,19 +32,12 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub fn of(sequence: &Rows<'_>) -> Part {
+    /// Consecutive rows, and the position of the first.
+    pub fn new(rows: Range<usize>, position: usize) -> Part {
         Part {
-            tokens: sequence.rows.len(),
-            first_row: sequence.rows.start,
-            position: sequence.position,
-        }
-    }
-
-    pub fn of_queries(queries: &Queries) -> Part {
-        Part {
-            tokens: queries.rows.len(),
-            first_row: queries.rows.start,
-            position: queries.position,
+            tokens: rows.len(),
+            first_row: rows.start,
+            position,
         }
     }
 }

@@ -259,7 +259,7 @@ impl Backend for GpuBackend {
     ) {
         let turn = self.turn(rope, shape.n_head, &step.positions);
         for sequence in &step.sequences {
-            let part = Part::of(sequence);
+            let part = Part::new(sequence.rows.clone(), sequence.position);
             let cache = sequence.cache.gpu_layer(layer);
             let all = step.kept.is_none();
             if all && part.tokens == 1 && self.appends_at_once(cache, &turn) {
@@ -274,8 +274,9 @@ impl Backend for GpuBackend {
         if let Some(kept) = step.kept.as_ref().filter(|kept| !kept.is_empty()) {
             let q = self.select(q, kept);
             for queries in step.queries() {
+                let part = Part::new(queries.rows, queries.position);
                 let cache = step.sequences[queries.sequence].cache.gpu_layer(layer);
-                self.attend_to_cache(cache, shape, &q, &Part::of_queries(&queries), out);
+                self.attend_to_cache(cache, shape, &q, &part, out);
             }
         }
         // Whole groups are never padded.

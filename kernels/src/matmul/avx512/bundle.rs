@@ -16,7 +16,7 @@
 //! partial sum has makes no difference in the end: folding in halves adds sums
 //! four, two and one lanes apart, whatever lane they begin in.
 
-use super::octet::{Octets, PerLane, Row, put_across};
+use super::octet::{Octets, PerLane, Row, to_word_order};
 use super::vector::{load_u32, store};
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN};
 use crate::matmul::panel::Panel;
@@ -88,7 +88,7 @@ impl Bundle {
             self.copy_lanes::<4>(bytemuck::cast_slice(from.q), &mut q[here.clone()]);
             if B::BY_WORDS {
                 let q: &mut [[i8; OCTET_LEN]] = bytemuck::cast_slice_mut(&mut q[here]);
-                q.iter_mut().for_each(|octet| put_across(octet));
+                q.iter_mut().for_each(|octet| to_word_order(octet));
             }
         }
         BundledRows {

@@ -7,7 +7,7 @@
 
 use super::bundle::Bundle;
 use super::octet::{
-    Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, put_across,
+    Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, to_word_order,
 };
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
@@ -297,7 +297,7 @@ fn in_order<'a, B: Octets, const T: usize>(
             let own = bytemuck::cast_slice_mut(own).as_chunks_mut().0;
             for (to, from) in own.iter_mut().zip(row.q) {
                 *to = *from;
-                put_across(to);
+                to_word_order(to);
             }
             row.q = own;
         }

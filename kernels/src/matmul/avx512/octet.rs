@@ -103,25 +103,15 @@ impl Octet {
     }
 }
 
-/// From lane order to word order, and back.
+/// Brings the quants of an octet from lane order into word order.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub fn across([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
-    let [first, last] = [halves_beside(a, b), halves_beside(c, d)];
-    [first[0], first[1], last[0], last[1]]
-}
-
-/// The same for quants in memory.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub fn put_across(q: &mut [i8; OCTET_LEN]) {
+pub fn to_word_order(q: &mut [i8; OCTET_LEN]) {
     let steps: &mut [[u8; 64]; 4] = bytemuck::cast_mut(q);
-    let mut vectors = [_mm512_setzero_si512(); 4];
-    for (vector, step) in vectors.iter_mut().zip(&*steps) {
-        *vector = load(step);
-    }
-    for (step, vector) in steps.iter_mut().zip(across(vectors)) {
-        store(step, vector);
+    for [a, b] in steps.as_chunks_mut::<2>().0 {
+        let [first, last] = halves_beside(load(a), load(b));
+        store(a, first);
+        store(b, last);
     }
 }
 
