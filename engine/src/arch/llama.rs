@@ -255,6 +255,7 @@ impl Family for Llama {
                 layer.attn_v.product(&mut v),
             ],
         );
+        // From here on, only the rows that are kept.
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, attention.n_head * attention.head_dim_v);
         b.attention(
