@@ -165,6 +165,8 @@ impl BundledRows<'_> {
             d: self.d.as_chunks().0,
             xsum: self.xsum.as_chunks().0,
             neg_sums: self.neg_sums.as_chunks().0,
+            // Formats that have these have rows that are whole octets.
+            half_sums: &[],
         };
         all.slice(index * self.octets..(index + 1) * self.octets)
     }

@@ -9,6 +9,7 @@ use super::bundle::Bundle;
 use super::octet::{
     Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, to_word_order,
 };
+use super::vector::{load_f32_twice, load_i32, store_f32};
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
@@ -136,7 +137,7 @@ impl<B: Octets> Rows<'_, B> {
             self.single_bundled(x.row(0), &mut out[..self.bundled]);
         }
         if self.bundled < self.count {
-            let [x] = in_order::<B, 1>(x, first, panel);
+            let [x] = for_format::<B, 1>(x, first, panel);
             self.single_alone(x, &mut out[self.bundled..]);
         }
         1
@@ -146,7 +147,7 @@ impl<B: Octets> Rows<'_, B> {
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn single_alone(&self, x: Row<'_>, out: &mut [f32]) {
-        x.assert_len(self.octets);
+        x.assert_len::<B>(self.octets);
         for (row, out) in (self.bundled..).zip(out) {
             let mut acc = _mm256_setzero_ps();
             for (o, blocks) in self.full_octets(row).enumerate() {
@@ -163,7 +164,7 @@ impl<B: Octets> Rows<'_, B> {
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn single_bundled(&self, x: Row<'_>, out: &mut [f32]) {
-        x.assert_len(self.bundle.octets());
+        x.assert_len::<B>(self.bundle.octets());
         for (b, out) in out.chunks_exact_mut(self.bundle.rows).enumerate() {
             let mut octets = self.bundle_octets(b * self.bundle.rows).enumerate();
             let mut acc = _mm256_setzero_ps();
@@ -202,7 +203,7 @@ impl<B: Octets> Rows<'_, B> {
             self.tokens_bundled::<T, MINIMUMS>(&x, first, out);
         }
         if self.bundled < self.count {
-            let x = in_order::<B, T>(x, first, panel);
+            let x = for_format::<B, T>(x, first, panel);
             self.tokens_alone::<T, MINIMUMS>(&x, first, out);
         }
         T
@@ -218,7 +219,7 @@ impl<B: Octets> Rows<'_, B> {
         out: &mut TileMut<'_>,
     ) {
         for x in x {
-            x.assert_len(self.octets);
+            x.assert_len::<B>(self.octets);
         }
         for a in (self.bundled..self.count).step_by(2) {
             // An odd last row is its own neighbour.
@@ -246,7 +247,7 @@ impl<B: Octets> Rows<'_, B> {
         out: &mut TileMut<'_>,
     ) {
         for x in x {
-            x.assert_len(self.bundle.octets());
+            x.assert_len::<B>(self.bundle.octets());
         }
         let bundles = self.bundled / self.bundle.rows;
         for a in (0..bundles).step_by(2) {
@@ -280,10 +281,10 @@ impl<B: Octets> Rows<'_, B> {
     }
 }
 
-/// The activations of the tokens from `first` on, in the order of the format.
+/// The activations of the tokens from `first` on, as the format needs them.
 #[inline]
-#[target_feature(enable = "avx512f")]
-fn in_order<'a, B: Octets, const T: usize>(
+#[target_feature(enable = "avx512f,avx512dq")]
+fn for_format<'a, B: Octets, const T: usize>(
     x: Int8Rows<'a>,
     first: usize,
     panel: &'a mut Panel,
@@ -300,6 +301,20 @@ fn in_order<'a, B: Octets, const T: usize>(
                 to_word_order(to);
             }
             row.q = own;
+        }
+    }
+    if B::MINIMUMS == 2 {
+        let halves = x.padded / GROUP * 2;
+        let mut rest = panel.m.resize(T * halves);
+        for row in &mut rows {
+            let own;
+            (own, rest) = rest.split_at_mut(halves);
+            let own = own.as_chunks_mut().0;
+            for ((to, d), sums) in own.iter_mut().zip(row.d).zip(row.neg_sums) {
+                let sums = _mm512_cvtepi32_ps(load_i32(sums));
+                store_f32(to, _mm512_mul_ps(load_f32_twice(d), sums));
+            }
+            row.half_sums = own;
         }
     }
     rows

@@ -340,6 +340,9 @@ pub struct Row<'a> {
     pub xsum: &'a [[f32; OCTET]],
     /// `− Σ q` of each half, in the order of the lanes.
     pub neg_sums: &'a [PerLane<i32>],
+    /// `− d · Σ q` of each half, in the order of the lanes, in place and for formats with
+    /// minimums for halves; otherwise nothing.
+    pub half_sums: &'a [PerLane<f32>],
 }
 
 impl<'a> Row<'a> {
@@ -350,6 +353,7 @@ impl<'a> Row<'a> {
             d: row.d.as_chunks().0,
             xsum: row.xsum.as_chunks().0,
             neg_sums: row.neg_sums.as_chunks().0,
+            half_sums: &[],
         }
     }
 
@@ -359,17 +363,19 @@ impl<'a> Row<'a> {
             q: &self.q[octets.clone()],
             d: &self.d[octets.clone()],
             xsum: &self.xsum[octets.clone()],
-            neg_sums: &self.neg_sums[octets],
+            neg_sums: &self.neg_sums[octets.clone()],
+            half_sums: self.half_sums.get(octets).unwrap_or_default(),
         }
     }
 
     /// Tells the compiler, array by array, how many octets there are.
     #[inline]
-    pub fn assert_len(&self, octets: usize) {
+    pub fn assert_len<B: Octets>(&self, octets: usize) {
         assert!(self.q.len() == octets);
         assert!(self.d.len() == octets);
         assert!(self.xsum.len() == octets);
         assert!(self.neg_sums.len() == octets, "no lane order");
+        assert!(B::MINIMUMS < 2 || self.half_sums.len() == octets);
     }
 }
 
@@ -406,11 +412,9 @@ pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
         Minimum::None => acc,
         Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_eight_f32(&x.xsum[o]), acc),
         Minimum::Per16 => {
-            let neg_sums = load_i32(&x.neg_sums[o]);
-            let first = _mm256_cvtepi32_ps(_mm512_castsi512_si256(neg_sums));
-            let last = _mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(neg_sums, 1));
-            let acc = _mm256_fnmadd_ps(w.m[0], _mm256_mul_ps(dx, first), acc);
-            _mm256_fnmadd_ps(w.m[1], _mm256_mul_ps(dx, last), acc)
+            let [first, last]: &[[f32; OCTET]; 2] = bytemuck::cast_ref(&x.half_sums[o]);
+            let acc = _mm256_fnmadd_ps(w.m[0], load_eight_f32(first), acc);
+            _mm256_fnmadd_ps(w.m[1], load_eight_f32(last), acc)
         }
     }
 }
@@ -433,9 +437,9 @@ impl<const MINIMUMS: usize> Scales<MINIMUMS> {
             [] => {}
             [xsum] => *xsum = load_f32_twice(&x.xsum[o]),
             [first, last, ..] => {
-                let sums = _mm512_mul_ps(d, _mm512_cvtepi32_ps(load_i32(&x.neg_sums[o])));
-                *first = _mm512_shuffle_f32x4(sums, sums, 0b01_00_01_00);
-                *last = _mm512_shuffle_f32x4(sums, sums, 0b11_10_11_10);
+                let halves: &[[f32; OCTET]; 2] = bytemuck::cast_ref(&x.half_sums[o]);
+                *first = load_f32_twice(&halves[0]);
+                *last = load_f32_twice(&halves[1]);
             }
         }
         Scales { d, xsum }
