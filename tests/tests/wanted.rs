@@ -22,7 +22,7 @@ fn wanted_logits_are_those_of_all() {
                 isa: Some(isa),
                 ..ModelOptions::default()
             };
-            let model = Model::open(&golden.join(format!("{name}.gguf")), &options).unwrap();
+            let model = Model::open(golden.join(format!("{name}.gguf")), &options).unwrap();
             let n_vocab = model.config().n_vocab;
             let bits =
                 |logits: &[f32]| -> Vec<u32> { logits.iter().map(|l| l.to_bits()).collect() };
