@@ -20,7 +20,7 @@
 //! units are used up, closes it and waits only for those who joined. So a
 //! worker that the operating system has put aside holds nobody up, which is
 //! what makes more threads than cores merely useless instead of disastrous.
-//! Waiting spins briefly, then parks.
+//! Waiting spins briefly, then yields, then parks.
 //!
 //! All results are independent of who takes which unit.
 
