@@ -305,13 +305,17 @@ impl<F: Family> Network for Runner<F> {
                     kept: None,
                 };
                 for (index, layer) in self.on_gpu.iter().enumerate() {
-                    self.keep(index, &mut step, &[0]);
+                    // Few tokens may be of as many sequences, and all be kept.
+                    if tokens >= MANY {
+                        self.keep(index, &mut step, &[0]);
+                    }
                     self.family.layer(gpu, index, layer, &mut step, &mut x);
                 }
                 if let Some(output) = &self.output_on_gpu {
                     let (count, found) = (1, Vec::new());
                     let mut readout = Readout::Highest { count, found };
-                    output.logits(gpu, config, &x, 1, &mut readout);
+                    let rows = step.rows_kept();
+                    output.logits(gpu, config, &x, rows, &mut readout);
                 }
             }
         });

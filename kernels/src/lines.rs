@@ -50,8 +50,13 @@ impl<T: Pod> Lines<T> {
 
     /// Values it can hold before it takes other memory.
     pub fn capacity(&self) -> usize {
+        self.all().len()
+    }
+
+    #[inline]
+    fn all(&self) -> &[T] {
         let (_, lines, _) = bytemuck::pod_align_to::<u64, Line>(&self.words);
-        size_of_val(lines) / size_of::<T>()
+        bytemuck::cast_slice(lines)
     }
 }
 
@@ -70,8 +75,7 @@ impl<T: Pod> Deref for Lines<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        let (_, lines, _) = bytemuck::pod_align_to::<u64, Line>(&self.words);
-        &bytemuck::cast_slice(lines)[..self.len]
+        &self.all()[..self.len]
     }
 }
 

@@ -185,6 +185,11 @@ fn only_some_logits_are_wanted() {
                 let [found, then] = wanted::logits(&gpu, KvFormat::F16, wanted);
                 let expected = wanted::of_all(&all, n_vocab, wanted);
                 for (found, expected) in [(&found, &expected), (&then, &after)] {
+                    assert_eq!(
+                        found.len(),
+                        expected.len(),
+                        "{name}, {layers:?}, {wanted:?}"
+                    );
                     // Nothing at all differs by 0 / 0.
                     let error = if expected.is_empty() {
                         0.0

@@ -90,8 +90,8 @@ impl TextIndex {
         let count = texts.len() as u32;
         let mut index = Self {
             hash: Hash::new(),
-            // Written, since zeros would come from the system as pages that are first read and then written, which takes
-            // it three times as long.
+            // Written, since zeros would come from the system as pages that are first read and then written: two faults
+            // each, and an interrupt on the other cores.
             slots: vec![u32::MAX; (2 * texts.len()).next_power_of_two()],
             id_mask: u32::MAX >> count.leading_zeros(),
         };

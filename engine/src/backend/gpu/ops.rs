@@ -258,10 +258,10 @@ impl Backend for GpuBackend {
         out: &mut Tensor,
     ) {
         let turn = self.turn(rope, shape.n_head, &step.positions);
+        let all = step.kept.is_none();
         for sequence in &step.sequences {
             let part = Part::new(sequence.rows.clone(), sequence.position);
             let cache = sequence.cache.gpu_layer(layer);
-            let all = step.kept.is_none();
             if all && part.tokens == 1 && self.appends_at_once(cache, &turn) {
                 self.attend(cache, shape, q, Some((k, v, &turn)), &part, out);
                 continue;

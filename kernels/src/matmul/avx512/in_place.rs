@@ -7,9 +7,10 @@
 
 use super::bundle::Bundle;
 use super::octet::{
-    Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, to_word_order,
+    Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, scaled_sums,
+    to_word_order,
 };
-use super::vector::{load_f32_twice, load_i32, store_f32};
+use super::vector::store_f32;
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
 use crate::matmul::Matrix;
@@ -311,8 +312,7 @@ fn for_format<'a, B: Octets, const T: usize>(
             (own, rest) = rest.split_at_mut(halves);
             let own = own.as_chunks_mut().0;
             for ((to, d), sums) in own.iter_mut().zip(row.d).zip(row.neg_sums) {
-                let sums = _mm512_cvtepi32_ps(load_i32(sums));
-                store_f32(to, _mm512_mul_ps(load_f32_twice(d), sums));
+                store_f32(to, scaled_sums(d, sums));
             }
             row.half_sums = own;
         }

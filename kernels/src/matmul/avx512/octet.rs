@@ -379,6 +379,14 @@ impl<'a> Row<'a> {
     }
 }
 
+/// What minimums of halves are multiplied with: `− d · Σ q`, from the scales and the
+/// negative sums of an octet.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+pub fn scaled_sums(d: &[f32; OCTET], neg_sums: &PerLane<i32>) -> __m512 {
+    _mm512_mul_ps(load_f32_twice(d), _mm512_cvtepi32_ps(load_i32(neg_sums)))
+}
+
 /// The sums of the products of an octet with octet `o` of a row, by lane: of
 /// halves of groups, or of what together makes a group.
 #[inline]

@@ -100,9 +100,9 @@ impl<'a> Pages<'a> {
                 false => (2 * i, 2 * i + 1),
                 true => (i / 2 * 4 + i % 2, i / 2 * 4 + i % 2 + 2),
             };
-            let beside = halves_beside(a, b);
-            store(&mut steps[low], beside[0]);
-            store(&mut steps[high], beside[1]);
+            let [lower, upper] = halves_beside(a, b);
+            store(&mut steps[low], lower);
+            store(&mut steps[high], upper);
         }
         store_f32(&mut self.d[at][pair], beside(a.d, b.d));
         for half in 0..B::MINIMUMS {

@@ -6,7 +6,7 @@
 //! which comes from the second; for each tile. Between slices, partial sums wait
 //! in memory.
 
-use super::octet::{Octets, PerLane, Row};
+use super::octet::{Octets, PerLane, Row, scaled_sums};
 use super::pages::Pages;
 use super::tile::{PAIRS, ROWS, Scales, Sums, TOKENS, Tokens, WaitingSums, tile};
 use super::vector::*;
@@ -173,11 +173,7 @@ impl Product<'_> {
                         }
                         (true, 0) => _mm512_mullo_epi32(neg_sums, offset),
                         (_, 1) => _mm512_castps_si512(load_f32_twice(&x.xsum[o])),
-                        _ => {
-                            let d = load_f32_twice(&x.d[o]);
-                            let sums = _mm512_mul_ps(d, _mm512_cvtepi32_ps(neg_sums));
-                            _mm512_castps_si512(sums)
-                        }
+                        _ => _mm512_castps_si512(scaled_sums(&x.d[o], &x.neg_sums[o])),
                     };
                     store(bytemuck::cast_mut(&mut to.beside), beside);
                 }
