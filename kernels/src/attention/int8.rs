@@ -3,7 +3,7 @@
 
 use super::ahead::Ahead;
 use super::cache::{CHUNK, KEY_PANELS};
-use crate::activation::quantize_group;
+use crate::activation::quantize_with;
 use crate::format::{F16, GROUP};
 use crate::lanes::{LANES, Lanes, Op};
 use std::ops::Range;
@@ -32,7 +32,7 @@ impl Int8Query {
             for x in row.chunks(GROUP) {
                 let (low, high) = x.split_at(x.len().min(LANES));
                 let halves = [l.load_part(low, 0.0), l.load_part(high, 0.0)];
-                let (d, quants) = quantize_group(l, halves);
+                let (d, quants) = quantize_with(l, halves, |amax| (amax / 127.0, 127.0 / amax));
                 for (quants, to) in quants.into_iter().zip(self.q[at].as_chunks_mut().0) {
                     l.store_i8(quants, to);
                 }

@@ -26,16 +26,24 @@
 //! (see [`crate::activation`]):
 //!
 //! ```text
-//! isum = s[0] · Σ q[i]·x[i] (i < 16)  +  s[1] · Σ q[i]·x[i] (i ≥ 16)     exact, i32
-//! acc  = fma(d · dx, isum as f32, acc)
+//! isum = s[0] · Σ q[i]·x[i] (i < 16)  +  s[1] · Σ q[i]·x[i] (i ≥ 16)
+//! acc  = fma(d, dx · isum, acc)
 //! acc  = fma(m, dx · Σ x[i], acc)            for formats with one minimum per 32
 //! acc  = fma(m[0], dx · Σ x[..16], acc);
 //! acc  = fma(m[1], dx · Σ x[16..], acc)      for formats with one minimum per 16
 //! ```
 //!
-//! `isum` is at most 32 · 2⁷ · 2⁷ · 2⁷ = 2²⁶ in magnitude, whatever the format.
-//! `isum as f32` rounds to nearest even, `fma` rounds once. [`crate::matmul`]
-//! says which `acc` a group adds to.
+//! and where the products of sub-scales and quants are no bytes
+//! ([`Block::HALVES_APART`]), halves instead of groups:
+//!
+//! ```text
+//! acc  = fma(d · s[0], dx · Σ q[i]·x[i], acc)     i < 16
+//! acc  = fma(d · s[1], dx · Σ q[i]·x[i], acc)     i ≥ 16
+//! ```
+//!
+//! Only `fma` rounds, once. Integer sums are at most 32 · 2⁷ · 2⁷ = 2¹⁹ in magnitude
+//! and `dx` has four significant bits, so `dx · isum` is exact, and so is `d · s`,
+//! of 11 and 8 bits. [`crate::matmul`] says which `acc` a group adds to.
 
 mod float;
 mod iq4_nl;
@@ -114,6 +122,9 @@ pub trait Block: AnyBitPattern + Zeroable + Copy + Send + Sync {
     /// If the products of sub-scales and quants are bytes: what makes them
     /// unsigned.
     const PRODUCT_OFFSET: Option<u8> = None;
+    /// Whether the halves of a group are added apart: their sub-scales are scales,
+    /// not factors of the quants.
+    const HALVES_APART: bool = Self::SUBSCALES && Self::PRODUCT_OFFSET.is_none();
     /// Which minimums the format has.
     const MINIMUM: Minimum;
 

@@ -45,6 +45,7 @@ mod panel;
 mod registry;
 mod scalar;
 
+pub(crate) use panel::MIN_TOKENS;
 pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};

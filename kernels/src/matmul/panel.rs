@@ -35,8 +35,6 @@ pub struct Panel {
     pub m: Lines<f32>,
     /// Sub-scales.
     pub s: Lines<i16>,
-    /// Sub-scales as floats.
-    pub float_s: Lines<f32>,
     /// Sums of activations.
     pub neg_sums: Lines<i32>,
     /// Activations, or what goes with them, arranged for the panel.

@@ -3,8 +3,7 @@
 //! Dispatch, tests, self-test and benches walk this table; a kernel that is not
 //! in it does not exist. A format without a line for an instruction set is
 //! served by the plainer set that [`Isa::fallback`] names and that takes
-//! activations in the same [`Order`], in the end by the scalar kernel, which
-//! every format has.
+//! activations in the same [`Order`].
 
 #[cfg(target_arch = "aarch64")]
 use super::neon;
@@ -242,11 +241,10 @@ impl Kernels {
         }
         let pick = |format: Format| {
             std::iter::successors(Some(isa), |isa| isa.fallback())
-                // The definition reads activations in any order.
-                .filter(|&set| set == Isa::Scalar || Order::of(set) == Order::of(isa))
+                .filter(|&set| Order::of(set, 1) == Order::of(isa, 1))
                 .find_map(|isa| MatmulKernel::all().find(|k| k.format == format && k.isa == isa))
                 .copied()
-                .unwrap_or_else(|| panic!("{format:?} has no scalar kernel"))
+                .unwrap_or_else(|| panic!("{format:?} has no kernel for {isa}"))
         };
         Ok(Kernels {
             isa,

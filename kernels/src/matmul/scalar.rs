@@ -96,25 +96,31 @@ fn dot_blocks<B: Block>(blocks: &[B], x: Int8Row<'_>) -> f32 {
     for (b, block) in blocks.iter().enumerate() {
         for i in 0..groups_per_block {
             let g = b * groups_per_block + i;
-            acc[g % OCTET] = add_group(B::MINIMUM, &block.group(i), x, g, acc[g % OCTET]);
+            acc[g % OCTET] = add_group::<B>(&block.group(i), x, g, acc[g % OCTET]);
         }
     }
     fold(acc)
 }
 
 /// What group `g` contributes: see [`crate::format`].
-pub fn add_group(minimum: Minimum, group: &Group, x: Int8Row<'_>, g: usize, acc: f32) -> f32 {
+pub fn add_group<B: Block>(group: &Group, x: Int8Row<'_>, g: usize, acc: f32) -> f32 {
     let half = |h: usize| -> i32 {
         group.q[16 * h..][..16]
             .iter()
             .zip(x.half(2 * g + h))
-            .map(|(&q, x)| i32::from(q) * i32::from(x))
+            .map(|(&q, &x)| i32::from(q) * i32::from(x))
             .sum()
     };
-    let isum = i32::from(group.s[0]) * half(0) + i32::from(group.s[1]) * half(1);
-    let acc = (group.d * x.d[g]).mul_add(isum as f32, acc);
+    let add = |d: f32, isum: i32, acc: f32| d.mul_add(x.d[g] * isum as f32, acc);
+    let acc = if B::HALVES_APART {
+        let [first, last] = group.s.map(|s| group.d * f32::from(s));
+        add(last, half(1), add(first, half(0), acc))
+    } else {
+        let [first, last] = group.s.map(i32::from);
+        add(group.d, first * half(0) + last * half(1), acc)
+    };
     let sum = |h: usize| x.d[g] * f32::from(x.sums[2 * g + h]);
-    match minimum {
+    match B::MINIMUM {
         Minimum::None => acc,
         Minimum::Per32 => group.m[0].mul_add(x.xsum[g], acc),
         Minimum::Per16 => {

@@ -1,8 +1,8 @@
 // Activations as 8-bit integers: what block formats are multiplied with.
 //
-// 32 values share a scale: d = amax / 127, q = round(x * 127 / amax). A row of
-// groups lies in three planes of vectors, so that neighbouring lanes read and
-// write neighbouring vectors:
+// 32 values share a scale: d = amax / 127, rounded up to few bits, and
+// q = round(x / d). A row of groups lies in three planes of vectors, so that
+// neighbouring lanes read and write neighbouring vectors:
 //
 //     | q 0..16 of every group | q 16..32 of every group | (d, sum, sum, -) |
 //

@@ -5,6 +5,14 @@
 var<workgroup> magnitudes: array<f32, LANES>;
 var<workgroup> sums_of_q: array<i32, LANES>;
 
+// The largest magnitude of a group divided by 127, rounded up to a power of two
+// times 1, 9/8, 10/8, 12/8, 14/8 or 15/8; a little above one of these, down.
+fn scale_for(amax: f32) -> f32 {
+    let bits = (bitcast<u32>(amax / 127.0) + 0x000ffff0u) & 0xfff00000u;
+    let eighths = (bits >> 20u) & 7u;
+    return bitcast<f32>(bits + (((0x28u >> eighths) & 1u) << 20u));
+}
+
 // Quantizes a lane's four, number `quad` of row `row`, a row having so many
 // groups; of a lane that has none, nothing is stored.
 fn quantize(four: vec4<f32>, lane: u32, row: u32, quad: u32, groups: u32, has_four: bool) {
@@ -19,9 +27,9 @@ fn quantize(four: vec4<f32>, lane: u32, row: u32, quad: u32, groups: u32, has_fo
     var d = 0.0;
     var q = vec4(0);
     if amax >= AMAX_FLOOR {
-        d = amax / 127.0;
+        d = scale_for(amax);
         // Rounding may carry the largest value past 127.
-        q = clamp(vec4<i32>(round(four * (127.0 / amax))), vec4(-127), vec4(127));
+        q = clamp(vec4<i32>(round(four * (1.0 / d))), vec4(-127), vec4(127));
     }
     sums_of_q[lane] = q.x + q.y + q.z + q.w;
     workgroupBarrier();

@@ -29,21 +29,21 @@ pub trait Level: Copy + 'static {
     /// `sums` are those of the halves of `x`.
     unsafe fn dot<B: Octets>(self, w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i;
 
+    /// The same of the first and of the last halves of groups, for formats whose
+    /// halves are apart.
+    unsafe fn halves(self, w: &Octet, x: &[i8; OCTET_LEN]) -> [__m256i; 2];
+
     /// Steps of a group in a panel.
     fn steps<B: Octets>() -> usize;
 
-    /// Vectors of sub-scales of a group of eight rows in a panel.
-    fn subscales<B: Octets>() -> usize;
+    /// Whether sub-scales stand in a panel: pairs of `i16` of each row.
+    fn has_subscales<B: Octets>() -> bool;
 
     /// An octet as it goes into a panel.
     unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet;
 
     /// Stores four weights of eight rows as step `index` of a group.
     unsafe fn store_step<B: Octets>(self, group: &mut [Step], index: usize, step: __m256i);
-
-    /// Stores the sub-scales of a group of eight rows, of which each has a pair
-    /// of `i16`.
-    unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i);
 
     /// What stands beside the quants of a token for formats without minimums;
     /// `sums` are those of the halves of groups.

@@ -184,9 +184,56 @@ impl<'a> Row<'a> {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn add<L: Level, B: Octets>(l: L, w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
+    if B::HALVES_APART {
+        return add_halves::<L, B>(l, w, x, o, acc);
+    }
     // SAFETY: this function has the features.
     let isums = unsafe { l.dot::<B>(w, &x.q[o], load_i16(&x.sums[o])) };
     add_sums::<B>(w, x, o, isums, acc)
+}
+
+/// The same, if halves are apart.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_halves<L: Level, B: Octets>(
+    l: L,
+    w: &Octet,
+    x: &Row<'_>,
+    o: usize,
+    mut acc: __m256,
+) -> __m256 {
+    let dx = load_f32(&x.d[o]);
+    // SAFETY: this function has the features.
+    let isums = unsafe { l.halves(w, &x.q[o]) };
+    let raised = halves_times(load_i16(&x.sums[o]), B::OFFSET);
+    let scales = scales_of_halves(w.d, w.s);
+    for half in 0..2 {
+        let isum = _mm256_cvtepi32_ps(_mm256_sub_epi32(isums[half], raised[half]));
+        acc = _mm256_fmadd_ps(scales[half], _mm256_mul_ps(dx, isum), acc);
+    }
+    acc
+}
+
+/// The first and the last of pairs, times an offset.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn halves_times(pairs: __m256i, offset: u8) -> [__m256i; 2] {
+    let offset = i32::from(offset);
+    [
+        _mm256_madd_epi16(pairs, _mm256_set1_epi32(offset)),
+        _mm256_madd_epi16(pairs, _mm256_set1_epi32(offset << 16)),
+    ]
+}
+
+/// Scales of the first and the last halves of groups, from pairs of sub-scales.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn scales_of_halves(d: __m256, pairs: __m256i) -> [__m256; 2] {
+    let [first, last] = widen_pairs(pairs);
+    [
+        _mm256_mul_ps(d, _mm256_cvtepi32_ps(first)),
+        _mm256_mul_ps(d, _mm256_cvtepi32_ps(last)),
+    ]
 }
 
 /// Adds the integer sums of an octet, scaled, and what minimums contribute.
@@ -195,7 +242,7 @@ pub fn add<L: Level, B: Octets>(l: L, w: &Octet, x: &Row<'_>, o: usize, acc: __m
 fn add_sums<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, isums: __m256i, acc: __m256) -> __m256 {
     let sums = load_i16(&x.sums[o]);
     let dx = load_f32(&x.d[o]);
-    let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), _mm256_cvtepi32_ps(isums), acc);
+    let acc = _mm256_fmadd_ps(w.d, _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isums)), acc);
     match B::MINIMUM {
         Minimum::None => acc,
         Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_f32(&x.xsum[o]), acc),

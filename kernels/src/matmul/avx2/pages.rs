@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! q   [sheet][octet][group][step][row][4]      steps of 4 weights, see crate::matmul::panel
-//! d   [sheet][octet][group][row]
+//! d   [sheet][octet][half][group][row]         two if halves are apart
 //! m   [sheet][octet][half][group][row]
-//! s   [sheet][octet][group][ ┄ ][row]          sub-scales, as the level wants them
+//! s   [sheet][octet][group][row][2]            sub-scales, if the level wants them
 //! ```
 
 use super::level::Level;
-use super::octet::{Octets, zero_padded};
+use super::octet::{Octets, scales_of_halves, zero_padded};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::{GROUP, Minimum, blocks};
@@ -37,6 +37,11 @@ pub const fn minimums<B: Octets>() -> usize {
     }
 }
 
+/// Scales of a group.
+const fn scales<B: Octets>() -> usize {
+    if B::HALVES_APART { 2 } else { 1 }
+}
+
 /// The arrays of a panel.
 pub struct Pages<'a> {
     /// Groups of a row.
@@ -61,12 +66,12 @@ impl<'a> Pages<'a> {
         let octets = weight.cols().div_ceil(OCTET_LEN);
         let groups = sheets * octets * OCTET;
         let steps = groups * L::steps::<B>();
-        let subscales = groups * L::subscales::<B>();
+        let subscales = groups * usize::from(L::has_subscales::<B>());
         let mut pages = Pages {
             groups: weight.cols() / GROUP,
             octets,
             q: bytemuck::cast_slice_mut(panel.q.resize(size_of::<Step>() * steps)),
-            d: bytemuck::cast_slice_mut(panel.d.resize(ROWS * groups)),
+            d: bytemuck::cast_slice_mut(panel.d.resize(ROWS * groups * scales::<B>())),
             m: bytemuck::cast_slice_mut(panel.m.resize(ROWS * groups * minimums::<B>())),
             s: bytemuck::cast_slice_mut(panel.s.resize(2 * ROWS * subscales)),
         };
@@ -118,17 +123,24 @@ impl<'a> Pages<'a> {
             for (i, q) in q.iter().enumerate() {
                 store_half::<L, B>(l, steps, i, transpose(q));
             }
-            store_rows(&mut self.d[at], transpose(&d));
+            let (d, s) = (transpose(&d), transpose(&s));
+            if B::HALVES_APART {
+                let [first, last] = self.d[2 * at..].first_chunk_mut().expect("two halves");
+                for g in 0..OCTET {
+                    let scales = scales_of_halves(_mm256_castsi256_ps(d[g]), s[g]);
+                    store_f32(&mut first[g], scales[0]);
+                    store_f32(&mut last[g], scales[1]);
+                }
+            } else {
+                store_rows(&mut self.d[at], d);
+            }
             let minimums = at * minimums::<B>()..(at + 1) * minimums::<B>();
             for (to, m) in self.m[minimums].iter_mut().zip(&m) {
                 store_rows(to, transpose(m));
             }
-            let per_group = L::subscales::<B>();
-            if per_group > 0 {
-                let to = self.s[at * OCTET * per_group..].chunks_exact_mut(per_group);
-                for (to, pairs) in to.zip(transpose(&s)) {
-                    // SAFETY: as above.
-                    unsafe { l.store_subscales(to, pairs) };
+            if L::has_subscales::<B>() {
+                for (to, pairs) in self.s[at * OCTET..].iter_mut().zip(s) {
+                    store(to, pairs);
                 }
             }
         }
@@ -177,9 +189,9 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
         Weights {
             stride,
             q: &pages.q[of(OCTET * L::steps::<B>())],
-            d: pages.d[of(1)].as_flattened(),
+            d: pages.d[of(scales::<B>())].as_flattened(),
             m: pages.m[of(minimums::<B>())].as_flattened(),
-            s: &pages.s[of(OCTET * L::subscales::<B>())],
+            s: &pages.s[of(OCTET * usize::from(L::has_subscales::<B>()))],
             _kind: PhantomData,
         }
     }
@@ -195,13 +207,14 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
         load(unsafe { self.q.get_unchecked(index) })
     }
 
-    /// The scales.
+    /// The scales, of half `half` if halves are apart.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn scale(&self, s: usize, g: usize) -> __m256 {
-        debug_assert!(s < S && g < OCTET);
+    pub fn scale(&self, s: usize, g: usize, half: usize) -> __m256 {
+        debug_assert!(s < S && g < OCTET && half < scales::<B>());
+        let index = (s * self.stride * scales::<B>() + half) * OCTET + g;
         // SAFETY: as in `step`.
-        load_f32(unsafe { self.d.get_unchecked(s * self.stride * OCTET + g) })
+        load_f32(unsafe { self.d.get_unchecked(index) })
     }
 
     /// Minimums.
@@ -214,13 +227,12 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
         load_f32(unsafe { self.m.get_unchecked(index) })
     }
 
-    /// Vector `index` of the sub-scales.
+    /// The sub-scales.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn subscales(&self, s: usize, g: usize, index: usize) -> __m256i {
-        debug_assert!(s < S && g < OCTET && index < L::subscales::<B>());
-        let index = (s * self.stride * OCTET + g) * L::subscales::<B>() + index;
+    pub fn subscales(&self, s: usize, g: usize) -> __m256i {
+        debug_assert!(s < S && g < OCTET && L::has_subscales::<B>());
         // SAFETY: as in `step`.
-        load(unsafe { self.s.get_unchecked(index) })
+        load(unsafe { self.s.get_unchecked(s * self.stride * OCTET + g) })
     }
 }

@@ -17,7 +17,7 @@
 //! 16 bits, two of the whole. Sub-scales are the pairs of `i16` of each row.
 
 use super::level::Level;
-use super::octet::{Octet, Octets, Quants, quad, subscale};
+use super::octet::{Octet, Octets, Quants, halves_times, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
 use super::tokens::{Beside, Piece, Tokens};
 use super::vector::*;
@@ -48,6 +48,19 @@ impl Level for Plain {
         dot::<B>(w, x, sums)
     }
 
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn halves(self, w: &Octet, x: &[i8; OCTET_LEN]) -> [__m256i; 2] {
+        let ones = _mm256_set1_epi16(1);
+        let x: &[[i8; 32]; 8] = bytemuck::cast_ref(x);
+        let mut pairs = [[_mm256_setzero_si256(); 4]; 2];
+        for (i, x) in x.iter().enumerate() {
+            let products = _mm256_maddubs_epi16(w.q[i], load_i8(x));
+            pairs[i % 2][i / 2] = _mm256_madd_epi16(products, ones);
+        }
+        [quad(pairs[0]), quad(pairs[1])]
+    }
+
     #[inline(always)]
     fn steps<B: Octets>() -> usize {
         match B::QUANTS {
@@ -57,8 +70,8 @@ impl Level for Plain {
     }
 
     #[inline(always)]
-    fn subscales<B: Octets>() -> usize {
-        usize::from(B::SUBSCALES)
+    fn has_subscales<B: Octets>() -> bool {
+        B::SUBSCALES && !B::HALVES_APART
     }
 
     #[inline]
@@ -82,19 +95,17 @@ impl Level for Plain {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i) {
-        store(&mut to[0], pairs);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
     unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
-        let sums = if B::SUBSCALES {
-            sums
+        let sums = if B::HALVES_APART {
+            halves_times(sums, B::OFFSET)
+        } else if B::SUBSCALES {
+            [sums; 2]
         } else {
-            _mm256_madd_epi16(sums, _mm256_set1_epi16(i16::from(B::OFFSET)))
+            [_mm256_madd_epi16(sums, _mm256_set1_epi16(i16::from(B::OFFSET))); 2]
         };
-        store(bytemuck::cast_mut(&mut to[0]), sums);
+        for (to, sums) in to.iter_mut().zip(sums) {
+            store(bytemuck::cast_mut(to), sums);
+        }
     }
 
     #[inline]
@@ -208,23 +219,42 @@ fn add_group<B: Octets, const S: usize, const T: usize>(
     g: usize,
     sums: &mut [[Sums; S]; T],
 ) {
-    let isums = integer_sums(w, x, g);
+    if B::HALVES_APART {
+        add_part(w, x, g, 0, 0..4, sums);
+        add_part(w, x, g, 1, 4..8, sums);
+    } else {
+        add_part(w, x, g, 0, 0..Plain::steps::<B>(), sums);
+    }
+}
+
+/// Adds the products of some steps of a group, scaled: of all, or of half `part`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_part<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, Plain, B, S>,
+    x: &[Piece; T],
+    g: usize,
+    part: usize,
+    steps: Range<usize>,
+    sums: &mut [[Sums; S]; T],
+) {
+    let isums = integer_sums(w, x, g, steps);
     let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
     for t in 0..T {
         // Sums of the halves of the group, or what its offset adds.
-        let beside = _mm256_set1_epi32(x[t].beside(0, g));
+        let beside = _mm256_set1_epi32(x[t].beside(part, g));
         let dx = _mm256_set1_ps(x[t].d[g]);
         for s in 0..S {
             let mut isum = isums[t][s];
-            if B::OFFSET != 0 && B::SUBSCALES {
-                let scales = _mm256_mullo_epi16(w.subscales(s, g, 0), offset);
+            if B::OFFSET != 0 && Plain::has_subscales::<B>() {
+                let scales = _mm256_mullo_epi16(w.subscales(s, g), offset);
                 isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, beside));
             } else if B::OFFSET != 0 {
                 isum = _mm256_sub_epi32(isum, beside);
             }
             let sums = &mut sums[t][s][g];
-            let d = _mm256_mul_ps(w.scale(s, g), dx);
-            let mut acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), load_f32(sums));
+            let scaled = _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isum));
+            let mut acc = _mm256_fmadd_ps(w.scale(s, g, part), scaled, load_f32(sums));
             for half in 0..minimums::<B>() {
                 let xsum = _mm256_set1_ps(x[t].xsum(half, g));
                 acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
@@ -234,38 +264,39 @@ fn add_group<B: Octets, const S: usize, const T: usize>(
     }
 }
 
-/// The sums of the products of a group, of quants with their offset.
+/// The sums of the products of some steps of a group, of quants with their offset.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn integer_sums<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
     x: &[Piece; T],
     g: usize,
+    steps: Range<usize>,
 ) -> [[__m256i; S]; T] {
     let fit = fit::<B>();
     let mut isums = [[_mm256_setzero_si256(); S]; T];
-    for run in 0..Plain::steps::<B>() / fit {
+    for first in steps.clone().step_by(fit) {
         let mut products = [[_mm256_setzero_si256(); S]; T];
         // Unrolled by hand: the compiler would stop short of it for 8 steps.
         macro_rules! steps {
             ($($i:literal)*) => {
                 $(if $i < fit {
-                    add_step(w, x, g, run * fit + $i, $i == 0, &mut products);
+                    add_step(w, x, g, first + $i, $i == 0, &mut products);
                 })*
             };
         }
         steps!(0 1 2 3 4 5 6 7);
         for s in 0..S {
-            let factors = if B::SUBSCALES {
-                pick_subscale(w.subscales(s, g, 0), run * fit / 4)
-            } else if B::QUANTS == Quants::Bits8 && run == 1 {
+            let factors = if Plain::has_subscales::<B>() {
+                pick_subscale(w.subscales(s, g), first / 4)
+            } else if B::QUANTS == Quants::Bits8 && first == 8 {
                 _mm256_set1_epi16(16)
             } else {
                 _mm256_set1_epi16(1)
             };
             for t in 0..T {
                 let sum = _mm256_madd_epi16(products[t][s], factors);
-                isums[t][s] = if run == 0 {
+                isums[t][s] = if first == steps.start {
                     sum
                 } else {
                     _mm256_add_epi32(isums[t][s], sum)

@@ -5,10 +5,7 @@
 //! begin with what the offset adds to them, negative.
 //!
 //! There, sub-scales are multiplied into the quants where the products are
-//! bytes (Q2_K, Q3_K): what is left is a format without. Those of Q6_K are
-//! floats, two vectors for the halves of a group, and multiplied with the sums of
-//! the halves as floats, which is exact: all numbers on the way are integers
-//! below 2²⁴.
+//! bytes (Q2_K, Q3_K): what is left is a format without.
 
 use super::level::Level;
 use super::octet::{Octet, Octets, Quants, quad, subscale};
@@ -20,7 +17,6 @@ use crate::activation::{OCTET, OCTET_LEN};
 use crate::isa::Isa;
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::array::{from_mut, from_ref};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -125,11 +121,6 @@ impl Encoding for Evex {
 #[derive(Clone, Copy)]
 pub struct Vnni<E>(PhantomData<E>);
 
-/// Whether sub-scales stand beside the quants of a panel.
-const fn has_subscales<B: Octets>() -> bool {
-    B::SUBSCALES && B::PRODUCT_OFFSET.is_none()
-}
-
 /// What is added to the quants of a panel.
 const fn offset<B: Octets>() -> u8 {
     match B::PRODUCT_OFFSET {
@@ -188,27 +179,36 @@ impl<E: Encoding> Level for Vnni<E> {
                 _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
             };
         }
-        let isum = if B::QUANTS == Quants::Bits4 {
-            // Sums of halves fit in 16 bits.
-            let mut halves = [zero; 4];
-            for p in 0..4 {
-                halves[p] = halve_i32(first[p], last[p]);
-            }
-            let low = quarter_i32(halves[0], halves[1]);
-            let high = quarter_i32(halves[2], halves[3]);
-            _mm256_madd_epi16(_mm256_packs_epi32(low, high), w.s)
-        } else {
-            let [s_first, s_last] = widen_pairs(w.s);
-            _mm256_add_epi32(
-                _mm256_mullo_epi32(quad(first), s_first),
-                _mm256_mullo_epi32(quad(last), s_last),
-            )
-        };
+        // Of formats whose halves are not apart, sums of halves fit in 16 bits.
+        let mut halves = [zero; 4];
+        for p in 0..4 {
+            halves[p] = halve_i32(first[p], last[p]);
+        }
+        let low = quarter_i32(halves[0], halves[1]);
+        let high = quarter_i32(halves[2], halves[3]);
+        let isum = _mm256_madd_epi16(_mm256_packs_epi32(low, high), w.s);
         if B::OFFSET == 0 {
             return isum;
         }
         let offset = _mm256_mullo_epi16(w.s, offset);
         _mm256_sub_epi32(isum, _mm256_madd_epi16(offset, sums))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn halves(self, w: &Octet, x: &[i8; OCTET_LEN]) -> [__m256i; 2] {
+        let zero = _mm256_setzero_si256();
+        let mut pairs = [[zero; 4]; 2];
+        macro_rules! halves {
+            ($($i:literal)*) => {
+                $(
+                    // SAFETY: a token exists only where the encoding does.
+                    pairs[$i % 2][$i / 2] = unsafe { E::dot_at::<{ 32 * $i }>(zero, w.q[$i], x) };
+                )*
+            };
+        }
+        halves!(0 1 2 3 4 5 6 7);
+        [quad(pairs[0]), quad(pairs[1])]
     }
 
     #[inline(always)]
@@ -217,8 +217,8 @@ impl<E: Encoding> Level for Vnni<E> {
     }
 
     #[inline(always)]
-    fn subscales<B: Octets>() -> usize {
-        if has_subscales::<B>() { 2 } else { 0 }
+    fn has_subscales<B: Octets>() -> bool {
+        false
     }
 
     #[inline]
@@ -239,19 +239,11 @@ impl<E: Encoding> Level for Vnni<E> {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn store_subscales(self, to: &mut [[u8; 32]], pairs: __m256i) {
-        for (to, scales) in to.iter_mut().zip(widen_pairs(pairs)) {
-            store(to, _mm256_castps_si256(_mm256_cvtepi32_ps(scales)));
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
     unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
         // A factor for each half of a pair: sums begin with what the offset
         // adds to them, negative.
         let offset = -i32::from(offset::<B>());
-        let factors = if has_subscales::<B>() {
+        let factors = if B::HALVES_APART {
             [offset & 0xffff, offset << 16]
         } else {
             [offset << 16 | offset & 0xffff, 0]
@@ -277,20 +269,7 @@ impl<E: Encoding> Level for Vnni<E> {
             let w = Weights::<Self, B, S>::new(pages, sheet, o);
             let x = x.octet::<T>(o, token);
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
-                if has_subscales::<B>() {
-                    // In turns: sums of halves have registers of their own.
-                    let (threes, rest) = x.as_chunks::<3>();
-                    let (three_sums, rest_sums) = sums.as_chunks_mut::<3>();
-                    if let ([x_a, x_b], [sums_a, sums_b]) = (threes, three_sums) {
-                        self.add_group(&w, x_a, g, sums_a);
-                        self.add_group(&w, x_b, g, sums_b);
-                    }
-                    for (x, sums) in rest.iter().zip(rest_sums) {
-                        self.add_group(&w, from_ref(x), g, from_mut(sums));
-                    }
-                } else {
-                    self.add_group(&w, x, g, sums);
-                }
+                self.add_group(&w, x, g, sums);
             }
         }
     }
@@ -333,53 +312,38 @@ impl<E: Encoding> Vnni<E> {
         sums: &mut [[Sums; S]; T],
     ) {
         const { assert!(offset::<B>() == 0 || minimums::<B>() == 0) }
-        let mut isums = [[_mm256_setzero_ps(); S]; T];
-        if has_subscales::<B>() {
-            // Onto +0: where a sum is zero, its sign is that of an integer
-            // that was converted.
-            self.add_half(w, x, g, 0, &mut isums);
-            self.add_half(w, x, g, 1, &mut isums);
+        if B::HALVES_APART {
+            self.add_part(w, x, g, 0, 0..4, sums);
+            self.add_part(w, x, g, 1, 4..8, sums);
         } else {
-            let groups = self.integer_sums(w, x, g, 0, 0..8);
-            for t in 0..T {
-                for s in 0..S {
-                    isums[t][s] = _mm256_cvtepi32_ps(groups[t][s]);
-                }
-            }
+            self.add_part(w, x, g, 0, 0..8, sums);
         }
+    }
+
+    /// Adds the products of some steps of a group, scaled: of all, or of half `part`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn add_part<B: Octets, const S: usize, const T: usize>(
+        self,
+        w: &Weights<'_, Self, B, S>,
+        x: &[Piece; T],
+        g: usize,
+        part: usize,
+        steps: Range<usize>,
+        sums: &mut [[Sums; S]; T],
+    ) {
+        let isums = self.integer_sums(w, x, g, part, steps);
         for t in 0..T {
             let dx = _mm256_set1_ps(x[t].d[g]);
             for s in 0..S {
                 let sums = &mut sums[t][s][g];
-                let d = _mm256_mul_ps(w.scale(s, g), dx);
-                let mut acc = _mm256_fmadd_ps(d, isums[t][s], load_f32(sums));
+                let scaled = _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isums[t][s]));
+                let mut acc = _mm256_fmadd_ps(w.scale(s, g, part), scaled, load_f32(sums));
                 for half in 0..minimums::<B>() {
                     let xsum = _mm256_set1_ps(x[t].xsum(half, g));
                     acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
                 }
                 store_f32(sums, acc);
-            }
-        }
-    }
-
-    /// Adds the sums of the products of a half of a group, times its sub-scales.
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn add_half<B: Octets, const S: usize, const T: usize>(
-        self,
-        w: &Weights<'_, Self, B, S>,
-        x: &[Piece; T],
-        g: usize,
-        half: usize,
-        isums: &mut [[__m256; S]; T],
-    ) {
-        let halves = self.integer_sums(w, x, g, half, 4 * half..4 * half + 4);
-        for s in 0..S {
-            let scales = _mm256_castsi256_ps(w.subscales(s, g, half));
-            for t in 0..T {
-                let sum = _mm256_cvtepi32_ps(halves[t][s]);
-                let sum = _mm256_fmadd_ps(sum, scales, isums[t][s]);
-                isums[t][s] = _mm256_castsi256_ps(opaque(_mm256_castps_si256(sum)));
             }
         }
     }

@@ -8,7 +8,7 @@
 use super::bundle::Bundle;
 use super::octet::{
     Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, scaled_sums,
-    to_word_order,
+    scales_of_halves, to_word_order,
 };
 use super::vector::store_f32;
 use crate::activation::{Int8Rows, OCTET_LEN};
@@ -227,11 +227,11 @@ impl<B: Octets> Rows<'_, B> {
             let b = (a + 1).min(self.count - 1);
             let mut acc = [_mm512_setzero_ps(); T];
             for (o, (a, b)) in self.full_octets(a).zip(self.full_octets(b)).enumerate() {
-                let w = Two::<MINIMUMS>::new([next_octet(a), next_octet(b)]);
+                let w = Two::<MINIMUMS>::new::<B>([next_octet(a), next_octet(b)]);
                 w.add_all::<B, T>(x, o, &mut acc);
             }
             if self.rest() > 0 {
-                let w = Two::<MINIMUMS>::new([self.last_octet(a), self.last_octet(b)]);
+                let w = Two::<MINIMUMS>::new::<B>([self.last_octet(a), self.last_octet(b)]);
                 w.add_all::<B, T>(x, self.octets - 1, &mut acc);
             }
             store_two([a, b], acc, first, out);
@@ -259,14 +259,14 @@ impl<B: Octets> Rows<'_, B> {
             for row in 0..self.bundle.rows {
                 let (full, groups) = self.bundle.row(row);
                 for (o, (a, b)) in octets.by_ref().take(full.len()) {
-                    let w = Two::<MINIMUMS>::new([next_octet(a), next_octet(b)]);
+                    let w = Two::<MINIMUMS>::new::<B>([next_octet(a), next_octet(b)]);
                     w.add_all::<B, T>(x, o, &mut acc);
                 }
                 let mut next = [_mm512_setzero_ps(); T];
                 if groups > 0
                     && let Some((o, (a, b))) = octets.next()
                 {
-                    let w = Two::<MINIMUMS>::new([next_octet(a), next_octet(b)]);
+                    let w = Two::<MINIMUMS>::new::<B>([next_octet(a), next_octet(b)]);
                     let others = 0x0101 * (0xff << groups & 0xff);
                     for t in 0..T {
                         let end = w.add::<B>(&x[t], o, acc[t]);
@@ -339,19 +339,23 @@ fn store_two<const T: usize>(
 /// An octet of two rows side by side.
 struct Two<const MINIMUMS: usize> {
     rows: [Octet; 2],
-    d: __m512,
+    /// Scales of both, or of their first and last halves.
+    d: [__m512; 2],
     m: [__m512; MINIMUMS],
 }
 
 impl<const MINIMUMS: usize> Two<MINIMUMS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn new(rows: [Octet; 2]) -> Self {
+    fn new<B: Octets>(rows: [Octet; 2]) -> Self {
         let mut m = [_mm512_setzero_ps(); MINIMUMS];
         for (half, m) in m.iter_mut().enumerate() {
             *m = beside(rows[0].m[half], rows[1].m[half]);
         }
-        let d = beside(rows[0].d, rows[1].d);
+        let d = match B::HALVES_APART {
+            true => scales_of_halves(&rows[0], &rows[1]),
+            false => [beside(rows[0].d, rows[1].d); 2],
+        };
         Two { rows, d, m }
     }
 
@@ -374,6 +378,6 @@ impl<const MINIMUMS: usize> Two<MINIMUMS> {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni")]
     fn add<B: Octets>(&self, x: &Row<'_>, o: usize, acc: __m512) -> __m512 {
         let isums = [dot::<B>(&self.rows[0], x, o), dot::<B>(&self.rows[1], x, o)];
-        Scales::new(x, o).add(isums, self.d, &self.m, acc)
+        Scales::new(x, o).add::<B>(isums, self.d, &self.m, acc)
     }
 }

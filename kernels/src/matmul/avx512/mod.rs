@@ -29,13 +29,13 @@ mod super_blocks;
 mod tile;
 mod vector;
 
-use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch};
+use crate::activation::Order;
 use crate::team::TileMut;
 pub(super) use bf16::{bf16, form};
 use octet::Octets;
 
-pub(crate) use quantize::quantize;
+pub(crate) use quantize::{quantize, quantize_pair};
 
 /// The kernel of a format.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -45,9 +45,8 @@ pub(super) unsafe fn blocks<B: Octets>(
     out: &mut TileMut<'_>,
     scratch: &mut Scratch,
 ) {
-    if x.rows < MIN_TOKENS {
-        in_place::strip::<B>(weight, x.int8, out, &mut scratch.panel);
-    } else {
-        panel::strip::<B>(weight, x.int8, out, &mut scratch.panel);
+    match x.int8.order {
+        Order::TwoRows => panel::strip::<B>(weight, x.int8, out, &mut scratch.panel),
+        _ => in_place::strip::<B>(weight, x.int8, out, &mut scratch.panel),
     }
 }

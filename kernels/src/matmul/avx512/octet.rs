@@ -152,9 +152,6 @@ pub trait Octets: Block {
         Minimum::Per16 => 2,
     };
 
-    /// Whether panels have sub-scales beside the quants.
-    const PANEL_SUBSCALES: bool = Self::SUBSCALES && Self::PRODUCT_OFFSET.is_none();
-
     /// What is added to the quants, or products, of panels.
     const PANEL_OFFSET: i32 = match Self::PRODUCT_OFFSET {
         Some(offset) => offset as i32,
@@ -387,6 +384,15 @@ pub fn scaled_sums(d: &[f32; OCTET], neg_sums: &PerLane<i32>) -> __m512 {
     _mm512_mul_ps(load_f32_twice(d), _mm512_cvtepi32_ps(load_i32(neg_sums)))
 }
 
+/// The scales of the first and the last halves of two rows side by side, if halves
+/// are apart.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+pub fn scales_of_halves(a: &Octet, b: &Octet) -> [__m512; 2] {
+    let d = beside(a.d, b.d);
+    halves_beside(a.s, b.s).map(|s| _mm512_mul_ps(d, _mm512_cvtepi32_ps(s)))
+}
+
 /// The sums of the products of an octet with octet `o` of a row, by lane: of
 /// halves of groups, or of what together makes a group.
 #[inline]
@@ -402,7 +408,7 @@ pub fn dot<B: Octets>(w: &Octet, x: &Row<'_>, o: usize) -> __m512i {
     for (q, step) in w.q.iter().zip(steps) {
         sums = _mm512_dpbusd_epi32(sums, *q, load_i8(step));
     }
-    if B::SUBSCALES {
+    if B::SUBSCALES && !B::HALVES_APART {
         sums = _mm512_mullo_epi32(sums, w.s);
     }
     sums
@@ -411,11 +417,18 @@ pub fn dot<B: Octets>(w: &Octet, x: &Row<'_>, o: usize) -> __m512i {
 /// Adds the products of an octet with octet `o` of a row to its eight partial
 /// sums.
 #[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512vnni,avx2,fma")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
 pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
-    let isums = _mm256_cvtepi32_ps(add_halves(dot::<B>(w, x, o)));
-    let dx = load_eight_f32(&x.d[o]);
-    let acc = _mm256_fmadd_ps(_mm256_mul_ps(w.d, dx), isums, acc);
+    let isums = dot::<B>(w, x, o);
+    if B::HALVES_APART {
+        let scaled = _mm512_mul_ps(load_f32_twice(&x.d[o]), _mm512_cvtepi32_ps(isums));
+        let d = _mm512_mul_ps(beside(w.d, w.d), _mm512_cvtepi32_ps(w.s));
+        let [d, scaled] = [split(d), split(scaled)];
+        return _mm256_fmadd_ps(d[1], scaled[1], _mm256_fmadd_ps(d[0], scaled[0], acc));
+    }
+    let isums = _mm256_cvtepi32_ps(add_halves(isums));
+    let scaled = _mm256_mul_ps(load_eight_f32(&x.d[o]), isums);
+    let acc = _mm256_fmadd_ps(w.d, scaled, acc);
     match B::MINIMUM {
         Minimum::None => acc,
         Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_eight_f32(&x.xsum[o]), acc),
@@ -453,20 +466,25 @@ impl<const MINIMUMS: usize> Scales<MINIMUMS> {
         Scales { d, xsum }
     }
 
-    /// As [`add`], for two rows side by side.
+    /// As [`add`], for two rows side by side, whose halves have scales of their own if
+    /// they are apart.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn add(
+    pub fn add<B: Octets>(
         &self,
         [a, b]: [__m512i; 2],
-        d: __m512,
+        d: [__m512; 2],
         m: &[__m512; MINIMUMS],
-        acc: __m512,
+        mut acc: __m512,
     ) -> __m512 {
-        let low = _mm512_inserti64x4(a, _mm512_castsi512_si256(b), 1);
-        let high = _mm512_shuffle_i64x2(a, b, 0b11_10_11_10);
-        let isums = _mm512_cvtepi32_ps(_mm512_add_epi32(low, high));
-        let mut acc = _mm512_fmadd_ps(_mm512_mul_ps(d, self.d), isums, acc);
+        let scaled = |isums| _mm512_mul_ps(self.d, _mm512_cvtepi32_ps(isums));
+        let [first, last] = halves_beside(a, b);
+        if B::HALVES_APART {
+            acc = _mm512_fmadd_ps(d[0], scaled(first), acc);
+            acc = _mm512_fmadd_ps(d[1], scaled(last), acc);
+        } else {
+            acc = _mm512_fmadd_ps(d[0], scaled(_mm512_add_epi32(first, last)), acc);
+        }
         for (m, xsum) in m.iter().zip(self.xsum) {
             acc = match MINIMUMS {
                 1 => _mm512_fmadd_ps(*m, xsum, acc),
@@ -475,6 +493,16 @@ impl<const MINIMUMS: usize> Scales<MINIMUMS> {
         }
         acc
     }
+}
+
+/// The lower and the upper eight lanes.
+#[inline]
+#[target_feature(enable = "avx512dq")]
+pub fn split(both: __m512) -> [__m256; 2] {
+    [
+        _mm512_castps512_ps256(both),
+        _mm512_extractf32x8_ps(both, 1),
+    ]
 }
 
 /// Two rows side by side.

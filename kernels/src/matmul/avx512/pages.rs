@@ -3,17 +3,18 @@
 //!
 //! ```text
 //! q   [sheet][octet][pair][step][row][32]     four quants of each group
-//! d   [sheet][octet][pair][row][8]            scales
+//! d   [sheet][octet][half][pair][row][8]      scales, two if halves are apart
 //! m   [sheet][octet][half][pair][row][8]      minimums, as many as the format has
-//! s   [sheet][octet][pair][half][row][8]      sub-scales
 //! ```
 //!
 //! Quants are unsigned, raised by [`Octets::PANEL_OFFSET`], and multiplied with
 //! their sub-scales where the products are bytes. Step `2i + h` has what lane
 //! order has in step `i` for halves `h`.
 
-use super::octet::{Octet, Octets, PerLane, beside, halves_beside, last_octet, next_octet};
-use super::tile::{PAIRS, Quants, ROWS, Weights};
+use super::octet::{
+    Octet, Octets, PerLane, beside, halves_beside, last_octet, next_octet, scales_of_halves,
+};
+use super::tile::{Quants, ROW_PAIRS, ROWS, Weights};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::blocks;
@@ -28,11 +29,12 @@ pub struct Pages<'a> {
     pub octets: usize,
     /// Sheets.
     pub sheets: usize,
+    /// Scales and minimums of an octet.
+    scales: usize,
     minimums: usize,
-    q: &'a mut [[Quants; PAIRS]],
-    d: &'a mut [[PerLane<f32>; PAIRS]],
-    m: &'a mut [[PerLane<f32>; PAIRS]],
-    s: &'a mut [[[PerLane<f32>; 2]; PAIRS]],
+    q: &'a mut [[Quants; ROW_PAIRS]],
+    d: &'a mut [[PerLane<f32>; ROW_PAIRS]],
+    m: &'a mut [[PerLane<f32>; ROW_PAIRS]],
 }
 
 impl<'a> Pages<'a> {
@@ -43,31 +45,25 @@ impl<'a> Pages<'a> {
         let sheets = weight.rows().div_ceil(ROWS);
         let octets = weight.cols().div_ceil(OCTET_LEN);
         let count = sheets * octets;
-        let subscales = count * usize::from(B::PANEL_SUBSCALES);
-        let Panel {
-            q,
-            d,
-            m,
-            float_s: s,
-            ..
-        } = panel;
+        let scales = 1 + usize::from(B::HALVES_APART);
+        let Panel { q, d, m, .. } = panel;
         let mut pages = Pages {
             octets,
             sheets,
+            scales,
             minimums: B::MINIMUMS,
             q: bytemuck::cast_slice_mut(q.resize(count * ROWS * OCTET_LEN)),
-            d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET)),
+            d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET * scales)),
             m: bytemuck::cast_slice_mut(m.resize(count * ROWS * OCTET * B::MINIMUMS)),
-            s: bytemuck::cast_slice_mut(s.resize(subscales * ROWS * 2 * OCTET)),
         };
         let all = blocks::<B>(weight.bytes());
         let per_row = weight.cols() / B::LEN;
-        for pair in 0..sheets * PAIRS {
+        for pair in 0..sheets * ROW_PAIRS {
             let [a, b] = [2 * pair, 2 * pair + 1].map(|row| {
                 let row = row.min(weight.rows() - 1);
                 &all[row * per_row..]
             });
-            let (sheet, pair) = (pair / PAIRS, pair % PAIRS);
+            let (sheet, pair) = (pair / ROW_PAIRS, pair % ROW_PAIRS);
             let full = a[..per_row].chunks_exact(B::BLOCKS);
             let rest = full.remainder().len();
             let full = full.zip(b[..per_row].chunks_exact(B::BLOCKS));
@@ -104,16 +100,17 @@ impl<'a> Pages<'a> {
             store(&mut steps[low], lower);
             store(&mut steps[high], upper);
         }
-        store_f32(&mut self.d[at][pair], beside(a.d, b.d));
+        if B::HALVES_APART {
+            let scales = scales_of_halves(&a, &b);
+            for (d, scales) in self.d[2 * at..].iter_mut().zip(scales) {
+                store_f32(&mut d[pair], scales);
+            }
+        } else {
+            store_f32(&mut self.d[at][pair], beside(a.d, b.d));
+        }
         for half in 0..B::MINIMUMS {
             let m = &mut self.m[at * B::MINIMUMS + half][pair];
             store_f32(m, beside(a.m[half], b.m[half]));
-        }
-        if B::PANEL_SUBSCALES {
-            let [first, last] = halves_beside(a.s, b.s);
-            let [of_first, of_last] = &mut self.s[at][pair];
-            store_f32(of_first, _mm512_cvtepi32_ps(first));
-            store_f32(of_last, _mm512_cvtepi32_ps(last));
         }
     }
 
@@ -122,15 +119,11 @@ impl<'a> Pages<'a> {
     pub fn sheet(&self, sheet: usize, octets: Range<usize>) -> Weights<'_> {
         let first = sheet * self.octets;
         let here = first + octets.start..first + octets.end;
+        let of = |each: usize| here.start * each..here.end * each;
         Weights {
             q: &self.q[here.clone()],
-            d: &self.d[here.clone()],
-            m: &self.m[here.start * self.minimums..here.end * self.minimums],
-            s: if self.s.is_empty() {
-                &[]
-            } else {
-                &self.s[here]
-            },
+            d: &self.d[of(self.scales)],
+            m: &self.m[of(self.minimums)],
         }
     }
 }

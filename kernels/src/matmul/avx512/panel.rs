@@ -1,27 +1,26 @@
 //! Many tokens: a strip is unpacked ([`Pages`]) and multiplied with all tokens,
 //! tile by tile ([`tile`]).
 //!
-//! Loops, from the outside: for a stretch of [`STRETCH`] tokens, for a slice of
-//! [`SLICE`] octets of them, which stay in the first-level cache; for each sheet,
-//! which comes from the second; for each tile. Between slices, partial sums wait
-//! in memory.
+//! Loops, from the outside: for the tokens of a tile, for a slice of at most
+//! [`SLICE`] octets of them, which are put side by side and stay in the first-level
+//! cache; for each sheet, which comes from the second. Between slices, partial sums
+//! wait in memory. Meanwhile the tokens of the next slice are asked for, which come
+//! from wherever there is room for all of them.
 
-use super::octet::{Octets, PerLane, Row, scaled_sums};
+use super::octet::{Octets, PerLane};
 use super::pages::Pages;
-use super::tile::{PAIRS, ROWS, Scales, Sums, TOKENS, Tokens, WaitingSums, tile};
+use super::tile::{Beside, ROW_PAIRS, ROWS, Sums, TOKEN_PAIRS, TOKENS, Tokens, WaitingSums, tile};
 use super::vector::*;
-use crate::activation::{Int8Rows, OCTET_LEN};
-use crate::lines::Lines;
+use crate::activation::{Int8Rows, ONES, Pair};
+use crate::lines::{LINE_BYTES, Lines};
 use crate::matmul::Matrix;
-use crate::matmul::avx2::vector::{load_f32 as load_eight_f32, store_f32 as store_eight_f32};
 use crate::matmul::panel::Panel;
 use crate::team::TileMut;
+use bytemuck::Zeroable;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// Tokens that stay in the first-level cache.
-const STRETCH: usize = 8;
-/// Octets of them that do.
+/// Octets of a tile's tokens that stay in the first-level cache.
 const SLICE: usize = 8;
 
 /// Computes a strip.
@@ -34,7 +33,6 @@ pub fn strip<B: Octets>(
 ) {
     const { assert!(B::PANEL_OFFSET == 0 || B::MINIMUMS == 0) }
     let mut buffers = Buffers {
-        scales: std::mem::take(&mut panel.x),
         sums: std::mem::take(&mut panel.sums),
         products: std::mem::take(&mut panel.products),
     };
@@ -44,23 +42,32 @@ pub fn strip<B: Octets>(
         offset: B::PANEL_OFFSET,
         x,
     };
-    match (B::PANEL_SUBSCALES, B::MINIMUMS) {
+    match (B::HALVES_APART, B::MINIMUMS) {
         (false, 0) => product.run::<false, 0>(&mut buffers, out),
         (false, 1) => product.run::<false, 1>(&mut buffers, out),
         (true, 0) => product.run::<true, 0>(&mut buffers, out),
         (false, 2) => product.run::<false, 2>(&mut buffers, out),
-        (subscales, minimums) => {
-            unreachable!("sub-scales: {subscales}, minimums: {minimums}")
-        }
+        (halves, minimums) => unreachable!("halves apart: {halves}, minimums: {minimums}"),
     }
-    panel.x = buffers.scales;
     panel.sums = buffers.sums;
     panel.products = buffers.products;
 }
 
+/// Some octets of pairs. (Loops and closures over two would not all be inlined.)
+#[inline]
+fn cut<'a>([x, y]: [&'a [Pair]; TOKEN_PAIRS], octets: &Range<usize>) -> [&'a [Pair]; TOKEN_PAIRS] {
+    [&x[octets.clone()], &y[octets.clone()]]
+}
+
+/// The cache lines of a pair from line `first` on.
+#[inline]
+fn lines_from(pair: &[Pair], first: usize) -> &[[u8; LINE_BYTES]] {
+    let lines = bytemuck::cast_slice(pair);
+    lines.get(first..).unwrap_or_default()
+}
+
 /// What the product needs of a [`Panel`] beside the pages.
 struct Buffers {
-    scales: Lines<u8>,
     sums: Lines<f32>,
     products: Lines<f32>,
 }
@@ -75,50 +82,59 @@ struct Product<'a> {
 
 impl Product<'_> {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-    fn run<const SUBSCALES: bool, const MINIMUMS: usize>(
+    fn run<const HALVES: bool, const MINIMUMS: usize>(
         &self,
         buffers: &mut Buffers,
         out: &mut TileMut<'_>,
     ) {
         let Pages { octets, sheets, .. } = *self.pages;
-        let Buffers {
-            scales,
-            sums,
-            products,
-        } = buffers;
-        let rows = sheets * ROWS;
+        let slices = octets.div_ceil(SLICE);
+        let slice = |index: usize| index * octets / slices..(index + 1) * octets / slices;
+        let mut beside = [[Beside::zeroed(); TOKEN_PAIRS]; SLICE];
+        // [sheet]
+        let waiting = buffers
+            .sums
+            .resize(sheets * size_of::<WaitingSums>() / size_of::<f32>());
+        let waiting: &mut [WaitingSums] = bytemuck::cast_slice_mut(waiting);
         // [token][row]
-        let products = products.resize(STRETCH * rows);
-        for first in (0..self.x.rows).step_by(STRETCH) {
-            let tokens = first..self.x.rows.min(first + STRETCH);
-            let tiles = tokens.len().div_ceil(TOKENS);
-            // [sheet][tile]
-            let waiting = sums.resize(sheets * tiles * size_of::<WaitingSums>() / size_of::<f32>());
-            let waiting: &mut [WaitingSums] = bytemuck::cast_slice_mut(waiting);
-            for slice in (0..octets).step_by(SLICE) {
-                let slice = slice..octets.min(slice + SLICE);
-                // [tile][octet][token]
-                let scales = scales.resize(tiles * slice.len() * size_of::<[Scales; TOKENS]>());
-                let scales: &mut [[Scales; TOKENS]] = bytemuck::cast_slice_mut(scales);
-                self.scales::<SUBSCALES, MINIMUMS>(tokens.clone(), slice.clone(), scales);
-                for (sheet, waiting) in waiting.chunks_exact_mut(tiles).enumerate() {
-                    let weights = self.pages.sheet(sheet, slice.clone());
-                    let scales = scales.chunks_exact(slice.len());
-                    for (i, (scales, waiting)) in scales.zip(waiting).enumerate() {
-                        let here = tokens.start + TOKENS * i..tokens.end;
-                        let x = self.tokens(here, slice.start, scales);
-                        let mut sums = [[_mm512_setzero_ps(); PAIRS]; TOKENS];
-                        if slice.start > 0 {
-                            sums = load_sums(waiting);
-                        }
-                        let sums = tile::<SUBSCALES, MINIMUMS>(weights, x, sums);
-                        if slice.end < octets {
-                            store_sums(waiting, sums);
-                        } else {
-                            let products = products[i * TOKENS * rows..].chunks_exact_mut(rows);
-                            for (products, folded) in products.zip(fold(sums)) {
-                                products[sheet * ROWS..][..ROWS].copy_from_slice(&folded);
-                            }
+        let rows = sheets * ROWS;
+        let products = buffers.products.resize(TOKENS * rows);
+        for first in (0..self.x.rows).step_by(TOKENS) {
+            let tokens = first..self.x.rows.min(first + TOKENS);
+            let count = tokens.len().div_ceil(2);
+            let pairs = self.pairs(first);
+            for index in 0..slices {
+                let octets = slice(index);
+                let pairs = cut(pairs, &octets);
+                let beside = &mut beside[..octets.len()];
+                for (o, beside) in beside.iter_mut().enumerate() {
+                    for (pair, beside) in pairs.iter().zip(beside) {
+                        self.put_beside::<HALVES, MINIMUMS>(&pair[o], beside);
+                    }
+                }
+                let next = match index + 1 < slices {
+                    true => cut(self.pairs(first), &slice(index + 1)),
+                    false => cut(self.pairs(first + TOKENS), &slice(0)),
+                };
+                for (sheet, waiting) in waiting.iter_mut().enumerate() {
+                    let line = sheet * octets.len();
+                    let x = Tokens {
+                        pairs,
+                        count,
+                        beside,
+                        next: [lines_from(next[0], line), lines_from(next[1], line)],
+                    };
+                    let weights = self.pages.sheet(sheet, octets.clone());
+                    let mut sums = [[_mm512_setzero_ps(); 2 * ROW_PAIRS]; TOKEN_PAIRS];
+                    if index > 0 {
+                        sums = load_sums(waiting);
+                    }
+                    let sums = tile::<HALVES, MINIMUMS>(weights, x, sums);
+                    if index + 1 < slices {
+                        store_sums(waiting, sums);
+                    } else {
+                        for (products, folded) in products.chunks_exact_mut(rows).zip(fold(sums)) {
+                            products[sheet * ROWS..][..ROWS].copy_from_slice(&folded);
                         }
                     }
                 }
@@ -130,52 +146,36 @@ impl Product<'_> {
         }
     }
 
-    /// The tile of the first of `tokens`, from `octet` on.
-    #[inline]
-    fn tokens<'a>(
-        &'a self,
-        tokens: Range<usize>,
-        octet: usize,
-        scales: &'a [[Scales; TOKENS]],
-    ) -> Tokens<'a> {
-        let stride = self.x.stride;
-        Tokens {
-            count: tokens.len(),
-            q: &self.x.q[tokens.start * stride + octet * OCTET_LEN..],
-            stride,
-            scales,
-        }
+    /// The pairs of the tile that begins with a token; the last stands in for those
+    /// that there are not.
+    fn pairs(&self, first: usize) -> [&[Pair]; TOKEN_PAIRS] {
+        let last = (self.x.rows - 1) / 2;
+        let pair = |p: usize| self.x.pair(last.min(first / 2 + p));
+        [pair(0), pair(1)]
     }
 
-    /// Puts what goes with the quants of some tokens side by side,
-    /// `[tile][octet][token]`; the last token stands in for those that the last
-    /// tile does not have.
+    /// Puts beside an octet what goes with it.
+    #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2")]
-    fn scales<const SUBSCALES: bool, const MINIMUMS: usize>(
-        &self,
-        tokens: Range<usize>,
-        octets: Range<usize>,
-        to: &mut [[Scales; TOKENS]],
-    ) {
-        let offset = _mm512_set1_epi32(self.offset);
-        for (i, tile) in to.chunks_exact_mut(octets.len()).enumerate() {
-            for t in 0..TOKENS {
-                let token = (tokens.start + TOKENS * i + t).min(tokens.end - 1);
-                let x = Row::new(self.x.row(token)).slice(octets.clone());
-                for (o, to) in tile.iter_mut().enumerate() {
-                    let to = &mut to[t];
-                    store_eight_f32(&mut to.d, load_eight_f32(&x.d[o]));
-                    let neg_sums = load_i32(&x.neg_sums[o]);
-                    let beside = match (SUBSCALES, MINIMUMS) {
-                        (false, 0) => {
-                            let sums = _mm512_castsi256_si512(add_halves(neg_sums));
-                            _mm512_mullo_epi32(sums, offset)
-                        }
-                        (true, 0) => _mm512_mullo_epi32(neg_sums, offset),
-                        (_, 1) => _mm512_castps_si512(load_f32_twice(&x.xsum[o])),
-                        _ => _mm512_castps_si512(scaled_sums(&x.d[o], &x.neg_sums[o])),
-                    };
-                    store(bytemuck::cast_mut(&mut to.beside), beside);
+    fn put_beside<const HALVES: bool, const MINIMUMS: usize>(&self, x: &Pair, to: &mut Beside) {
+        let [first, last] = [load_i32(&x.neg_sums[0]), load_i32(&x.neg_sums[1])];
+        let sums = match HALVES {
+            true => [first, last],
+            false => [_mm512_add_epi32(first, last); 2],
+        };
+        for (to, sums) in to.begin.iter_mut().zip(sums).take(1 + usize::from(HALVES)) {
+            let lowered = _mm512_mullo_epi32(sums, _mm512_set1_epi32(self.offset));
+            let begin = _mm512_add_epi32(load_i32(&x.bits), lowered);
+            store(bytemuck::cast_mut(to), begin);
+        }
+        match MINIMUMS {
+            0 => {}
+            1 => to.minimums[0] = x.xsum,
+            _ => {
+                // The scale, exactly.
+                let d = _mm512_div_ps(load_f32(&x.ones), _mm512_set1_ps(ONES));
+                for (to, half) in to.minimums.iter_mut().zip([first, last]) {
+                    store_f32(to, _mm512_mul_ps(d, _mm512_cvtepi32_ps(half)));
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Product<'_> {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load_sums(waiting: &WaitingSums) -> Sums {
-    let mut sums = [[_mm512_setzero_ps(); PAIRS]; TOKENS];
+    let mut sums = [[_mm512_setzero_ps(); 2 * ROW_PAIRS]; TOKEN_PAIRS];
     for (sums, waiting) in sums
         .as_flattened_mut()
         .iter_mut()
@@ -212,17 +212,19 @@ fn store_sums(waiting: &mut WaitingSums, sums: Sums) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn fold(sums: Sums) -> [[f32; ROWS]; TOKENS] {
-    /// From `[row][token]` to `[token][row]`.
-    const TRANSPOSED: PerLane<u32> = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
-    // The quarters of a vector belong to the four rows.
-    let mut by_row = [_mm512_setzero_ps(); 4];
-    for (by_row, [a, b]) in by_row.iter_mut().zip(sums) {
-        let low = _mm512_shuffle_f32x4(a, b, 0b10_00_10_00);
-        let high = _mm512_shuffle_f32x4(a, b, 0b11_01_11_01);
-        *by_row = _mm512_add_ps(low, high);
+    /// `[token][row]`, which are in lanes `[row][token]`, the tokens of a pair in the
+    /// first and the third and in the second and the fourth row where they met the
+    /// rows as they lie, and with places changed where those were.
+    const SORTED: PerLane<u32> = [0, 1, 8, 9, 5, 4, 13, 12, 2, 3, 10, 11, 7, 6, 15, 14];
+    // Of each: two vectors, whose quarters belong to four halves of vectors before.
+    let mut quarters = [_mm512_setzero_ps(); 4];
+    for (quarter, [a, b]) in quarters.iter_mut().zip(sums.as_flattened().as_chunks().0) {
+        let low = _mm512_shuffle_f32x4(*a, *b, 0b10_00_10_00);
+        let high = _mm512_shuffle_f32x4(*a, *b, 0b11_01_11_01);
+        *quarter = _mm512_add_ps(low, high);
     }
     let mut by_two = [_mm512_setzero_ps(); 2];
-    for (by_two, [a, b]) in by_two.iter_mut().zip(by_row.as_chunks::<2>().0) {
+    for (by_two, [a, b]) in by_two.iter_mut().zip(quarters.as_chunks::<2>().0) {
         let (a, b) = (_mm512_castps_pd(*a), _mm512_castps_pd(*b));
         let low = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
         let high = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
@@ -233,7 +235,7 @@ fn fold(sums: Sums) -> [[f32; ROWS]; TOKENS] {
     let high = _mm512_shuffle_ps(a, b, 0b11_01_11_01);
     let folded = _mm512_add_ps(low, high);
     let mut products = [[0.0; ROWS]; TOKENS];
-    let by_token = _mm512_permutexvar_ps(load_u32(&TRANSPOSED), folded);
+    let by_token = _mm512_permutexvar_ps(load_u32(&SORTED), folded);
     store_f32(bytemuck::cast_mut(&mut products), by_token);
     products
 }

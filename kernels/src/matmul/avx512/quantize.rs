@@ -14,9 +14,9 @@
 //!
 //! A step is the same quarter of four such vectors.
 
-use super::octet::PerLane;
+use super::octet::{PerLane, beside, halves_beside};
 use super::vector::*;
-use crate::activation::{AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN};
+use crate::activation::{AMAX_CEILING, AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN, ONES, Pair};
 use crate::isa::Isa;
 use crate::matmul::avx2::vector::store_f32 as store_eight_f32;
 use std::arch::x86_64::*;
@@ -36,46 +36,120 @@ pub fn quantize(x: &[f32], out: &mut Int8RowMut<'_>) {
     unsafe { row(x, out) }
 }
 
+/// Quantizes two rows side by side.
+///
+/// # Panics
+///
+/// If the processor does not have AVX-512, or an array does not fit.
+pub fn quantize_pair(x: [&[f32]; 2], out: &mut [Pair]) {
+    assert!(Isa::Avx512.is_available());
+    // SAFETY: the processor has the features.
+    unsafe { pair(x, out) }
+}
+
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
 fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
-    let (octets, rest) = x.as_chunks::<OCTET_LEN>();
     let to = out.q.as_chunks_mut::<OCTET_LEN>().0.iter_mut();
     let to = to.zip(out.d.as_chunks_mut::<OCTET>().0);
     let to = to.zip(out.xsum.as_chunks_mut::<OCTET>().0);
-    let to = to.zip(out.sums.as_chunks_mut::<{ 2 * OCTET }>().0);
     let to = to.zip(out.neg_sums.as_chunks_mut::<{ 2 * OCTET }>().0);
-    for (o, ((((q, d), xsum), sums), neg_sums)) in to.enumerate() {
-        let mut padded = [0.0; OCTET_LEN];
-        let x = match octets.get(o) {
-            Some(x) => x,
-            None => {
-                if o == octets.len() {
-                    padded[..rest.len()].copy_from_slice(rest);
-                }
-                &padded
-            }
-        };
-        let octet = Quantized::of(bytemuck::cast_ref(x));
+    for (o, (((q, d), xsum), neg_sums)) in to.enumerate() {
+        let octet = octet(x, o);
         let steps = q.as_chunks_mut::<64>().0;
         for (to, step) in steps.iter_mut().zip(octet.q) {
             store(bytemuck::cast_mut(to), step);
         }
-        let halves = octet.sums();
-        let groups = _mm256_cvtepi32_ps(add_halves(halves));
+        let sums = octet.neg_sums();
         store_eight_f32(d, octet.d);
-        store_eight_f32(xsum, _mm256_mul_ps(octet.d, groups));
-        let negative = _mm512_sub_epi32(_mm512_setzero_si512(), halves);
-        store(bytemuck::cast_mut(neg_sums), negative);
-        let in_order = _mm512_permutexvar_epi32(load_u32(&LANE_OF_HALF), halves);
-        let in_order = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(in_order));
-        let mut both = [0_i16; 32];
-        store(bytemuck::cast_mut(&mut both), in_order);
-        sums.copy_from_slice(&both[..2 * OCTET]);
+        store_eight_f32(xsum, octet.xsum(sums));
+        store(bytemuck::cast_mut(neg_sums), sums);
     }
 }
 
-/// The lane of each half, in the order of the halves.
-const LANE_OF_HALF: PerLane<u32> = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
+fn pair(x: [&[f32]; 2], out: &mut [Pair]) {
+    for (o, to) in out.iter_mut().enumerate() {
+        let [a, b] = [octet(x[0], o), octet(x[1], o)];
+        let steps = to.q.as_chunks_mut::<2>().0;
+        for (to, (a, b)) in steps.iter_mut().zip(a.q.into_iter().zip(b.q)) {
+            for (to, half) in to.iter_mut().zip(halves_beside(a, b)) {
+                store(bytemuck::cast_mut(to), half);
+            }
+        }
+        let d = beside(a.d, b.d);
+        let Powers { bits, other } = Powers::of(d);
+        store_f32(&mut to.ones, _mm512_mul_ps(d, _mm512_set1_ps(ONES)));
+        store(bytemuck::cast_mut(&mut to.bits), bits);
+        store(bytemuck::cast_mut(&mut to.other), other);
+        let sums = [a.neg_sums(), b.neg_sums()];
+        store_f32(&mut to.xsum, beside(a.xsum(sums[0]), b.xsum(sums[1])));
+        for (to, half) in to.neg_sums.iter_mut().zip(halves_beside(sums[0], sums[1])) {
+            store(bytemuck::cast_mut(to), half);
+        }
+    }
+}
+
+/// Octet `o` of a row; what the row does not have is zero.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2")]
+fn octet(x: &[f32], o: usize) -> Quantized {
+    let (octets, rest) = x.as_chunks::<OCTET_LEN>();
+    match octets.get(o) {
+        Some(x) => Quantized::of(bytemuck::cast_ref(x)),
+        None => {
+            let mut padded = [0.0; OCTET_LEN];
+            if o == octets.len() {
+                padded[..rest.len()].copy_from_slice(rest);
+            }
+            Quantized::of(bytemuck::cast_ref(&padded))
+        }
+    }
+}
+
+/// Scales `2ᵃ ± 2ᵇ` taken apart: see [`Pair`].
+struct Powers {
+    bits: __m512i,
+    other: __m512i,
+}
+
+impl Powers {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn of(d: __m512) -> Powers {
+        /// What is added to the bits of a float to multiply it with a power of two.
+        const fn times(power: i32) -> u32 {
+            (power << 23) as u32
+        }
+        const MINUS: u32 = 1 << 31;
+        // By the eighths after the leading bit: 1 is ½ + ½, 9/8 is 1 + 1/8, 10/8
+        // is 1 + 1/4, 12/8 is 1 + 1/2, 14/8 is 2 − 1/4, 15/8 is 2 − 1/8.
+        const A: [u32; 8] = [times(-1), 0, 0, 0, 0, 0, times(1), times(1)];
+        const B: [u32; 8] = [
+            times(0),
+            times(-3),
+            times(-2),
+            0,
+            times(-1),
+            0,
+            times(-3) ^ MINUS,
+            times(-4) ^ MINUS,
+        ];
+        let of_d = _mm512_castps_si512(d);
+        let eighths = _mm512_srli_epi32(of_d, 20);
+        let pick = |table: &[u32; 8]| {
+            let table = _mm512_castps_si512(load_f32_twice(bytemuck::cast_ref(table)));
+            _mm512_permutexvar_epi32(eighths, table)
+        };
+        let exponent = _mm512_and_si512(of_d, _mm512_set1_epi32(f32::INFINITY.to_bits() as i32));
+        let ones = ONES.to_bits() - 1.0_f32.to_bits();
+        let bits = _mm512_add_epi32(exponent, _mm512_set1_epi32(ones as i32));
+        let bits = _mm512_add_epi32(bits, pick(&A));
+        // Zero times a number is the number minus itself.
+        let is_zero = _mm512_testn_epi32_mask(of_d, of_d);
+        let other = _mm512_mask_mov_epi32(pick(&B), is_zero, _mm512_set1_epi32(MINUS as i32));
+        Powers { bits, other }
+    }
+}
 
 /// An octet of activations, quantized.
 struct Quantized {
@@ -91,11 +165,11 @@ impl Quantized {
     fn of(x: &Halves) -> Quantized {
         let amax = largest_magnitudes(x);
         let is_zero = _mm256_cmp_ps_mask::<_CMP_LT_OQ>(amax, _mm256_set1_ps(AMAX_FLOOR));
-        let is_no_number = _mm256_cmp_ps_mask::<_CMP_NLT_UQ>(amax, _mm256_set1_ps(f32::INFINITY));
-        let most = _mm256_set1_ps(127.0);
-        let d = _mm256_maskz_div_ps(!is_zero, amax, most);
+        let is_no_number = _mm256_cmp_ps_mask::<_CMP_NLT_UQ>(amax, _mm256_set1_ps(AMAX_CEILING));
+        let d = scales_for(amax);
+        let inverse = _mm256_maskz_div_ps(!is_zero, _mm256_set1_ps(1.0), d);
+        let d = _mm256_maskz_mov_ps(!is_zero, d);
         let d = _mm256_mask_mov_ps(d, is_no_number, _mm256_set1_ps(f32::NAN));
-        let inverse = _mm256_maskz_div_ps(!is_zero, most, amax);
         let q = match is_no_number {
             0 => quants(x, inverse),
             _ => {
@@ -111,16 +185,37 @@ impl Quantized {
         Quantized { q, d }
     }
 
-    /// Sums of the quants of each half, by lane.
+    /// Negative sums of the quants of each half, by lane.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    fn sums(&self) -> __m512i {
+    fn neg_sums(&self) -> __m512i {
         let mut sums = _mm512_setzero_si512();
         for q in self.q {
             sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), q);
         }
-        sums
+        _mm512_sub_epi32(_mm512_setzero_si512(), sums)
     }
+
+    /// `d · Σ q` of each group, from the negative sums.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx2")]
+    fn xsum(&self, neg_sums: __m512i) -> __m256 {
+        let groups = _mm256_sub_epi32(_mm256_setzero_si256(), add_halves(neg_sums));
+        _mm256_mul_ps(self.d, _mm256_cvtepi32_ps(groups))
+    }
+}
+
+/// The scales of eight groups: see [`scale_for`](crate::activation::scale_for).
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scales_for(amax: __m256) -> __m256 {
+    let bits = _mm256_castps_si256(_mm256_div_ps(amax, _mm256_set1_ps(127.0)));
+    let bits = _mm256_add_epi32(bits, _mm256_set1_epi32(0x000f_fff0));
+    let bits = _mm256_and_si256(bits, _mm256_set1_epi32(0xfff0_0000_u32 as i32));
+    // By the eighths after the leading bit, to which this looks alone.
+    let next = _mm256_setr_epi32(0, 0, 0, 1 << 20, 0, 1 << 20, 0, 0);
+    let next = _mm256_permutevar8x32_epi32(next, _mm256_srli_epi32(bits, 20));
+    _mm256_castsi256_ps(_mm256_add_epi32(bits, next))
 }
 
 /// The largest magnitude of each group. Without the sign, bits order like
@@ -132,7 +227,7 @@ fn largest_magnitudes(x: &Halves) -> __m256 {
     const LANE_OF_GROUP: PerLane<u32> = [0, 8, 2, 10, 4, 12, 6, 14, 0, 0, 0, 0, 0, 0, 0, 0];
     let mut of_group = [_mm512_setzero_si512(); OCTET];
     for (largest, [a, b]) in of_group.iter_mut().zip(x.as_chunks().0) {
-        let [a, b] = [a, b].map(|half| load_f32(half));
+        let (a, b) = (load_f32(a), load_f32(b));
         *largest = _mm512_max_epu32(
             _mm512_castps_si512(_mm512_abs_ps(a)),
             _mm512_castps_si512(_mm512_abs_ps(b)),

@@ -4,7 +4,7 @@
 //! bytes behind those of its first.
 
 use super::blocks_of_32::nibbles_of_quarters;
-use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_lane};
+use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_lane, split};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
@@ -167,16 +167,6 @@ fn nibbles(bytes: &[u8; 128]) -> [__m512i; 4] {
 fn by_half(halves: __m512i) -> __m512i {
     const LANES: PerLane<u32> = per_lane([0, 2, 4, 6, 8, 10, 12, 14], [0, 1]);
     _mm512_permutexvar_epi32(load_u32(&LANES), halves)
-}
-
-/// The lower and the upper eight lanes.
-#[inline]
-#[target_feature(enable = "avx512dq")]
-fn split(both: __m512) -> [__m256; 2] {
-    [
-        _mm512_castps512_ps256(both),
-        _mm512_extractf32x8_ps(both, 1),
-    ]
 }
 
 /// The scales and minimums of Q4_K and Q5_K, from the first 16 bytes of a

@@ -1,338 +1,250 @@
-//! The innermost loop for many tokens: a tile of four rows by four tokens, or by
-//! the one or two that are left after the fours.
+//! The innermost loop for many tokens: a tile of four rows by two pairs of
+//! tokens, or by the one pair that is left.
 //!
 //! In a step, two rows lie side by side in a vector, four quants of each of
-//! their eight groups, and meet the same 32 bytes of activations, loaded into
-//! both halves. After eight steps each lane holds the sum of a whole group:
+//! their eight groups, and meet those of two tokens; then the rows change places
+//! and meet them again. After eight steps each lane holds the sum of a whole
+//! group:
 //!
 //! ```text
-//! lane       0      1            7       8      9           15
-//!        ┌──────┬──────┬ ┄ ┬────────┬──────┬──────┬ ┄ ┬────────┐
-//! isum   │ a g0 │ a g1 │   │  a g7  │ b g0 │ b g1 │   │  b g7  │
-//!        └──────┴──────┴ ┄ ┴────────┴──────┴──────┴ ┄ ┴────────┘
+//! lane        0      1            7       8      9           15
+//!         ┌──────┬──────┬ ┄ ┬────────┬──────┬──────┬ ┄ ┬────────┐
+//! rows    │ a g0 │ a g1 │   │  a g7  │ b g0 │ b g1 │   │  b g7  │   and b beside a
+//! tokens  │ s g0 │ s g1 │   │  s g7  │ t g0 │ t g1 │   │  t g7  │
+//!         └──────┴──────┴ ┄ ┴────────┴──────┴──────┴ ┄ ┴────────┘
 //! ```
 //!
-//! Nothing moves across lanes. Per octet, two rows and a token that is 8
-//! VPDPBUSD, a conversion, a multiplication and an FMA; one or two FMA more if
-//! there are minimums. With sub-scales, halves of groups are summed apart:
-//! another of each.
+//! Nothing moves across lanes but rows that change places, once for all tokens.
+//!
+//! Two ports multiply, and per octet, two vectors of rows and a pair of tokens 32
+//! of 36 operations that need them are VPDPBUSD; four are FMAs with the scales of
+//! the rows (and four more for each minimum, or with halves apart). Scales of
+//! tokens take additions, which other ports do, because they are sums of two
+//! powers of two ([`scale_for`](crate::activation::scale_for)), `2ᵃ ± 2ᵇ`:
+//! integer sums begin with the bits of the float `2ᵃ · 1.5 · 2²³`, whose last bit
+//! counts `2ᵃ`, so they end as the bits of `2ᵃ · (1.5 · 2²³ + isum)`; and adding to
+//! the exponent makes that `2ᵇ` instead of `2ᵃ`.
+//!
+//! ```text
+//! (2ᵃ · (1.5 · 2²³ + isum) − d · 1.5 · 2²³) ± 2ᵇ · (1.5 · 2²³ + isum)  =  d · isum
+//! ```
+//!
+//! Nothing rounds there: all are multiples of `2ᵇ` below 2²⁴ of them, or powers of
+//! two of such. (Loads that broadcast would take the port that moves lanes, of
+//! which VPDPBUSD needs half; a tile of tokens that lie alone, broadcast to both
+//! halves, is a tenth slower.)
 //!
 //! This is assembly since the compiler, given the same as intrinsics, keeps
-//! loads in registers and sums in memory: it reached 235 GOP/s on a core of a
-//! Zen 4 where this reaches 355 (of 464 that VPDPBUSD alone can).
+//! loads in registers and sums in memory.
 //!
 //! | registers | hold |
 //! |---|---|
-//! | 0–3, 4–7 | partial sums of the first and the second two rows, by token |
+//! | 0–3, 4–7 | partial sums of the first and the second pair: rows a b, c d, b a, d c |
 //! | 8–11, 12–15 | integer sums |
-//! | 16, 17 | a step of the rows |
-//! | 18, 19 | a step of a token; what comes after the steps |
-//! | 20–23 | sub-scales, scales, minimums of the rows |
-//! | 24–27, 28–31 | with sub-scales: integer sums of last halves |
+//! | 16, 17, 18, 19 | a step of the rows; scales or minimums |
+//! | 20, 21 | a step of the pairs |
+//! | 22–27 | what comes after the steps |
 
 use super::octet::PerLane;
-use crate::activation::{OCTET, OCTET_LEN, TILE_ROWS};
+use crate::activation::{OfTwo, Pair};
+use crate::lines::LINE_BYTES;
 use bytemuck::{Pod, Zeroable};
 use std::arch::asm;
 use std::arch::x86_64::__m512;
+use std::mem::offset_of;
 
 /// Rows of a tile.
 pub const ROWS: usize = 4;
 /// Pairs of rows, side by side.
-pub const PAIRS: usize = ROWS / 2;
+pub const ROW_PAIRS: usize = ROWS / 2;
 /// Tokens of a tile.
 pub const TOKENS: usize = 4;
+/// Pairs of tokens, side by side.
+pub const TOKEN_PAIRS: usize = TOKENS / 2;
 
 /// Quants of an octet of two rows, by step: four of each group.
 pub type Quants = [[u8; 64]; 8];
-/// The eight partial sums of two rows each, of a tile's rows, by token.
-pub type Sums = [[__m512; PAIRS]; TOKENS];
+/// The eight partial sums of each pair of tokens with two rows: as they lie, of
+/// both pairs of rows, then with places changed.
+pub type Sums = [[__m512; 2 * ROW_PAIRS]; TOKEN_PAIRS];
 /// Sums that wait in memory.
-pub type WaitingSums = [[PerLane<f32>; PAIRS]; TOKENS];
+pub type WaitingSums = [[PerLane<f32>; 2 * ROW_PAIRS]; TOKEN_PAIRS];
 
 /// Octets of a tile's rows.
 #[derive(Clone, Copy)]
 pub struct Weights<'a> {
     /// Quants, unsigned.
-    pub q: &'a [[Quants; PAIRS]],
-    /// Scales.
-    pub d: &'a [[PerLane<f32>; PAIRS]],
+    pub q: &'a [[Quants; ROW_PAIRS]],
+    /// Scales: for each octet one, or two if halves are apart.
+    pub d: &'a [[PerLane<f32>; ROW_PAIRS]],
     /// Minimums: for each octet as many as the format has.
-    pub m: &'a [[PerLane<f32>; PAIRS]],
-    /// Sub-scales of the first and the last halves of groups, if the format
-    /// has them.
-    pub s: &'a [[[PerLane<f32>; 2]; PAIRS]],
+    pub m: &'a [[PerLane<f32>; ROW_PAIRS]],
 }
 
 /// Octets of a tile's tokens.
 #[derive(Clone, Copy)]
 pub struct Tokens<'a> {
-    /// How many there are: one, two, or more, which takes as long as four. Sums
-    /// of others are left open.
+    /// The second pair is the first again if there is only one.
+    pub pairs: [&'a [Pair]; TOKEN_PAIRS],
+    /// How many there are: one or two.
     pub count: usize,
-    /// Quants of the first token, in lane order, and what follows.
-    pub q: &'a [i8],
-    /// From the quants of a token to those of the next.
-    pub stride: usize,
-    /// What goes with them.
-    pub scales: &'a [[Scales; TOKENS]],
+    /// What goes with octets of this format: for each octet, of all pairs.
+    pub beside: &'a [[Beside; TOKEN_PAIRS]],
+    /// What is read after this tile, of both pairs: a line for each octet is asked
+    /// for.
+    pub next: [&'a [[u8; LINE_BYTES]]; TOKEN_PAIRS],
 }
 
-/// What goes with the quants of an octet of a token.
+/// What goes with an octet of a pair of tokens where weights have this format.
 #[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C, align(32))]
-pub struct Scales {
-    /// Scales.
-    pub d: [f32; OCTET],
-    /// Without minimums, as `i32`: what integer sums begin with, to undo that
-    /// weights were raised; of groups, or, with sub-scales, of their first and
-    /// their last halves. With minimums, as `f32`: what they are multiplied
-    /// with.
-    pub beside: [[u32; OCTET]; 2],
+#[repr(C, align(64))]
+pub struct Beside {
+    /// What integer sums begin with: [`Pair::bits`], and what undoes that weights
+    /// were raised; of groups, or of first and last halves.
+    pub begin: [OfTwo<i32>; 2],
+    /// What minimums are multiplied with.
+    pub minimums: [OfTwo<f32>; 2],
 }
 
-const _: () = assert!(size_of::<Scales>() == 96 && size_of::<[Quants; PAIRS]>() == 1024);
-const _: () = assert!(TOKENS == TILE_ROWS);
+const _: () = assert!(size_of::<Pair>() == 896 && size_of::<[Quants; ROW_PAIRS]>() == 1024);
+const _: () = assert!(offset_of!(Pair, ones) == 512 && offset_of!(Pair, other) == 576);
+const _: () = assert!(size_of::<Beside>() == 256);
 
-// The pieces below write a register as its number. What is done for each token
-// is a piece that ends in the token's own arguments: where its scales begin,
-// where its quants do, a register for them, and registers of the first and the
-// second two rows: integer sums, those of last halves, partial sums.
+// The pieces below write a register as its number. What is done for each pair of
+// tokens is a piece that ends in the pair's own arguments: its pointer, where it
+// begins in what is beside, the register of its quants, and its registers of
+// integer and of partial sums.
 
-/// A piece for each token of a full tile.
-#[rustfmt::skip]
-macro_rules! four {
-    ($piece:ident $($argument:literal)*) => {
-        concat!(
-            $piece!($($argument)* 0,   "",              18,  8 12,  24 28,  0 4),
-            $piece!($($argument)* 96,  " + {stride}",   19,  9 13,  25 29,  1 5),
-            $piece!($($argument)* 192, " + 2*{stride}", 18,  10 14,  26 30,  2 6),
-            $piece!($($argument)* 288, " + {three}",    19,  11 15,  27 31,  3 7),
-        )
-    };
-}
-
-/// A piece for each token of a tile of two.
+/// A piece for each of two pairs of tokens.
 #[rustfmt::skip]
 macro_rules! two {
     ($piece:ident $($argument:literal)*) => {
         concat!(
-            $piece!($($argument)* 0,  "",            18,  8 12,  24 28,  0 4),
-            $piece!($($argument)* 96, " + {stride}", 19,  9 13,  25 29,  1 5),
+            $piece!($($argument)* "{x}" 0,   20,  8  9  10 11,  0 1 2 3),
+            $piece!($($argument)* "{y}" 256, 21,  12 13 14 15,  4 5 6 7),
         )
     };
 }
 
-/// A piece for the token of a tile of one.
+/// A piece for one pair of tokens.
 #[rustfmt::skip]
 macro_rules! one {
     ($piece:ident $($argument:literal)*) => {
-        $piece!($($argument)* 0, "", 18,  8 12,  24 28,  0 4)
+        $piece!($($argument)* "{x}" 0, 20,  8 9 10 11,  0 1 2 3)
     };
 }
 
-/// Begins the integer sums with half `$half` of what is beside the scales.
+/// Begins the integer sums, of groups or half `$half`.
 #[rustfmt::skip]
 macro_rules! begin {
-    ($half:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
+    ($half:literal $pair:literal $at:literal, $x:literal,
+     $a:literal $b:literal $c:literal $d:literal, $($sum:literal)*) => {
         concat!(
-            "vbroadcasti64x4 zmm", $a, ", [{scales} + ", $scales, " + 32 + 32*", $half, "]\n",
-            "vmovdqa64 zmm", $b, ", zmm", $a, "\n",
+            "vmovdqa64 zmm", $a, ", [{beside} + ", $at, " + 64*", $half, "]\n",
+            "vmovdqa64 zmm", $b, ", [{beside} + ", $at, " + 64*", $half, "]\n",
+            "vmovdqa64 zmm", $c, ", [{beside} + ", $at, " + 64*", $half, "]\n",
+            "vmovdqa64 zmm", $d, ", [{beside} + ", $at, " + 64*", $half, "]\n",
         )
     };
 }
 
-/// Begins the integer sums of last halves in the same way.
-#[rustfmt::skip]
-macro_rules! begin_last {
-    ($half:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        begin!($half $scales, $q, $x, $last_a $last_b, $last_a $last_b, $sum_a $sum_b)
-    };
-}
-
-/// Begins the integer sums with zero.
-#[rustfmt::skip]
-macro_rules! zero {
-    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        concat!(
-            "vpxord zmm", $a, ", zmm", $a, ", zmm", $a, "\n",
-            "vpxord zmm", $b, ", zmm", $b, ", zmm", $b, "\n",
-        )
-    };
-}
-
-/// Multiplies step `$step` with a token.
+/// Multiplies step `$step` with a pair of tokens.
 #[rustfmt::skip]
 macro_rules! dot {
-    ($step:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
+    ($step:literal $pair:literal $at:literal, $x:literal,
+     $a:literal $b:literal $c:literal $d:literal, $($sum:literal)*) => {
         concat!(
-            "vbroadcasti64x4 zmm", $x, ", [{x}", $q, " + 32*", $step, "]\n",
+            "vmovdqa64 zmm", $x, ", [", $pair, " + 64*", $step, "]\n",
             "vpdpbusd zmm", $a, ", zmm16, zmm", $x, "\n",
             "vpdpbusd zmm", $b, ", zmm17, zmm", $x, "\n",
+            "vpdpbusd zmm", $c, ", zmm18, zmm", $x, "\n",
+            "vpdpbusd zmm", $d, ", zmm19, zmm", $x, "\n",
         )
     };
 }
 
-/// Multiplies step `$step`, of last halves, with a token.
+/// Loads vector `$index` of the first pair of rows and that of the second,
+/// `$apart` bytes further on, and lets the rows of each change places.
 #[rustfmt::skip]
-macro_rules! dot_last {
-    ($step:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        dot!($step $scales, $q, $x, $last_a $last_b, $last_a $last_b, $sum_a $sum_b)
+macro_rules! rows {
+    ($from:literal, $index:literal, $apart:literal) => {
+        concat!(
+            "vmovdqu64 zmm16, [", $from, " + 64*", $index, "]\n",
+            "vmovdqu64 zmm17, [", $from, " + 64*", $index, " + ", $apart, "]\n",
+            "vshufi64x2 zmm18, zmm16, zmm16, 78\n",
+            "vshufi64x2 zmm19, zmm17, zmm17, 78\n",
+        )
     };
 }
 
 /// Multiplies a step with all tokens.
 #[rustfmt::skip]
 macro_rules! step {
-    ($tokens:ident, $dot:ident, $step:literal) => {
+    ($tokens:ident, $step:literal) => {
         concat!(
-            "vmovdqu64 zmm16, [{q} + 64*", $step, "]\n",
-            "vmovdqu64 zmm17, [{q} + 512 + 64*", $step, "]\n",
-            $tokens!($dot $step),
+            rows!("{q}", $step, 512),
+            $tokens!(dot $step),
         )
     };
 }
 
-/// Converts a token's sums of groups from `i32` to `f32`.
+/// Makes `d · isum` of a pair's integer sums and adds their products with the
+/// scales of the rows.
 #[rustfmt::skip]
-macro_rules! convert {
-    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
+macro_rules! scale_pair {
+    ($pair:literal $at:literal, $x:literal, $a:literal $b:literal $c:literal $d:literal,
+     $sum_a:literal $sum_b:literal $sum_c:literal $sum_d:literal) => {
         concat!(
-            "vcvtdq2ps zmm", $a, ", zmm", $a, "\n",
-            "vcvtdq2ps zmm", $b, ", zmm", $b, "\n",
+            "vmovaps zmm22, [", $pair, " + 512]\n",
+            "vmovdqa64 zmm23, [", $pair, " + 576]\n",
+            scale_sum!($a, 24, 16, $sum_a),
+            scale_sum!($b, 25, 17, $sum_b),
+            scale_sum!($c, 26, 18, $sum_c),
+            scale_sum!($d, 27, 19, $sum_d),
         )
     };
 }
 
-/// Sums of groups, as floats: eight steps.
+/// The same, for one vector of them.
+#[rustfmt::skip]
+macro_rules! scale_sum {
+    ($isum:literal, $other:literal, $scale:literal, $sum:literal) => {
+        concat!(
+            "vpaddd zmm", $other, ", zmm", $isum, ", zmm23\n",
+            "vsubps zmm", $isum, ", zmm", $isum, ", zmm22\n",
+            "vaddps zmm", $isum, ", zmm", $isum, ", zmm", $other, "\n",
+            "vfmadd231ps zmm", $sum, ", zmm", $scale, ", zmm", $isum, "\n",
+        )
+    };
+}
+
+/// Adds what minimums contribute for a pair, with half `$half` of what is beside
+/// its scales.
+#[rustfmt::skip]
+macro_rules! minimum_of_pair {
+    ($fma:literal $half:literal $pair:literal $at:literal, $x:literal, $($isum:literal)*,
+     $sum_a:literal $sum_b:literal $sum_c:literal $sum_d:literal) => {
+        concat!(
+            "vmovaps zmm22, [{beside} + ", $at, " + 128 + 64*", $half, "]\n",
+            $fma, " zmm", $sum_a, ", zmm22, zmm16\n",
+            $fma, " zmm", $sum_b, ", zmm22, zmm17\n",
+            $fma, " zmm", $sum_c, ", zmm22, zmm18\n",
+            $fma, " zmm", $sum_d, ", zmm22, zmm19\n",
+        )
+    };
+}
+
+/// Adds the sums of all groups.
 #[rustfmt::skip]
 macro_rules! groups {
     ($tokens:ident) => {
         concat!(
-            step!($tokens, dot, 0),
-            step!($tokens, dot, 1),
-            step!($tokens, dot, 2),
-            step!($tokens, dot, 3),
-            step!($tokens, dot, 4),
-            step!($tokens, dot, 5),
-            step!($tokens, dot, 6),
-            step!($tokens, dot, 7),
-            $tokens!(convert),
-        )
-    };
-}
-
-/// Multiplies the sums of a token's first halves with their sub-scales.
-#[rustfmt::skip]
-macro_rules! first_halves {
-    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        concat!(
-            convert!($scales, $q, $x, $a $b, $last_a $last_b, $sum_a $sum_b),
-            "vmulps zmm", $a, ", zmm", $a, ", zmm20\n",
-            "vmulps zmm", $b, ", zmm", $b, ", zmm21\n",
-        )
-    };
-}
-
-/// Adds the sums of a token's last halves, multiplied with their sub-scales.
-#[rustfmt::skip]
-macro_rules! last_halves {
-    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        concat!(
-            convert!($scales, $q, $x, $last_a $last_b, $last_a $last_b, $sum_a $sum_b),
-            "vfmadd231ps zmm", $a, ", zmm", $last_a, ", zmm22\n",
-            "vfmadd231ps zmm", $b, ", zmm", $last_b, ", zmm23\n",
-        )
-    };
-}
-
-/// Sums of groups, as floats, with sub-scales: four steps of first halves, four
-/// of last ones.
-///
-/// Floats are exact until the last addition: a half sums to less than 2¹⁷ and a
-/// sub-scale has at most 7 bits. So this rounds once, as converting the integer
-/// would. (VPMULLD takes as much of the ports that multiply, and its products
-/// are added apart.)
-#[rustfmt::skip]
-macro_rules! groups_of_halves {
-    ($tokens:ident) => {
-        concat!(
-            step!($tokens, dot, 0),
-            step!($tokens, dot, 2),
-            step!($tokens, dot, 4),
-            step!($tokens, dot, 6),
-            "vmovups zmm20, [{s}]\n",
-            "vmovups zmm21, [{s} + 128]\n",
-            step!($tokens, dot_last, 1),
-            step!($tokens, dot_last, 3),
-            $tokens!(first_halves),
-            step!($tokens, dot_last, 5),
-            step!($tokens, dot_last, 7),
-            "vmovups zmm22, [{s} + 64]\n",
-            "vmovups zmm23, [{s} + 192]\n",
-            "add {s}, 256\n",
-            $tokens!(last_halves),
-        )
-    };
-}
-
-/// Adds the sums of a token's groups, scaled, to its partial sums.
-#[rustfmt::skip]
-macro_rules! scale_token {
-    ($scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        concat!(
-            "vbroadcastf32x8 zmm18, [{scales} + ", $scales, "]\n",
-            "vmulps zmm19, zmm18, zmm20\n",
-            "vmulps zmm18, zmm18, zmm21\n",
-            "vfmadd231ps zmm", $sum_a, ", zmm19, zmm", $a, "\n",
-            "vfmadd231ps zmm", $sum_b, ", zmm18, zmm", $b, "\n",
-        )
-    };
-}
-
-/// Adds the sums of all groups, scaled, to the partial sums.
-#[rustfmt::skip]
-macro_rules! scale {
-    ($tokens:ident) => {
-        concat!(
-            "vmovups zmm20, [{d}]\n",
-            "vmovups zmm21, [{d} + 64]\n",
-            $tokens!(scale_token),
-        )
-    };
-}
-
-/// Adds what minimums contribute for a token, with half `$half` of what is
-/// beside its scales.
-#[rustfmt::skip]
-macro_rules! minimum_of_token {
-    ($fma:literal $half:literal $scales:literal, $q:literal, $x:literal, $a:literal $b:literal,
-     $last_a:literal $last_b:literal, $sum_a:literal $sum_b:literal) => {
-        concat!(
-            "vbroadcastf32x8 zmm18, [{scales} + ", $scales, " + 32 + 32*", $half, "]\n",
-            $fma, " zmm", $sum_a, ", zmm18, zmm22\n",
-            $fma, " zmm", $sum_b, ", zmm18, zmm23\n",
-        )
-    };
-}
-
-/// Adds what minimums contribute.
-#[rustfmt::skip]
-macro_rules! minimum {
-    ($tokens:ident, $fma:literal, $half:literal) => {
-        concat!(
-            "vmovups zmm22, [{m} + 128*", $half, "]\n",
-            "vmovups zmm23, [{m} + 128*", $half, " + 64]\n",
-            $tokens!(minimum_of_token $fma $half),
+            $tokens!(begin 0),
+            step!($tokens, 0), step!($tokens, 1), step!($tokens, 2), step!($tokens, 3),
+            step!($tokens, 4), step!($tokens, 5), step!($tokens, 6), step!($tokens, 7),
+            rows!("{d}", 0, 64),
+            $tokens!(scale_pair),
+            "add {d}, 128\n",
         )
     };
 }
@@ -341,79 +253,85 @@ macro_rules! minimum {
 #[rustfmt::skip]
 macro_rules! octet {
     (plain $tokens:ident) => {
-        concat!($tokens!(begin 0), groups!($tokens), scale!($tokens))
+        groups!($tokens)
+    };
+    (halves $tokens:ident) => {
+        concat!(
+            $tokens!(begin 0),
+            step!($tokens, 0), step!($tokens, 2), step!($tokens, 4), step!($tokens, 6),
+            rows!("{d}", 0, 64),
+            $tokens!(scale_pair),
+            $tokens!(begin 1),
+            step!($tokens, 1), step!($tokens, 3), step!($tokens, 5), step!($tokens, 7),
+            rows!("{d}", 2, 64),
+            $tokens!(scale_pair),
+            "add {d}, 256\n",
+        )
     };
     (minimum $tokens:ident) => {
         concat!(
-            $tokens!(zero),
             groups!($tokens),
-            scale!($tokens),
-            minimum!($tokens, "vfmadd231ps", 0),
+            rows!("{m}", 0, 64),
+            $tokens!(minimum_of_pair "vfmadd231ps" 0),
             "add {m}, 128\n",
         )
     };
     (minimums $tokens:ident) => {
         concat!(
-            $tokens!(zero),
             groups!($tokens),
-            scale!($tokens),
-            minimum!($tokens, "vfnmadd231ps", 0),
-            minimum!($tokens, "vfnmadd231ps", 1),
+            rows!("{m}", 0, 64),
+            $tokens!(minimum_of_pair "vfnmadd231ps" 0),
+            rows!("{m}", 2, 64),
+            $tokens!(minimum_of_pair "vfnmadd231ps" 1),
             "add {m}, 256\n",
-        )
-    };
-    (subscales $tokens:ident) => {
-        concat!(
-            $tokens!(begin 0),
-            $tokens!(begin_last 1),
-            groups_of_halves!($tokens),
-            scale!($tokens),
         )
     };
 }
 
-/// The loop over octets around what a kind of format does, for as many tokens
-/// as there are.
+/// The loop over octets around what a kind of format does, for as many pairs of
+/// tokens as there are.
 #[rustfmt::skip]
 macro_rules! octets {
     ($kind:ident, $weights:ident, $x:ident, $sums:ident) => {
         match $x.count {
             1 => octets!($kind one, $weights, $x, $sums),
-            2 => octets!($kind two, $weights, $x, $sums),
-            _ => octets!($kind four, $weights, $x, $sums),
+            _ => octets!($kind two, $weights, $x, $sums),
         }
     };
     ($kind:ident $tokens:ident, $weights:ident, $x:ident, $sums:ident) => {
         asm!(
-            // Not all tiles use all of these.
-            "/* {m} {s} {stride} {three} */",
+            // Not all tiles use these.
+            "/* {m} {y} */",
             "2:",
+            "prefetcht1 [{x_next}]",
+            "prefetcht1 [{y_next}]",
             octet!($kind $tokens),
             "add {q}, 1024",
-            "add {d}, 128",
-            "add {x}, 256",
-            "add {scales}, 384",
+            "add {x}, 896",
+            "add {y}, 896",
+            "add {beside}, 512",
+            "add {x_next}, 64",
+            "add {y_next}, 64",
             "dec {octets}",
             "jnz 2b",
             q = inout(reg) $weights.q.as_ptr() => _,
             d = inout(reg) $weights.d.as_ptr() => _,
             m = inout(reg) $weights.m.as_ptr() => _,
-            s = inout(reg) $weights.s.as_ptr() => _,
-            x = inout(reg) $x.q.as_ptr() => _,
-            stride = in(reg) $x.stride,
-            three = in(reg) 3 * $x.stride,
-            scales = inout(reg) $x.scales.as_ptr() => _,
-            octets = inout(reg) $x.scales.len() => _,
-            inout("zmm0") $sums[0][0], inout("zmm4") $sums[0][1],
-            inout("zmm1") $sums[1][0], inout("zmm5") $sums[1][1],
-            inout("zmm2") $sums[2][0], inout("zmm6") $sums[2][1],
-            inout("zmm3") $sums[3][0], inout("zmm7") $sums[3][1],
+            x = inout(reg) $x.pairs[0].as_ptr() => _,
+            y = inout(reg) $x.pairs[1].as_ptr() => _,
+            beside = inout(reg) $x.beside.as_ptr() => _,
+            x_next = inout(reg) $x.next[0].as_ptr() => _,
+            y_next = inout(reg) $x.next[1].as_ptr() => _,
+            octets = inout(reg) $weights.q.len() => _,
+            inout("zmm0") $sums[0][0], inout("zmm1") $sums[0][1],
+            inout("zmm2") $sums[0][2], inout("zmm3") $sums[0][3],
+            inout("zmm4") $sums[1][0], inout("zmm5") $sums[1][1],
+            inout("zmm6") $sums[1][2], inout("zmm7") $sums[1][3],
             out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
             out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
             out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
             out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
             out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
-            out("zmm28") _, out("zmm29") _, out("zmm30") _, out("zmm31") _,
             options(nostack),
         )
     };
@@ -426,32 +344,28 @@ macro_rules! octets {
 /// If lengths do not fit.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vnni")]
-pub fn tile<const SUBSCALES: bool, const MINIMUMS: usize>(
+pub fn tile<const HALVES: bool, const MINIMUMS: usize>(
     weights: Weights<'_>,
     x: Tokens<'_>,
     mut sums: Sums,
 ) -> Sums {
-    let octets = x.scales.len();
+    let octets = weights.q.len();
     assert!(octets > 0, "nothing to multiply");
-    let last = (TOKENS - 1)
-        .checked_mul(x.stride)
-        .expect("a stride within the quants");
-    assert!(x.q.len().saturating_sub(last) >= octets * OCTET_LEN);
-    assert_eq!((weights.q.len(), weights.d.len()), (octets, octets));
+    assert!(x.pairs.iter().all(|pair| pair.len() == octets) && x.beside.len() == octets);
+    assert_eq!(weights.d.len(), octets * (1 + usize::from(HALVES)));
     assert_eq!(weights.m.len(), octets * MINIMUMS);
-    assert_eq!(weights.s.len(), octets * usize::from(SUBSCALES));
-    match (SUBSCALES, MINIMUMS) {
-        // SAFETY: the loop reads `octets` elements of `q`, `d` and `scales`, and
-        // octets of up to four tokens, of which a fourth was asserted to be in
-        // `x.q`; it needs no alignment.
+    match (HALVES, MINIMUMS) {
+        // SAFETY: the loop reads `octets` elements of `q` and `d`, which need no
+        // alignment, and of both pairs and of `beside`, which have theirs. What it asks
+        // for may lie anywhere.
         (false, 0) => unsafe { octets!(plain, weights, x, sums) },
         // SAFETY: as before; one element of `m` per octet.
         (false, 1) => unsafe { octets!(minimum, weights, x, sums) },
         // SAFETY: as before; two elements of `m` per octet.
         (false, 2) => unsafe { octets!(minimums, weights, x, sums) },
-        // SAFETY: as before; one element of `s` per octet.
-        (true, 0) => unsafe { octets!(subscales, weights, x, sums) },
-        _ => unreachable!("no panel has {MINIMUMS} minimums, sub-scales: {SUBSCALES}"),
+        // SAFETY: as in the first case; two elements of `d` per octet.
+        (true, 0) => unsafe { octets!(halves, weights, x, sums) },
+        _ => unreachable!("no panel has {MINIMUMS} minimums, halves apart: {HALVES}"),
     }
     sums
 }

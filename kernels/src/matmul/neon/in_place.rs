@@ -98,13 +98,19 @@ impl<B: Octets, const T: usize> Op for Tokens<'_, '_, '_, B, T> {
 /// sums.
 #[inline(always)]
 fn add<L: Level, B: Octets>(l: L, w: &Octet, x: &Row<'_>, o: usize, acc: PerGroup) -> PerGroup {
+    let dx = simd! { load_eight(&x.d[o]) };
+    let mut acc = acc;
+    if B::HALVES_APART {
+        let isums = halves(l, w, &x.q[o]);
+        let scales = simd! { w.scales_of_halves() };
+        for (isums, d) in isums.into_iter().zip(scales) {
+            acc = simd! { add_scaled(acc, d, dx, isums) };
+        }
+        return acc;
+    }
     let isums = isums::<L, B>(l, w, &x.q[o]);
     simd! {
-        let dx = load_eight(&x.d[o]);
-        let mut acc = acc;
-        for i in 0..2 {
-            acc[i] = vfmaq_f32(acc[i], vmulq_f32(w.d[i], dx[i]), vcvtq_f32_s32(isums[i]));
-        }
+        acc = add_scaled(acc, w.d, dx, isums);
         if minimums::<B>() == 1 {
             let xsum = load_eight(&x.xsum[o]);
             for i in 0..2 {
@@ -122,6 +128,30 @@ fn add<L: Level, B: Octets>(l: L, w: &Octet, x: &Row<'_>, o: usize, acc: PerGrou
             }
         }
         acc
+    }
+}
+
+/// Adds integer sums, scaled.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_scaled(mut acc: PerGroup, d: PerGroup, dx: PerGroup, isums: [int32x4_t; 2]) -> PerGroup {
+    for i in 0..2 {
+        let scaled = vmulq_f32(dx[i], vcvtq_f32_s32(isums[i]));
+        acc[i] = vfmaq_f32(acc[i], d[i], scaled);
+    }
+    acc
+}
+
+/// The integer sums of the first and of the last halves of the eight groups.
+#[inline(always)]
+fn halves<L: Level>(l: L, w: &Octet, x: &[[i8; 16]; 2 * OCTET]) -> [[int32x4_t; 2]; 2] {
+    let (a, b) = (two(l, w, x, 0), two(l, w, x, 2));
+    let (c, d) = (two(l, w, x, 4), two(l, w, x, 6));
+    simd! {
+        [
+            [vuzp1q_s32(a, b), vuzp1q_s32(c, d)],
+            [vuzp2q_s32(a, b), vuzp2q_s32(c, d)],
+        ]
     }
 }
 

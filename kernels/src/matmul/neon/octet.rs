@@ -1,5 +1,6 @@
 //! Eight groups of a row in registers.
 
+use super::vector::to_float;
 use crate::activation::{Int8Row, OCTET, OCTET_LEN};
 use crate::format::{Block, Minimum};
 use std::arch::aarch64::*;
@@ -54,6 +55,19 @@ impl Octet {
     pub fn with_subscales(self, s: int8x16_t) -> Octet {
         let s = [vmovl_s8(vget_low_s8(s)), vmovl_high_s8(s)];
         Octet { s, ..self }
+    }
+
+    /// Scales of the first and the last halves of each group.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub fn scales_of_halves(&self) -> [PerGroup; 2] {
+        let [low, high] = self.s;
+        let [first, last] = [
+            to_float(vuzp1q_s16(low, high)),
+            to_float(vuzp2q_s16(low, high)),
+        ];
+        let times = |s: PerGroup| [vmulq_f32(self.d[0], s[0]), vmulq_f32(self.d[1], s[1])];
+        [times(first), times(last)]
     }
 }
 

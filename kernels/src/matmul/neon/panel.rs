@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! q      [quad][group][half][64]       16 weights of four rows, see Level::arrange
-//! d      [quad][group][row]
+//! d      [quad][half][group][row]      two if halves are apart
 //! m      [quad][group][half][row]
 //! s      [quad][group][half][row]      sub-scales
 //! sums   [token][quad][residue][row]   partial sums of a chunk of tokens
@@ -66,15 +66,17 @@ pub fn strip<L: Level, B: Octets>(
     let octets = x.padded / OCTET_LEN;
     let count = weight.rows().div_ceil(ROWS) * octets;
     let per_group = count * OCTET * ROWS;
+    let subscales = usize::from(B::SUBSCALES && !B::HALVES_APART);
     let mut pages = Pages {
         rows: weight.rows(),
         groups: weight.cols() / GROUP,
         octets,
         minimums: minimums::<B>(),
+        scales: scales::<B>(),
         q: bytemuck::cast_slice_mut(panel.q.resize(per_group * GROUP)),
-        d: bytemuck::cast_slice_mut(panel.d.resize(per_group)),
+        d: bytemuck::cast_slice_mut(panel.d.resize(per_group * scales::<B>())),
         m: bytemuck::cast_slice_mut(panel.m.resize(per_group * minimums::<B>())),
-        s: bytemuck::cast_slice_mut(panel.s.resize(2 * per_group * usize::from(B::SUBSCALES))),
+        s: bytemuck::cast_slice_mut(panel.s.resize(2 * per_group * subscales)),
     };
     l.call(Unpack::<B> {
         weight,
@@ -91,37 +93,46 @@ pub fn strip<L: Level, B: Octets>(
         let sums: &mut [Values] = bytemuck::cast_slice_mut(sums.resize(len));
         let (pages, out) = (&pages, &mut *out);
         // One copy of the multiplication for all formats of a kind.
-        match (B::SUBSCALES, minimums::<B>()) {
-            (false, 0) => l.call(Multiply::<false, 0> {
-                pages,
-                x,
-                tokens,
-                sums,
-                out,
-            }),
-            (false, _) => l.call(Multiply::<false, 1> {
-                pages,
-                x,
-                tokens,
-                sums,
-                out,
-            }),
-            (true, 0) => l.call(Multiply::<true, 0> {
-                pages,
-                x,
-                tokens,
-                sums,
-                out,
-            }),
-            (true, _) => l.call(Multiply::<true, 2> {
-                pages,
-                x,
-                tokens,
-                sums,
-                out,
-            }),
+        macro_rules! multiply {
+            ($scaling:literal, $minimums:literal) => {
+                l.call(Multiply::<$scaling, $minimums> {
+                    pages,
+                    x,
+                    tokens,
+                    sums,
+                    out,
+                })
+            };
+        }
+        match (scaling::<B>(), minimums::<B>()) {
+            (GROUPS, 0) => multiply!(0, 0),
+            (GROUPS, _) => multiply!(0, 1),
+            (SUBSCALES, 0) => multiply!(1, 0),
+            (SUBSCALES, _) => multiply!(1, 2),
+            (_, _) => multiply!(2, 0),
         }
     }
+}
+
+/// One scale for a group.
+const GROUPS: u8 = 0;
+/// And integer sub-scales.
+const SUBSCALES: u8 = 1;
+/// Scales for halves, which are apart.
+const HALVES: u8 = 2;
+
+/// How a format's sums are scaled.
+const fn scaling<B: Octets>() -> u8 {
+    match (B::SUBSCALES, B::HALVES_APART) {
+        (false, _) => GROUPS,
+        (true, false) => SUBSCALES,
+        (true, true) => HALVES,
+    }
+}
+
+/// Scales of a group.
+const fn scales<B: Octets>() -> usize {
+    if B::HALVES_APART { 2 } else { 1 }
 }
 
 /// The arrays of a panel.
@@ -130,6 +141,8 @@ struct Pages<'a> {
     groups: usize,
     octets: usize,
     minimums: usize,
+    /// Scales of a group.
+    scales: usize,
     q: &'a mut [[Quants; OCTET]],
     d: &'a mut [Values],
     m: &'a mut [Values],
@@ -169,12 +182,22 @@ impl<B: Octets> Op for Unpack<'_, '_, '_, B> {
                         }
                     }
                 }
-                simd! { store_rows(&mut pages.d[at], octets.each_ref().map(|octet| octet.d)) };
+                if B::HALVES_APART {
+                    let halves = octets
+                        .each_ref()
+                        .map(|octet| simd! { octet.scales_of_halves() });
+                    for half in 0..2 {
+                        let rows = halves.map(|halves| halves[half]);
+                        simd! { store_rows(&mut pages.d[2 * at + half], rows) };
+                    }
+                } else {
+                    simd! { store_rows(&mut pages.d[at], octets.each_ref().map(|octet| octet.d)) };
+                }
                 let minimums = at * pages.minimums..(at + 1) * pages.minimums;
                 for (half, to) in pages.m[minimums].iter_mut().enumerate() {
                     simd! { store_rows(to, octets.each_ref().map(|octet| octet.m[half])) };
                 }
-                if B::SUBSCALES {
+                if scaling::<B>() == SUBSCALES {
                     let mut scales = [[0; 2 * OCTET]; ROWS];
                     for (scales, octet) in scales.iter_mut().zip(&octets) {
                         let [low, high] = scales.as_chunks_mut().0 else {
@@ -208,7 +231,7 @@ fn store_rows(to: &mut Values, rows: [PerGroup; ROWS]) {
 }
 
 /// Multiplies a panel with a chunk of tokens.
-struct Multiply<'p, 'q, 'a, 't, 'o, const SUBSCALES: bool, const MINIMUMS: usize> {
+struct Multiply<'p, 'q, 'a, 't, 'o, const SCALING: u8, const MINIMUMS: usize> {
     pages: &'p Pages<'q>,
     x: Int8Rows<'a>,
     tokens: Range<usize>,
@@ -216,8 +239,8 @@ struct Multiply<'p, 'q, 'a, 't, 'o, const SUBSCALES: bool, const MINIMUMS: usize
     out: &'t mut TileMut<'o>,
 }
 
-impl<const SUBSCALES: bool, const MINIMUMS: usize> Op
-    for Multiply<'_, '_, '_, '_, '_, SUBSCALES, MINIMUMS>
+impl<const SCALING: u8, const MINIMUMS: usize> Op
+    for Multiply<'_, '_, '_, '_, '_, SCALING, MINIMUMS>
 {
     #[inline(always)]
     fn run<L: Level>(mut self, l: L) {
@@ -251,9 +274,7 @@ impl<const SUBSCALES: bool, const MINIMUMS: usize> Op
     }
 }
 
-impl<const SUBSCALES: bool, const MINIMUMS: usize>
-    Multiply<'_, '_, '_, '_, '_, SUBSCALES, MINIMUMS>
-{
+impl<const SCALING: u8, const MINIMUMS: usize> Multiply<'_, '_, '_, '_, '_, SCALING, MINIMUMS> {
     /// Adds the products of octets of `Q` quads with `P` pairs of tokens. The
     /// last token stands in for those that the chunk does not have; what it
     /// would add to their sums is dropped.
@@ -274,36 +295,42 @@ impl<const SUBSCALES: bool, const MINIMUMS: usize>
         for o in octets {
             let at: [usize; Q] = std::array::from_fn(|q| (quad + q) * pages.octets + o);
             let w = at.map(|at| &pages.q[at]);
-            let d = at.map(|at| &pages.d[at]);
             let m: [[&Values; MINIMUMS]; Q] =
                 at.map(|at| std::array::from_fn(|half| &pages.m[at * MINIMUMS + half]));
-            let s = at.map(|at| SUBSCALES.then(|| &pages.s[at]));
+            let s = at.map(|at| (SCALING == SUBSCALES).then(|| &pages.s[at]));
             let q = x.map(|pair| pair.map(|x| &x.q[o]));
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
-                let isums = integer_sums::<L, Q, P>(l, w, s, q, g);
-                for (p, pair) in x.iter().enumerate() {
-                    for (t, x) in pair.iter().enumerate() {
-                        let index = token - self.tokens.start + 2 * p + t;
-                        if index >= self.tokens.len() {
-                            continue;
-                        }
-                        let sums = &mut self.sums[index * quads + quad..][..Q];
-                        let dx = x.d[o][g];
-                        for (i, sums) in sums.iter_mut().enumerate() {
-                            let sums = &mut sums[g];
-                            simd! {
-                                let d = vmulq_n_f32(load_f32(&d[i][g]), dx);
-                                let isum = vcvtq_f32_s32(isums[p][i][t]);
-                                let mut acc = vfmaq_f32(load_f32(sums), d, isum);
-                                for (half, m) in m[i].iter().enumerate() {
-                                    let xsum = if MINIMUMS == 1 {
-                                        x.xsum[o][g]
-                                    } else {
-                                        dx * f32::from(x.sums[o][2 * g + half])
-                                    };
-                                    acc = vfmaq_n_f32(acc, load_f32(&m[g]), xsum);
+                for part in 0..pages.scales {
+                    let halves = match SCALING {
+                        HALVES => part..part + 1,
+                        _ => 0..2,
+                    };
+                    let isums = integer_sums::<L, Q, P>(l, w, s, q, g, halves);
+                    let d = at.map(|at| &pages.d[at * pages.scales + part][g]);
+                    for (p, pair) in x.iter().enumerate() {
+                        for (t, x) in pair.iter().enumerate() {
+                            let index = token - self.tokens.start + 2 * p + t;
+                            if index >= self.tokens.len() {
+                                continue;
+                            }
+                            let sums = &mut self.sums[index * quads + quad..][..Q];
+                            let dx = x.d[o][g];
+                            for (i, sums) in sums.iter_mut().enumerate() {
+                                let sums = &mut sums[g];
+                                simd! {
+                                    let isum = vcvtq_f32_s32(isums[p][i][t]);
+                                    let scaled = vmulq_n_f32(isum, dx);
+                                    let mut acc = vfmaq_f32(load_f32(sums), load_f32(d[i]), scaled);
+                                    for (half, m) in m[i].iter().enumerate() {
+                                        let xsum = if MINIMUMS == 1 {
+                                            x.xsum[o][g]
+                                        } else {
+                                            dx * f32::from(x.sums[o][2 * g + half])
+                                        };
+                                        acc = vfmaq_n_f32(acc, load_f32(&m[g]), xsum);
+                                    }
+                                    store_f32(sums, acc);
                                 }
-                                store_f32(sums, acc);
                             }
                         }
                     }
@@ -313,8 +340,8 @@ impl<const SUBSCALES: bool, const MINIMUMS: usize>
     }
 }
 
-/// The integer sums of group `g`: for each pair of tokens and each quad, those
-/// of both tokens.
+/// The integer sums of some halves of group `g`: for each pair of tokens and each
+/// quad, those of both tokens.
 ///
 /// In loops: the closures of `map` are not sure to be inlined.
 #[inline(always)]
@@ -324,11 +351,12 @@ fn integer_sums<L: Level, const Q: usize, const P: usize>(
     s: [Option<&Subscales>; Q],
     x: [[&[[i8; 16]; 2 * OCTET]; 2]; P],
     g: usize,
+    halves: Range<usize>,
 ) -> [[[int32x4_t; 2]; Q]; P] {
     let zero = simd! { [vdupq_n_s32(0); 2] };
     let mut isums = [[zero; Q]; P];
     let mut first = [[zero; Q]; P];
-    for half in 0..2 {
+    for half in halves {
         for (q, w) in w.iter().enumerate() {
             let [a, b, c, d] = &w[g][half];
             let w = simd! { [load_i8(a), load_i8(b), load_i8(c), load_i8(d)] };

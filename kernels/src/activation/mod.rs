@@ -6,14 +6,16 @@
 //!
 //! ```text
 //! amax = max |x[i]|
-//! d    = amax / 127                    q[i] = round(x[i] · (127 / amax))   to nearest even
+//! d    = amax / 127, rounded up        q[i] = round(x[i] · (1 / d))   to nearest even
 //! xsum = d · Σ q[i]
 //! ```
 //!
+//! * `d` is rounded up to a sum or difference of two powers of two, see
+//!   [`scale_for`].
 //! * `amax < 1e-30` (zero and what would overflow the reciprocal): `d = 0` and
 //!   all `q = 0`.
-//! * a group that holds an infinity or a NaN: `d = NaN` and all `q = 0`, so
-//!   that the result is NaN wherever the group takes part.
+//! * `amax ≥ 2¹¹⁰`, or a group that holds an infinity or a NaN: `d = NaN` and all
+//!   `q = 0`, so that the result is NaN wherever the group takes part.
 //!
 //! One scale for 32 values, kept as `f32`, is finer than what formats with
 //! blocks of 256 are usually multiplied with: an outlier costs its 31
@@ -26,16 +28,11 @@
 //! lie apart, so that eight scales are one vector load:
 //!
 //! ```text
-//! q     [rows][stride]        i8      in paired order, see below
+//! q     [rows][padded]        i8      in paired order, see below
 //! d     [rows][padded / 32]   f32
 //! xsum  [rows][padded / 32]   f32
 //! sums  [rows][padded / 16]   i16     Σ q over each 16
 //! ```
-//!
-//! In lane order, a row of quants begins 2 KB further on where it would begin a
-//! multiple of 4 KB after the last, so that the same part of several rows does
-//! not fall into the same sets of the first-level cache; and there is room for
-//! whole tiles of four rows. Otherwise the stride is the padded length.
 //!
 //! The quants of eight groups do not lie one group after the other. What suits
 //! an instruction set is its [`Order`]. In *paired order* they lie in pieces of
@@ -64,18 +61,31 @@
 //! ```
 //!
 //! A vector of 64 bytes then holds four quants of each half of each group, and
-//! after four dot products of four bytes each lane has the sum of a half. The
-//! negative sums of the halves, in the order of those lanes, lie beside:
+//! after four dot products of four bytes each lane has the sum of a half. In place of
+//! `sums` there are the negative sums of the halves, in the order of those lanes:
 //!
 //! ```text
-//! neg_sums   [rows][padded / 16]    i32   − Σ q over each 16; empty in paired order
+//! neg_sums   [rows][padded / 16]    i32   − Σ q over each 16
 //! ```
+//!
+//! For many tokens on AVX-512, *two rows* stand side by side, the same half of the
+//! same step of each, and beside each octet what else is needed of it; see [`Pair`].
+//! An odd last row is its own neighbour.
+//!
+//! ```text
+//! pairs   [rows / 2][padded / 256]   Pair
+//! ```
+
+mod pair;
 
 use crate::format::GROUP;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
+use crate::matmul::MIN_TOKENS;
 use crate::team::Region;
+
+pub use pair::{ONES, OfTwo, Pair};
 
 /// Groups a kernel works through at a time.
 pub const OCTET: usize = 8;
@@ -83,40 +93,27 @@ pub const OCTET: usize = 8;
 /// Values in an [`OCTET`] of groups.
 pub const OCTET_LEN: usize = OCTET * GROUP;
 
-/// Rows of quants that are there together in lane order.
-pub const TILE_ROWS: usize = 4;
-
 /// How the quants of an octet lie, see the [module](self).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// In pieces of 16.
+    #[default]
     Paired,
     /// In pieces of four.
     Lanes,
+    /// In pieces of four, of two rows.
+    TwoRows,
 }
 
 impl Order {
-    /// The order that the kernels of an instruction set work on.
-    pub const fn of(isa: Isa) -> Order {
+    /// The order that the kernels of an instruction set work on, with so many tokens.
+    pub const fn of(isa: Isa, tokens: usize) -> Order {
         match isa {
-            Isa::Avx512 => Order::Lanes,
+            Isa::Avx512 if tokens < MIN_TOKENS => Order::Lanes,
+            Isa::Avx512 => Order::TwoRows,
             _ => Order::Paired,
         }
     }
-}
-
-/// Where half `index` has its lane among those of its octet, in lane order.
-#[inline(always)]
-const fn lane(index: usize) -> usize {
-    let (group, half) = (index / 2 % OCTET, index % 2);
-    OCTET * half + group
-}
-
-/// Where the first four quants of half `index` lie in lane order; the others
-/// follow 64 bytes apart.
-#[inline(always)]
-const fn lane_offset(index: usize) -> usize {
-    OCTET_LEN * (index / (2 * OCTET)) + 4 * lane(index)
 }
 
 /// Where half `index` (16 values: half `index % 2` of group `index / 2`) begins
@@ -130,18 +127,38 @@ pub const fn half_offset(index: usize) -> usize {
 /// Below this, a group's largest magnitude counts as zero.
 pub const AMAX_FLOOR: f32 = 1e-30;
 
+/// From here on, a group's largest magnitude counts as no number.
+pub const AMAX_CEILING: f32 = 1.298_074_2e33; // 2¹¹⁰
+
+/// The scale of a group, from its largest magnitude: `amax / 127`, rounded up to
+/// 2ᵃ · 1, 9/8, 10/8, 12/8, 14/8 or 15/8.
+///
+/// These are the numbers 2ᵃ ± 2ᵇ with b ≥ a − 3. With such a scale, an integer
+/// sum can be scaled by additions alone, and the product with any sum of a group
+/// is an exact `f32`. It costs accuracy: quants are coarser by 7 % on average.
+///
+/// What is above such a number by less than 2⁻¹⁹ of it is rounded down, so that a
+/// division that is not exact (a GPU's) finds the same number where it matters.
+#[inline(always)]
+pub fn scale_for(amax: f32) -> f32 {
+    /// What is added to the eighths after the leading bit, by their number.
+    const NEXT: u32 = 0b0010_1000;
+    let bits = ((amax / 127.0).to_bits() + 0x000f_fff0) & 0xfff0_0000;
+    f32::from_bits(bits + ((NEXT >> (bits >> 20 & 7) & 1) << 20))
+}
+
 /// Quantized activations: an owned buffer that is reused from step to step.
 #[derive(Default)]
 pub struct Int8Buffer {
     rows: usize,
     padded: usize,
-    stride: usize,
+    order: Order,
     q: Lines<i8>,
     d: Lines<f32>,
     xsum: Lines<f32>,
     sums: Lines<i16>,
     neg_sums: Lines<i32>,
-    order: Option<Order>,
+    pairs: Lines<u8>,
 }
 
 /// Quantized rows, borrowed.
@@ -151,36 +168,28 @@ pub struct Int8Rows<'a> {
     pub rows: usize,
     /// Values per row, zero padding included: a multiple of [`OCTET_LEN`].
     pub padded: usize,
-    /// From the quants of a row to those of the next.
-    pub stride: usize,
-    /// How quants lie.
+    /// How they lie.
     pub order: Order,
-    /// Quants of all rows, in lane order of as many as make whole tiles.
-    pub q: &'a [i8],
-    /// Scales of all rows.
-    pub d: &'a [f32],
-    /// `d · Σ q` of all rows.
-    pub xsum: &'a [f32],
-    /// `Σ q` of each 16 values of all rows.
-    pub sums: &'a [i16],
-    /// `− Σ q` of each 16 values of all rows, in lane order, or nothing.
-    pub neg_sums: &'a [i32],
+    q: &'a [i8],
+    d: &'a [f32],
+    xsum: &'a [f32],
+    sums: &'a [i16],
+    neg_sums: &'a [i32],
+    pairs: &'a [Pair],
 }
 
-/// One quantized row.
+/// One quantized row, not in the order of two.
 #[derive(Clone, Copy)]
 pub struct Int8Row<'a> {
-    /// How quants lie.
-    pub order: Order,
     /// Quants, −127..=127.
     pub q: &'a [i8],
     /// Scale of each group.
     pub d: &'a [f32],
     /// `d · Σ q` of each group.
     pub xsum: &'a [f32],
-    /// `Σ q` of each 16 values.
+    /// `Σ q` of each 16 values, in paired order.
     pub sums: &'a [i16],
-    /// `− Σ q` of each 16 values, in lane order, or nothing.
+    /// `− Σ q` of each 16 values, in lane order.
     pub neg_sums: &'a [i32],
 }
 
@@ -205,19 +214,12 @@ pub struct Int8RowMut<'a> {
 pub type QuantizeFn = fn(x: &[f32], out: &mut Int8RowMut<'_>);
 
 impl<'a> Int8Row<'a> {
-    /// The 16 quants of half `index`: half `index % 2` of group `index / 2`.
+    /// The 16 quants of half `index` (half `index % 2` of group `index / 2`), in
+    /// paired order.
     #[inline(always)]
-    pub fn half(&self, index: usize) -> [i8; 16] {
-        let mut half = [0; 16];
-        match self.order {
-            Order::Paired => half.copy_from_slice(&self.q[half_offset(index)..][..16]),
-            Order::Lanes => {
-                for (i, four) in half.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                    four.copy_from_slice(&self.q[lane_offset(index) + 64 * i..][..4]);
-                }
-            }
-        }
-        half
+    pub fn half(&self, index: usize) -> &'a [i8; 16] {
+        let half = self.q[half_offset(index)..].first_chunk();
+        half.expect("a half within the row")
     }
 }
 
@@ -232,22 +234,35 @@ impl Int8RowMut<'_> {
 
 impl<'a> Int8Rows<'a> {
     /// Row `index`.
+    ///
+    /// # Panics
+    ///
+    /// If rows lie two by two.
     #[inline]
     pub fn row(&self, index: usize) -> Int8Row<'a> {
         assert!(index < self.rows, "row {index} of {}", self.rows);
         let groups = self.padded / GROUP;
-        let neg_sums = match self.order {
-            Order::Paired => &[],
-            Order::Lanes => &self.neg_sums[index * groups * 2..][..groups * 2],
-        };
+        let of = |order, len| if self.order == order { len } else { 0 };
+        let sums = of(Order::Paired, 2 * groups);
+        let neg_sums = of(Order::Lanes, 2 * groups);
         Int8Row {
-            order: self.order,
-            neg_sums,
-            q: &self.q[index * self.stride..][..self.padded],
+            q: &self.q[index * self.padded..][..self.padded],
             d: &self.d[index * groups..][..groups],
             xsum: &self.xsum[index * groups..][..groups],
-            sums: &self.sums[index * groups * 2..][..groups * 2],
+            sums: &self.sums[index * sums..][..sums],
+            neg_sums: &self.neg_sums[index * neg_sums..][..neg_sums],
         }
+    }
+
+    /// Rows `2 · index` and the one after, side by side.
+    ///
+    /// # Panics
+    ///
+    /// If rows do not lie two by two.
+    #[inline]
+    pub fn pair(&self, index: usize) -> &'a [Pair] {
+        let octets = self.padded / OCTET_LEN;
+        &self.pairs[index * octets..][..octets]
     }
 }
 
@@ -259,52 +274,47 @@ impl Int8Buffer {
     /// If `x` does not hold `rows` rows of equal length.
     pub fn quantize(&mut self, region: &Region<'_>, isa: Isa, x: &[f32], rows: usize) {
         let cols = row_len(x, rows);
-        let padded = cols.next_multiple_of(OCTET_LEN);
-        let groups = padded / GROUP;
         self.rows = rows;
-        self.padded = padded;
-        let order = Order::of(isa);
-        let (stride, rows_of_q) = match order {
-            Order::Paired => (padded, rows),
-            Order::Lanes => {
-                let apart = if padded.is_multiple_of(4096) { 2048 } else { 0 };
-                (padded + apart, rows.next_multiple_of(TILE_ROWS))
-            }
+        self.padded = cols.next_multiple_of(OCTET_LEN);
+        self.order = Order::of(isa, rows);
+        match self.order {
+            Order::TwoRows => self.quantize_pairs(region, x, cols),
+            Order::Paired | Order::Lanes => self.quantize_rows(region, isa, x, cols),
+        }
+    }
+
+    /// Quantizes each row.
+    fn quantize_rows(&mut self, region: &Region<'_>, isa: Isa, x: &[f32], cols: usize) {
+        let groups = self.padded / GROUP;
+        let [sums, neg_sums] = match self.order {
+            Order::Paired => [2 * groups, 0],
+            _ => [0, 2 * groups],
         };
-        self.stride = stride;
-        self.q.resize(rows_of_q * stride);
-        self.d.resize(rows * groups);
-        self.xsum.resize(rows * groups);
-        self.sums.resize(rows * groups * 2);
-        self.order = Some(order);
-        let neg_sums = match order {
-            Order::Paired => 0,
-            Order::Lanes => groups * 2,
-        };
-        self.neg_sums.resize(rows * neg_sums);
-        if padded == 0 {
+        let mut all_sums = self.sums.resize(self.rows * sums);
+        let mut all_neg_sums = self.neg_sums.resize(self.rows * neg_sums);
+        let q = self.q.resize(self.rows * self.padded);
+        let d = self.d.resize(self.rows * groups);
+        let xsum = self.xsum.resize(self.rows * groups);
+        if cols == 0 {
             return;
         }
-        let quantize = quantizer(isa);
-        let mut negatives = self.neg_sums.chunks_exact_mut(neg_sums.max(1));
         let mut work: Vec<_> = x
             .chunks_exact(cols)
-            .zip(self.q.chunks_exact_mut(stride))
-            .zip(self.d.chunks_exact_mut(groups))
-            .zip(self.xsum.chunks_exact_mut(groups))
-            .zip(self.sums.chunks_exact_mut(groups * 2))
-            .map(|((((x, q), d), xsum), sums)| {
-                let neg_sums = negatives.next().unwrap_or_default();
+            .zip(q.chunks_exact_mut(self.padded))
+            .zip(d.chunks_exact_mut(groups))
+            .zip(xsum.chunks_exact_mut(groups))
+            .map(|(((x, q), d), xsum)| {
                 let out = Int8RowMut {
-                    q: &mut q[..padded],
+                    q,
                     d,
                     xsum,
-                    sums,
-                    neg_sums,
+                    sums: all_sums.split_off_mut(..sums).unwrap_or_default(),
+                    neg_sums: all_neg_sums.split_off_mut(..neg_sums).unwrap_or_default(),
                 };
                 (x, out)
             })
             .collect();
+        let quantize = quantizer(isa);
         region.chunks_mut(&mut work, 1, |_, work| {
             for (x, out) in work {
                 quantize(x, out);
@@ -312,18 +322,43 @@ impl Int8Buffer {
         });
     }
 
+    /// Quantizes rows two by two.
+    fn quantize_pairs(&mut self, region: &Region<'_>, x: &[f32], cols: usize) {
+        let octets = self.padded / OCTET_LEN;
+        let pairs = self.rows.div_ceil(2) * octets;
+        let pairs = self.pairs.resize(pairs * size_of::<Pair>());
+        if cols == 0 {
+            return;
+        }
+        let pairs: &mut [Pair] = bytemuck::cast_slice_mut(pairs);
+        let mut work: Vec<_> = x
+            .chunks(2 * cols)
+            .zip(pairs.chunks_exact_mut(octets))
+            .collect();
+        region.chunks_mut(&mut work, 1, |_, work| {
+            for (x, out) in work {
+                let (a, b) = x.split_at(cols);
+                let b = if b.is_empty() { a } else { b };
+                quantize_pair([a, b], out);
+            }
+        });
+    }
+
     /// The quantized rows.
     pub fn rows(&self) -> Int8Rows<'_> {
         Int8Rows {
-            order: self.order.unwrap_or(Order::Paired),
-            neg_sums: &self.neg_sums,
             rows: self.rows,
             padded: self.padded,
-            stride: self.stride,
+            order: self.order,
             q: &self.q,
             d: &self.d,
             xsum: &self.xsum,
             sums: &self.sums,
+            neg_sums: &self.neg_sums,
+            pairs: match self.order {
+                Order::TwoRows => bytemuck::cast_slice(&self.pairs),
+                _ => &[],
+            },
         }
     }
 }
@@ -351,6 +386,18 @@ pub fn quantizer(isa: Isa) -> QuantizeFn {
         Isa::Avx2 | Isa::AvxVnni => |x, out| Isa::Avx2.run(Quantize { x, out }),
         Isa::Neon | Isa::NeonDotprod | Isa::NeonI8mm => |x, out| Isa::Neon.run(Quantize { x, out }),
     }
+}
+
+/// Quantizes two rows side by side.
+fn quantize_pair(x: [&[f32]; 2], out: &mut [Pair]) {
+    #[cfg(target_arch = "x86_64")]
+    crate::matmul::avx512::quantize_pair(x, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!(
+        "this is another architecture: {} and {} octets",
+        x[0].len(),
+        out.len()
+    );
 }
 
 struct Quantize<'a, 'b> {
@@ -386,14 +433,28 @@ impl Op for Quantize<'_, '_> {
 /// Scale and quants of a group in two halves, as the [module](self) defines
 /// them.
 #[inline(always)]
-pub(crate) fn quantize_group<L: Lanes>(l: L, x: [L::F; 2]) -> (f32, [L::I; 2]) {
+fn quantize_group<L: Lanes>(l: L, x: [L::F; 2]) -> (f32, [L::I; 2]) {
+    quantize_with(l, x, |amax| {
+        let d = scale_for(amax);
+        (d, 1.0 / d)
+    })
+}
+
+/// The same, with another scale and its reciprocal, of the largest magnitude.
+#[inline(always)]
+pub(crate) fn quantize_with<L: Lanes>(
+    l: L,
+    x: [L::F; 2],
+    scale: impl Fn(f32) -> (f32, f32),
+) -> (f32, [L::I; 2]) {
     let amax = l.max_magnitude(x[0], x[1]);
     let (d, inverse) = if amax < AMAX_FLOOR {
         (0.0, None)
-    } else if !amax.is_finite() {
-        (f32::NAN, None)
+    } else if amax < AMAX_CEILING {
+        let (d, inverse) = scale(amax);
+        (d, Some(inverse))
     } else {
-        (amax / 127.0, Some(127.0 / amax))
+        (f32::NAN, None)
     };
     let quants = match inverse {
         // Not `x.map`: what is not inlined into code for the instruction set
@@ -422,14 +483,15 @@ pub fn quantize_scalar(x: &[f32], out: &mut Int8RowMut<'_>) {
         let mut quants = [0_i8; GROUP];
         let d = if amax < AMAX_FLOOR {
             0.0
-        } else if !amax.is_finite() {
-            f32::NAN
-        } else {
-            let inverse = 127.0 / amax;
+        } else if amax < AMAX_CEILING {
+            let d = scale_for(amax);
+            let inverse = 1.0 / d;
             for (q, x) in quants.iter_mut().zip(x) {
                 *q = (x * inverse).round_ties_even() as i8;
             }
-            amax / 127.0
+            d
+        } else {
+            f32::NAN
         };
         let mut sum = 0;
         for (half, quants) in quants.as_chunks().0.iter().enumerate() {
@@ -445,6 +507,7 @@ pub fn quantize_scalar(x: &[f32], out: &mut Int8RowMut<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytemuck::Zeroable;
 
     #[test]
     fn halves_fill_an_octet_and_pairs_lie_side_by_side() {
@@ -463,6 +526,20 @@ mod tests {
         assert_eq!(offsets, (0..16).map(|i| 256 + 16 * i).collect::<Vec<_>>());
     }
 
+    /// Where half `index` has its lane among those of its octet, in lane order.
+    #[inline(always)]
+    const fn lane(index: usize) -> usize {
+        let (group, half) = (index / 2 % OCTET, index % 2);
+        OCTET * half + group
+    }
+
+    /// Where the first four quants of half `index` lie in lane order; the others
+    /// follow 64 bytes apart.
+    #[inline(always)]
+    const fn lane_offset(index: usize) -> usize {
+        OCTET_LEN * (index / (2 * OCTET)) + 4 * lane(index)
+    }
+
     #[test]
     fn steps_of_all_halves_lie_side_by_side_in_lane_order() {
         let mut offsets: Vec<_> = (16..32).map(lane_offset).collect();
@@ -473,6 +550,39 @@ mod tests {
     }
 
     #[test]
+    fn scales_are_the_next_sum_or_difference_of_two_powers_of_two() {
+        let mantissas = [8, 9, 10, 12, 14, 15, 16];
+        for eighths in [
+            8.0, 8.001, 9.0, 9.5, 10.0, 10.01, 11.0, 12.0, 12.5, 13.0, 14.9, 15.0, 15.01,
+        ] {
+            let d = scale_for(127.0 * eighths * 0.125) * 8.0;
+            let next = mantissas
+                .map(f64::from)
+                .into_iter()
+                .find(|&m| m >= eighths as f64 - 1e-5);
+            assert_eq!(Some(f64::from(d)), next, "{eighths} eighths");
+        }
+        let mut random = crate::selftest::Random(5);
+        for exponent in -99..110 {
+            let amax = (1.0 + random.float().abs()) * 2_f32.powi(exponent) * 0.5;
+            let d = scale_for(amax);
+            let (quotient, exact) = (f64::from(amax) / f64::from(d), f64::from(amax) / 127.0);
+            assert!(
+                quotient < 127.0 + 1e-4 && f64::from(d) <= exact * 1.2001,
+                "{amax}"
+            );
+            let inverse = 1.0 / d;
+            assert!((amax * inverse).round_ties_even() <= 127.0);
+        }
+        assert_eq!(AMAX_CEILING, 2_f32.powi(110));
+    }
+
+    /// The quants of half `index` in lane order.
+    fn lane_half(q: &[i8], index: usize) -> [i8; 16] {
+        std::array::from_fn(|i| q[lane_offset(index) + i / 4 * 64 + i % 4])
+    }
+
+    #[test]
     fn every_set_quantizes_alike() {
         let mut random = crate::selftest::Random(11);
         let specials = [
@@ -480,6 +590,8 @@ mod tests {
             f32::INFINITY,
             f32::NEG_INFINITY,
             f32::MAX,
+            AMAX_CEILING,
+            1.2e33,
             1e-30,
             0.99e-30,
             1e-40,
@@ -492,13 +604,17 @@ mod tests {
                 if let Some(special) = special {
                     x.iter_mut().step_by(45).for_each(|x| *x = special);
                 }
+                let bits = |v: Vec<f32>| -> Vec<u32> {
+                    let one_nan = |v: f32| if v.is_nan() { f32::NAN } else { v };
+                    v.into_iter().map(|v| one_nan(v).to_bits()).collect()
+                };
+                let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
                 let run = |isa: Isa| {
-                    let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
-                    let order = Order::of(isa);
+                    let lanes = Order::of(isa, 1) == Order::Lanes;
                     let mut q = vec![1_i8; groups * GROUP];
                     let (mut d, mut xsum) = (vec![1.0; groups], vec![1.0; groups]);
-                    let mut sums = vec![1_i16; groups * 2];
-                    let mut neg_sums = vec![1_i32; groups * 2];
+                    let mut sums = vec![1_i16; if lanes { 0 } else { groups * 2 }];
+                    let mut neg_sums = vec![1_i32; if lanes { groups * 2 } else { 0 }];
                     let mut out = Int8RowMut {
                         q: &mut q,
                         d: &mut d,
@@ -507,31 +623,61 @@ mod tests {
                         neg_sums: &mut neg_sums,
                     };
                     quantizer(isa)(&x, &mut out);
-                    let row = Int8Row {
-                        order,
-                        q: &q,
-                        d: &d,
-                        xsum: &xsum,
-                        sums: &sums,
-                        neg_sums: &neg_sums,
-                    };
-                    let halves: Vec<_> = (0..groups * 2).map(|index| row.half(index)).collect();
-                    if order == Order::Lanes {
-                        for (index, sum) in sums.iter().enumerate() {
-                            let at = index / 16 * 16 + lane(index);
-                            assert_eq!(neg_sums[at], -i32::from(*sum), "{isa}, half {index}");
-                        }
+                    let halves: Vec<[i8; 16]> = (0..groups * 2)
+                        .map(|index| match lanes {
+                            true => lane_half(&q, index),
+                            false => *q[half_offset(index)..].first_chunk().unwrap(),
+                        })
+                        .collect();
+                    if lanes {
+                        let at = |index| index / 16 * 16 + lane(index);
+                        sums = (0..groups * 2).map(|i| -neg_sums[at(i)] as i16).collect();
                     }
-                    let bits = |v: Vec<f32>| -> Vec<u32> {
-                        let one_nan = |v: f32| if v.is_nan() { f32::NAN } else { v };
-                        v.into_iter().map(|v| one_nan(v).to_bits()).collect()
-                    };
                     (halves, bits(d), bits(xsum), sums)
                 };
                 let expected = run(Isa::Scalar);
                 for isa in Isa::available() {
                     let what = format!("{isa}, {len} values with {special:?}");
                     assert_eq!(expected, run(isa), "{what}");
+                }
+                if Isa::Avx512.is_available() {
+                    let (halves, d, xsum, sums) = expected;
+                    let reversed: Vec<f32> = x.iter().map(|x| -x).collect();
+                    let mut pairs = vec![Pair::zeroed(); groups / OCTET];
+                    quantize_pair([&x, &reversed], &mut pairs);
+                    for index in 0..2 * groups {
+                        let (pair, g) = (&pairs[index / 16], index / 2 % OCTET);
+                        let step = |i: usize| &pair.q[2 * i + index % 2];
+                        for (i, &q) in halves[index].iter().enumerate() {
+                            let (step, at) = (step(i / 4), 4 * g + i % 4);
+                            assert_eq!([step[at], step[at + 32]], [q, -q]);
+                        }
+                        let neg_sums = &pair.neg_sums[index % 2];
+                        assert_eq!(
+                            [neg_sums[g], -neg_sums[g + 8]],
+                            [-i32::from(sums[index]); 2]
+                        );
+                        let all = |v: &OfTwo<f32>| bits(vec![v[g], v[g + 8]]);
+                        let group = index / 2;
+                        let bits_of = |v: u32| f32::from_bits(v);
+                        let scale = bits_of(d[group]);
+                        assert_eq!(all(&pair.ones), bits(vec![scale * ONES; 2]));
+                        assert_eq!(all(&pair.xsum)[0], xsum[group]);
+                        // Scaled by additions alone.
+                        let scaled = |isum: i32| {
+                            let begun = pair.bits[g] + isum;
+                            let other = f32::from_bits(begun.wrapping_add(pair.other[g]) as u32);
+                            f32::from_bits(begun as u32) - pair.ones[g] + other
+                        };
+                        for isum in [0, 1, -1, 77, -520_000, 520_191] {
+                            let found = bits(vec![scaled(isum)]);
+                            assert_eq!(
+                                found,
+                                bits(vec![scale * isum as f32 + 0.0]),
+                                "{scale} {isum}"
+                            );
+                        }
+                    }
                 }
             }
         }
