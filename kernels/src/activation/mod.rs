@@ -82,7 +82,7 @@ use crate::format::GROUP;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
-use crate::matmul::MIN_TOKENS;
+use crate::matmul::min_tokens;
 use crate::team::Region;
 
 pub use pair::{ONES, OfTwo, Pair};
@@ -109,7 +109,7 @@ impl Order {
     /// The order that the kernels of an instruction set work on, with so many tokens.
     pub const fn of(isa: Isa, tokens: usize) -> Order {
         match isa {
-            Isa::Avx512 if tokens < MIN_TOKENS => Order::Lanes,
+            Isa::Avx512 if tokens < min_tokens(isa) => Order::Lanes,
             Isa::Avx512 => Order::TwoRows,
             _ => Order::Paired,
         }

@@ -45,7 +45,7 @@ mod panel;
 mod registry;
 mod scalar;
 
-pub(crate) use panel::MIN_TOKENS;
+pub(crate) use panel::min_tokens;
 pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
@@ -341,7 +341,7 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
         .unwrap_or(1)
         .max(1);
     let outputs: usize = jobs.iter().map(|job| job.weight.rows()).sum();
-    if rows < panel::MIN_TOKENS {
+    if rows < min_tokens(isa) {
         let even = outputs.div_ceil(threads * 4);
         return (STREAM_BYTES / row_bytes)
             .clamp(16, 1024)

@@ -20,9 +20,17 @@ use crate::isa::Isa;
 use crate::lines::Lines;
 
 /// From this many tokens on, strips are unpacked into panels. (On AVX2 the two
-/// ways are as fast as each other between 8 tokens, for Q2_K, and 16; on AVX-512,
-/// which takes eight tokens in place at a time, between 9 and 12.)
+/// ways are as fast as each other between 8 tokens, for Q2_K, and 16.)
 pub const MIN_TOKENS: usize = 12;
+
+/// The same for block formats. AVX-512 takes eight tokens in place at a time, as fast
+/// as from panels.
+pub const fn min_tokens(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => 9,
+        _ => MIN_TOKENS,
+    }
+}
 
 /// A thread's buffers for a panel and for what is summed from it.
 #[derive(Default)]
