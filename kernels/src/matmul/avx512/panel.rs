@@ -4,8 +4,7 @@
 //! Loops, from the outside: for the tokens of a tile, for a slice of at most
 //! [`SLICE`] octets of them, which are put side by side and stay in the first-level
 //! cache; for each sheet, which comes from the second. Between slices, partial sums
-//! wait in memory. Meanwhile the tokens of the next slice are asked for, which come
-//! from wherever there is room for all of them.
+//! wait in memory. Meanwhile tiles ask for what comes next ([`Ahead`]).
 
 use super::octet::{Octets, PerLane};
 use super::pages::Pages;
@@ -41,6 +40,7 @@ pub fn strip<B: Octets>(
         pages: &pages,
         offset: B::PANEL_OFFSET,
         x,
+        weights: weight.bytes(),
     };
     match (B::HALVES_APART, B::MINIMUMS) {
         (false, 0) => product.run::<false, 0>(&mut buffers, out),
@@ -59,11 +59,59 @@ fn cut<'a>([x, y]: [&'a [Pair]; TOKEN_PAIRS], octets: &Range<usize>) -> [&'a [Pa
     [&x[octets.clone()], &y[octets.clone()]]
 }
 
-/// The cache lines of a pair from line `first` on.
-#[inline]
-fn lines_from(pair: &[Pair], first: usize) -> &[[u8; LINE_BYTES]] {
-    let lines = bytemuck::cast_slice(pair);
-    lines.get(first..).unwrap_or_default()
+/// What tiles ask for in passing, in two streams, to be in the second-level cache.
+///
+/// Of few tokens, which stay there, the weights of the next strip: unpacking them is
+/// all reading, and multiplying would be none. Of many, the tokens of the next slice,
+/// which come from wherever there is room for all of them.
+struct Ahead([Stream; 2]);
+
+/// Bytes of tokens that are few.
+const FEW_BYTES: usize = 256 << 10;
+
+impl Ahead {
+    /// Asks for what is as long as `bytes` and lies behind.
+    fn after(bytes: &[u8]) -> Ahead {
+        let half = bytes.len() / 2;
+        let next = bytes.as_ptr().wrapping_add(bytes.len());
+        Ahead([next, next.wrapping_add(half)].map(|at| Stream { at, left: half }))
+    }
+
+    /// Asks for octets of tokens.
+    fn tokens(pairs: [&[Pair]; TOKEN_PAIRS]) -> Ahead {
+        Ahead(pairs.map(|pair| Stream {
+            at: pair.as_ptr().cast(),
+            left: size_of_val(pair),
+        }))
+    }
+
+    /// Goes on by so many lines, and returns where they begin.
+    #[inline(always)]
+    fn lines(&mut self, lines: usize) -> [*const u8; 2] {
+        let Ahead([a, b]) = self;
+        [a.lines(lines), b.lines(lines)]
+    }
+}
+
+/// Bytes that are asked for one after the other. Their memory is not accessed: they
+/// may lie anywhere.
+struct Stream {
+    at: *const u8,
+    left: usize,
+}
+
+impl Stream {
+    /// The next lines, or the last again if there are none.
+    #[inline(always)]
+    fn lines(&mut self, lines: usize) -> *const u8 {
+        let here = self.at;
+        let bytes = lines * LINE_BYTES;
+        if self.left > bytes {
+            self.left -= bytes;
+            self.at = here.wrapping_add(bytes);
+        }
+        here
+    }
 }
 
 /// What the product needs of a [`Panel`] beside the pages.
@@ -78,6 +126,8 @@ struct Product<'a> {
     /// What was added to the quants.
     offset: i32,
     x: Int8Rows<'a>,
+    /// The strip as it lies in the file.
+    weights: &'a [u8],
 }
 
 impl Product<'_> {
@@ -99,6 +149,8 @@ impl Product<'_> {
         // [token][row]
         let rows = sheets * ROWS;
         let products = buffers.products.resize(TOKENS * rows);
+        let few = self.x.rows.div_ceil(2) * size_of_val(self.x.pair(0)) <= FEW_BYTES;
+        let mut ahead = Ahead::after(self.weights);
         for first in (0..self.x.rows).step_by(TOKENS) {
             let tokens = first..self.x.rows.min(first + TOKENS);
             let count = tokens.len().div_ceil(2);
@@ -112,17 +164,18 @@ impl Product<'_> {
                         self.put_beside::<HALVES, MINIMUMS>(&pair[o], beside);
                     }
                 }
-                let next = match index + 1 < slices {
-                    true => cut(self.pairs(first), &slice(index + 1)),
-                    false => cut(self.pairs(first + TOKENS), &slice(0)),
-                };
+                if !few {
+                    ahead = Ahead::tokens(match index + 1 < slices {
+                        true => cut(self.pairs(first), &slice(index + 1)),
+                        false => cut(self.pairs(first + TOKENS), &slice(0)),
+                    });
+                }
                 for (sheet, waiting) in waiting.iter_mut().enumerate() {
-                    let line = sheet * octets.len();
                     let x = Tokens {
                         pairs,
                         count,
                         beside,
-                        next: [lines_from(next[0], line), lines_from(next[1], line)],
+                        ahead: ahead.lines(octets.len()),
                     };
                     let weights = self.pages.sheet(sheet, octets.clone());
                     let mut sums = [[_mm512_setzero_ps(); 2 * ROW_PAIRS]; TOKEN_PAIRS];

@@ -47,7 +47,6 @@
 
 use super::octet::PerLane;
 use crate::activation::{OfTwo, Pair};
-use crate::lines::LINE_BYTES;
 use bytemuck::{Pod, Zeroable};
 use std::arch::asm;
 use std::arch::x86_64::__m512;
@@ -90,9 +89,8 @@ pub struct Tokens<'a> {
     pub count: usize,
     /// What goes with octets of this format: for each octet, of all pairs.
     pub beside: &'a [[Beside; TOKEN_PAIRS]],
-    /// What is read after this tile, of both pairs: a line for each octet is asked
-    /// for.
-    pub next: [&'a [[u8; LINE_BYTES]]; TOKEN_PAIRS],
+    /// Where two streams begin that are asked for, a line of each for each octet.
+    pub ahead: [*const u8; 2],
 }
 
 /// What goes with an octet of a pair of tokens where weights have this format.
@@ -303,15 +301,15 @@ macro_rules! octets {
             // Not all tiles use these.
             "/* {m} {y} */",
             "2:",
-            "prefetcht1 [{x_next}]",
-            "prefetcht1 [{y_next}]",
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{after}]",
             octet!($kind $tokens),
             "add {q}, 1024",
             "add {x}, 896",
             "add {y}, 896",
             "add {beside}, 512",
-            "add {x_next}, 64",
-            "add {y_next}, 64",
+            "add {ahead}, 64",
+            "add {after}, 64",
             "dec {octets}",
             "jnz 2b",
             q = inout(reg) $weights.q.as_ptr() => _,
@@ -320,8 +318,8 @@ macro_rules! octets {
             x = inout(reg) $x.pairs[0].as_ptr() => _,
             y = inout(reg) $x.pairs[1].as_ptr() => _,
             beside = inout(reg) $x.beside.as_ptr() => _,
-            x_next = inout(reg) $x.next[0].as_ptr() => _,
-            y_next = inout(reg) $x.next[1].as_ptr() => _,
+            ahead = inout(reg) $x.ahead[0] => _,
+            after = inout(reg) $x.ahead[1] => _,
             octets = inout(reg) $weights.q.len() => _,
             inout("zmm0") $sums[0][0], inout("zmm1") $sums[0][1],
             inout("zmm2") $sums[0][2], inout("zmm3") $sums[0][3],
