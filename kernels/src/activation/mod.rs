@@ -61,11 +61,13 @@
 //! ```
 //!
 //! A vector of 64 bytes then holds four quants of each half of each group, and
-//! after four dot products of four bytes each lane has the sum of a half. In place of
-//! `sums` there are the negative sums of the halves, in the order of those lanes:
+//! after four dot products of four bytes each lane has the sum of a half. What belongs
+//! to halves lies in the order of those lanes; and so that it can be loaded as it is,
+//! what belongs to groups lies there for both halves:
 //!
 //! ```text
-//! neg_sums   [rows][padded / 16]    i32   − Σ q over each 16
+//! d, xsum    [rows][padded / 16]    f32
+//! neg_sums   [rows][padded / 16]    i32   − Σ q over each 16, in place of `sums`
 //! ```
 //!
 //! For many tokens on AVX-512, *two rows* stand side by side, the same half of the
@@ -112,6 +114,15 @@ impl Order {
             Isa::Avx512 if tokens < min_tokens(isa) => Order::Lanes,
             Isa::Avx512 => Order::TwoRows,
             _ => Order::Paired,
+        }
+    }
+
+    /// Scales, sums and negative sums of a row of so many groups.
+    const fn per_row(self, groups: usize) -> [usize; 3] {
+        match self {
+            Order::Paired => [groups, 2 * groups, 0],
+            Order::Lanes => [2 * groups, 0, 2 * groups],
+            Order::TwoRows => [0; 3],
         }
     }
 }
@@ -183,9 +194,9 @@ pub struct Int8Rows<'a> {
 pub struct Int8Row<'a> {
     /// Quants, −127..=127.
     pub q: &'a [i8],
-    /// Scale of each group.
+    /// Scale of each group, in lane order of each half's.
     pub d: &'a [f32],
-    /// `d · Σ q` of each group.
+    /// `d · Σ q` of each group, in lane order of each half's.
     pub xsum: &'a [f32],
     /// `Σ q` of each 16 values, in paired order.
     pub sums: &'a [i16],
@@ -241,14 +252,11 @@ impl<'a> Int8Rows<'a> {
     #[inline]
     pub fn row(&self, index: usize) -> Int8Row<'a> {
         assert!(index < self.rows, "row {index} of {}", self.rows);
-        let groups = self.padded / GROUP;
-        let of = |order, len| if self.order == order { len } else { 0 };
-        let sums = of(Order::Paired, 2 * groups);
-        let neg_sums = of(Order::Lanes, 2 * groups);
+        let [scales, sums, neg_sums] = self.order.per_row(self.padded / GROUP);
         Int8Row {
             q: &self.q[index * self.padded..][..self.padded],
-            d: &self.d[index * groups..][..groups],
-            xsum: &self.xsum[index * groups..][..groups],
+            d: &self.d[index * scales..][..scales],
+            xsum: &self.xsum[index * scales..][..scales],
             sums: &self.sums[index * sums..][..sums],
             neg_sums: &self.neg_sums[index * neg_sums..][..neg_sums],
         }
@@ -285,24 +293,20 @@ impl Int8Buffer {
 
     /// Quantizes each row.
     fn quantize_rows(&mut self, region: &Region<'_>, isa: Isa, x: &[f32], cols: usize) {
-        let groups = self.padded / GROUP;
-        let [sums, neg_sums] = match self.order {
-            Order::Paired => [2 * groups, 0],
-            _ => [0, 2 * groups],
-        };
+        let [scales, sums, neg_sums] = self.order.per_row(self.padded / GROUP);
         let mut all_sums = self.sums.resize(self.rows * sums);
         let mut all_neg_sums = self.neg_sums.resize(self.rows * neg_sums);
         let q = self.q.resize(self.rows * self.padded);
-        let d = self.d.resize(self.rows * groups);
-        let xsum = self.xsum.resize(self.rows * groups);
+        let d = self.d.resize(self.rows * scales);
+        let xsum = self.xsum.resize(self.rows * scales);
         if cols == 0 {
             return;
         }
         let mut work: Vec<_> = x
             .chunks_exact(cols)
             .zip(q.chunks_exact_mut(self.padded))
-            .zip(d.chunks_exact_mut(groups))
-            .zip(xsum.chunks_exact_mut(groups))
+            .zip(d.chunks_exact_mut(scales))
+            .zip(xsum.chunks_exact_mut(scales))
             .map(|(((x, q), d), xsum)| {
                 let out = Int8RowMut {
                     q,
@@ -610,11 +614,12 @@ mod tests {
                 };
                 let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
                 let run = |isa: Isa| {
-                    let lanes = Order::of(isa, 1) == Order::Lanes;
+                    let order = Order::of(isa, 1);
+                    let lanes = order == Order::Lanes;
+                    let [scales, of_halves, negative] = order.per_row(groups);
                     let mut q = vec![1_i8; groups * GROUP];
-                    let (mut d, mut xsum) = (vec![1.0; groups], vec![1.0; groups]);
-                    let mut sums = vec![1_i16; if lanes { 0 } else { groups * 2 }];
-                    let mut neg_sums = vec![1_i32; if lanes { groups * 2 } else { 0 }];
+                    let (mut d, mut xsum) = (vec![1.0; scales], vec![1.0; scales]);
+                    let (mut sums, mut neg_sums) = (vec![1_i16; of_halves], vec![1; negative]);
                     let mut out = Int8RowMut {
                         q: &mut q,
                         d: &mut d,
@@ -632,6 +637,13 @@ mod tests {
                     if lanes {
                         let at = |index| index / 16 * 16 + lane(index);
                         sums = (0..groups * 2).map(|i| -neg_sums[at(i)] as i16).collect();
+                        for of_lanes in [&mut d, &mut xsum] {
+                            let of_half = |i: usize| of_lanes[at(i)];
+                            let halves: [Vec<f32>; 2] = [0, 1]
+                                .map(|half| (0..groups).map(|g| of_half(2 * g + half)).collect());
+                            assert_eq!(bits(halves[0].clone()), bits(halves[1].clone()));
+                            *of_lanes = halves[0].clone();
+                        }
                     }
                     (halves, bits(d), bits(xsum), sums)
                 };

@@ -66,19 +66,21 @@ impl Bundle {
         panel: &'p mut Panel,
     ) -> BundledRows<'p> {
         let octets = self.octets();
-        let groups = tokens * octets * OCTET;
+        let halves = 2 * tokens * octets * OCTET;
         let Panel {
             q, d, m, neg_sums, ..
         } = panel;
         let q = q.resize(tokens * octets * OCTET_LEN);
-        let d = d.resize(groups);
-        let xsum = m.resize(groups);
-        let neg_sums = neg_sums.resize(2 * groups);
+        let d = d.resize(halves);
+        let xsum = m.resize(halves);
+        let neg_sums = neg_sums.resize(halves);
         for t in 0..tokens {
             let from = Row::new(x.row(first + t));
             let here = t * octets..(t + 1) * octets;
-            self.copy_groups(from.d, &mut d.as_chunks_mut().0[here.clone()]);
-            self.copy_groups(from.xsum, &mut xsum.as_chunks_mut().0[here.clone()]);
+            for (from, to) in [(from.d, &mut *d), (from.xsum, &mut *xsum)] {
+                let to = bytemuck::cast_slice_mut(to);
+                self.copy_lanes::<1>(bytemuck::cast_slice(from), &mut to[here.clone()]);
+            }
             let neg_sums = bytemuck::cast_slice_mut(neg_sums);
             let q = bytemuck::cast_slice_mut(q);
             self.copy_lanes::<1>(
@@ -97,14 +99,6 @@ impl Bundle {
             d,
             xsum,
             neg_sums,
-        }
-    }
-
-    /// Copies a value for each group.
-    fn copy_groups(&self, from: &[[f32; OCTET]], to: &mut [[f32; OCTET]]) {
-        let row = &from.as_flattened()[..self.groups];
-        for to in to.as_flattened_mut().chunks_exact_mut(self.groups) {
-            to.copy_from_slice(row);
         }
     }
 

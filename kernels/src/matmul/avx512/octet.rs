@@ -331,10 +331,10 @@ pub fn look_up(values: &[i8; 16], raise: u8, q: [__m512i; 4]) -> [__m512i; 4] {
 pub struct Row<'a> {
     /// Quants in lane order.
     pub q: &'a [[i8; OCTET_LEN]],
-    /// Scale of each group.
-    pub d: &'a [[f32; OCTET]],
-    /// `d · Σ q` of each group.
-    pub xsum: &'a [[f32; OCTET]],
+    /// The scale of each half's group.
+    pub d: &'a [PerLane<f32>],
+    /// `d · Σ q` of each half's group.
+    pub xsum: &'a [PerLane<f32>],
     /// `− Σ q` of each half, in the order of the lanes.
     pub neg_sums: &'a [PerLane<i32>],
     /// `− d · Σ q` of each half, in the order of the lanes, in place and for formats with
@@ -380,8 +380,8 @@ impl<'a> Row<'a> {
 /// negative sums of an octet.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-pub fn scaled_sums(d: &[f32; OCTET], neg_sums: &PerLane<i32>) -> __m512 {
-    _mm512_mul_ps(load_f32_twice(d), _mm512_cvtepi32_ps(load_i32(neg_sums)))
+pub fn scaled_sums(d: &PerLane<f32>, neg_sums: &PerLane<i32>) -> __m512 {
+    _mm512_mul_ps(load_f32(d), _mm512_cvtepi32_ps(load_i32(neg_sums)))
 }
 
 /// The scales of the first and the last halves of two rows side by side, if halves
@@ -414,6 +414,14 @@ pub fn dot<B: Octets>(w: &Octet, x: &Row<'_>, o: usize) -> __m512i {
     sums
 }
 
+/// Loads the lower eight lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_lower(values: &PerLane<f32>) -> __m256 {
+    let [lower, _]: &[[f32; OCTET]; 2] = bytemuck::cast_ref(values);
+    load_eight_f32(lower)
+}
+
 /// Adds the products of an octet with octet `o` of a row to its eight partial
 /// sums.
 #[inline]
@@ -421,17 +429,17 @@ pub fn dot<B: Octets>(w: &Octet, x: &Row<'_>, o: usize) -> __m512i {
 pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
     let isums = dot::<B>(w, x, o);
     if B::HALVES_APART {
-        let scaled = _mm512_mul_ps(load_f32_twice(&x.d[o]), _mm512_cvtepi32_ps(isums));
+        let scaled = _mm512_mul_ps(load_f32(&x.d[o]), _mm512_cvtepi32_ps(isums));
         let d = _mm512_mul_ps(beside(w.d, w.d), _mm512_cvtepi32_ps(w.s));
         let [d, scaled] = [split(d), split(scaled)];
         return _mm256_fmadd_ps(d[1], scaled[1], _mm256_fmadd_ps(d[0], scaled[0], acc));
     }
     let isums = _mm256_cvtepi32_ps(add_halves(isums));
-    let scaled = _mm256_mul_ps(load_eight_f32(&x.d[o]), isums);
+    let scaled = _mm256_mul_ps(load_lower(&x.d[o]), isums);
     let acc = _mm256_fmadd_ps(w.d, scaled, acc);
     match B::MINIMUM {
         Minimum::None => acc,
-        Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_eight_f32(&x.xsum[o]), acc),
+        Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_lower(&x.xsum[o]), acc),
         Minimum::Per16 => {
             let [first, last]: &[[f32; OCTET]; 2] = bytemuck::cast_ref(&x.half_sums[o]);
             let acc = _mm256_fnmadd_ps(w.m[0], load_eight_f32(first), acc);
@@ -452,11 +460,11 @@ impl<const MINIMUMS: usize> Scales<MINIMUMS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
     pub fn new(x: &Row<'_>, o: usize) -> Self {
-        let d = load_f32_twice(&x.d[o]);
+        let d = load_f32(&x.d[o]);
         let mut xsum = [d; MINIMUMS];
         match &mut xsum[..] {
             [] => {}
-            [xsum] => *xsum = load_f32_twice(&x.xsum[o]),
+            [xsum] => *xsum = load_f32(&x.xsum[o]),
             [first, last, ..] => {
                 let halves: &[[f32; OCTET]; 2] = bytemuck::cast_ref(&x.half_sums[o]);
                 *first = load_f32_twice(&halves[0]);

@@ -18,7 +18,6 @@ use super::octet::{PerLane, beside, halves_beside};
 use super::vector::*;
 use crate::activation::{AMAX_CEILING, AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN, ONES, Pair};
 use crate::isa::Isa;
-use crate::matmul::avx2::vector::store_f32 as store_eight_f32;
 use std::arch::x86_64::*;
 
 /// The values of an octet: the halves of its groups.
@@ -50,8 +49,8 @@ pub fn quantize_pair(x: [&[f32]; 2], out: &mut [Pair]) {
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
 fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
     let to = out.q.as_chunks_mut::<OCTET_LEN>().0.iter_mut();
-    let to = to.zip(out.d.as_chunks_mut::<OCTET>().0);
-    let to = to.zip(out.xsum.as_chunks_mut::<OCTET>().0);
+    let to = to.zip(out.d.as_chunks_mut::<{ 2 * OCTET }>().0);
+    let to = to.zip(out.xsum.as_chunks_mut::<{ 2 * OCTET }>().0);
     let to = to.zip(out.neg_sums.as_chunks_mut::<{ 2 * OCTET }>().0);
     for (o, (((q, d), xsum), neg_sums)) in to.enumerate() {
         let octet = octet(x, o);
@@ -60,8 +59,9 @@ fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
             store(bytemuck::cast_mut(to), step);
         }
         let sums = octet.neg_sums();
-        store_eight_f32(d, octet.d);
-        store_eight_f32(xsum, octet.xsum(sums));
+        let of_groups = octet.xsum(sums);
+        store_f32(d, beside(octet.d, octet.d));
+        store_f32(xsum, beside(of_groups, of_groups));
         store(bytemuck::cast_mut(neg_sums), sums);
     }
 }

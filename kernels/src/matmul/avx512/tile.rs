@@ -29,10 +29,9 @@
 //! (2ᵃ · (1.5 · 2²³ + isum) − d · 1.5 · 2²³) ± 2ᵇ · (1.5 · 2²³ + isum)  =  d · isum
 //! ```
 //!
-//! Nothing rounds there: all are multiples of `2ᵇ` below 2²⁴ of them, or powers of
-//! two of such. (Loads that broadcast would take the port that moves lanes, of
-//! which VPDPBUSD needs half; a tile of tokens that lie alone, broadcast to both
-//! halves, is a tenth slower.)
+//! Nothing rounds there: the bracket is an integer times `2ᵃ`, the whole one times
+//! `2ᵇ`, both below 2²⁴. (Loads that broadcast would take the ports that move lanes,
+//! one of which multiplies; that is why tokens lie in pairs.)
 //!
 //! This is assembly since the compiler, given the same as intrinsics, keeps
 //! loads in registers and sums in memory.
