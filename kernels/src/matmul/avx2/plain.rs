@@ -220,29 +220,27 @@ fn add_group<B: Octets, const S: usize, const T: usize>(
     sums: &mut [[Sums; S]; T],
 ) {
     if B::HALVES_APART {
-        add_part(w, x, g, 0, 0..4, sums);
-        add_part(w, x, g, 1, 4..8, sums);
+        add_part::<B, S, T, 0>(w, x, g, sums);
+        add_part::<B, S, T, 1>(w, x, g, sums);
     } else {
-        add_part(w, x, g, 0, 0..Plain::steps::<B>(), sums);
+        add_part::<B, S, T, 0>(w, x, g, sums);
     }
 }
 
-/// Adds the products of some steps of a group, scaled: of all, or of half `part`.
+/// Adds the products of a group, scaled, or of half `PART` if halves are apart.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_part<B: Octets, const S: usize, const T: usize>(
+fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
     w: &Weights<'_, Plain, B, S>,
     x: &[Piece; T],
     g: usize,
-    part: usize,
-    steps: Range<usize>,
     sums: &mut [[Sums; S]; T],
 ) {
-    let isums = integer_sums(w, x, g, steps);
+    let isums = integer_sums::<B, S, T, PART>(w, x, g);
     let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
     for t in 0..T {
         // Sums of the halves of the group, or what its offset adds.
-        let beside = _mm256_set1_epi32(x[t].beside(part, g));
+        let beside = _mm256_set1_epi32(x[t].beside(PART, g));
         let dx = _mm256_set1_ps(x[t].d[g]);
         for s in 0..S {
             let mut isum = isums[t][s];
@@ -254,7 +252,7 @@ fn add_part<B: Octets, const S: usize, const T: usize>(
             }
             let sums = &mut sums[t][s][g];
             let scaled = _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isum));
-            let mut acc = _mm256_fmadd_ps(w.scale(s, g, part), scaled, load_f32(sums));
+            let mut acc = _mm256_fmadd_ps(w.scale(s, g, PART), scaled, load_f32(sums));
             for half in 0..minimums::<B>() {
                 let xsum = _mm256_set1_ps(x[t].xsum(half, g));
                 acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
@@ -264,18 +262,24 @@ fn add_part<B: Octets, const S: usize, const T: usize>(
     }
 }
 
-/// The sums of the products of some steps of a group, of quants with their offset.
+/// The sums of the products of a group, or of half `PART` if halves are apart, of
+/// quants with their offset.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn integer_sums<B: Octets, const S: usize, const T: usize>(
+fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
     w: &Weights<'_, Plain, B, S>,
     x: &[Piece; T],
     g: usize,
-    steps: Range<usize>,
 ) -> [[__m256i; S]; T] {
     let fit = fit::<B>();
+    let steps = if B::HALVES_APART {
+        4
+    } else {
+        Plain::steps::<B>()
+    };
     let mut isums = [[_mm256_setzero_si256(); S]; T];
-    for first in steps.clone().step_by(fit) {
+    for run in 0..steps / fit {
+        let first = PART * steps + run * fit;
         let mut products = [[_mm256_setzero_si256(); S]; T];
         // Unrolled by hand: the compiler would stop short of it for 8 steps.
         macro_rules! steps {
@@ -296,7 +300,7 @@ fn integer_sums<B: Octets, const S: usize, const T: usize>(
             };
             for t in 0..T {
                 let sum = _mm256_madd_epi16(products[t][s], factors);
-                isums[t][s] = if first == steps.start {
+                isums[t][s] = if run == 0 {
                     sum
                 } else {
                     _mm256_add_epi32(isums[t][s], sum)

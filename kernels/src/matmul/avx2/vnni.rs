@@ -313,32 +313,32 @@ impl<E: Encoding> Vnni<E> {
     ) {
         const { assert!(offset::<B>() == 0 || minimums::<B>() == 0) }
         if B::HALVES_APART {
-            self.add_part(w, x, g, 0, 0..4, sums);
-            self.add_part(w, x, g, 1, 4..8, sums);
+            self.add_part::<B, S, T, 0>(w, x, g, sums);
+            self.add_part::<B, S, T, 1>(w, x, g, sums);
         } else {
-            self.add_part(w, x, g, 0, 0..8, sums);
+            self.add_part::<B, S, T, 0>(w, x, g, sums);
         }
     }
 
-    /// Adds the products of some steps of a group, scaled: of all, or of half `part`.
+    /// Adds the products of a group, scaled, or of half `PART` if halves are apart.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn add_part<B: Octets, const S: usize, const T: usize>(
+    fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
         x: &[Piece; T],
         g: usize,
-        part: usize,
-        steps: Range<usize>,
         sums: &mut [[Sums; S]; T],
     ) {
-        let isums = self.integer_sums(w, x, g, part, steps);
+        let steps = if B::HALVES_APART { 4 } else { 8 };
+        let steps = PART * steps..(PART + 1) * steps;
+        let isums = self.integer_sums(w, x, g, PART, steps);
         for t in 0..T {
             let dx = _mm256_set1_ps(x[t].d[g]);
             for s in 0..S {
                 let sums = &mut sums[t][s][g];
                 let scaled = _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isums[t][s]));
-                let mut acc = _mm256_fmadd_ps(w.scale(s, g, part), scaled, load_f32(sums));
+                let mut acc = _mm256_fmadd_ps(w.scale(s, g, PART), scaled, load_f32(sums));
                 for half in 0..minimums::<B>() {
                     let xsum = _mm256_set1_ps(x[t].xsum(half, g));
                     acc = _mm256_fmadd_ps(w.minimum(s, g, half), xsum, acc);
