@@ -1,0 +1,186 @@
+//! Quantizers against the definition, and where things lie.
+
+use super::*;
+use bytemuck::Zeroable;
+
+#[test]
+fn halves_fill_an_octet_and_pairs_lie_side_by_side() {
+    let mut offsets: Vec<_> = (16..32).map(half_offset).collect();
+    assert_eq!(
+        offsets[8],
+        offsets[0] + 16,
+        "first halves of groups 0 and 4"
+    );
+    assert_eq!(
+        offsets[15],
+        offsets[7] + 16,
+        "last halves of groups 3 and 7"
+    );
+    offsets.sort();
+    assert_eq!(offsets, (0..16).map(|i| 256 + 16 * i).collect::<Vec<_>>());
+}
+
+/// Where half `index` has its lane among those of its octet, in lane order.
+#[inline(always)]
+const fn lane(index: usize) -> usize {
+    let (group, half) = (index / 2 % OCTET, index % 2);
+    OCTET * half + group
+}
+
+/// Where the first four quants of half `index` lie in lane order; the others
+/// follow 64 bytes apart.
+#[inline(always)]
+const fn lane_offset(index: usize) -> usize {
+    OCTET_LEN * (index / (2 * OCTET)) + 4 * lane(index)
+}
+
+#[test]
+fn steps_of_all_halves_lie_side_by_side_in_lane_order() {
+    let mut offsets: Vec<_> = (16..32).map(lane_offset).collect();
+    assert_eq!(offsets[2], offsets[0] + 4, "first halves of groups 0 and 1");
+    assert_eq!(offsets[1], offsets[0] + 32, "halves of group 0");
+    offsets.sort();
+    assert_eq!(offsets, (0..16).map(|i| 256 + 4 * i).collect::<Vec<_>>());
+}
+
+#[test]
+fn scales_are_the_next_sum_or_difference_of_two_powers_of_two() {
+    let mantissas = [8, 9, 10, 12, 14, 15, 16];
+    for eighths in [
+        8.0, 8.001, 9.0, 9.5, 10.0, 10.01, 11.0, 12.0, 12.5, 13.0, 14.9, 15.0, 15.01,
+    ] {
+        let d = scale_for(127.0 * eighths * 0.125) * 8.0;
+        let next = mantissas
+            .map(f64::from)
+            .into_iter()
+            .find(|&m| m >= eighths as f64 - 1e-5);
+        assert_eq!(Some(f64::from(d)), next, "{eighths} eighths");
+    }
+    let mut random = crate::selftest::Random(5);
+    for exponent in -99..110 {
+        let amax = (1.0 + random.float().abs()) * 2_f32.powi(exponent) * 0.5;
+        let d = scale_for(amax);
+        let (quotient, exact) = (f64::from(amax) / f64::from(d), f64::from(amax) / 127.0);
+        assert!(
+            quotient < 127.0 + 1e-4 && f64::from(d) <= exact * 1.2001,
+            "{amax}"
+        );
+        let inverse = 1.0 / d;
+        assert!((amax * inverse).round_ties_even() <= 127.0);
+    }
+    assert_eq!(AMAX_CEILING, 2_f32.powi(110));
+}
+
+/// The quants of half `index` in lane order.
+fn lane_half(q: &[i8], index: usize) -> [i8; 16] {
+    std::array::from_fn(|i| q[lane_offset(index) + i / 4 * 64 + i % 4])
+}
+
+#[test]
+fn every_set_quantizes_alike() {
+    let mut random = crate::selftest::Random(11);
+    let specials = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        AMAX_CEILING,
+        1.2e33,
+        1e-30,
+        0.99e-30,
+        1e-40,
+        -0.0,
+    ];
+    for len in [0_usize, 1, 15, 16, 17, 31, 32, 33, 100, 255, 256, 257, 700] {
+        for special in specials.map(Some).into_iter().chain([None]) {
+            let scale = 10_f32.powi((len % 7) as i32 * 5 - 15);
+            let mut x: Vec<f32> = (0..len).map(|_| random.float() * scale).collect();
+            if let Some(special) = special {
+                x.iter_mut().step_by(45).for_each(|x| *x = special);
+            }
+            let bits = |v: Vec<f32>| -> Vec<u32> {
+                let one_nan = |v: f32| if v.is_nan() { f32::NAN } else { v };
+                v.into_iter().map(|v| one_nan(v).to_bits()).collect()
+            };
+            let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
+            let run = |isa: Isa| {
+                let order = Order::of(isa, 1);
+                let lanes = order == Order::Lanes;
+                let [scales, of_halves, negative] = order.per_row(groups);
+                let mut q = vec![1_i8; groups * GROUP];
+                let (mut d, mut xsum) = (vec![1.0; scales], vec![1.0; scales]);
+                let (mut sums, mut neg_sums) = (vec![1_i16; of_halves], vec![1; negative]);
+                let mut out = Int8RowMut {
+                    q: &mut q,
+                    d: &mut d,
+                    xsum: &mut xsum,
+                    sums: &mut sums,
+                    neg_sums: &mut neg_sums,
+                };
+                quantizer(isa)(&x, &mut out);
+                let halves: Vec<[i8; 16]> = (0..groups * 2)
+                    .map(|index| match lanes {
+                        true => lane_half(&q, index),
+                        false => *q[half_offset(index)..].first_chunk().unwrap(),
+                    })
+                    .collect();
+                if lanes {
+                    let at = |index| index / 16 * 16 + lane(index);
+                    sums = (0..groups * 2).map(|i| -neg_sums[at(i)] as i16).collect();
+                    for of_lanes in [&mut d, &mut xsum] {
+                        let of_half = |i: usize| of_lanes[at(i)];
+                        let halves: [Vec<f32>; 2] =
+                            [0, 1].map(|half| (0..groups).map(|g| of_half(2 * g + half)).collect());
+                        assert_eq!(bits(halves[0].clone()), bits(halves[1].clone()));
+                        *of_lanes = halves[0].clone();
+                    }
+                }
+                (halves, bits(d), bits(xsum), sums)
+            };
+            let expected = run(Isa::Scalar);
+            for isa in Isa::available() {
+                let what = format!("{isa}, {len} values with {special:?}");
+                assert_eq!(expected, run(isa), "{what}");
+            }
+            if Isa::Avx512.is_available() {
+                let (halves, d, xsum, sums) = expected;
+                let reversed: Vec<f32> = x.iter().map(|x| -x).collect();
+                let mut pairs = vec![Pair::zeroed(); groups / OCTET];
+                quantize_pair([&x, &reversed], &mut pairs);
+                for index in 0..2 * groups {
+                    let (pair, g) = (&pairs[index / 16], index / 2 % OCTET);
+                    let step = |i: usize| &pair.q[2 * i + index % 2];
+                    for (i, &q) in halves[index].iter().enumerate() {
+                        let (step, at) = (step(i / 4), 4 * g + i % 4);
+                        assert_eq!([step[at], step[at + 32]], [q, -q]);
+                    }
+                    let neg_sums = &pair.neg_sums[index % 2];
+                    assert_eq!(
+                        [neg_sums[g], -neg_sums[g + 8]],
+                        [-i32::from(sums[index]); 2]
+                    );
+                    let all = |v: &OfTwo<f32>| bits(vec![v[g], v[g + 8]]);
+                    let group = index / 2;
+                    let bits_of = |v: u32| f32::from_bits(v);
+                    let scale = bits_of(d[group]);
+                    assert_eq!(all(&pair.ones), bits(vec![scale * ONES; 2]));
+                    assert_eq!(all(&pair.xsum)[0], xsum[group]);
+                    // Scaled by additions alone.
+                    let scaled = |isum: i32| {
+                        let begun = pair.bits[g] + isum;
+                        let other = f32::from_bits(begun.wrapping_add(pair.other[g]) as u32);
+                        f32::from_bits(begun as u32) - pair.ones[g] + other
+                    };
+                    for isum in [0, 1, -1, 77, -520_000, 520_191] {
+                        let found = bits(vec![scaled(isum)]);
+                        assert_eq!(
+                            found,
+                            bits(vec![scale * isum as f32 + 0.0]),
+                            "{scale} {isum}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
