@@ -80,7 +80,7 @@
 
 mod pair;
 
-use crate::format::GROUP;
+use crate::format::{ActivationForm, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
@@ -111,7 +111,7 @@ impl Order {
     /// The order that the kernels of an instruction set work on, with so many tokens.
     pub const fn of(isa: Isa, tokens: usize) -> Order {
         match isa {
-            Isa::Avx512 if tokens < min_tokens(isa) => Order::Lanes,
+            Isa::Avx512 if tokens < min_tokens(isa, ActivationForm::Int8) => Order::Lanes,
             Isa::Avx512 => Order::TwoRows,
             _ => Order::Paired,
         }
@@ -144,9 +144,9 @@ pub const AMAX_CEILING: f32 = 1.298_074_2e33; // 2¹¹⁰
 /// The scale of a group, from its largest magnitude: `amax / 127`, rounded up to
 /// 2ᵃ · 1, 9/8, 10/8, 12/8, 14/8 or 15/8.
 ///
-/// These are the numbers 2ᵃ ± 2ᵇ with b ≥ a − 3. With such a scale, an integer
-/// sum can be scaled by additions alone, and the product with any sum of a group
-/// is an exact `f32`. It costs accuracy: quants are coarser by 7 % on average.
+/// These are the sums 2ᵃ + 2ᵇ with b ≥ a − 3 and the differences 2ᵃ − 2ᵇ with
+/// b ≥ a − 4. With such a scale, an integer sum can be scaled by additions alone,
+/// and the product with any sum of a group is an exact `f32`. It costs accuracy: quants are coarser by 7 % on average.
 ///
 /// What is above such a number by less than 2⁻¹⁹ of it is rounded down, so that a
 /// division that is not exact (a GPU's) finds the same number where it matters.
@@ -439,26 +439,29 @@ impl Op for Quantize<'_, '_> {
 #[inline(always)]
 fn quantize_group<L: Lanes>(l: L, x: [L::F; 2]) -> (f32, [L::I; 2]) {
     quantize_with(l, x, |amax| {
-        let d = scale_for(amax);
-        (d, 1.0 / d)
+        (amax < AMAX_CEILING).then(|| {
+            let d = scale_for(amax);
+            (d, 1.0 / d)
+        })
     })
 }
 
-/// The same, with another scale and its reciprocal, of the largest magnitude.
+/// The same, with another scale and its reciprocal, of the largest magnitude if that
+/// counts as a number.
 #[inline(always)]
 pub(crate) fn quantize_with<L: Lanes>(
     l: L,
     x: [L::F; 2],
-    scale: impl Fn(f32) -> (f32, f32),
+    scale: impl Fn(f32) -> Option<(f32, f32)>,
 ) -> (f32, [L::I; 2]) {
     let amax = l.max_magnitude(x[0], x[1]);
     let (d, inverse) = if amax < AMAX_FLOOR {
         (0.0, None)
-    } else if amax < AMAX_CEILING {
-        let (d, inverse) = scale(amax);
-        (d, Some(inverse))
     } else {
-        (f32::NAN, None)
+        match scale(amax) {
+            Some((d, inverse)) => (d, Some(inverse)),
+            None => (f32::NAN, None),
+        }
     };
     let quants = match inverse {
         // Not `x.map`: what is not inlined into code for the instruction set

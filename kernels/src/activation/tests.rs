@@ -98,12 +98,8 @@ fn every_set_quantizes_alike() {
             if let Some(special) = special {
                 x.iter_mut().step_by(45).for_each(|x| *x = special);
             }
-            let bits = |v: Vec<f32>| -> Vec<u32> {
-                let one_nan = |v: f32| if v.is_nan() { f32::NAN } else { v };
-                v.into_iter().map(|v| one_nan(v).to_bits()).collect()
-            };
             let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
-            let run = |isa: Isa| {
+            let run = |isa: Isa| -> Quantized {
                 let order = Order::of(isa, 1);
                 let lanes = order == Order::Lanes;
                 let [scales, of_halves, negative] = order.per_row(groups);
@@ -128,14 +124,14 @@ fn every_set_quantizes_alike() {
                     let at = |index| index / 16 * 16 + lane(index);
                     sums = (0..groups * 2).map(|i| -neg_sums[at(i)] as i16).collect();
                     for of_lanes in [&mut d, &mut xsum] {
-                        let of_half = |i: usize| of_lanes[at(i)];
-                        let halves: [Vec<f32>; 2] =
-                            [0, 1].map(|half| (0..groups).map(|g| of_half(2 * g + half)).collect());
-                        assert_eq!(bits(halves[0].clone()), bits(halves[1].clone()));
-                        *of_lanes = halves[0].clone();
+                        let of = |half| (0..groups).map(move |g| 2 * g + half);
+                        let [first, last] = [0, 1]
+                            .map(|half| of(half).map(|i| of_lanes[at(i)]).collect::<Vec<_>>());
+                        assert_eq!(bits(&first), bits(&last));
+                        *of_lanes = first;
                     }
                 }
-                (halves, bits(d), bits(xsum), sums)
+                (halves, bits(&d), bits(&xsum), sums)
             };
             let expected = run(Isa::Scalar);
             for isa in Isa::available() {
@@ -143,44 +139,50 @@ fn every_set_quantizes_alike() {
                 assert_eq!(expected, run(isa), "{what}");
             }
             if Isa::Avx512.is_available() {
-                let (halves, d, xsum, sums) = expected;
-                let reversed: Vec<f32> = x.iter().map(|x| -x).collect();
-                let mut pairs = vec![Pair::zeroed(); groups / OCTET];
-                quantize_pair([&x, &reversed], &mut pairs);
-                for index in 0..2 * groups {
-                    let (pair, g) = (&pairs[index / 16], index / 2 % OCTET);
-                    let step = |i: usize| &pair.q[2 * i + index % 2];
-                    for (i, &q) in halves[index].iter().enumerate() {
-                        let (step, at) = (step(i / 4), 4 * g + i % 4);
-                        assert_eq!([step[at], step[at + 32]], [q, -q]);
-                    }
-                    let neg_sums = &pair.neg_sums[index % 2];
-                    assert_eq!(
-                        [neg_sums[g], -neg_sums[g + 8]],
-                        [-i32::from(sums[index]); 2]
-                    );
-                    let all = |v: &OfTwo<f32>| bits(vec![v[g], v[g + 8]]);
-                    let group = index / 2;
-                    let bits_of = |v: u32| f32::from_bits(v);
-                    let scale = bits_of(d[group]);
-                    assert_eq!(all(&pair.ones), bits(vec![scale * ONES; 2]));
-                    assert_eq!(all(&pair.xsum)[0], xsum[group]);
-                    // Scaled by additions alone.
-                    let scaled = |isum: i32| {
-                        let begun = pair.bits[g] + isum;
-                        let other = f32::from_bits(begun.wrapping_add(pair.other[g]) as u32);
-                        f32::from_bits(begun as u32) - pair.ones[g] + other
-                    };
-                    for isum in [0, 1, -1, 77, -520_000, 520_191] {
-                        let found = bits(vec![scaled(isum)]);
-                        assert_eq!(
-                            found,
-                            bits(vec![scale * isum as f32 + 0.0]),
-                            "{scale} {isum}"
-                        );
-                    }
-                }
+                two_rows_hold_the_same(&x, &expected);
             }
+        }
+    }
+}
+
+/// The bits of values, of a NaN always the same.
+fn bits(values: &[f32]) -> Vec<u32> {
+    let one_nan = |v: f32| if v.is_nan() { f32::NAN } else { v };
+    values.iter().map(|&v| one_nan(v).to_bits()).collect()
+}
+
+/// What a row is quantized to: halves, bits of scales and of scaled sums, sums.
+type Quantized = (Vec<[i8; 16]>, Vec<u32>, Vec<u32>, Vec<i16>);
+
+/// Checks a row beside its negative.
+fn two_rows_hold_the_same(x: &[f32], (halves, d, xsum, sums): &Quantized) {
+    let negative: Vec<f32> = x.iter().map(|x| -x).collect();
+    let mut pairs = vec![Pair::zeroed(); d.len() / OCTET];
+    quantize_pair([x, &negative], &mut pairs);
+    for (index, half) in halves.iter().enumerate() {
+        let (pair, group, g) = (&pairs[index / 16], index / 2, index / 2 % OCTET);
+        for (i, &q) in half.iter().enumerate() {
+            let (step, at) = (&pair.q[i / 4 * 2 + index % 2], 4 * g + i % 4);
+            assert_eq!([step[at], step[at + 32]], [q, -q]);
+        }
+        let of_half = &pair.neg_sums[index % 2];
+        assert_eq!([of_half[g], -of_half[g + 8]], [-i32::from(sums[index]); 2]);
+        let scale = f32::from_bits(d[group]);
+        assert_eq!(
+            bits(&[pair.ones[g], pair.ones[g + 8]]),
+            bits(&[scale * ONES; 2])
+        );
+        assert_eq!(bits(&[pair.xsum[g]]), [xsum[group]]);
+        // Scaled by additions alone.
+        for isum in [0, 1, -1, 77, -520_000, 520_191] {
+            let begun = pair.bits[g] + isum;
+            let other = f32::from_bits(begun.wrapping_add(pair.other[g]) as u32);
+            let scaled = f32::from_bits(begun as u32) - pair.ones[g] + other;
+            assert_eq!(
+                bits(&[scaled]),
+                bits(&[scale * isum as f32 + 0.0]),
+                "{scale} {isum}"
+            );
         }
     }
 }

@@ -32,7 +32,9 @@ impl Int8Query {
             for x in row.chunks(GROUP) {
                 let (low, high) = x.split_at(x.len().min(LANES));
                 let halves = [l.load_part(low, 0.0), l.load_part(high, 0.0)];
-                let (d, quants) = quantize_with(l, halves, |amax| (amax / 127.0, 127.0 / amax));
+                let (d, quants) = quantize_with(l, halves, |amax| {
+                    amax.is_finite().then(|| (amax / 127.0, 127.0 / amax))
+                });
                 for (quants, to) in quants.into_iter().zip(self.q[at].as_chunks_mut().0) {
                     l.store_i8(quants, to);
                 }

@@ -125,6 +125,10 @@ pub trait Block: AnyBitPattern + Zeroable + Copy + Send + Sync {
     /// Whether the halves of a group are added apart: their sub-scales are scales,
     /// not factors of the quants.
     const HALVES_APART: bool = Self::SUBSCALES && Self::PRODUCT_OFFSET.is_none();
+    /// Whether sub-scales are factors of the quants.
+    const FACTORS: bool = Self::SUBSCALES && !Self::HALVES_APART;
+    /// Scales of a group: two if halves are apart.
+    const SCALES: usize = if Self::HALVES_APART { 2 } else { 1 };
     /// Which minimums the format has.
     const MINIMUM: Minimum;
 

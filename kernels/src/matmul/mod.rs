@@ -341,7 +341,7 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
         .unwrap_or(1)
         .max(1);
     let outputs: usize = jobs.iter().map(|job| job.weight.rows()).sum();
-    if rows < min_tokens(isa) {
+    if jobs.iter().all(|job| rows < min_tokens(isa, form_of(job))) {
         let even = outputs.div_ceil(threads * 4);
         return (STREAM_BYTES / row_bytes)
             .clamp(16, 1024)

@@ -16,6 +16,7 @@
 //!
 //! so that the four activations they meet are one broadcast for all rows.
 
+use crate::format::ActivationForm;
 use crate::isa::Isa;
 use crate::lines::Lines;
 
@@ -23,11 +24,11 @@ use crate::lines::Lines;
 /// ways are as fast as each other between 8 tokens, for Q2_K, and 16.)
 pub const MIN_TOKENS: usize = 12;
 
-/// The same for block formats. AVX-512 takes eight tokens in place at a time, as fast
-/// as from panels.
-pub const fn min_tokens(isa: Isa) -> usize {
-    match isa {
-        Isa::Avx512 => 9,
+/// The same for a form of activations: AVX-512 takes eight tokens of block formats in
+/// place at a time, as fast as from panels.
+pub const fn min_tokens(isa: Isa, form: ActivationForm) -> usize {
+    match (isa, form) {
+        (Isa::Avx512, ActivationForm::Int8) => 9,
         _ => MIN_TOKENS,
     }
 }

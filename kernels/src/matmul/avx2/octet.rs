@@ -205,7 +205,7 @@ fn add_halves<L: Level, B: Octets>(
     let dx = load_f32(&x.d[o]);
     // SAFETY: this function has the features.
     let isums = unsafe { l.halves(w, &x.q[o]) };
-    let raised = halves_times(load_i16(&x.sums[o]), B::OFFSET);
+    let raised = halves_times(load_i16(&x.sums[o]), i16::from(B::OFFSET));
     let scales = scales_of_halves(w.d, w.s);
     for half in 0..2 {
         let isum = _mm256_cvtepi32_ps(_mm256_sub_epi32(isums[half], raised[half]));
@@ -217,10 +217,10 @@ fn add_halves<L: Level, B: Octets>(
 /// The first and the last of pairs, times an offset.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub fn halves_times(pairs: __m256i, offset: u8) -> [__m256i; 2] {
+pub fn halves_times(pairs: __m256i, offset: i16) -> [__m256i; 2] {
     let offset = i32::from(offset);
     [
-        _mm256_madd_epi16(pairs, _mm256_set1_epi32(offset)),
+        _mm256_madd_epi16(pairs, _mm256_set1_epi32(offset & 0xffff)),
         _mm256_madd_epi16(pairs, _mm256_set1_epi32(offset << 16)),
     ]
 }

@@ -37,11 +37,6 @@ pub const fn minimums<B: Octets>() -> usize {
     }
 }
 
-/// Scales of a group.
-const fn scales<B: Octets>() -> usize {
-    if B::HALVES_APART { 2 } else { 1 }
-}
-
 /// The arrays of a panel.
 pub struct Pages<'a> {
     /// Groups of a row.
@@ -71,7 +66,7 @@ impl<'a> Pages<'a> {
             groups: weight.cols() / GROUP,
             octets,
             q: bytemuck::cast_slice_mut(panel.q.resize(size_of::<Step>() * steps)),
-            d: bytemuck::cast_slice_mut(panel.d.resize(ROWS * groups * scales::<B>())),
+            d: bytemuck::cast_slice_mut(panel.d.resize(ROWS * groups * B::SCALES)),
             m: bytemuck::cast_slice_mut(panel.m.resize(ROWS * groups * minimums::<B>())),
             s: bytemuck::cast_slice_mut(panel.s.resize(2 * ROWS * subscales)),
         };
@@ -189,7 +184,7 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
         Weights {
             stride,
             q: &pages.q[of(OCTET * L::steps::<B>())],
-            d: pages.d[of(scales::<B>())].as_flattened(),
+            d: pages.d[of(B::SCALES)].as_flattened(),
             m: pages.m[of(minimums::<B>())].as_flattened(),
             s: &pages.s[of(OCTET * usize::from(L::has_subscales::<B>()))],
             _kind: PhantomData,
@@ -211,8 +206,8 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn scale(&self, s: usize, g: usize, half: usize) -> __m256 {
-        debug_assert!(s < S && g < OCTET && half < scales::<B>());
-        let index = (s * self.stride * scales::<B>() + half) * OCTET + g;
+        debug_assert!(s < S && g < OCTET && half < B::SCALES);
+        let index = (s * self.stride * B::SCALES + half) * OCTET + g;
         // SAFETY: as in `step`.
         load_f32(unsafe { self.d.get_unchecked(index) })
     }

@@ -71,7 +71,7 @@ impl Level for Plain {
 
     #[inline(always)]
     fn has_subscales<B: Octets>() -> bool {
-        B::SUBSCALES && !B::HALVES_APART
+        B::FACTORS
     }
 
     #[inline]
@@ -97,8 +97,8 @@ impl Level for Plain {
     #[target_feature(enable = "avx2")]
     unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
         let sums = if B::HALVES_APART {
-            halves_times(sums, B::OFFSET)
-        } else if B::SUBSCALES {
+            halves_times(sums, i16::from(B::OFFSET))
+        } else if B::FACTORS {
             [sums; 2]
         } else {
             [_mm256_madd_epi16(sums, _mm256_set1_epi16(i16::from(B::OFFSET))); 2]
@@ -219,11 +219,9 @@ fn add_group<B: Octets, const S: usize, const T: usize>(
     g: usize,
     sums: &mut [[Sums; S]; T],
 ) {
+    add_part::<B, S, T, 0>(w, x, g, sums);
     if B::HALVES_APART {
-        add_part::<B, S, T, 0>(w, x, g, sums);
         add_part::<B, S, T, 1>(w, x, g, sums);
-    } else {
-        add_part::<B, S, T, 0>(w, x, g, sums);
     }
 }
 
@@ -272,11 +270,7 @@ fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
     g: usize,
 ) -> [[__m256i; S]; T] {
     let fit = fit::<B>();
-    let steps = if B::HALVES_APART {
-        4
-    } else {
-        Plain::steps::<B>()
-    };
+    let steps = Plain::steps::<B>() / B::SCALES;
     let mut isums = [[_mm256_setzero_si256(); S]; T];
     for run in 0..steps / fit {
         let first = PART * steps + run * fit;

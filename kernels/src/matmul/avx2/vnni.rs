@@ -8,7 +8,7 @@
 //! bytes (Q2_K, Q3_K): what is left is a format without.
 
 use super::level::Level;
-use super::octet::{Octet, Octets, Quants, quad, subscale};
+use super::octet::{Octet, Octets, Quants, halves_times, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
 use super::plain;
 use super::tokens::{Beside, Piece, Tokens};
@@ -240,16 +240,14 @@ impl<E: Encoding> Level for Vnni<E> {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
-        // A factor for each half of a pair: sums begin with what the offset
-        // adds to them, negative.
-        let offset = -i32::from(offset::<B>());
-        let factors = if B::HALVES_APART {
-            [offset & 0xffff, offset << 16]
+        // Sums begin with what the offset adds to them, negative.
+        let offset = -i16::from(offset::<B>());
+        let begin = if B::HALVES_APART {
+            halves_times(sums, offset)
         } else {
-            [offset << 16 | offset & 0xffff, 0]
+            [_mm256_madd_epi16(sums, _mm256_set1_epi16(offset)); 2]
         };
-        for (to, factors) in to.iter_mut().zip(factors) {
-            let begin = _mm256_madd_epi16(sums, _mm256_set1_epi32(factors));
+        for (to, begin) in to.iter_mut().zip(begin) {
             store(bytemuck::cast_mut(to), begin);
         }
     }
@@ -312,11 +310,9 @@ impl<E: Encoding> Vnni<E> {
         sums: &mut [[Sums; S]; T],
     ) {
         const { assert!(offset::<B>() == 0 || minimums::<B>() == 0) }
+        self.add_part::<B, S, T, 0>(w, x, g, sums);
         if B::HALVES_APART {
-            self.add_part::<B, S, T, 0>(w, x, g, sums);
             self.add_part::<B, S, T, 1>(w, x, g, sums);
-        } else {
-            self.add_part::<B, S, T, 0>(w, x, g, sums);
         }
     }
 
@@ -330,7 +326,7 @@ impl<E: Encoding> Vnni<E> {
         g: usize,
         sums: &mut [[Sums; S]; T],
     ) {
-        let steps = if B::HALVES_APART { 4 } else { 8 };
+        let steps = Self::steps::<B>() / B::SCALES;
         let steps = PART * steps..(PART + 1) * steps;
         let isums = self.integer_sums(w, x, g, PART, steps);
         for t in 0..T {

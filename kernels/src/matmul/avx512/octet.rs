@@ -408,7 +408,7 @@ pub fn dot<B: Octets>(w: &Octet, x: &Row<'_>, o: usize) -> __m512i {
     for (q, step) in w.q.iter().zip(steps) {
         sums = _mm512_dpbusd_epi32(sums, *q, load_i8(step));
     }
-    if B::SUBSCALES && !B::HALVES_APART {
+    if B::FACTORS {
         sums = _mm512_mullo_epi32(sums, w.s);
     }
     sums

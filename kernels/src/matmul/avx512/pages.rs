@@ -45,15 +45,14 @@ impl<'a> Pages<'a> {
         let sheets = weight.rows().div_ceil(ROWS);
         let octets = weight.cols().div_ceil(OCTET_LEN);
         let count = sheets * octets;
-        let scales = 1 + usize::from(B::HALVES_APART);
         let Panel { q, d, m, .. } = panel;
         let mut pages = Pages {
             octets,
             sheets,
-            scales,
+            scales: B::SCALES,
             minimums: B::MINIMUMS,
             q: bytemuck::cast_slice_mut(q.resize(count * ROWS * OCTET_LEN)),
-            d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET * scales)),
+            d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET * B::SCALES)),
             m: bytemuck::cast_slice_mut(m.resize(count * ROWS * OCTET * B::MINIMUMS)),
         };
         let all = blocks::<B>(weight.bytes());

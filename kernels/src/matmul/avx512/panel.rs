@@ -2,8 +2,7 @@
 //! tile by tile ([`tile`]).
 //!
 //! Loops, from the outside: for the tokens of a tile, for a slice of at most
-//! [`SLICE`] octets of them, which are put side by side and stay in the first-level
-//! cache; for each sheet, which comes from the second. Between slices, partial sums
+//! [`SLICE`] octets of them, which stay in the first-level cache; for each sheet, which comes from the second. Between slices, partial sums
 //! wait in memory. Meanwhile tiles ask for what comes next ([`Ahead`]).
 
 use super::octet::{Octets, PerLane};

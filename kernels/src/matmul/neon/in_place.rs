@@ -158,7 +158,7 @@ fn halves<L: Level>(l: L, w: &Octet, x: &[[i8; 16]; 2 * OCTET]) -> [[int32x4_t; 
 /// The integer sums of the eight groups.
 #[inline(always)]
 fn isums<L: Level, B: Octets>(l: L, w: &Octet, x: &[[i8; 16]; 2 * OCTET]) -> [int32x4_t; 2] {
-    if B::SUBSCALES {
+    if B::FACTORS {
         let [first, last] = w.s;
         simd! {
             let a = vmulq_s32(two::<L>(l, w, x, 0), vmovl_s16(vget_low_s16(first)));

@@ -66,17 +66,16 @@ pub fn strip<L: Level, B: Octets>(
     let octets = x.padded / OCTET_LEN;
     let count = weight.rows().div_ceil(ROWS) * octets;
     let per_group = count * OCTET * ROWS;
-    let subscales = usize::from(B::SUBSCALES && !B::HALVES_APART);
     let mut pages = Pages {
         rows: weight.rows(),
         groups: weight.cols() / GROUP,
         octets,
         minimums: minimums::<B>(),
-        scales: scales::<B>(),
+        scales: B::SCALES,
         q: bytemuck::cast_slice_mut(panel.q.resize(per_group * GROUP)),
-        d: bytemuck::cast_slice_mut(panel.d.resize(per_group * scales::<B>())),
+        d: bytemuck::cast_slice_mut(panel.d.resize(per_group * B::SCALES)),
         m: bytemuck::cast_slice_mut(panel.m.resize(per_group * minimums::<B>())),
-        s: bytemuck::cast_slice_mut(panel.s.resize(2 * per_group * subscales)),
+        s: bytemuck::cast_slice_mut(panel.s.resize(2 * per_group * usize::from(B::FACTORS))),
     };
     l.call(Unpack::<B> {
         weight,
@@ -94,8 +93,8 @@ pub fn strip<L: Level, B: Octets>(
         let (pages, out) = (&pages, &mut *out);
         // One copy of the multiplication for all formats of a kind.
         macro_rules! multiply {
-            ($scaling:literal, $minimums:literal) => {
-                l.call(Multiply::<$scaling, $minimums> {
+            ($scaling:ident, $minimums:literal) => {
+                l.call(Multiply::<{ $scaling }, $minimums> {
                     pages,
                     x,
                     tokens,
@@ -105,34 +104,31 @@ pub fn strip<L: Level, B: Octets>(
             };
         }
         match (scaling::<B>(), minimums::<B>()) {
-            (GROUPS, 0) => multiply!(0, 0),
-            (GROUPS, _) => multiply!(0, 1),
-            (SUBSCALES, 0) => multiply!(1, 0),
-            (SUBSCALES, _) => multiply!(1, 2),
-            (_, _) => multiply!(2, 0),
+            (GROUPS, 0) => multiply!(GROUPS, 0),
+            (GROUPS, _) => multiply!(GROUPS, 1),
+            (FACTORS, 0) => multiply!(FACTORS, 0),
+            (FACTORS, _) => multiply!(FACTORS, 2),
+            (_, _) => multiply!(HALVES, 0),
         }
     }
 }
 
 /// One scale for a group.
 const GROUPS: u8 = 0;
-/// And integer sub-scales.
-const SUBSCALES: u8 = 1;
+/// And sub-scales that are factors of the quants.
+const FACTORS: u8 = 1;
 /// Scales for halves, which are apart.
 const HALVES: u8 = 2;
 
 /// How a format's sums are scaled.
 const fn scaling<B: Octets>() -> u8 {
-    match (B::SUBSCALES, B::HALVES_APART) {
-        (false, _) => GROUPS,
-        (true, false) => SUBSCALES,
-        (true, true) => HALVES,
+    if B::HALVES_APART {
+        HALVES
+    } else if B::FACTORS {
+        FACTORS
+    } else {
+        GROUPS
     }
-}
-
-/// Scales of a group.
-const fn scales<B: Octets>() -> usize {
-    if B::HALVES_APART { 2 } else { 1 }
 }
 
 /// The arrays of a panel.
@@ -197,7 +193,7 @@ impl<B: Octets> Op for Unpack<'_, '_, '_, B> {
                 for (half, to) in pages.m[minimums].iter_mut().enumerate() {
                     simd! { store_rows(to, octets.each_ref().map(|octet| octet.m[half])) };
                 }
-                if scaling::<B>() == SUBSCALES {
+                if B::FACTORS {
                     let mut scales = [[0; 2 * OCTET]; ROWS];
                     for (scales, octet) in scales.iter_mut().zip(&octets) {
                         let [low, high] = scales.as_chunks_mut().0 else {
@@ -297,7 +293,7 @@ impl<const SCALING: u8, const MINIMUMS: usize> Multiply<'_, '_, '_, '_, '_, SCAL
             let w = at.map(|at| &pages.q[at]);
             let m: [[&Values; MINIMUMS]; Q] =
                 at.map(|at| std::array::from_fn(|half| &pages.m[at * MINIMUMS + half]));
-            let s = at.map(|at| (SCALING == SUBSCALES).then(|| &pages.s[at]));
+            let s = at.map(|at| (SCALING == FACTORS).then(|| &pages.s[at]));
             let q = x.map(|pair| pair.map(|x| &x.q[o]));
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
                 for part in 0..pages.scales {
