@@ -255,6 +255,22 @@ pub static SHADERS: &[Shader] = &[
         ..ATTENTION
     },
     Shader {
+        op: Op::AttentionUnits,
+        file: wgsl!("attention_units"),
+        shared: &[UNITS, ACTIVATION, QUANTIZE, ATTENTION_ENDS],
+        slots: &[Slot::Cache, Slot::HeadWidth],
+        bindings: &[
+            QUERIES,
+            read("keys", STORED_KEYS),
+            read("values", STORED_VALUES),
+            ATTENDED,
+            PARTIAL,
+            QUANTIZED,
+        ],
+        needs: Needs::MatrixUnits,
+        ..ATTENTION
+    },
+    Shader {
         op: Op::AttentionCombine,
         file: wgsl!("attention_combine"),
         shared: &[ACTIVATION, QUANTIZE],

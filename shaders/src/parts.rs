@@ -89,9 +89,15 @@ pub(crate) const STORED_VALUES: &str = "[positions, key heads, v_quads] four as 
 pub(crate) const ATTENDED: Binding = write("out", "[rows, heads, v_quads] four f32");
 pub(crate) const PARTIAL: Binding =
     write("partial", "[splits, tokens, heads, v_quads + 1] four f32");
+pub(crate) const ATTENTION_ENDS: &[File] = &[wgsl!("shared/attention_ends")];
 pub(crate) const ATTENTION: Shader = Shader {
     op: Op::Attention,
-    shared: &[ACTIVATION, QUANTIZE, &[wgsl!("shared/attention")]],
+    shared: &[
+        ACTIVATION,
+        QUANTIZE,
+        ATTENTION_ENDS,
+        &[wgsl!("shared/attention")],
+    ],
     slots: &[Slot::Cache, Slot::Queries, Slot::Share],
     params: &[
         "tokens",

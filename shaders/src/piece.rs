@@ -45,6 +45,8 @@ pub enum Slot {
     Share,
     /// `TILE_ROWS` and `TILE_TOKENS` that a workgroup computes on matrix units.
     UnitTile,
+    /// `WIDTH` of a head on matrix units, at most.
+    HeadWidth,
     /// How keys and values are `Stored`.
     Cache,
     /// Where a `candidate` comes from.
@@ -235,6 +237,45 @@ const fn unit_tile(rows: u32, tokens: u32, files: &'static [File]) -> UnitTile {
     }
 }
 
+/// How wide heads can be in attention on matrix units; narrower ones are padded.
+#[derive(Debug)]
+pub struct HeadWidth {
+    /// Dimensions of keys and values.
+    pub width: u32,
+    /// The piece that says so to the shader.
+    pub piece: Piece,
+}
+
+impl HeadWidth {
+    /// Lanes of a workgroup.
+    pub const LANES: u32 = 128;
+
+    /// Queries of a workgroup.
+    pub const QUERIES: u32 = 64;
+
+    /// Bytes of workgroup memory: 64 keys or values, padded by 8, in f16; 64 scores
+    /// of each query, padded by 8, as f32 and in f16; two values a query, a flag a
+    /// subgroup, and what quantizing takes.
+    pub fn workgroup_bytes(&self) -> u32 {
+        let scores = Self::QUERIES * (64 + 8);
+        let quantizing = Self::LANES * 2 * 4;
+        64 * (self.width + 8) * 2 + scores * (4 + 2) + Self::QUERIES * 2 * 4 + 4 * 4 + quantizing
+    }
+}
+
+/// Widths of heads on matrix units, the narrower first.
+pub static HEAD_WIDTHS: &[HeadWidth] = &[
+    head_width(64, &[wgsl!("tile/heads_64")]),
+    head_width(128, &[wgsl!("tile/heads_128")]),
+];
+
+const fn head_width(width: u32, files: &'static [File]) -> HeadWidth {
+    HeadWidth {
+        width,
+        piece: piece(Slot::HeadWidth, files),
+    }
+}
+
 /// The piece of a weight format, if it has one.
 pub fn format(ty: TensorType) -> Option<&'static Piece> {
     FORMATS
@@ -269,6 +310,7 @@ pub fn choices(slot: Slot) -> Vec<&'static Piece> {
         .chain(numbered(QUERIES))
         .chain(numbered(LANES))
         .chain(UNIT_TILES.iter().map(|tile| &tile.piece))
+        .chain(HEAD_WIDTHS.iter().map(|heads| &heads.piece))
         .chain([&REDUCE_WORKGROUP, &REDUCE_SUBGROUP])
         .chain([&TEAMS_WORKGROUP, &TEAMS_SUBGROUP])
         .chain([&ROW_FOURS, &ROW_VALUES])

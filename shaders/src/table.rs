@@ -30,6 +30,8 @@ pub enum Op {
     Attention,
     /// The same of one token, whose keys and values are appended before.
     AttentionAppend,
+    /// Attention of many queries on matrix units.
+    AttentionUnits,
     AttentionCombine,
     EmbedInt8,
     EmbedFloat,

@@ -1,7 +1,7 @@
 //! Every shader that can be put together is parsed, validated and compared with
 //! what the table says of it. No device is needed.
 
-use crate::piece::{self, Piece, Slot};
+use crate::piece::{self, HeadWidth, Piece, Slot};
 use crate::table::{Access, Needs, SHADERS, Shader};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ScalarKind, StorageAccess, TypeInner};
@@ -160,12 +160,16 @@ fn workgroup_memory_is_as_the_table_says() {
             assert!(used <= WORKGROUP_BYTES, "{name}: {used} bytes");
             return;
         }
-        let tile = (piece::UNIT_TILES.iter())
-            .find(|tile| name.contains(tile.piece.name()))
-            .expect("it has a tile");
-        assert_eq!(used, tile.workgroup_bytes(), "{name}");
+        let has = |piece: &Piece| name.contains(piece.name());
+        let tile = piece::UNIT_TILES.iter().find(|tile| has(&tile.piece));
+        let heads = piece::HEAD_WIDTHS.iter().find(|heads| has(&heads.piece));
+        let stated = match (tile, heads) {
+            (Some(tile), _) => (tile.workgroup_bytes(), tile.lanes()),
+            (_, Some(heads)) => (heads.workgroup_bytes(), HeadWidth::LANES),
+            (None, None) => panic!("{name} has no tile"),
+        };
         let [lanes, ..] = module.entry_points[0].workgroup_size;
-        assert_eq!(lanes, tile.lanes(), "{name}");
+        assert_eq!((used, lanes), stated, "{name}");
     });
 }
 
@@ -203,6 +207,10 @@ fn tiles_are_as_the_table_says() {
         let text = tile.piece.files[0].text;
         assert_eq!(constant(text, "TILE_ROWS"), Some(tile.rows));
         assert_eq!(constant(text, "TILE_TOKENS"), Some(tile.tokens));
+    }
+    for heads in piece::HEAD_WIDTHS {
+        let text = heads.piece.files[0].text;
+        assert_eq!(constant(text, "WIDTH"), Some(heads.width));
     }
     for (number, piece) in piece::QUERIES {
         assert_eq!(constant(piece.files[0].text, "QUERIES"), Some(*number));

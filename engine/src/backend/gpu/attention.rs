@@ -5,10 +5,13 @@ use super::cache::GpuKvLayer;
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
+use super::products::MATVEC_TOKENS;
 use super::profile::Work;
 use super::tensor::Tensor;
+use super::units;
 use crate::backend::{AttentionShape, Backend};
 use kernels::ops::{Pairing, Rope, RopeAngles};
+use shaders::piece::HeadWidth;
 use shaders::{Op, piece};
 use std::ops::Range;
 use std::sync::Arc;
@@ -185,6 +188,20 @@ impl GpuBackend {
         self.resize(&padded_out, padded_dim, out, head_dim);
     }
 
+    /// The width of heads with which matrix units compute attention of so many tokens,
+    /// if they do. Keys and values in f32 are there for their precision.
+    fn heads_on_units(
+        &self,
+        cache: &GpuKvLayer,
+        shape: &AttentionShape,
+        tokens: usize,
+    ) -> Option<&'static HeadWidth> {
+        let is_exact = std::ptr::eq(cache.format, &piece::CACHE_F32);
+        let can = self.context.matrix_units && tokens > MATVEC_TOKENS && !is_exact;
+        let width = shape.head_dim_k.max(shape.head_dim_v);
+        can.then(|| units::heads(&self.context.limits, width))?
+    }
+
     /// Attention over heads of a width that the cache has. Of a single token, keys and
     /// values that are not in the cache yet come along: they are appended, and turned
     /// before, as the queries are.
@@ -198,8 +215,12 @@ impl GpuBackend {
         out: &Tensor,
     ) {
         let group = shape.n_head / shape.n_head_kv;
+        let heads = self.heads_on_units(cache, shape, part.tokens);
         let kept = 1 << (QUERY_QUADS / (shape.head_dim_k / 4)).ilog2();
-        let (size, queries) = tile_of(piece::QUERIES, kept.min(part.tokens * group));
+        let (size, queries) = match heads {
+            Some(heads) => (HeadWidth::QUERIES as usize, &heads.piece),
+            None => tile_of(piece::QUERIES, kept.min(part.tokens * group)),
+        };
         let tiles = (part.tokens * group).div_ceil(size);
         let keys = part.position + part.tokens;
         // As many splits as keep the device busy, if there are keys for them.
@@ -241,15 +262,16 @@ impl GpuBackend {
             u32::from(new.is_some_and(|(_, _, turn)| turn.halves)),
             q.rows as u32,
         ];
-        let op = match new {
+        let kernel = match new {
             Some((k, v, turn)) => {
                 buffers.extend([&k.float, &v.float, &turn.angles]);
-                Op::AttentionAppend
+                Kernel::new(Op::AttentionAppend, &[cache.format, queries, self.share()])
             }
-            None => Op::Attention,
+            None if heads.is_some() => Kernel::new(Op::AttentionUnits, &[cache.format, queries]),
+            None => Kernel::new(Op::Attention, &[cache.format, queries, self.share()]),
         };
         self.recorder.dispatch(
-            Kernel::new(op, &[cache.format, queries, self.share()]),
+            kernel,
             &buffers,
             &params,
             [tiles as u32, shape.n_head_kv as u32, splits as u32],

@@ -7,7 +7,7 @@ use super::pipelines::{Kernel, Pipelines};
 use super::products::format_piece;
 use kernels::Format;
 use shaders::Op;
-use shaders::piece::{UNIT_TILES, UnitTile};
+use shaders::piece::{self, HEAD_WIDTHS, HeadWidth, UNIT_TILES, UnitTile};
 use std::sync::Arc;
 use wgpu::{
     CooperativeMatrixProperties, CooperativeScalarType, ExperimentalFeatures, Features, Limits,
@@ -46,15 +46,32 @@ pub(super) fn tiles(limits: &Limits) -> impl Iterator<Item = &'static UnitTile> 
     (UNIT_TILES.iter()).filter(move |tile| tile.workgroup_bytes() <= bytes && tile.lanes() <= lanes)
 }
 
-/// Whether the driver compiles a shader for them. One that does not may take the
-/// device with it: the device is of no use then.
+/// The narrowest heads of at least that width for which a device has lanes and
+/// workgroup memory.
+pub(super) fn heads(limits: &Limits, width: usize) -> Option<&'static HeadWidth> {
+    let fits = |heads: &&HeadWidth| {
+        heads.workgroup_bytes() <= limits.max_compute_workgroup_storage_size
+            && HeadWidth::LANES <= limits.max_compute_invocations_per_workgroup
+    };
+    let mut wide_enough = (HEAD_WIDTHS.iter()).filter(|heads| heads.width as usize >= width);
+    wide_enough.next().filter(fits)
+}
+
+/// Whether the driver compiles shaders for them, a product and attention. One that
+/// does not may take the device with it: the device is of no use then.
 pub(super) fn compile(context: &Arc<Context>) -> bool {
     let tile = tiles(&context.limits).next().expect("it has units");
     let pieces = [format_piece(Format::Q4_K), &tile.piece];
-    let mut kernel = Kernel::new(Op::MatmulUnits, &pieces);
+    let mut product = Kernel::new(Op::MatmulUnits, &pieces);
     // As residuals are added, with which every layer ends.
-    kernel.constants[2] = Some(("ADD", 1));
-    Pipelines::new(context.clone()).index_of(kernel);
+    product.constants[2] = Some(("ADD", 1));
+    let attention = |heads: &'static HeadWidth| {
+        Kernel::new(Op::AttentionUnits, &[&piece::CACHE_F16, &heads.piece])
+    };
+    let mut kernels = vec![product];
+    kernels.extend(heads(&context.limits, 128).map(attention));
+    let threads = kernels.len();
+    Pipelines::new(context.clone()).compile_all(kernels, threads);
     context.wait();
     context.check().is_ok()
 }

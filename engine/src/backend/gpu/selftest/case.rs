@@ -147,6 +147,13 @@ impl Case {
 
     /// Whether it is computed on matrix units, where there are any.
     pub fn is_on_units(&self) -> bool {
+        if let Case::Attention {
+            kv, shape, tokens, ..
+        } = self
+        {
+            let width = shape.head_dim_k.max(shape.head_dim_v);
+            return *kv != KvFormat::F32 && *tokens > products::MATVEC_TOKENS && width <= 128;
+        }
         let mut formats = self.formats_with_many().iter();
         formats.any(|&format| products::is_int8(format))
     }
@@ -156,8 +163,16 @@ impl Case {
         match self {
             // Activations and sums of 32 products have 11 bits.
             _ if variant == Variant::Half => 2e-3,
+            // Queries and exponentials have, and those are of scores up to 50.
+            Case::Attention {
+                kv: KvFormat::F16, ..
+            } if variant == Variant::MatrixUnits => 4e-3,
             // Weights and activations have.
-            _ if variant == Variant::MatrixUnits => 1e-3,
+            Case::Product { .. } | Case::Siblings { .. } | Case::GateUp { .. }
+                if variant == Variant::MatrixUnits =>
+            {
+                1e-3
+            }
             // Exact sums over groups; their `f32` sum in another order.
             Case::Product { .. } | Case::Siblings { .. } => 4e-6,
             // One activation of many may round the other way: by 1 of 127.

@@ -146,6 +146,11 @@ fn attention() -> Vec<Case> {
         head_dim_v,
         scale: 3.0,
     };
+    // Scores of wide heads would leave nothing but the largest.
+    let flat = |n_head, n_head_kv, head_dim_k, head_dim_v| AttentionShape {
+        scale: 1.0,
+        ..shape(n_head, n_head_kv, head_dim_k, head_dim_v)
+    };
     let cases = [
         (shape(1, 1, 4, 4), 0, 1),
         (shape(4, 2, 64, 64), 127, 1),
@@ -159,6 +164,12 @@ fn attention() -> Vec<Case> {
         // More keys than one workgroup should go through.
         (shape(2, 1, 32, 32), 1500, 1),
         (shape(2, 2, 32, 128), 1100, 3),
+        // Many queries, which matrix units compute: whole tiles of them and parts,
+        // padded heads, and keys that are split.
+        (flat(6, 2, 64, 64), 0, 128),
+        (flat(8, 2, 128, 128), 100, 70),
+        (flat(3, 3, 96, 80), 300, 17),
+        (flat(2, 1, 32, 128), 1500, 40),
     ];
     // Heads of whole groups, without and with splits of the keys.
     let before_products = [
@@ -166,6 +177,7 @@ fn attention() -> Vec<Case> {
         (shape(6, 2, 16, 32), 100, 33),
         (shape(2, 1, 32, 32), 1500, 1),
         (shape(2, 2, 32, 96), 1100, 3),
+        (shape(2, 1, 64, 96), 1100, 40),
     ];
     let with = |kv: KvFormat| {
         cases
