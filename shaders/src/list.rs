@@ -241,6 +241,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::AttentionAppend,
         file: wgsl!("attention_append"),
+        shared: &[ACTIVATION, QUANTIZE, ATTEND, ONE_SEQUENCE, APPEND],
         bindings: &[
             QUERIES,
             write("keys", STORED_KEYS),
@@ -248,9 +249,9 @@ pub static SHADERS: &[Shader] = &[
             ATTENDED,
             PARTIAL,
             QUANTIZED,
-            read("k", "[rows, key heads, k_quads] four f32"),
-            read("v", "[rows, key heads, v_quads] four f32"),
-            read("angles", "[2, rows, pairs / 2] four f32: cosines, sines"),
+            NEW_KEYS,
+            NEW_VALUES,
+            ANGLES,
         ],
         ..ATTENTION
     },
