@@ -256,6 +256,30 @@ pub static SHADERS: &[Shader] = &[
         ..ATTENTION
     },
     Shader {
+        op: Op::AttentionBatch,
+        file: wgsl!("attention_batch"),
+        shared: &[ACTIVATION, QUANTIZE, ATTEND, APPEND],
+        bindings: &[
+            QUERIES,
+            write("keys_0", STORED_KEYS),
+            write("values_0", STORED_VALUES),
+            ATTENDED,
+            PARTIAL,
+            QUANTIZED,
+            NEW_KEYS,
+            NEW_VALUES,
+            ANGLES,
+            write("keys_1", STORED_KEYS),
+            write("values_1", STORED_VALUES),
+            write("keys_2", STORED_KEYS),
+            write("values_2", STORED_VALUES),
+            write("keys_3", STORED_KEYS),
+            write("values_3", STORED_VALUES),
+        ],
+        params: BATCH_PARAMS,
+        ..ATTENTION
+    },
+    Shader {
         op: Op::AttentionCombine,
         file: wgsl!("attention_combine"),
         shared: &[ACTIVATION, QUANTIZE],

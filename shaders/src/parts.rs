@@ -117,6 +117,27 @@ pub(crate) const ATTENTION: Shader = Shader {
     ..MATVEC
 };
 
+/// What attention of several sequences takes.
+pub(crate) const BATCH_PARAMS: &[&str] = &[
+    "tokens",
+    "first_row",
+    "heads",
+    "group",
+    "k_quads",
+    "v_quads",
+    "splits",
+    "split_keys",
+    "scale",
+    "quantized",
+    "pairs",
+    "halves",
+    "rows",
+    "position_0",
+    "position_1",
+    "position_2",
+    "position_3",
+];
+
 pub(crate) const GATED_PARAMS: &[&str] = &[
     "rows",
     "begin",
