@@ -280,28 +280,42 @@ impl<F: Family> Network for Runner<F> {
         const MANY: usize = 64;
         /// A past whose keys are split over workgroups.
         const LONG: usize = 4096;
-        /// Tokens and the past before them: one token, the shaders for few, a
-        /// prompt, and one token after much.
-        const STEPS: [(usize, usize); 6] = [(1, 0), (2, 0), (4, 0), (8, 0), (MANY, 0), (1, LONG)];
+        /// Sequences, the tokens of each and the past before them: one token, the
+        /// shaders for few, a prompt, one token after much, and two sequences at once.
+        const STEPS: [(usize, usize, usize); 7] = [
+            (1, 1, 0),
+            (1, 2, 0),
+            (1, 4, 0),
+            (1, 8, 0),
+            (1, MANY, 0),
+            (1, 1, LONG),
+            (2, 1, 0),
+        ];
         /// A long prompt, which matrix units compute in other tiles.
-        const CHUNK: (usize, usize) = (PROMPT_CHUNK, 0);
+        const CHUNK: (usize, usize, usize) = (1, PROMPT_CHUNK, 0);
 
         let chunk = gpu.has_matrix_units().then_some(CHUNK);
         let config = self.family.config();
         let layers = self.on_gpu.len();
-        let mut cache = KvCache::new(config, kv, MANY);
-        cache.place(gpu, layers, config, kv)?;
-        cache.move_to(gpu, layers)?;
+        let mut caches = [(); 2].map(|()| KvCache::new(config, kv, MANY));
+        for cache in &mut caches {
+            cache.place(gpu, layers, config, kv)?;
+            cache.move_to(gpu, layers)?;
+        }
         gpu.rehearse(threads, |gpu| {
-            for (tokens, position) in STEPS.into_iter().chain(chunk) {
-                let mut x = gpu.tensor(tokens, config.n_embd);
+            for (count, tokens, position) in STEPS.into_iter().chain(chunk) {
+                let mut x = gpu.tensor(count * tokens, config.n_embd);
+                let of_sequence = |(index, cache)| Rows {
+                    cache,
+                    rows: index * tokens..(index + 1) * tokens,
+                    position,
+                };
+                let of_row = |row| position + row % tokens;
                 let mut step = Step {
-                    sequences: vec![Rows {
-                        cache: &mut cache,
-                        rows: 0..tokens,
-                        position,
-                    }],
-                    positions: (position..position + tokens).collect(),
+                    sequences: (caches[..count].iter_mut().enumerate())
+                        .map(of_sequence)
+                        .collect(),
+                    positions: (0..count * tokens).map(of_row).collect(),
                     kept: None,
                 };
                 for (index, layer) in self.on_gpu.iter().enumerate() {

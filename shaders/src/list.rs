@@ -241,6 +241,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::AttentionAppend,
         file: wgsl!("attention_append"),
+        shared: &[ACTIVATION, QUANTIZE, ATTEND, ONE_SEQUENCE, APPEND],
         bindings: &[
             QUERIES,
             write("keys", STORED_KEYS),
@@ -248,16 +249,40 @@ pub static SHADERS: &[Shader] = &[
             ATTENDED,
             PARTIAL,
             QUANTIZED,
-            read("k", "[rows, key heads, k_quads] four f32"),
-            read("v", "[rows, key heads, v_quads] four f32"),
-            read("angles", "[2, rows, pairs / 2] four f32: cosines, sines"),
+            NEW_KEYS,
+            NEW_VALUES,
+            ANGLES,
         ],
+        ..ATTENTION
+    },
+    Shader {
+        op: Op::AttentionBatch,
+        file: wgsl!("attention_batch"),
+        shared: &[ACTIVATION, QUANTIZE, ATTEND, APPEND],
+        bindings: &[
+            QUERIES,
+            write("keys_0", STORED_KEYS),
+            write("values_0", STORED_VALUES),
+            ATTENDED,
+            PARTIAL,
+            QUANTIZED,
+            NEW_KEYS,
+            NEW_VALUES,
+            ANGLES,
+            write("keys_1", STORED_KEYS),
+            write("values_1", STORED_VALUES),
+            write("keys_2", STORED_KEYS),
+            write("values_2", STORED_VALUES),
+            write("keys_3", STORED_KEYS),
+            write("values_3", STORED_VALUES),
+        ],
+        params: BATCH_PARAMS,
         ..ATTENTION
     },
     Shader {
         op: Op::AttentionUnits,
         file: wgsl!("attention_units"),
-        shared: &[UNITS, ACTIVATION, QUANTIZE, ATTENTION_ENDS],
+        shared: &[UNITS, ACTIVATION, QUANTIZE, SEQUENCE_PARAMS, ATTENTION_ENDS],
         slots: &[Slot::Cache, Slot::HeadWidth],
         bindings: &[
             QUERIES,

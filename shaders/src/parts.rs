@@ -89,15 +89,12 @@ pub(crate) const STORED_VALUES: &str = "[positions, key heads, v_quads] four as 
 pub(crate) const ATTENDED: Binding = write("out", "[rows, heads, v_quads] four f32");
 pub(crate) const PARTIAL: Binding =
     write("partial", "[splits, tokens, heads, v_quads + 1] four f32");
-pub(crate) const ATTENTION_ENDS: &[File] = &[wgsl!("shared/attention_ends")];
+pub(crate) const NEW_KEYS: Binding = read("k", "[rows, key heads, k_quads] four f32");
+pub(crate) const NEW_VALUES: Binding = read("v", "[rows, key heads, v_quads] four f32");
+pub(crate) const ANGLES: Binding = read("angles", "[2, rows, pairs / 2] four f32: cosines, sines");
 pub(crate) const ATTENTION: Shader = Shader {
     op: Op::Attention,
-    shared: &[
-        ACTIVATION,
-        QUANTIZE,
-        ATTENTION_ENDS,
-        &[wgsl!("shared/attention")],
-    ],
+    shared: &[ACTIVATION, QUANTIZE, ATTEND, ONE_SEQUENCE],
     slots: &[Slot::Cache, Slot::Queries, Slot::Share],
     params: &[
         "tokens",
@@ -119,6 +116,27 @@ pub(crate) const ATTENTION: Shader = Shader {
     workgroup: Workgroup::Queries,
     ..MATVEC
 };
+
+/// What attention of several sequences takes.
+pub(crate) const BATCH_PARAMS: &[&str] = &[
+    "tokens",
+    "first_row",
+    "heads",
+    "group",
+    "k_quads",
+    "v_quads",
+    "splits",
+    "split_keys",
+    "scale",
+    "quantized",
+    "pairs",
+    "halves",
+    "rows",
+    "position_0",
+    "position_1",
+    "position_2",
+    "position_3",
+];
 
 pub(crate) const GATED_PARAMS: &[&str] = &[
     "rows",
@@ -192,6 +210,16 @@ pub(crate) const TILE: &[File] = &[wgsl!("shared/tile_64")];
 /// Floats that become 8-bit integers.
 pub(crate) const ACTIVATION: &[File] = &[wgsl!("shared/activation")];
 pub(crate) const QUANTIZE: &[File] = &[wgsl!("shared/quantize")];
+/// What attention takes and leaves, on matrix units too: beside parameters.
+pub(crate) const ATTENTION_ENDS: &[File] = &[wgsl!("shared/attention_ends")];
+pub(crate) const SEQUENCE_PARAMS: &[File] = &[wgsl!("shared/sequence_params")];
+/// Attention, to the cache of one sequence, with keys and values appended before.
+pub(crate) const ATTEND: &[File] = &[wgsl!("shared/attention_ends"), wgsl!("shared/attention")];
+pub(crate) const ONE_SEQUENCE: &[File] = &[
+    wgsl!("shared/sequence_params"),
+    wgsl!("shared/one_sequence"),
+];
+pub(crate) const APPEND: &[File] = &[wgsl!("shared/append")];
 /// Turns of heads.
 pub(crate) const TURN: &[File] = &[wgsl!("shared/turn")];
 /// The entry point of operations on fours of rows.

@@ -30,6 +30,8 @@ pub enum Op {
     Attention,
     /// The same of one token, whose keys and values are appended before.
     AttentionAppend,
+    /// The same of one token each of several sequences.
+    AttentionBatch,
     /// Attention of many queries on matrix units.
     AttentionUnits,
     AttentionCombine,
@@ -116,7 +118,8 @@ pub enum Workgroup {
     Elements(u32),
     /// A piece of a row in x, of row y.
     Piece,
-    /// A tile of queries in x, a key head in y, a split of the keys in z.
+    /// A tile of queries in x, those of one sequence after the other's, a key head in
+    /// y, a split of the keys in z.
     Queries,
 }
 

@@ -46,6 +46,14 @@ var<workgroup> total: array<f32, QUERIES>;
 // Of each subgroup, whether a reference has grown.
 var<workgroup> grown: array<u32, 4>;
 
+fn key_4(quad: u32) -> vec4<f32> {
+    return widen(keys[place(quad)], keys[scale_place(quad)]);
+}
+
+fn value_4(quad: u32) -> vec4<f32> {
+    return widen(values[place(quad)], values[scale_place(quad)]);
+}
+
 // The four that is an item of a chunk, of heads of so many fours: zeros past their
 // end.
 fn padded_four(four: vec4<f32>, item: u32, quads: u32) -> vec4<f16> {

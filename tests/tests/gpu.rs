@@ -401,6 +401,46 @@ fn several_sequences_in_a_step() {
     assert!(error <= BOUND, "{error:e}, at most {BOUND:e}");
 }
 
+/// Sequences that go on together, one token each, have the text that each has alone:
+/// more of them than a dispatch of attention serves, after pasts of different lengths.
+#[test]
+fn several_sequences_have_the_text_of_each_alone() {
+    const MORE: usize = 12;
+    let Some(gpu) = open(BUNDLED, DeviceChoice::Gpu, GpuLayers::Auto) else {
+        return;
+    };
+    gpu.wait_for_gpu().unwrap();
+    // The tokens that follow each of these prompts.
+    let texts = |prompts: &[Vec<u32>]| {
+        let room = |prompt: &Vec<u32>| gpu.cache(KvFormat::F16, prompt.len() + MORE).unwrap();
+        let mut caches: Vec<_> = prompts.iter().map(room).collect();
+        let mut texts = vec![Vec::new(); prompts.len()];
+        let mut tokens = prompts.to_vec();
+        for _ in 0..MORE {
+            let sequences = caches.iter_mut().zip(&tokens);
+            let sequences = sequences.map(|(cache, tokens)| Sequence {
+                cache,
+                tokens,
+                wanted: Wanted::Last,
+            });
+            let mut sequences: Vec<_> = sequences.collect();
+            let highest = gpu.step_highest(&mut sequences, 1).unwrap();
+            for (index, (token, _)) in highest.into_iter().enumerate() {
+                texts[index].push(token);
+                tokens[index] = vec![token];
+            }
+        }
+        texts
+    };
+    let prompts: [Vec<u32>; 6] =
+        [3, 300, 1, 40, 280, 7].map(|len| (0..len).map(|i| (len + 7 * i) % 512).collect());
+    let alone = prompts
+        .iter()
+        .flat_map(|prompt| texts(std::slice::from_ref(prompt)));
+    let alone: Vec<_> = alone.collect();
+    assert_eq!(texts(&prompts), alone);
+}
+
 /// Shaders are compiled when a model is opened, not when its first token waits.
 #[test]
 fn steps_compile_nothing() {
@@ -443,6 +483,22 @@ fn steps_compile_nothing() {
             let expected = per_layer * (layers - 1) + last + 2 + 1;
             assert_eq!(more - dispatches, expected, "{tokens} tokens, {kv}");
             assert_eq!(submitted - submissions, 1);
+        }
+        // Four sequences at once take no more than one, if none has a long past.
+        const TOGETHER: [(usize, u64); 5] = [(2, 7), (4, 7), (5, 8), (8, 8), (9, 9)];
+        for (count, per_layer) in TOGETHER {
+            let mut caches: Vec<_> = (0..count).map(|_| model.cache(kv, 4).unwrap()).collect();
+            let sequences = caches.iter_mut().map(|cache| Sequence {
+                cache,
+                tokens: &[7],
+                wanted: Wanted::Last,
+            });
+            let mut sequences: Vec<_> = sequences.collect();
+            let (dispatches, _) = gpu.counts();
+            model.step_highest(&mut sequences, 1).unwrap();
+            let (more, _) = gpu.counts();
+            let expected = per_layer * model.config().n_layer as u64 + 2 + 1;
+            assert_eq!(more - dispatches, expected, "{count} sequences, {kv}");
         }
         assert_eq!(gpu.compiled(), compiled, "{kv}");
     }

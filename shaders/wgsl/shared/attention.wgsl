@@ -17,8 +17,21 @@
 // attention_combine puts them together. Without, the results are also left as
 // 8-bit integers, for the product that follows.
 //
-// The operation has the cache, `keys` and `values`, and says where a query's fours
-// come from (`query_4`) and what is to be done before (`prepare`).
+// The operation has the cache and the parameters, and says which part of the step a
+// workgroup computes (`part_of`), where a query's fours come from (`query_4`), how
+// keys and values are loaded (`load_keys`, `load_values`) and what is to be done
+// before (`prepare`).
+
+// Of the rows of a step that the dispatch computes, those of one sequence.
+struct Part {
+    // The first of them, and how many.
+    first: u32,
+    tokens: u32,
+    // Its position in the sequence.
+    position: u32,
+    // Which tile of the sequence's queries is the workgroup's.
+    tile: u32,
+}
 
 const LANES: u32 = 128u;
 const CHUNK: u32 = LANES;
@@ -30,6 +43,9 @@ const LOWEST: f32 = -3.4e38;
 // Fours that a lane loads before it uses the first: the cache is far away, and few
 // queries have the registers for more.
 const AHEAD: u32 = select(16u, 8u, QUERIES == 8u);
+alias Fours = array<vec4<f32>, AHEAD>;
+// Which fours of the cache they are.
+alias Places = array<u32, AHEAD>;
 // Keys that a lane takes at once, so that a query's four serves all of them, and
 // fours of each that it then loads.
 const OWN_KEYS: u32 = select(2u, 4u, QUERIES == 8u);
@@ -49,13 +65,13 @@ var<workgroup> total: array<f32, QUERIES>;
 
 // Puts together and stores a four of the results of TOGETHER queries from `base`
 // on. All lanes come here together.
-fn put(base: u32, item: u32, lane: u32, workgroup: vec3<u32>, queries: u32) {
+fn put(part: Part, base: u32, item: u32, lane: u32, kv_head: u32, split: u32) {
     let r = item / params.v_quads;
     let quad = item % params.v_quads;
-    let query = workgroup.x * QUERIES + base + r;
-    let token = query / params.group;
-    let head = workgroup.y * params.group + query % params.group;
-    let is_there = r < TOGETHER && query < queries;
+    let query = part.tile * QUERIES + base + r;
+    let token = part.first + query / params.group;
+    let head = kv_head * params.group + query % params.group;
+    let is_there = r < TOGETHER && query < part.tokens * params.group;
     var sum = vec4(0.0);
     if is_there {
         for (var i = 0u; i < LANES / params.v_quads; i += 1u) {
@@ -65,7 +81,7 @@ fn put(base: u32, item: u32, lane: u32, workgroup: vec3<u32>, queries: u32) {
             sum /= total[base + r];
             out[((params.first_row + token) * params.heads + head) * params.v_quads + quad] = sum;
         } else {
-            let row = (workgroup.z * params.tokens + token) * params.heads + head;
+            let row = (split * params.tokens + token) * params.heads + head;
             let at = row * (params.v_quads + 1u);
             partial[at + quad] = sum;
             if quad == 0u {
@@ -87,24 +103,25 @@ fn main(
 ) {
     let kv_head = workgroup.y;
     let kv_heads = params.heads / params.group;
-    let queries = params.tokens * params.group;
-    let first_query = workgroup.x * QUERIES;
+    let part = part_of(workgroup.x);
+    let queries = part.tokens * params.group;
+    let first_query = part.tile * QUERIES;
     // Keys of this split that any of the queries may see.
-    let last_token = min((first_query + QUERIES - 1u) / params.group, params.tokens - 1u);
+    let last_token = min((first_query + QUERIES - 1u) / params.group, part.tokens - 1u);
     let begin = workgroup.z * params.split_keys;
-    let end = min(begin + params.split_keys, params.position + last_token + 1u);
+    let end = min(begin + params.split_keys, part.position + last_token + 1u);
 
-    prepare(kv_head, begin, end, lane);
+    prepare(part, kv_head, begin, end, lane);
     for (var i = lane; i < QUERIES * params.k_quads; i += LANES) {
         let query = min(first_query + i / params.k_quads, queries - 1u);
-        let row = params.first_row + query / params.group;
+        let row = params.first_row + part.first + query / params.group;
         let head = row * params.heads + kv_head * params.group + query % params.group;
         fours[i] = query_4(row, head, i % params.k_quads);
     }
     // The first key that a query may not see.
     var limit: array<u32, QUERIES>;
     for (var r = 0u; r < QUERIES; r += 1u) {
-        limit[r] = params.position + min(first_query + r, queries - 1u) / params.group + 1u;
+        limit[r] = part.position + min(first_query + r, queries - 1u) / params.group + 1u;
     }
     if lane < QUERIES {
         maximum[lane] = LOWEST;
@@ -128,11 +145,13 @@ fn main(
                     at[k] = (key * kv_heads + kv_head) * params.k_quads;
                 }
                 for (var first = lane % SHARE; first < params.k_quads; first += SHARE * KEY_STEP) {
-                    var ahead: array<vec4<f32>, AHEAD>;
+                    var quads: Places;
                     for (var i = 0u; i < AHEAD; i += 1u) {
                         let quad = first + i / OWN_KEYS * SHARE;
-                        ahead[i] = key_4(at[i % OWN_KEYS] + min(quad, params.k_quads - 1u));
+                        quads[i] = at[i % OWN_KEYS] + min(quad, params.k_quads - 1u);
                     }
+                    var ahead: Fours;
+                    load_keys(part, &quads, &ahead);
                     for (var i = 0u; i < KEY_STEP; i += 1u) {
                         let quad = first + i * SHARE;
                         if quad < params.k_quads {
@@ -159,10 +178,10 @@ fn main(
         workgroupBarrier();
 
         // The lane's stretch of a query's scores.
-        let part = lane * (CHUNK / PARTS);
+        let stretch = lane * (CHUNK / PARTS);
         if lane < QUERIES * PARTS {
             var largest = LOWEST;
-            for (var i = part; i < part + CHUNK / PARTS; i += 1u) {
+            for (var i = stretch; i < stretch + CHUNK / PARTS; i += 1u) {
                 largest = max(largest, scores[i]);
             }
             parts[lane] = largest;
@@ -180,7 +199,7 @@ fn main(
         if lane < QUERIES * PARTS {
             let largest = maximum[lane / PARTS];
             var sum = 0.0;
-            for (var i = part; i < part + CHUNK / PARTS; i += 1u) {
+            for (var i = stretch; i < stretch + CHUNK / PARTS; i += 1u) {
                 // A query that sees no key of this split has no maximum yet.
                 let p = select(exp(scores[i] - largest), 0.0, scores[i] == LOWEST);
                 scores[i] = p;
@@ -203,11 +222,13 @@ fn main(
             // Blocks of four keys: their exponentials lie behind each other.
             let blocks = (min(CHUNK, end - chunk) + 3u) / 4u;
             for (var block = offset; block < blocks; block += AHEAD / 4u * stride) {
-                var ahead: array<vec4<f32>, AHEAD>;
+                var quads: Places;
                 for (var i = 0u; i < AHEAD; i += 1u) {
                     let key = min(chunk + (block + i / 4u * stride) * 4u + i % 4u, end - 1u);
-                    ahead[i] = value_4((key * kv_heads + kv_head) * params.v_quads + quad);
+                    quads[i] = (key * kv_heads + kv_head) * params.v_quads + quad;
                 }
+                var ahead: Fours;
+                load_values(part, &quads, &ahead);
                 for (var i = 0u; i < AHEAD; i += 4u) {
                     let own = block + i / 4u * stride;
                     if own < blocks {
@@ -231,7 +252,7 @@ fn main(
         }
         workgroupBarrier();
         for (var first = 0u; first < TOGETHER * params.v_quads; first += LANES) {
-            put(base, first + lane, lane, workgroup, queries);
+            put(part, base, first + lane, lane, kv_head, workgroup.z);
         }
         workgroupBarrier();
     }

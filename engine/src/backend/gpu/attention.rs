@@ -12,20 +12,20 @@ use super::units;
 use crate::backend::{AttentionShape, Backend};
 use kernels::ops::{Pairing, Rope, RopeAngles};
 use shaders::piece::HeadWidth;
-use shaders::{Op, piece};
+use shaders::{Op, Piece, piece};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Workgroups that attention should at least have, and keys that a split of the
 /// keys should at least have.
-const ATTENTION_WORKGROUPS: usize = 256;
-const SPLIT_KEYS: usize = 256;
+pub(super) const ATTENTION_WORKGROUPS: usize = 256;
+pub(super) const SPLIT_KEYS: usize = 256;
 
 /// Fours of queries that a workgroup keeps.
 const QUERY_QUADS: usize = 512;
 
 /// Keys that a workgroup takes at once.
-const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 
 /// A sequence's part of a step.
 pub(super) struct Part {
@@ -48,19 +48,25 @@ impl Part {
 /// How heads turn to the positions of a step.
 pub(super) struct Turn {
     /// Cosines and sines.
-    angles: Arc<Buffer>,
+    pub angles: Arc<Buffer>,
     /// Heads of a token's queries.
     heads: usize,
     /// Pairs of a head that turn.
-    pairs: usize,
+    pub pairs: usize,
     /// Whether they are halves of what turns, rather than neighbours.
-    halves: bool,
+    pub halves: bool,
 }
 
 /// Whether attention over heads of this width leaves its results as 8-bit
 /// integers, too: if a head is whole groups.
 pub(super) fn quantizes(head_dim: usize) -> bool {
     head_dim.is_multiple_of(32)
+}
+
+/// The tile of queries for so many that share a key head, and how many it holds.
+pub(super) fn query_tile(shape: &AttentionShape, count: usize) -> (usize, &'static Piece) {
+    let kept = 1 << (QUERY_QUADS / (shape.head_dim_k / 4)).ilog2();
+    tile_of(piece::QUERIES, kept.min(count))
 }
 
 impl GpuBackend {
@@ -152,11 +158,11 @@ impl GpuBackend {
         );
     }
 
-    /// Whether one dispatch can append a token's keys and values and attend to them:
-    /// if what turns is whole fours.
-    pub(super) fn appends_at_once(&self, cache: &GpuKvLayer, turn: &Turn) -> bool {
+    /// Whether one dispatch of this operation can append a token's keys and values and
+    /// attend to them: if what turns is whole fours.
+    pub(super) fn appends_at_once(&self, op: Op, cache: &GpuKvLayer, turn: &Turn) -> bool {
         let whole = turn.pairs.is_multiple_of(if turn.halves { 4 } else { 2 });
-        let bindings = Op::AttentionAppend.shader().bindings.len();
+        let bindings = op.shader().bindings.len();
         let most = self.context.limits.max_storage_buffers_per_shader_stage;
         whole && cache.padding() == [None; 2] && bindings <= most as usize
     }
@@ -216,10 +222,9 @@ impl GpuBackend {
     ) {
         let group = shape.n_head / shape.n_head_kv;
         let heads = self.heads_on_units(cache, shape, part.tokens);
-        let kept = 1 << (QUERY_QUADS / (shape.head_dim_k / 4)).ilog2();
         let (size, queries) = match heads {
             Some(heads) => (HeadWidth::QUERIES as usize, &heads.piece),
-            None => tile_of(piece::QUERIES, kept.min(part.tokens * group)),
+            None => query_tile(shape, part.tokens * group),
         };
         let tiles = (part.tokens * group).div_ceil(size);
         let keys = part.position + part.tokens;
@@ -233,10 +238,7 @@ impl GpuBackend {
         let partial =
             (splits > 1).then(|| self.pool.take((splits * rows * (v_quads + 1) * 16) as u64));
         let quantized = quantizes(shape.head_dim_v);
-        let int8 = match quantized {
-            true => out.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
+        let int8 = self.attended_int8(shape, out);
         let partial_binding = partial.clone().unwrap_or_else(|| self.recorder.unwritten());
         let mut buffers = vec![
             &q.float,
@@ -282,21 +284,45 @@ impl GpuBackend {
             ..Work::default()
         });
         if let Some(partial) = partial {
-            let workgroups = self.elements(Op::AttentionCombine, rows * v_quads);
-            self.recorder.dispatch(
-                Kernel::new(Op::AttentionCombine, &[]),
-                &[&partial, &out.float, &int8],
-                &[
-                    part.tokens as u32,
-                    part.first_row as u32,
-                    shape.n_head as u32,
-                    v_quads as u32,
-                    splits as u32,
-                    u32::from(quantized),
-                ],
-                workgroups,
-            );
+            let rows = part.first_row..part.first_row + part.tokens;
+            self.combine(&partial, shape, rows, splits, out);
             self.pool.give(partial);
+        }
+    }
+
+    /// Puts together what splits of the keys have left of these rows.
+    pub(super) fn combine(
+        &mut self,
+        partial: &Arc<Buffer>,
+        shape: &AttentionShape,
+        rows: Range<usize>,
+        splits: usize,
+        out: &Tensor,
+    ) {
+        let quantized = quantizes(shape.head_dim_v);
+        let int8 = self.attended_int8(shape, out);
+        let v_quads = shape.head_dim_v / 4;
+        let workgroups = self.elements(Op::AttentionCombine, rows.len() * shape.n_head * v_quads);
+        self.recorder.dispatch(
+            Kernel::new(Op::AttentionCombine, &[]),
+            &[partial, &out.float, &int8],
+            &[
+                rows.len() as u32,
+                rows.start as u32,
+                shape.n_head as u32,
+                v_quads as u32,
+                splits as u32,
+                u32::from(quantized),
+            ],
+            workgroups,
+        );
+    }
+
+    /// Where attention leaves its results as 8-bit integers, if it does.
+    pub(super) fn attended_int8(&self, shape: &AttentionShape, out: &Tensor) -> Arc<Buffer> {
+        match quantizes(shape.head_dim_v) {
+            true => out.int8().clone(),
+            false => self.recorder.unwritten(),
         }
     }
 }

@@ -18,6 +18,7 @@
 //! ops         the operations that families call
 //! products    products of matrices among them
 //! attention   attention among them, and what it needs
+//! attention_batch  the same of several sequences at once
 //! experts     mixtures of experts
 //! selftest    every operation against the CPU's scalar definition
 //! ```
@@ -39,6 +40,7 @@
 
 mod adapter;
 mod attention;
+mod attention_batch;
 mod cache;
 mod compiled;
 mod context;

@@ -259,10 +259,22 @@ impl Backend for GpuBackend {
     ) {
         let turn = self.turn(rope, shape.n_head, &step.positions);
         let all = step.kept.is_none();
-        for sequence in &step.sequences {
+        let mut left = &step.sequences[..];
+        while let Some(sequence) = left.first() {
+            let count = match all {
+                true => self.together(left, layer, &turn),
+                false => 1,
+            };
+            let (these, others) = left.split_at(count);
+            left = others;
+            if count > 1 {
+                self.attend_together(these, layer, shape, q, (k, v, &turn), out);
+                continue;
+            }
             let part = Part::new(sequence.rows.clone(), sequence.position);
             let cache = sequence.cache.gpu_layer(layer);
-            if all && part.tokens == 1 && self.appends_at_once(cache, &turn) {
+            let append = Op::AttentionAppend;
+            if all && part.tokens == 1 && self.appends_at_once(append, cache, &turn) {
                 self.attend(cache, shape, q, Some((k, v, &turn)), &part, out);
                 continue;
             }

@@ -23,7 +23,7 @@ use wgpu::{BindGroup, BufferUsages, CommandBuffer};
 const DISPATCHES: usize = profile::DISPATCHES;
 
 /// Bytes of the parameters of a dispatch; all shaders need fewer.
-const PARAMS_BYTES: u64 = 64;
+const PARAMS_BYTES: u64 = 128;
 
 /// Multiplications recorded before they are submitted. Systems take a device
 /// away from a program whose submission runs for seconds.
@@ -40,7 +40,7 @@ struct Dispatch {
 type BufferIds = [u64; MOST_BINDINGS];
 
 /// Bindings of the operation that has most.
-const MOST_BINDINGS: usize = 9;
+const MOST_BINDINGS: usize = 15;
 
 /// A dispatch as the device is told of it. `params` is where in their buffer its
 /// parameters are.

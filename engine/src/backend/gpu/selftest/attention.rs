@@ -105,64 +105,94 @@ pub(super) fn rope<B: Backend>(
     Some(found)
 }
 
-/// What attention makes of the last of several steps.
+/// What attention makes of a step of sequences with so many tokens each, after a past
+/// of so many.
 pub(super) fn attention<B: Backend>(
     side: &mut Side<'_, B>,
     kv: KvFormat,
     shape: &AttentionShape,
-    [past, tokens]: [usize; 2],
+    sequences: &[[usize; 2]],
     product: bool,
 ) -> Option<Vec<f32>> {
     let out_width = shape.n_head * shape.head_dim_v;
     let after = product.then(|| matrix(side.device, Format::Q8_0, 21, out_width, 7));
     // A rope for each step: backends keep the angles of one as long as a pass.
-    let ropes: [_; 3] = std::array::from_fn(|_| rotation(Pairing::Halves, shape.head_dim_k));
-    let positions = past + tokens;
-    let mut cache = cache(side, kv, shape, positions)?;
-    let q_width = shape.n_head * shape.head_dim_k;
-    let (k_width, v_width) = (
-        shape.n_head_kv * shape.head_dim_k,
-        shape.n_head_kv * shape.head_dim_v,
-    );
-    let (k, v) = (
-        floats(2, positions * k_width),
-        floats(3, positions * v_width),
-    );
-    let mut values = Vec::new();
-    // The past comes in two steps, so that the cache has to grow.
-    let steps = [(0, past / 3), (past / 3, past), (past, positions)];
-    for ((first, end), rope) in steps.into_iter().zip(&ropes) {
-        let count = end - first;
-        if count == 0 {
-            continue;
+    let ropes: Vec<_> = (0..2 * sequences.len() + 1)
+        .map(|_| rotation(Pairing::Halves, shape.head_dim_k))
+        .collect();
+    let (last, before) = ropes.split_last()?;
+    let mut caches = Vec::new();
+    for (&[past, tokens], ropes) in sequences.iter().zip(before.chunks(2)) {
+        let mut cache = cache(side, kv, shape, past + tokens)?;
+        // The past comes in two steps, so that the cache has to grow.
+        for (count, rope) in [past / 3, past - past / 3].into_iter().zip(ropes) {
+            let seed = 100 * caches.len() + cache.len();
+            if count > 0 {
+                let out = attend(side, shape, rope, &mut [(&mut cache, count)], seed as u64)?;
+                // What is recorded has to be submitted before the cache grows.
+                read(side.backend, &out);
+            }
         }
-        reserve(side, &mut cache, count)?;
-        let backend = &mut *side.backend;
-        let mut q = backend.write(&floats(1, count * q_width), q_width);
-        let mut k = backend.write(&k[first * k_width..end * k_width], k_width);
-        let v = backend.write(&v[first * v_width..end * v_width], v_width);
-        let mut out = backend.tensor(count, out_width);
-        let mut step = Step {
-            sequences: vec![Rows {
-                cache: &mut cache,
-                rows: 0..count,
-                position: first,
-            }],
-            positions: (first..end).collect(),
-            kept: None,
-        };
-        backend.attention(0, shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
-        if let Some(weight) = &after {
-            let attended = std::mem::replace(&mut out, backend.tensor(count, 21));
-            let product = Product {
-                weight,
-                bias: None,
-                out: &mut out,
-            };
-            backend.matmul(&attended, &mut [product]);
-        }
-        values = read(backend, &out);
-        cache.advance(count);
+        caches.push(cache);
     }
-    Some(values)
+    let tokens = sequences.iter().map(|&[_, tokens]| tokens);
+    let mut together: Vec<_> = caches.iter_mut().zip(tokens).collect();
+    let attended = attend(side, shape, last, &mut together, 7777)?;
+    let backend = &mut *side.backend;
+    let Some(weight) = &after else {
+        return Some(read(backend, &attended));
+    };
+    let rows = sequences.iter().map(|&[_, tokens]| tokens).sum();
+    let mut out = backend.tensor(rows, 21);
+    let product = Product {
+        weight,
+        bias: None,
+        out: &mut out,
+    };
+    backend.matmul(&attended, &mut [product]);
+    Some(read(backend, &out))
+}
+
+/// Takes so many tokens of each sequence through attention.
+fn attend<B: Backend>(
+    side: &mut Side<'_, B>,
+    shape: &AttentionShape,
+    rope: &Rope,
+    sequences: &mut [(&mut KvCache, usize)],
+    seed: u64,
+) -> Option<B::Tensor> {
+    let mut positions = Vec::new();
+    let mut rows = Vec::new();
+    for (cache, count) in &mut *sequences {
+        reserve(side, cache, *count)?;
+        rows.push(positions.len()..positions.len() + *count);
+        positions.extend(cache.len()..cache.len() + *count);
+    }
+    let backend = &mut *side.backend;
+    let mut write = |operand, heads, head_dim| {
+        let width = heads * head_dim;
+        backend.write(&floats(3 * seed + operand, positions.len() * width), width)
+    };
+    let mut q = write(0, shape.n_head, shape.head_dim_k);
+    let mut k = write(1, shape.n_head_kv, shape.head_dim_k);
+    let v = write(2, shape.n_head_kv, shape.head_dim_v);
+    let mut out = backend.tensor(positions.len(), shape.n_head * shape.head_dim_v);
+    let parts = sequences.iter_mut().zip(rows).map(|((cache, _), rows)| {
+        let position = positions[rows.start];
+        Rows {
+            cache,
+            rows,
+            position,
+        }
+    });
+    let mut step = Step {
+        sequences: parts.collect(),
+        positions: positions.clone(),
+        kept: None,
+    };
+    backend.attention(0, shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
+    for (cache, count) in sequences {
+        cache.advance(*count);
+    }
+    Some(out)
 }

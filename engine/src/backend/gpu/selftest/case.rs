@@ -64,9 +64,9 @@ pub(super) enum Case {
     Attention {
         kv: KvFormat,
         shape: AttentionShape,
-        /// Tokens that are in the cache before, and those that are added.
-        past: usize,
-        tokens: usize,
+        /// Of each sequence the tokens that are in its cache before, and those that
+        /// are added.
+        sequences: &'static [[usize; 2]],
         /// Whether a product follows, whose activations it quantizes.
         product: bool,
     },
@@ -148,11 +148,15 @@ impl Case {
     /// Whether it is computed on matrix units, where there are any.
     pub fn is_on_units(&self) -> bool {
         if let Case::Attention {
-            kv, shape, tokens, ..
+            kv,
+            shape,
+            sequences,
+            ..
         } = self
         {
+            let many = |&[_, tokens]: &[usize; 2]| tokens > products::MATVEC_TOKENS;
             let width = shape.head_dim_k.max(shape.head_dim_v);
-            return *kv != KvFormat::F32 && *tokens > products::MATVEC_TOKENS && width <= 128;
+            return *kv != KvFormat::F32 && sequences.iter().any(many) && width <= 128;
         }
         let mut formats = self.formats_with_many().iter();
         formats.any(|&format| products::is_int8(format))
@@ -248,10 +252,9 @@ impl Case {
             Case::Attention {
                 kv,
                 ref shape,
-                past,
-                tokens,
+                sequences,
                 product,
-            } => attention(side, kv, shape, [past, tokens], product).unwrap_or_default(),
+            } => attention(side, kv, shape, sequences, product).unwrap_or_default(),
             Case::Select => {
                 let x = side.backend.write(&floats(1, 7 * 33), 33);
                 let out = side.backend.select(&x, &[6, 0, 6]);
@@ -317,14 +320,17 @@ impl fmt::Display for Case {
             Case::Attention {
                 kv,
                 shape,
-                past,
-                tokens,
+                sequences,
                 ..
-            } => write!(
-                f,
-                "{kv} {}/{} heads of {}/{}, {tokens} after {past}",
-                shape.n_head, shape.n_head_kv, shape.head_dim_k, shape.head_dim_v
-            ),
+            } => {
+                write!(
+                    f,
+                    "{kv} {}/{} heads of {}/{}",
+                    shape.n_head, shape.n_head_kv, shape.head_dim_k, shape.head_dim_v
+                )?;
+                let mut each = sequences.iter();
+                each.try_for_each(|[past, tokens]| write!(f, ", {tokens} after {past}"))
+            }
             Case::Select => f.write_str("3 rows of 33"),
             Case::Highest { cols, count } => write!(f, "{count} of {cols}"),
             Case::Experts { format, tokens } => write!(f, "{} {tokens} tokens", format.name()),

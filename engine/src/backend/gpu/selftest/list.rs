@@ -151,54 +151,69 @@ fn attention() -> Vec<Case> {
         scale: 1.0,
         ..shape(n_head, n_head_kv, head_dim_k, head_dim_v)
     };
-    let cases = [
-        (shape(1, 1, 4, 4), 0, 1),
-        (shape(4, 2, 64, 64), 127, 1),
-        (shape(4, 2, 64, 64), 128, 1),
-        (shape(8, 2, 128, 128), 40, 1),
-        (shape(3, 1, 16, 8), 0, 50),
-        (shape(6, 2, 20, 12), 100, 33),
+    let cases: &[(_, &'static [[usize; 2]])] = &[
+        (shape(1, 1, 4, 4), &[[0, 1]]),
+        (shape(4, 2, 64, 64), &[[127, 1]]),
+        (shape(4, 2, 64, 64), &[[128, 1]]),
+        (shape(8, 2, 128, 128), &[[40, 1]]),
+        (shape(3, 1, 16, 8), &[[0, 50]]),
+        (shape(6, 2, 20, 12), &[[100, 33]]),
         // Heads that are padded.
-        (shape(4, 2, 10, 7), 30, 3),
-        (shape(4, 2, 64, 33), 30, 1),
+        (shape(4, 2, 10, 7), &[[30, 3]]),
+        (shape(4, 2, 64, 33), &[[30, 1]]),
         // More keys than one workgroup should go through.
-        (shape(2, 1, 32, 32), 1500, 1),
-        (shape(2, 2, 32, 128), 1100, 3),
+        (shape(2, 1, 32, 32), &[[1500, 1]]),
+        (shape(2, 2, 32, 128), &[[1100, 3]]),
+        // Several sequences in one dispatch, and in one and a part of another.
+        (shape(8, 2, 128, 128), &[[5, 1], [0, 1]]),
+        (
+            shape(6, 2, 32, 64),
+            &[[10, 1], [200, 1], [0, 1], [127, 1], [128, 1]],
+        ),
+        // More queries than a workgroup has.
+        (shape(12, 1, 32, 32), &[[33, 1], [1, 1], [64, 1]]),
+        // Splits of the keys that only some have, the last of them a single key.
+        (
+            shape(4, 2, 64, 64),
+            &[[300, 1], [0, 1], [1500, 1], [512, 1]],
+        ),
+        // A prompt among them.
+        (
+            shape(2, 1, 32, 32),
+            &[[40, 1], [3, 1], [10, 4], [0, 1], [700, 1]],
+        ),
+        // Heads that are padded.
+        (shape(4, 2, 64, 33), &[[30, 1], [2, 1]]),
         // Many queries, which matrix units compute: whole tiles of them and parts,
         // padded heads, and keys that are split.
-        (flat(6, 2, 64, 64), 0, 128),
-        (flat(8, 2, 128, 128), 100, 70),
-        (flat(3, 3, 96, 80), 300, 17),
-        (flat(2, 1, 32, 128), 1500, 40),
+        (flat(6, 2, 64, 64), &[[0, 128]]),
+        (flat(8, 2, 128, 128), &[[100, 70]]),
+        (flat(3, 3, 96, 80), &[[300, 17]]),
+        (flat(2, 1, 32, 128), &[[1500, 40]]),
     ];
     // Heads of whole groups, without and with splits of the keys.
-    let before_products = [
-        (shape(4, 2, 64, 64), 127, 1),
-        (shape(6, 2, 16, 32), 100, 33),
-        (shape(2, 1, 32, 32), 1500, 1),
-        (shape(2, 2, 32, 96), 1100, 3),
-        (shape(2, 1, 64, 96), 1100, 40),
+    let before_products: [(_, &'static [[usize; 2]]); 7] = [
+        (shape(4, 2, 64, 64), &[[127, 1]]),
+        (shape(6, 2, 16, 32), &[[100, 33]]),
+        (shape(2, 1, 32, 32), &[[1500, 1]]),
+        (shape(2, 2, 32, 96), &[[1100, 3]]),
+        (shape(4, 2, 64, 64), &[[127, 1], [3, 1]]),
+        (shape(2, 1, 32, 32), &[[1500, 1], [20, 1], [700, 1]]),
+        (shape(2, 1, 64, 96), &[[1100, 40]]),
     ];
+    let case = |kv, shape, sequences, product| Case::Attention {
+        kv,
+        shape,
+        sequences,
+        product,
+    };
     let with = |kv: KvFormat| {
-        cases
-            .into_iter()
-            .map(move |(shape, past, tokens)| Case::Attention {
-                kv,
-                shape,
-                past,
-                tokens,
-                product: false,
-            })
+        let of_kv = move |&(shape, sequences)| case(kv, shape, sequences, false);
+        cases.iter().map(of_kv)
     };
     let with_product = before_products
         .into_iter()
-        .map(|(shape, past, tokens)| Case::Attention {
-            kv: KvFormat::F32,
-            shape,
-            past,
-            tokens,
-            product: true,
-        });
+        .map(|(shape, sequences)| case(KvFormat::F32, shape, sequences, true));
     let all = KvFormat::ALL.into_iter().flat_map(with);
     all.chain(with_product).collect()
 }
