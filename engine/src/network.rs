@@ -10,7 +10,6 @@ use crate::cancel::Cancel;
 use crate::error::ModelError;
 use crate::loading::{LoadError, Pass};
 use crate::placement::{GpuLayers, PlaceError, Placed};
-use crate::session::PROMPT_CHUNK;
 use crate::tensors::{Loader, Tensors};
 
 /// What is read of the wanted tokens' logits.
@@ -281,19 +280,17 @@ impl<F: Family> Network for Runner<F> {
         /// A past whose keys are split over workgroups.
         const LONG: usize = 4096;
         /// Tokens and the past before them: one token, the shaders for few, a
-        /// prompt, and one token after much.
+        /// prompt, of which products note what longer and shorter ones need, and one
+        /// token after much.
         const STEPS: [(usize, usize); 6] = [(1, 0), (2, 0), (4, 0), (8, 0), (MANY, 0), (1, LONG)];
-        /// A long prompt, which matrix units compute in other tiles.
-        const CHUNK: (usize, usize) = (PROMPT_CHUNK, 0);
 
-        let chunk = gpu.has_matrix_units().then_some(CHUNK);
         let config = self.family.config();
         let layers = self.on_gpu.len();
         let mut cache = KvCache::new(config, kv, MANY);
         cache.place(gpu, layers, config, kv)?;
         cache.move_to(gpu, layers)?;
         gpu.rehearse(threads, |gpu| {
-            for (tokens, position) in STEPS.into_iter().chain(chunk) {
+            for (tokens, position) in STEPS {
                 let mut x = gpu.tensor(tokens, config.n_embd);
                 let mut step = Step {
                     sequences: vec![Rows {

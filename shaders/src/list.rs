@@ -109,6 +109,43 @@ pub static SHADERS: &[Shader] = &[
         ..SIBLING_MATMUL
     },
     Shader {
+        op: Op::SplitMatmulUnits,
+        file: wgsl!("matmul_units"),
+        shared: &[UNITS, BLOCKS, SPLITS],
+        slots: &[Slot::Int8Format, Slot::UnitTile],
+        bindings: &[WEIGHTS, HALVES_INPUT, write("partial", SPLIT_SUMS), SCALES],
+        params: SPLIT_PARAMS,
+        needs: Needs::MatrixUnits,
+        overrides: &[],
+        workgroup: Workgroup::UnitTile,
+    },
+    Shader {
+        op: Op::AddSplits,
+        file: wgsl!("add_splits"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("partial", SPLIT_SUMS),
+            BIAS,
+            PRODUCT,
+            SECOND_BIAS,
+            SECOND_PRODUCT,
+            THIRD_BIAS,
+            THIRD_PRODUCT,
+        ],
+        params: &[
+            "rows",
+            "tokens",
+            "splits",
+            "first_row",
+            "outputs",
+            "second",
+            "third",
+        ],
+        overrides: &["ADD", "BIAS"],
+        ..ELEMENTS
+    },
+    Shader {
         op: Op::GatedInt8,
         file: wgsl!("gated"),
         shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, QUANTIZE, WEIGHT_ROW],

@@ -19,6 +19,9 @@ pub enum Op {
     SiblingMatmulFloat,
     SiblingMatmulHalf,
     SiblingMatmulUnits,
+    /// Of one matrix or of siblings, over splits of the inputs.
+    SplitMatmulUnits,
+    AddSplits,
     GatedInt8,
     GatedFloat,
     RmsNorm,

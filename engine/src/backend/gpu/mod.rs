@@ -17,6 +17,7 @@
 //! profile     where the time goes
 //! ops         the operations that families call
 //! products    products of matrices among them
+//! splits      products whose inputs are split
 //! attention   attention among them, and what it needs
 //! experts     mixtures of experts
 //! selftest    every operation against the CPU's scalar definition
@@ -51,6 +52,7 @@ mod products;
 mod profile;
 mod record;
 pub mod selftest;
+mod splits;
 mod tensor;
 mod trusted;
 mod units;
@@ -104,11 +106,6 @@ impl Gpu {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.context.adapter.name
-    }
-
-    /// Whether it computes prompts on matrix units.
-    pub fn has_matrix_units(&self) -> bool {
-        self.context.matrix_units
     }
 
     /// What holds weights. They are uploaded when they are placed.
