@@ -281,10 +281,7 @@ impl GpuBackend {
             true => out.int8().clone(),
             false => self.recorder.unwritten(),
         };
-        let Workgroup::Rows(rows) = op.shader().workgroup else {
-            panic!("{op:?} counts rows");
-        };
-        let [wide, high, _] = self.spread(weight.rows.div_ceil(rows as usize));
+        let [wide, high, _] = self.spread(weight.rows.div_ceil(op.rows(tile)));
         let buffers = [
             &weight.slices[0].buffer,
             &input,
@@ -357,8 +354,8 @@ impl GpuBackend {
             false => Kernel::new(many, &[format]),
         };
         let workgroups = match kernel.op.shader().workgroup {
-            Workgroup::Rows(each) => {
-                let [wide, high, _] = self.spread(rows.div_ceil(each as usize));
+            Workgroup::Rows(..) => {
+                let [wide, high, _] = self.spread(rows.div_ceil(kernel.op.rows(tile)));
                 [wide, high, tokens.div_ceil(tile) as u32]
             }
             Workgroup::Tile(side) => {
