@@ -10,7 +10,6 @@ use crate::cancel::Cancel;
 use crate::error::ModelError;
 use crate::loading::{LoadError, Pass};
 use crate::placement::{GpuLayers, PlaceError, Placed};
-use crate::session::PROMPT_CHUNK;
 use crate::tensors::{Loader, Tensors};
 
 /// What is read of the wanted tokens' logits.
@@ -281,7 +280,8 @@ impl<F: Family> Network for Runner<F> {
         /// A past whose keys are split over workgroups.
         const LONG: usize = 4096;
         /// Sequences, the tokens of each and the past before them: one token, the
-        /// shaders for few, a prompt, one token after much, and two sequences at once.
+        /// shaders for few, a prompt, of which products note what longer and shorter
+        /// ones need, one token after much, and two sequences at once.
         const STEPS: [(usize, usize, usize); 7] = [
             (1, 1, 0),
             (1, 2, 0),
@@ -291,10 +291,7 @@ impl<F: Family> Network for Runner<F> {
             (1, 1, LONG),
             (2, 1, 0),
         ];
-        /// A long prompt, which matrix units compute in other tiles.
-        const CHUNK: (usize, usize, usize) = (1, PROMPT_CHUNK, 0);
 
-        let chunk = gpu.has_matrix_units().then_some(CHUNK);
         let config = self.family.config();
         let layers = self.on_gpu.len();
         let mut caches = [(); 2].map(|()| KvCache::new(config, kv, MANY));
@@ -303,7 +300,7 @@ impl<F: Family> Network for Runner<F> {
             cache.move_to(gpu, layers)?;
         }
         gpu.rehearse(threads, |gpu| {
-            for (count, tokens, position) in STEPS.into_iter().chain(chunk) {
+            for (count, tokens, position) in STEPS {
                 let mut x = gpu.tensor(count * tokens, config.n_embd);
                 let of_sequence = |(index, cache)| Rows {
                     cache,

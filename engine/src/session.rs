@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Prompt tokens that go through the model at a time. Does not change what
 /// comes out; short enough that progress can be shown and work be cancelled.
-pub(crate) const PROMPT_CHUNK: usize = 512;
+const PROMPT_CHUNK: usize = 512;
 
 /// How a session is set up.
 #[derive(Clone, Debug)]

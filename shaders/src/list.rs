@@ -109,6 +109,43 @@ pub static SHADERS: &[Shader] = &[
         ..SIBLING_MATMUL
     },
     Shader {
+        op: Op::SplitMatmulUnits,
+        file: wgsl!("matmul_units"),
+        shared: &[UNITS, BLOCKS, SPLITS],
+        slots: &[Slot::Int8Format, Slot::UnitTile],
+        bindings: &[WEIGHTS, HALVES_INPUT, write("partial", SPLIT_SUMS), SCALES],
+        params: SPLIT_PARAMS,
+        needs: Needs::MatrixUnits,
+        overrides: &[],
+        workgroup: Workgroup::UnitTile,
+    },
+    Shader {
+        op: Op::AddSplits,
+        file: wgsl!("add_splits"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("partial", SPLIT_SUMS),
+            BIAS,
+            PRODUCT,
+            SECOND_BIAS,
+            SECOND_PRODUCT,
+            THIRD_BIAS,
+            THIRD_PRODUCT,
+        ],
+        params: &[
+            "rows",
+            "tokens",
+            "splits",
+            "first_row",
+            "outputs",
+            "second",
+            "third",
+        ],
+        overrides: &["ADD", "BIAS"],
+        ..ELEMENTS
+    },
+    Shader {
         op: Op::GatedInt8,
         file: wgsl!("gated"),
         shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, QUANTIZE, WEIGHT_ROW],
@@ -117,7 +154,7 @@ pub static SHADERS: &[Shader] = &[
         params: GATED_PARAMS,
         needs: Needs::Nothing,
         overrides: &["BIAS"],
-        workgroup: Workgroup::Rows(32),
+        workgroup: Workgroup::Rows(32, 32),
     },
     Shader {
         op: Op::GatedFloat,
@@ -128,7 +165,7 @@ pub static SHADERS: &[Shader] = &[
         params: GATED_PARAMS,
         needs: Needs::Nothing,
         overrides: &["BIAS"],
-        workgroup: Workgroup::Rows(32),
+        workgroup: Workgroup::Rows(32, 32),
     },
     Shader {
         op: Op::RmsNorm,
@@ -369,7 +406,7 @@ pub static SHADERS: &[Shader] = &[
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
         overrides: &[],
-        workgroup: Workgroup::Rows(8),
+        workgroup: Workgroup::Rows(8, 8),
     },
     Shader {
         op: Op::ExpertFloat,
@@ -380,7 +417,7 @@ pub static SHADERS: &[Shader] = &[
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
         overrides: &[],
-        workgroup: Workgroup::Rows(8),
+        workgroup: Workgroup::Rows(8, 8),
     },
     Shader {
         op: Op::Route,

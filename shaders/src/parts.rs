@@ -37,6 +37,12 @@ pub(crate) const QUANTIZED: Binding = write(
 );
 pub(crate) const BIAS: Binding = read("bias", "[outputs] f32");
 pub(crate) const PRODUCT: Binding = write("out", "[tokens, outputs] f32");
+pub(crate) const SECOND_BIAS: Binding = read("second_bias", "[outputs] f32");
+pub(crate) const SECOND_PRODUCT: Binding = write("second_out", "[tokens, outputs] f32");
+pub(crate) const THIRD_BIAS: Binding = read("third_bias", "[outputs] f32");
+pub(crate) const THIRD_PRODUCT: Binding = write("third_out", "[tokens, outputs] f32");
+/// What splits of the inputs leave of products.
+pub(crate) const SPLIT_SUMS: &str = "[splits, tokens, rows] f32, a token's rows padded to fours";
 pub(crate) const PRODUCT_PARAMS: &[&str] = &[
     "rows",
     "begin",
@@ -56,6 +62,15 @@ pub(crate) const SIBLING_PARAMS: &[&str] = &[
     "third",
 ];
 
+pub(crate) const SPLIT_PARAMS: &[&str] = &[
+    "rows",
+    "begin",
+    "row_bytes",
+    "inputs",
+    "tokens",
+    "split_inputs",
+];
+
 /// What siblings bind after the weights and the activations.
 pub(crate) const fn sibling_bindings(input: Binding) -> [Binding; 8] {
     [
@@ -63,10 +78,10 @@ pub(crate) const fn sibling_bindings(input: Binding) -> [Binding; 8] {
         input,
         BIAS,
         PRODUCT,
-        read("second_bias", "[outputs] f32"),
-        write("second_out", "[tokens, outputs] f32"),
-        read("third_bias", "[outputs] f32"),
-        write("third_out", "[tokens, outputs] f32"),
+        SECOND_BIAS,
+        SECOND_PRODUCT,
+        THIRD_BIAS,
+        THIRD_PRODUCT,
     ]
 }
 
@@ -197,9 +212,14 @@ pub(crate) const FLOATS: &[File] = &[
 /// Arithmetic in f16, and matrix units. They stand first.
 pub(crate) const HALF: &[File] = &[wgsl!("shared/half")];
 pub(crate) const UNITS: &[File] = &[wgsl!("shared/matrix_units")];
-/// Where the scales of tokens in f16 are.
-pub(crate) const HALVES_ALONE: &[File] = &[wgsl!("shared/halves_alone")];
-pub(crate) const HALVES_SIBLINGS: &[File] = &[wgsl!("shared/halves_siblings")];
+/// Where the scales of tokens in f16 are, and the groups that a workgroup
+/// multiplies: all.
+pub(crate) const HALVES_ALONE: &[File] =
+    &[wgsl!("shared/halves_alone"), wgsl!("shared/all_groups")];
+pub(crate) const HALVES_SIBLINGS: &[File] =
+    &[wgsl!("shared/halves_siblings"), wgsl!("shared/all_groups")];
+/// Where sums over splits of the inputs go, and which groups a workgroup multiplies.
+pub(crate) const SPLITS: &[File] = &[wgsl!("shared/splits"), wgsl!("shared/weight_row")];
 /// Where the products of one matrix go, of several, and of gate and up.
 pub(crate) const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
 pub(crate) const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
@@ -237,7 +257,7 @@ pub(crate) const MATVEC: Shader = Shader {
     params: PRODUCT_PARAMS,
     needs: Needs::Nothing,
     overrides: &["ADD", "BIAS"],
-    workgroup: Workgroup::Rows(8),
+    workgroup: Workgroup::Rows(8, 16),
 };
 pub(crate) const ELEMENTS: Shader = Shader {
     overrides: &[],

@@ -24,6 +24,7 @@ const TOKENS: u32 = 1u;
 const ROWS: u32 = 8u;
 const AT_ONCE: u32 = 1u;
 const STEPS: u32 = ROWS / AT_ONCE;
+const WEIGHTS_FIRST: bool = false;
 
 // The row of the slice that holds row `row` of an item's expert. Rows of other
 // slices wrap around to numbers that the slice does not have.

@@ -1,7 +1,7 @@
 // hidden = silu(gate) * up, of two products with the same activations: the rows
 // of `up` follow those of `gate` in one buffer. A workgroup makes 32 values of
 // each of its tokens, which it also leaves as 8-bit integers; a step takes the
-// same two rows of each matrix.
+// same rows of each matrix, two or one.
 
 struct Params {
     // Rows of both matrices, and where in the buffer the first of them is.
@@ -32,8 +32,10 @@ override BIAS: bool = false;
 
 // Of each matrix.
 const ROWS: u32 = 32u;
-const AT_ONCE: u32 = 4u;
+// Of 8 tokens, registers hold the weights of a row of each, and not all tokens.
+const AT_ONCE: u32 = select(4u, 2u, TOKENS == 8u);
 const STEPS: u32 = 2u * ROWS / AT_ONCE;
+const WEIGHTS_FIRST: bool = TOKENS == 8u;
 const QUADS: u32 = ROWS / 4u;
 
 // [TOKENS][ROWS]

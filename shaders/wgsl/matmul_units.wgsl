@@ -4,6 +4,9 @@
 // A subgroup of 32 lanes computes 64 rows for 32 tokens: four matrices by two, so
 // that each it loads is used twice or four times.
 //
+// Another file says which groups of a row a workgroup multiplies (`begin_groups`,
+// `end_groups`): all, or those of its split.
+//
 // Workgroup memory holds fours: with scalars, stores take most of the time.
 
 const STEP: u32 = 64u;
@@ -49,6 +52,9 @@ fn four(word: u32, scale: f32, minimum: f32) -> vec4<f16> {
     }
     return q * vec4(f16(scale));
 }
+
+// The split of the inputs that a workgroup multiplies.
+var<private> split: u32;
 
 // The group that is an item of the step from group `first` on; past the end of the
 // row, zeros.
@@ -105,7 +111,9 @@ fn main(
 ) {
     let row = workgroup.x * TILE_ROWS;
     let token = workgroup.y * TILE_TOKENS;
-    let groups = row_groups();
+    split = workgroup.z;
+    let begin = begin_groups();
+    let end = end_groups();
     let strip_row = subgroup % STRIPS * STRIP_ROWS;
     let strip_token = subgroup / STRIPS * STRIP_TOKENS;
     var sums_0_0: Sums;
@@ -119,16 +127,16 @@ fn main(
 
     var fours: array<vec4<f16>, 2u * OWN_EIGHTS>;
     for (var i = 0u; i < OWN_EIGHTS; i += 1u) {
-        let at = place_of_eight(lane + i * LANES, token, 0u);
+        let at = place_of_eight(lane + i * LANES, token, begin);
         fours[2u * i] = x[at];
         fours[2u * i + 1u] = x[at + 1u];
     }
-    var w_0 = fetch_weights(lane, row, 0u);
+    var w_0 = fetch_weights(lane, row, begin);
     var w_1: Group;
     if OWN_GROUPS == 2u {
-        w_1 = fetch_weights(lane + LANES, row, 0u);
+        w_1 = fetch_weights(lane + LANES, row, begin);
     }
-    for (var first = 0u; first < groups; first += GROUPS) {
+    for (var first = begin; first < end; first += GROUPS) {
         for (var i = 0u; i < OWN_EIGHTS; i += 1u) {
             let item = lane + i * LANES;
             let at = item / EIGHTS * STRIDE + item % EIGHTS * 2u;
@@ -141,7 +149,7 @@ fn main(
         }
         workgroupBarrier();
         // After the last step, something that nobody uses.
-        let next = min(first + GROUPS, groups - 1u);
+        let next = min(first + GROUPS, end - 1u);
         for (var i = 0u; i < OWN_EIGHTS; i += 1u) {
             let at = place_of_eight(lane + i * LANES, token, next);
             fours[2u * i] = x[at];

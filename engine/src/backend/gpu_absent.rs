@@ -152,10 +152,6 @@ impl Gpu {
         match self.0 {}
     }
 
-    pub fn has_matrix_units(&self) -> bool {
-        match self.0 {}
-    }
-
     pub fn rehearse(&self, _: usize, _: impl FnOnce(&mut GpuBackend)) {
         match self.0 {}
     }

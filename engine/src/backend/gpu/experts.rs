@@ -11,7 +11,6 @@ use super::weights::GpuMatrix;
 use crate::backend::{Backend, Experts, Product};
 use kernels::format::ActivationForm;
 use shaders::Op;
-use shaders::table::Workgroup;
 use std::sync::Arc;
 
 /// `sum += Σ weight_e · down_e(silu(gate_e(x)) · up_e(x))`.
@@ -92,10 +91,7 @@ impl GpuBackend {
             Op::ExpertFloat
         };
         let kernel = Kernel::new(op, &[format_piece(stack.format), self.teams()]);
-        let Workgroup::Rows(rows) = op.shader().workgroup else {
-            panic!("{op:?} counts rows");
-        };
-        let [wide, high, _] = self.spread(out.cols.div_ceil(rows as usize));
+        let [wide, high, _] = self.spread(out.cols.div_ceil(op.rows(1)));
         for slice in &stack.slices {
             self.recorder.dispatch(
                 kernel,

@@ -17,6 +17,7 @@
 //! profile     where the time goes
 //! ops         the operations that families call
 //! products    products of matrices among them
+//! splits      products whose inputs are split
 //! attention   attention among them, and what it needs
 //! attention_batch  the same of several sequences at once
 //! experts     mixtures of experts
@@ -53,6 +54,7 @@ mod products;
 mod profile;
 mod record;
 pub mod selftest;
+mod splits;
 mod tensor;
 mod trusted;
 mod units;
@@ -106,11 +108,6 @@ impl Gpu {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.context.adapter.name
-    }
-
-    /// Whether it computes prompts on matrix units.
-    pub fn has_matrix_units(&self) -> bool {
-        self.context.matrix_units
     }
 
     /// What holds weights. They are uploaded when they are placed.

@@ -9,12 +9,11 @@ use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
 use super::profile::Work;
 use super::tensor::Tensor;
-use super::units;
-use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS};
+use super::units::Plan;
+use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS, Slice};
 use crate::backend::Product;
 use kernels::Format;
 use kernels::format::ActivationForm;
-use shaders::piece::UnitTile;
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
@@ -22,10 +21,6 @@ use std::sync::Arc;
 /// Tokens up to which weights are read once for each tile of tokens, without
 /// going through workgroup memory.
 pub(super) const MATVEC_TOKENS: usize = 16;
-
-/// Workgroups that keep a large device busy: fewer in large tiles on matrix units
-/// take longer than more in smaller ones.
-const ENOUGH_WORKGROUPS: usize = 100;
 
 /// The shaders of products: for few tokens and for many, of block formats and of
 /// floats; for many tokens also on matrix units and in f16.
@@ -50,6 +45,33 @@ const SIBLINGS: Shaders = Shaders {
     many_half: Op::SiblingMatmulHalf,
 };
 
+/// What is multiplied: activations, and rows of a slice that are those of a matrix
+/// or of siblings, of which `weight` is the first.
+pub(super) struct Factors<'a> {
+    pub x: &'a Tensor,
+    pub weight: &'a GpuMatrix,
+    pub slice: &'a Slice,
+    pub rows: usize,
+}
+
+/// Where the products go.
+pub(super) struct Targets {
+    /// A bias and an output of each matrix, in turn: of one, or of as many as
+    /// siblings can be.
+    pub buffers: Vec<Arc<Buffer>>,
+    /// Of the first matrix, the output that the first row makes, and all outputs.
+    pub first_row: usize,
+    pub outputs: usize,
+    /// The first rows of the second and of the third matrix; the number of rows if
+    /// there is none.
+    pub second: usize,
+    pub third: usize,
+    /// Whether biases are added.
+    pub bias: bool,
+    /// Whether the product of one matrix is added to its output.
+    pub add: bool,
+}
+
 /// A format's piece.
 pub(super) fn format_piece(format: Format) -> &'static Piece {
     piece::format(format.info().tensor_type).expect("every format that computes has a shader")
@@ -67,7 +89,7 @@ pub(super) fn computes_in_half(format: Format) -> bool {
 }
 
 /// A constant that is set.
-fn set(name: &'static str, is_set: bool) -> Option<(&'static str, u32)> {
+pub(super) fn set(name: &'static str, is_set: bool) -> Option<(&'static str, u32)> {
     is_set.then_some((name, 1))
 }
 
@@ -94,30 +116,24 @@ impl GpuBackend {
         out: &mut Tensor,
     ) {
         check_shapes(x, weight, out);
-        let (input, scales) = self.input(x, weight.format);
-        let bias_buffer = self.bias(bias);
         for slice in &weight.slices {
             let rows = slice.rows.len();
-            let (mut kernel, workgroups) = self.kernel(&ALONE, x.rows, weight.format, rows);
-            kernel.constants[1] = set("BIAS", bias.is_some());
-            kernel.constants[2] = set("ADD", add);
-            let mut buffers = vec![&slice.buffer, &input, &bias_buffer, &out.float];
-            buffers.extend(&scales);
-            self.recorder.dispatch(
-                kernel,
-                &buffers,
-                &[
-                    rows as u32,
-                    slice.begin as u32,
-                    slice.rows.start as u32,
-                    weight.row_bytes as u32,
-                    weight.cols as u32,
-                    weight.rows as u32,
-                    x.rows as u32,
-                ],
-                workgroups,
-            );
-            self.count(x, weight, rows);
+            let factors = Factors {
+                x,
+                weight,
+                slice,
+                rows,
+            };
+            let targets = Targets {
+                buffers: vec![self.bias(bias), out.float.clone()],
+                first_row: slice.rows.start,
+                outputs: weight.rows,
+                second: rows,
+                third: rows,
+                bias: bias.is_some(),
+                add,
+            };
+            self.multiply(&ALONE, &factors, &targets);
         }
         out.is_written(false);
     }
@@ -128,7 +144,6 @@ impl GpuBackend {
             check_shapes(x, product.weight, product.out);
         }
         let first = products[0].weight;
-        let (input, scales) = self.input(x, first.format);
         let ends: Vec<_> = products
             .iter()
             .scan(0, |end, product| {
@@ -136,10 +151,7 @@ impl GpuBackend {
                 Some(*end)
             })
             .collect();
-        let rows = ends[ends.len() - 1];
-        let (mut kernel, workgroups) = self.kernel(&SIBLINGS, x.rows, first.format, rows);
-        kernel.constants[1] = set("BIAS", products[0].bias.is_some());
-        let mut buffers = vec![first.slices[0].buffer.clone(), input];
+        let mut buffers = Vec::new();
         for index in 0..MOST_SIBLINGS {
             let product = products.get(index);
             buffers.push(self.bias(product.and_then(|product| product.bias)));
@@ -148,25 +160,99 @@ impl GpuBackend {
                 None => self.recorder.unwritten(),
             });
         }
-        buffers.extend(scales);
-        self.recorder.dispatch(
-            kernel,
-            &buffers.iter().collect::<Vec<_>>(),
-            &[
-                rows as u32,
-                first.slices[0].begin as u32,
-                first.row_bytes as u32,
-                first.cols as u32,
-                x.rows as u32,
-                ends[0] as u32,
-                ends[1] as u32,
-            ],
-            workgroups,
-        );
+        let factors = Factors {
+            x,
+            weight: first,
+            slice: &first.slices[0],
+            rows: ends[ends.len() - 1],
+        };
+        let targets = Targets {
+            buffers,
+            first_row: 0,
+            outputs: first.rows,
+            second: ends[0],
+            third: ends[1],
+            bias: products[0].bias.is_some(),
+            add: false,
+        };
+        self.multiply(&SIBLINGS, &factors, &targets);
         for product in products {
             product.out.is_written(false);
         }
-        self.count(x, first, rows);
+    }
+
+    /// One dispatch with the products, or two if inputs are split. A rehearsal notes
+    /// what any number of tokens would need.
+    fn multiply(&mut self, shaders: &Shaders, factors: &Factors<'_>, targets: &Targets) {
+        let Factors {
+            x, weight, rows, ..
+        } = *factors;
+        let input = self.input(x, weight.format);
+        if !self.is_on_units(x.rows, weight.format) {
+            let (kernel, workgroups) = self.kernel(shaders, x.rows, weight.format, rows);
+            return self.product_in_one(kernel, workgroups, &input, factors, targets);
+        }
+        let limits = &self.context.limits;
+        let plans = match self.recorder.is_rehearsing() {
+            true => Plan::of_any_tokens(limits, [rows, weight.cols]),
+            false => vec![Plan::new(limits, [x.rows, rows, weight.cols])],
+        };
+        for plan in plans {
+            if plan.splits > 1 {
+                self.product_in_splits(&plan, factors, targets);
+                continue;
+            }
+            let pieces = [format_piece(weight.format), &plan.tile.piece];
+            let kernel = Kernel::new(shaders.many_units, &pieces);
+            self.product_in_one(kernel, plan.workgroups, &input, factors, targets);
+        }
+    }
+
+    fn product_in_one(
+        &mut self,
+        mut kernel: Kernel,
+        workgroups: [u32; 3],
+        (input, scales): &(Arc<Buffer>, Option<Arc<Buffer>>),
+        factors: &Factors<'_>,
+        targets: &Targets,
+    ) {
+        let Factors {
+            x,
+            weight,
+            slice,
+            rows,
+        } = *factors;
+        kernel.constants[1] = set("BIAS", targets.bias);
+        kernel.constants[2] = set("ADD", targets.add);
+        let mut buffers = vec![&slice.buffer, input];
+        buffers.extend(&targets.buffers);
+        buffers.extend(scales);
+        let alone = [
+            rows,
+            slice.begin,
+            targets.first_row,
+            weight.row_bytes,
+            weight.cols,
+            targets.outputs,
+            x.rows,
+        ];
+        let siblings = [
+            rows,
+            slice.begin,
+            weight.row_bytes,
+            weight.cols,
+            x.rows,
+            targets.second,
+            targets.third,
+        ];
+        let params = match targets.buffers.len() > 2 {
+            true => siblings,
+            false => alone,
+        };
+        let params = params.map(|param| param as u32);
+        self.recorder
+            .dispatch(kernel, &buffers, &params, workgroups);
+        self.count(x, weight, rows);
     }
 
     /// Whether gate and up can be one dispatch with what is made of them.
@@ -195,10 +281,7 @@ impl GpuBackend {
             true => out.int8().clone(),
             false => self.recorder.unwritten(),
         };
-        let Workgroup::Rows(rows) = op.shader().workgroup else {
-            panic!("{op:?} counts rows");
-        };
-        let [wide, high, _] = self.spread(weight.rows.div_ceil(rows as usize));
+        let [wide, high, _] = self.spread(weight.rows.div_ceil(op.rows(tile)));
         let buffers = [
             &weight.slices[0].buffer,
             &input,
@@ -245,24 +328,12 @@ impl GpuBackend {
         self.context.matrix_units && tokens > MATVEC_TOKENS && is_int8(format)
     }
 
-    /// The tile in which matrix units compute so many rows for so many tokens: the
-    /// largest that leaves enough workgroups and whose tokens are not mostly none.
-    fn unit_tile(&self, rows: usize, tokens: usize) -> &'static UnitTile {
-        let workgroups = |tile: &UnitTile| {
-            rows.div_ceil(tile.rows as usize) * tokens.div_ceil(tile.tokens as usize)
-        };
-        let fitting = || units::tiles(&self.context.limits);
-        fitting()
-            .find(|tile| 2 * tokens > tile.tokens as usize && workgroups(tile) >= ENOUGH_WORKGROUPS)
-            .or(fitting().last())
-            .expect("a device with matrix units has room for a tile")
-    }
-
     fn bias(&self, bias: Option<&GpuVector>) -> Arc<Buffer> {
         bias.map_or_else(|| self.recorder.unread(), |bias| bias.buffer.clone())
     }
 
-    /// The shader for so many tokens and rows, and its workgroups.
+    /// The shader without matrix units for so many tokens and rows, and its
+    /// workgroups.
     fn kernel(
         &self,
         shaders: &Shaders,
@@ -271,16 +342,6 @@ impl GpuBackend {
         rows: usize,
     ) -> (Kernel, [u32; 3]) {
         let float = usize::from(!is_int8(format));
-        if self.is_on_units(tokens, format) {
-            let tile = self.unit_tile(rows, tokens);
-            let workgroups = [
-                rows.div_ceil(tile.rows as usize) as u32,
-                tokens.div_ceil(tile.tokens as usize) as u32,
-                1,
-            ];
-            let pieces = [format_piece(format), &tile.piece];
-            return (Kernel::new(shaders.many_units, &pieces), workgroups);
-        }
         let many = if self.context.half && computes_in_half(format) {
             shaders.many_half
         } else {
@@ -293,8 +354,8 @@ impl GpuBackend {
             false => Kernel::new(many, &[format]),
         };
         let workgroups = match kernel.op.shader().workgroup {
-            Workgroup::Rows(each) => {
-                let [wide, high, _] = self.spread(rows.div_ceil(each as usize));
+            Workgroup::Rows(..) => {
+                let [wide, high, _] = self.spread(rows.div_ceil(kernel.op.rows(tile)));
                 [wide, high, tokens.div_ceil(tile) as u32]
             }
             Workgroup::Tile(side) => {
@@ -307,7 +368,7 @@ impl GpuBackend {
     }
 
     /// Counts the product with so many rows of such weights.
-    fn count(&mut self, x: &Tensor, weight: &GpuMatrix, rows: usize) {
+    pub(super) fn count(&mut self, x: &Tensor, weight: &GpuMatrix, rows: usize) {
         self.recorder.count(Work {
             bytes: (rows * weight.row_bytes) as u64,
             multiplications: (x.rows * rows * x.cols) as u64,

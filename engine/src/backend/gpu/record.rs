@@ -247,6 +247,9 @@ impl Recorder {
 
     /// Notes what the last dispatch does; no submission is to run for too long.
     pub fn count(&mut self, work: Work) {
+        if self.is_rehearsing() {
+            return;
+        }
         if let Some(last) = self.recorded.last_mut() {
             last.work = work;
         }
@@ -293,6 +296,11 @@ impl Recorder {
         self.rehearsed = Some(Vec::new());
     }
 
+    /// Whether dispatches are only noted.
+    pub fn is_rehearsing(&self) -> bool {
+        self.rehearsed.is_some()
+    }
+
     /// Ends a rehearsal and compiles what it noted.
     pub fn compile_rehearsed(&mut self, threads: usize) {
         let kernels = self.rehearsed.take().unwrap_or_default();
@@ -306,7 +314,7 @@ impl Recorder {
 
     /// Submits what is recorded and copies the beginning of a buffer to `out`.
     pub fn read(&mut self, buffer: &Buffer, out: &mut [u8]) {
-        if self.rehearsed.is_some() {
+        if self.is_rehearsing() {
             return;
         }
         let len_bytes = out.len() as u64;

@@ -4,6 +4,7 @@
 //! in the environment, which CI sets, they fail.
 
 use super::cache::GpuKvLayer;
+use super::products::Targets;
 use super::{Gpu, GpuError, GpuOptions, selftest};
 use crate::backend::{Backend, Device, Product, Sibling};
 use crate::cache::KvFormat;
@@ -232,6 +233,79 @@ fn siblings_take_one_dispatch() {
         });
         gpu.check().unwrap();
         assert_eq!(gpu.counts().0 - before, expected);
+    }
+}
+
+/// What splits of the inputs leave is added up and goes where products go: to rows
+/// of one output, added to what is there, or to those of three.
+#[test]
+fn splits_are_added_up() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    let (tokens, rows, width) = (3, 13, 16);
+    for (splits, of_siblings) in [(2, false), (8, true), (11, false), (11, true)] {
+        // Whole numbers, whose sums are exact; nobody uses what pads a row.
+        let part = |split: usize, token: usize, row: usize| match row < rows {
+            true => ((split * 31 + token * 17 + row * 7) % 23) as f32,
+            false => f32::NAN,
+        };
+        let each = (0..splits * tokens * width).map(|index| {
+            let split = index / width / tokens;
+            part(split, index / width % tokens, index % width)
+        });
+        let partial: Vec<f32> = each.collect();
+        // The first row of each matrix, its rows, and the output that the first makes.
+        let matrices = match of_siblings {
+            true => vec![(0, 5, 0), (5, 6, 0), (11, 2, 0)],
+            false => vec![(0, 13, 4)],
+        };
+        let outputs = |(_, rows, first): (usize, usize, usize)| first + rows;
+        let bias = |output: usize| output as f32 / 4.0;
+        let mut found = vec![Vec::new(); matrices.len()];
+        gpu.pass(|backend| {
+            let partial = backend.write(&partial, width);
+            let (mut outs, mut kept, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
+            for &matrix in &matrices {
+                let outputs = outputs(matrix);
+                let biases: Vec<f32> = (0..outputs).map(bias).collect();
+                let biases = backend.write(&biases, outputs);
+                let out = backend.write(&vec![0.5; tokens * outputs], outputs);
+                buffers.extend([biases.float.clone(), out.float.clone()]);
+                kept.push(biases);
+                outs.push(out);
+            }
+            let targets = Targets {
+                buffers,
+                first_row: matrices[0].2,
+                outputs: outputs(matrices[0]),
+                second: matrices.get(1).map_or(rows, |matrix| matrix.0),
+                third: matrices.get(2).map_or(rows, |matrix| matrix.0),
+                bias: true,
+                add: !of_siblings,
+            };
+            backend.add_splits(&partial.float, [splits, tokens, rows], &targets);
+            for (out, found) in outs.iter().zip(&mut found) {
+                backend.read(out, found);
+            }
+        });
+        gpu.check().unwrap();
+        for (matrix, found) in matrices.iter().zip(&found) {
+            let (first_row, _, first_output) = *matrix;
+            let outputs = outputs(*matrix);
+            for (index, &found) in found.iter().enumerate() {
+                let (token, output) = (index / outputs, index % outputs);
+                let before = if of_siblings { 0.0 } else { 0.5 };
+                let expected = match output.checked_sub(first_output) {
+                    Some(row) => {
+                        let parts = (0..splits).map(|split| part(split, token, first_row + row));
+                        parts.sum::<f32>() + bias(output) + before
+                    }
+                    None => 0.5,
+                };
+                assert_eq!(found, expected, "{splits} splits, {token}, {output}");
+            }
+        }
     }
 }
 

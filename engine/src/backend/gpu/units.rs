@@ -21,6 +21,96 @@ pub(super) const FEATURES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX
 /// Lanes of the subgroups that `matmul_units.wgsl` counts on.
 const SUBGROUP: u32 = 32;
 
+/// Workgroups that keep a large device busy: fewer in large tiles take longer than
+/// more in smaller ones, or in splits of the inputs.
+const ENOUGH_WORKGROUPS: usize = 100;
+
+/// Workgroups that splits of the inputs are to come up to.
+const SPLIT_WORKGROUPS: usize = 256;
+
+/// Inputs that a split should at least have, and splits that there are at most: what
+/// they leave has to be added up.
+const SPLIT_INPUTS: usize = 512;
+const MOST_SPLITS: usize = 8;
+
+/// Inputs of a step of `matmul_units.wgsl`, of which splits have whole numbers.
+const STEP: usize = 64;
+
+/// Tokens of the smallest tile.
+const FEWEST_TOKENS: usize = 64;
+
+/// How matrix units compute a product.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub tile: &'static UnitTile,
+    /// Parts of the inputs that different workgroups sum up, and the inputs of each.
+    pub splits: usize,
+    pub split_inputs: usize,
+    /// Tiles of rows, tiles of tokens, splits.
+    pub workgroups: [u32; 3],
+}
+
+impl Plan {
+    /// The plan in the largest tile that is not mostly empty and makes enough
+    /// workgroups, with its inputs split if need be.
+    pub fn new(limits: &Limits, [tokens, rows, inputs]: [usize; 3]) -> Plan {
+        let fits =
+            |tile: &&UnitTile| tile.tokens as usize <= tokens.next_multiple_of(FEWEST_TOKENS);
+        let plans = || {
+            let fitting = tiles(limits).filter(fits);
+            fitting.map(|tile| Plan::in_tile(tile, [tokens, rows, inputs]))
+        };
+        let enough = |plan: &Plan| {
+            let [x, y, z] = plan.workgroups.map(|count| count as usize);
+            x * y * z >= ENOUGH_WORKGROUPS
+        };
+        plans()
+            .find(enough)
+            .or(plans().last())
+            .expect("a device with matrix units has room for a tile")
+    }
+
+    fn in_tile(tile: &'static UnitTile, [tokens, rows, inputs]: [usize; 3]) -> Plan {
+        let row_tiles = rows.div_ceil(tile.rows as usize);
+        let token_tiles = tokens.div_ceil(tile.tokens as usize);
+        let workgroups = row_tiles * token_tiles;
+        let wanted = match workgroups >= ENOUGH_WORKGROUPS {
+            true => 1,
+            false => (SPLIT_WORKGROUPS / workgroups).min(MOST_SPLITS),
+        };
+        let splits = wanted.min(inputs / SPLIT_INPUTS).max(1);
+        let split_inputs = inputs.div_ceil(splits).next_multiple_of(STEP);
+        let splits = inputs.div_ceil(split_inputs);
+        Plan {
+            tile,
+            splits,
+            split_inputs,
+            workgroups: [row_tiles, token_tiles, splits].map(|count| count as u32),
+        }
+    }
+
+    /// Plans that need all the shaders which products of such weights need, of
+    /// however many tokens. Beyond the last number of tokens here, the largest tile
+    /// makes enough workgroups for a single row.
+    pub fn of_any_tokens(limits: &Limits, [rows, inputs]: [usize; 2]) -> Vec<Plan> {
+        let most = ENOUGH_WORKGROUPS * UNIT_TILES[0].tokens as usize;
+        // Tiles have multiples of the fewest tokens: what lies between is alike.
+        let counts = (FEWEST_TOKENS..=most).step_by(FEWEST_TOKENS);
+        let mut plans: Vec<Plan> = Vec::new();
+        for tokens in counts {
+            let plan = Plan::new(limits, [tokens, rows, inputs]);
+            if !plans.iter().any(|other| other.has_shaders_of(&plan)) {
+                plans.push(plan);
+            }
+        }
+        plans
+    }
+
+    fn has_shaders_of(&self, other: &Plan) -> bool {
+        std::ptr::eq(self.tile, other.tile) && (self.splits > 1) == (other.splits > 1)
+    }
+}
+
 /// Whether an adapter has the units that the shaders use.
 pub(super) fn has(adapter: &wgpu::Adapter) -> bool {
     let usable = |unit: &CooperativeMatrixProperties| {
@@ -84,5 +174,64 @@ pub(super) fn consent(wanted: bool) -> ExperimentalFeatures {
         // they compute; without them, it is not asked for.
         true => unsafe { ExperimentalFeatures::enabled() },
         false => ExperimentalFeatures::disabled(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_SPLITS, Plan, SPLIT_INPUTS, STEP};
+    use wgpu::Limits;
+
+    fn limits() -> Limits {
+        Limits {
+            max_compute_workgroup_storage_size: 48 << 10,
+            ..Default::default()
+        }
+    }
+
+    /// Tokens, rows and inputs; the tile, and the splits.
+    #[test]
+    fn few_workgroups_split_their_inputs() {
+        for (shape, tile, splits) in [
+            ([512, 4096, 4096], (128, 128), 1),
+            ([64, 28672, 4096], (128, 64), 1),
+            ([64, 4096, 14336], (128, 64), 8),
+            ([20, 4096, 4096], (128, 64), 8),
+            ([128, 4096, 4096], (128, 128), 8),
+            ([256, 4096, 4096], (128, 128), 4),
+            // Too few inputs.
+            ([64, 4096, 1000], (64, 64), 1),
+            ([20, 70, 1056], (64, 64), 2),
+        ] {
+            let plan = Plan::new(&limits(), shape);
+            let found = ((plan.tile.rows, plan.tile.tokens), plan.splits);
+            assert_eq!(found, (tile, splits), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn splits_are_whole_steps_and_none_is_empty() {
+        for inputs in (32..20000).step_by(32) {
+            let plan = Plan::new(&limits(), [64, 1024, inputs]);
+            assert!(plan.splits <= MOST_SPLITS);
+            assert!(plan.splits == 1 || plan.split_inputs >= SPLIT_INPUTS);
+            assert!(plan.split_inputs.is_multiple_of(STEP));
+            assert!((plan.splits - 1) * plan.split_inputs < inputs);
+            assert!(plan.splits * plan.split_inputs >= inputs);
+        }
+    }
+
+    /// What is rehearsed suffices for every number of tokens.
+    #[test]
+    fn any_tokens_need_no_other_shaders() {
+        for shape in [[70, 512], [1024, 4096], [6144, 4096], [28672, 4096]] {
+            let [rows, inputs] = shape;
+            let rehearsed = Plan::of_any_tokens(&limits(), shape);
+            for tokens in 17..15000 {
+                let plan = Plan::new(&limits(), [tokens, rows, inputs]);
+                let known = rehearsed.iter().any(|other| other.has_shaders_of(&plan));
+                assert!(known, "{tokens} tokens: {plan:?}");
+            }
+        }
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.push(product(Format::Q4_K, 150, 6500, 256));
     cases.push(residual(Format::Q5_1, 150, 6500, 96));
     cases.push(residual(Format::Q5_K, 65, 70, 768));
+    cases.extend(split());
     cases.push(siblings([Format::Q5_K; 3], 65, true));
     cases.push(siblings([Format::BF16; 3], 20, false));
     cases.push(siblings([Format::F16; 3], 130, true));
@@ -125,12 +126,43 @@ fn reducing() -> Vec<Case> {
     cases
 }
 
+/// Cases whose inputs matrix units split: few tiles and many inputs. The last split
+/// has as many as the others, fewer, and half a step.
+fn split() -> Vec<Case> {
+    let mut cases = vec![
+        product(Format::Q8_0, 20, 70, 1056),
+        product(Format::Q4_0, 130, 65, 2080),
+        product(Format::IQ4_XS, 17, 9, 1280),
+        residual(Format::Q4_K, 70, 81, 2560),
+        residual(Format::Q5_1, 33, 64, 1184),
+        residual(Format::Q6_K, 64, 66, 4352),
+        // In larger tiles.
+        product(Format::Q4_0, 20, 1610, 4128),
+        residual(Format::Q4_K, 65, 1610, 4096),
+    ];
+    for (formats, bias) in [
+        ([Format::Q4_K; 3], true),
+        ([Format::Q4_0; 3], false),
+        ([Format::Q5_0, Format::Q5_0, Format::Q8_0], true),
+    ] {
+        cases.push(Case::Siblings {
+            formats,
+            tokens: 67,
+            outputs: [70, 38, 21],
+            inputs: 1280,
+            bias,
+        });
+    }
+    cases
+}
+
 /// Cases for a device that binds little at a time.
 pub(super) fn sliced() -> Vec<Case> {
     let mut cases = Vec::new();
     for format in [Format::F16, Format::Q4_0, Format::Q6_K] {
         cases.push(product(format, 1, 201, 512));
         cases.push(product(format, 20, 201, 512));
+        cases.push(product(format, 20, 41, 1280));
         cases.push(siblings([format; 3], 2, false));
         cases.push(Case::Embed { format });
         cases.push(Case::Experts { format, tokens: 3 });
