@@ -196,46 +196,60 @@ pub static LANES: &[(u32, Piece)] = &[
     (1024, piece(Slot::Lanes, &[wgsl!("lanes/lanes_1024")])),
 ];
 
-/// What a workgroup computes on matrix units. The smaller ones are for little
-/// work, which would keep few multiprocessors busy in large tiles.
+/// What a workgroup computes on matrix units. The smaller one is for little work,
+/// which would keep few multiprocessors busy in large tiles.
 #[derive(Debug)]
 pub struct UnitTile {
     /// Rows of the weights.
     pub rows: u32,
     /// Tokens.
     pub tokens: u32,
+    /// Rows and tokens of a subgroup.
+    strip: [u32; 2],
     /// The piece that says so to the shader.
     pub piece: Piece,
 }
 
 impl UnitTile {
-    /// Lanes of a workgroup: a subgroup of 32 has 64 rows and 32 tokens.
+    /// Subgroups of a workgroup.
+    fn subgroups(&self) -> u32 {
+        let [rows, tokens] = self.strip;
+        (self.rows / rows) * (self.tokens / tokens)
+    }
+
+    /// Lanes of a workgroup, in subgroups of 32.
     pub fn lanes(&self) -> u32 {
-        self.rows * self.tokens / (64 * 32) * 32
+        self.subgroups() * 32
     }
 
     /// Bytes of workgroup memory: 64 inputs of each row and token, padded by 8, in
     /// f16, and 16 by 16 results for each subgroup.
     pub fn workgroup_bytes(&self) -> u32 {
-        (self.rows + self.tokens) * (64 + 8) * 2 + self.lanes() / 32 * 16 * 16 * 4
+        (self.rows + self.tokens) * (64 + 8) * 2 + self.subgroups() * 16 * 16 * 4
     }
 }
 
-/// Tiles on matrix units, the largest first.
+/// Tiles on matrix units, the larger first.
 pub static UNIT_TILES: &[UnitTile] = &[
-    unit_tile(128, 128, &[wgsl!("tile/units_128x128")]),
-    unit_tile(64, 128, &[wgsl!("tile/units_64x128")]),
-    unit_tile(128, 64, &[wgsl!("tile/units_128x64")]),
-    unit_tile(64, 64, &[wgsl!("tile/units_64x64")]),
-];
-
-const fn unit_tile(rows: u32, tokens: u32, files: &'static [File]) -> UnitTile {
     UnitTile {
-        rows,
-        tokens,
-        piece: piece(Slot::UnitTile, files),
-    }
-}
+        rows: 128,
+        tokens: 128,
+        strip: [64, 32],
+        piece: piece(
+            Slot::UnitTile,
+            &[wgsl!("tile/strip_4x2"), wgsl!("tile/units_128x128")],
+        ),
+    },
+    UnitTile {
+        rows: 64,
+        tokens: 64,
+        strip: [32, 32],
+        piece: piece(
+            Slot::UnitTile,
+            &[wgsl!("tile/strip_2x2"), wgsl!("tile/units_64x64")],
+        ),
+    },
+];
 
 /// How wide heads can be in attention on matrix units; narrower ones are padded.
 #[derive(Debug)]

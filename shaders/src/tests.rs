@@ -224,7 +224,7 @@ fn tiles_are_as_the_table_says() {
         assert_eq!(constant(piece.files[0].text, "TOKENS"), Some(*number));
     }
     for tile in piece::UNIT_TILES {
-        let text = tile.piece.files[0].text;
+        let text = tile.piece.files[1].text;
         assert_eq!(constant(text, "TILE_ROWS"), Some(tile.rows));
         assert_eq!(constant(text, "TILE_TOKENS"), Some(tile.tokens));
     }

@@ -1,8 +1,8 @@
 // Many tokens times weights in a block format, on matrix units. Each step brings 64
 // inputs of TILE_ROWS rows and TILE_TOKENS tokens into workgroup memory as f16;
 // while the units multiply them, the next step's are on their way into registers.
-// A subgroup of 32 lanes computes 64 rows for 32 tokens: four matrices by two, so
-// that each it loads is used twice or four times.
+// A subgroup of 32 lanes computes a strip of the tile; another file has its sums
+// and multiplies (`multiply`, `store_strip`).
 //
 // Another file says which groups of a row a workgroup multiplies (`begin_groups`,
 // `end_groups`): all, or those of its split.
@@ -11,19 +11,16 @@
 
 const STEP: u32 = 64u;
 const GROUPS: u32 = STEP / 32u;
-const EIGHTS: u32 = STEP / 8u;
 // Fours from one row or token to the next: off the powers of two, so that not all
 // begin in the same bank of the memory.
-const STRIDE: u32 = STEP / 4u + 2u;
-const STRIP_ROWS: u32 = 4u * UNIT;
-const STRIP_TOKENS: u32 = 2u * UNIT;
+const QUADS: u32 = STEP / 4u;
+const STRIDE: u32 = QUADS + 2u;
 const STRIPS: u32 = TILE_ROWS / STRIP_ROWS;
 const SUBGROUP: u32 = 32u;
 const SUBGROUPS: u32 = STRIPS * TILE_TOKENS / STRIP_TOKENS;
 const LANES: u32 = SUBGROUPS * SUBGROUP;
-// Groups of weights, one or two, and eights of activations that a lane brings.
-const OWN_GROUPS: u32 = TILE_ROWS * GROUPS / LANES;
-const OWN_EIGHTS: u32 = TILE_TOKENS * EIGHTS / LANES;
+// Fours of activations that a lane brings, beside one group of weights.
+const OWN_QUADS: u32 = TILE_TOKENS * QUADS / LANES;
 
 // [tokens, inputs / 4], from halves.wgsl
 @group(0) @binding(1) var<storage, read> x: array<vec4<f16>>;
@@ -59,16 +56,16 @@ var<private> split: u32;
 // The group that is an item of the step from group `first` on; past the end of the
 // row, zeros.
 fn fetch_weights(item: u32, row: u32, first: u32) -> Group {
-    let index = first + item / TILE_ROWS;
+    let index = first + item % GROUPS;
     var w: Group;
     if index < row_groups() {
-        w = group(weight_row(row + item % TILE_ROWS), index);
+        w = group(weight_row(row + item / GROUPS), index);
     }
     return w;
 }
 
 fn put_weights(w: Group, item: u32) {
-    let at = item % TILE_ROWS * STRIDE + item / TILE_ROWS * 8u;
+    let at = item / GROUPS * STRIDE + item % GROUPS * 8u;
     let low = w.d * f32(w.s.x);
     let high = w.d * f32(w.s.y);
     w_tile[at] = four(w.low.x, low, w.m.x);
@@ -81,12 +78,21 @@ fn put_weights(w: Group, item: u32) {
     w_tile[at + 7u] = four(w.high.w, high, w.m.y);
 }
 
-// Where the eight is that is an item of the step from group `first` on; past the
-// end of the row, its last, which meets weights of zero.
-fn place_of_eight(item: u32, token: u32, first: u32) -> u32 {
-    let eights = row_groups() * 4u;
-    let eight = min(first * 4u + item % EIGHTS, eights - 1u);
-    return (input_row(token + item / EIGHTS) * eights + eight) * 2u;
+// The four of activations that is an item of the step from group `first` on; past
+// the end of the row its last, which meets weights of zero.
+fn fetch_four(item: u32, token: u32, first: u32) -> vec4<f16> {
+    let quads = row_groups() * 8u;
+    let quad = min(first * 8u + item % QUADS, quads - 1u);
+    return x[input_row(token + item / QUADS) * quads + quad];
+}
+
+// 16 rows or tokens of the step, in 16 of its inputs.
+fn row_unit(row: u32, unit: u32) -> Rows {
+    return coopLoadT<Rows>(&w_tile[row * STRIDE + unit * UNIT / 4u], STRIDE);
+}
+
+fn token_unit(token: u32, unit: u32) -> Columns {
+    return coopLoad<Columns>(&x_tile[token * STRIDE + unit * UNIT / 4u], STRIDE);
 }
 
 // Stores the sums of 16 rows and 16 tokens from these on. All lanes come here
@@ -116,133 +122,32 @@ fn main(
     let end = end_groups();
     let strip_row = subgroup % STRIPS * STRIP_ROWS;
     let strip_token = subgroup / STRIPS * STRIP_TOKENS;
-    var sums_0_0: Sums;
-    var sums_0_1: Sums;
-    var sums_1_0: Sums;
-    var sums_1_1: Sums;
-    var sums_2_0: Sums;
-    var sums_2_1: Sums;
-    var sums_3_0: Sums;
-    var sums_3_1: Sums;
 
-    var fours: array<vec4<f16>, 2u * OWN_EIGHTS>;
-    for (var i = 0u; i < OWN_EIGHTS; i += 1u) {
-        let at = place_of_eight(lane + i * LANES, token, begin);
-        fours[2u * i] = x[at];
-        fours[2u * i + 1u] = x[at + 1u];
+    var fours: array<vec4<f16>, OWN_QUADS>;
+    for (var i = 0u; i < OWN_QUADS; i += 1u) {
+        fours[i] = fetch_four(lane + i * LANES, token, begin);
     }
-    var w_0 = fetch_weights(lane, row, begin);
-    var w_1: Group;
-    if OWN_GROUPS == 2u {
-        w_1 = fetch_weights(lane + LANES, row, begin);
-    }
+    var w = fetch_weights(lane, row, begin);
     for (var first = begin; first < end; first += GROUPS) {
-        for (var i = 0u; i < OWN_EIGHTS; i += 1u) {
+        for (var i = 0u; i < OWN_QUADS; i += 1u) {
             let item = lane + i * LANES;
-            let at = item / EIGHTS * STRIDE + item % EIGHTS * 2u;
-            x_tile[at] = fours[2u * i];
-            x_tile[at + 1u] = fours[2u * i + 1u];
+            x_tile[item / QUADS * STRIDE + item % QUADS] = fours[i];
         }
-        put_weights(w_0, lane);
-        if OWN_GROUPS == 2u {
-            put_weights(w_1, lane + LANES);
-        }
+        put_weights(w, lane);
         workgroupBarrier();
         // After the last step, something that nobody uses.
         let next = min(first + GROUPS, end - 1u);
-        for (var i = 0u; i < OWN_EIGHTS; i += 1u) {
-            let at = place_of_eight(lane + i * LANES, token, next);
-            fours[2u * i] = x[at];
-            fours[2u * i + 1u] = x[at + 1u];
+        for (var i = 0u; i < OWN_QUADS; i += 1u) {
+            fours[i] = fetch_four(lane + i * LANES, token, next);
         }
-        w_0 = fetch_weights(lane, row, next);
-        if OWN_GROUPS == 2u {
-            w_1 = fetch_weights(lane + LANES, row, next);
-        }
-        // The step's four times 16 inputs, written out: the driver unrolls no loop over
-        // matrices, and with one the units do a fifth less.
-        {
-            let w = strip_row * STRIDE;
-            let rows_0 = coopLoadT<Rows>(&w_tile[w], STRIDE);
-            let rows_1 = coopLoadT<Rows>(&w_tile[w + UNIT * STRIDE], STRIDE);
-            let rows_2 = coopLoadT<Rows>(&w_tile[w + 2u * UNIT * STRIDE], STRIDE);
-            let rows_3 = coopLoadT<Rows>(&w_tile[w + 3u * UNIT * STRIDE], STRIDE);
-            let a = strip_token * STRIDE;
-            let tokens_0 = coopLoad<Columns>(&x_tile[a], STRIDE);
-            sums_0_0 = coopMultiplyAdd(rows_0, tokens_0, sums_0_0);
-            sums_1_0 = coopMultiplyAdd(rows_1, tokens_0, sums_1_0);
-            sums_2_0 = coopMultiplyAdd(rows_2, tokens_0, sums_2_0);
-            sums_3_0 = coopMultiplyAdd(rows_3, tokens_0, sums_3_0);
-            let tokens_1 = coopLoad<Columns>(&x_tile[a + UNIT * STRIDE], STRIDE);
-            sums_0_1 = coopMultiplyAdd(rows_0, tokens_1, sums_0_1);
-            sums_1_1 = coopMultiplyAdd(rows_1, tokens_1, sums_1_1);
-            sums_2_1 = coopMultiplyAdd(rows_2, tokens_1, sums_2_1);
-            sums_3_1 = coopMultiplyAdd(rows_3, tokens_1, sums_3_1);
-        }
-        {
-            let w = strip_row * STRIDE + UNIT / 4u;
-            let rows_0 = coopLoadT<Rows>(&w_tile[w], STRIDE);
-            let rows_1 = coopLoadT<Rows>(&w_tile[w + UNIT * STRIDE], STRIDE);
-            let rows_2 = coopLoadT<Rows>(&w_tile[w + 2u * UNIT * STRIDE], STRIDE);
-            let rows_3 = coopLoadT<Rows>(&w_tile[w + 3u * UNIT * STRIDE], STRIDE);
-            let a = strip_token * STRIDE + UNIT / 4u;
-            let tokens_0 = coopLoad<Columns>(&x_tile[a], STRIDE);
-            sums_0_0 = coopMultiplyAdd(rows_0, tokens_0, sums_0_0);
-            sums_1_0 = coopMultiplyAdd(rows_1, tokens_0, sums_1_0);
-            sums_2_0 = coopMultiplyAdd(rows_2, tokens_0, sums_2_0);
-            sums_3_0 = coopMultiplyAdd(rows_3, tokens_0, sums_3_0);
-            let tokens_1 = coopLoad<Columns>(&x_tile[a + UNIT * STRIDE], STRIDE);
-            sums_0_1 = coopMultiplyAdd(rows_0, tokens_1, sums_0_1);
-            sums_1_1 = coopMultiplyAdd(rows_1, tokens_1, sums_1_1);
-            sums_2_1 = coopMultiplyAdd(rows_2, tokens_1, sums_2_1);
-            sums_3_1 = coopMultiplyAdd(rows_3, tokens_1, sums_3_1);
-        }
-        {
-            let w = strip_row * STRIDE + 2u * UNIT / 4u;
-            let rows_0 = coopLoadT<Rows>(&w_tile[w], STRIDE);
-            let rows_1 = coopLoadT<Rows>(&w_tile[w + UNIT * STRIDE], STRIDE);
-            let rows_2 = coopLoadT<Rows>(&w_tile[w + 2u * UNIT * STRIDE], STRIDE);
-            let rows_3 = coopLoadT<Rows>(&w_tile[w + 3u * UNIT * STRIDE], STRIDE);
-            let a = strip_token * STRIDE + 2u * UNIT / 4u;
-            let tokens_0 = coopLoad<Columns>(&x_tile[a], STRIDE);
-            sums_0_0 = coopMultiplyAdd(rows_0, tokens_0, sums_0_0);
-            sums_1_0 = coopMultiplyAdd(rows_1, tokens_0, sums_1_0);
-            sums_2_0 = coopMultiplyAdd(rows_2, tokens_0, sums_2_0);
-            sums_3_0 = coopMultiplyAdd(rows_3, tokens_0, sums_3_0);
-            let tokens_1 = coopLoad<Columns>(&x_tile[a + UNIT * STRIDE], STRIDE);
-            sums_0_1 = coopMultiplyAdd(rows_0, tokens_1, sums_0_1);
-            sums_1_1 = coopMultiplyAdd(rows_1, tokens_1, sums_1_1);
-            sums_2_1 = coopMultiplyAdd(rows_2, tokens_1, sums_2_1);
-            sums_3_1 = coopMultiplyAdd(rows_3, tokens_1, sums_3_1);
-        }
-        {
-            let w = strip_row * STRIDE + 3u * UNIT / 4u;
-            let rows_0 = coopLoadT<Rows>(&w_tile[w], STRIDE);
-            let rows_1 = coopLoadT<Rows>(&w_tile[w + UNIT * STRIDE], STRIDE);
-            let rows_2 = coopLoadT<Rows>(&w_tile[w + 2u * UNIT * STRIDE], STRIDE);
-            let rows_3 = coopLoadT<Rows>(&w_tile[w + 3u * UNIT * STRIDE], STRIDE);
-            let a = strip_token * STRIDE + 3u * UNIT / 4u;
-            let tokens_0 = coopLoad<Columns>(&x_tile[a], STRIDE);
-            sums_0_0 = coopMultiplyAdd(rows_0, tokens_0, sums_0_0);
-            sums_1_0 = coopMultiplyAdd(rows_1, tokens_0, sums_1_0);
-            sums_2_0 = coopMultiplyAdd(rows_2, tokens_0, sums_2_0);
-            sums_3_0 = coopMultiplyAdd(rows_3, tokens_0, sums_3_0);
-            let tokens_1 = coopLoad<Columns>(&x_tile[a + UNIT * STRIDE], STRIDE);
-            sums_0_1 = coopMultiplyAdd(rows_0, tokens_1, sums_0_1);
-            sums_1_1 = coopMultiplyAdd(rows_1, tokens_1, sums_1_1);
-            sums_2_1 = coopMultiplyAdd(rows_2, tokens_1, sums_2_1);
-            sums_3_1 = coopMultiplyAdd(rows_3, tokens_1, sums_3_1);
-        }
+        w = fetch_weights(lane, row, next);
+        // Written out: the driver unrolls no loop over matrices, and with one the units
+        // do a fifth less.
+        multiply(strip_row, strip_token, 0u);
+        multiply(strip_row, strip_token, 1u);
+        multiply(strip_row, strip_token, 2u);
+        multiply(strip_row, strip_token, 3u);
         workgroupBarrier();
     }
-    let r = row + strip_row;
-    let t = token + strip_token;
-    store_unit(sums_0_0, subgroup, place, r, t);
-    store_unit(sums_1_0, subgroup, place, r + UNIT, t);
-    store_unit(sums_2_0, subgroup, place, r + 2u * UNIT, t);
-    store_unit(sums_3_0, subgroup, place, r + 3u * UNIT, t);
-    store_unit(sums_0_1, subgroup, place, r, t + UNIT);
-    store_unit(sums_1_1, subgroup, place, r + UNIT, t + UNIT);
-    store_unit(sums_2_1, subgroup, place, r + 2u * UNIT, t + UNIT);
-    store_unit(sums_3_1, subgroup, place, r + 3u * UNIT, t + UNIT);
+    store_strip(subgroup, place, row + strip_row, token + strip_token);
 }

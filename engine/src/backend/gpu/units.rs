@@ -21,11 +21,11 @@ pub(super) const FEATURES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX
 /// Lanes of the subgroups that `matmul_units.wgsl` counts on.
 const SUBGROUP: u32 = 32;
 
-/// Workgroups that keep a large device busy: fewer in large tiles take longer than
-/// more in smaller ones, or in splits of the inputs.
+/// Workgroups in a large tile that keep a large device busy: fewer take longer than
+/// more in the smallest.
 const ENOUGH_WORKGROUPS: usize = 100;
 
-/// Workgroups that splits of the inputs are to come up to.
+/// Workgroups in the smallest tile that splits of the inputs are to come up to.
 const SPLIT_WORKGROUPS: usize = 256;
 
 /// Inputs that a split should at least have, and splits that there are at most: what
@@ -52,35 +52,31 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The plan in the largest tile that is not mostly empty and makes enough
-    /// workgroups, with its inputs split if need be.
+    /// workgroups; in the smallest, if none does, inputs are split.
     pub fn new(limits: &Limits, [tokens, rows, inputs]: [usize; 3]) -> Plan {
-        let fits =
-            |tile: &&UnitTile| tile.tokens as usize <= tokens.next_multiple_of(FEWEST_TOKENS);
-        let plans = || {
-            let fitting = tiles(limits).filter(fits);
-            fitting.map(|tile| Plan::in_tile(tile, [tokens, rows, inputs]))
+        let count = |tile: &UnitTile| {
+            [
+                rows.div_ceil(tile.rows as usize),
+                tokens.div_ceil(tile.tokens as usize),
+            ]
         };
-        let enough = |plan: &Plan| {
-            let [x, y, z] = plan.workgroups.map(|count| count as usize);
-            x * y * z >= ENOUGH_WORKGROUPS
+        let is_enough = |tile: &&UnitTile| {
+            let fits = tile.tokens as usize <= tokens.next_multiple_of(FEWEST_TOKENS);
+            fits && count(tile).iter().product::<usize>() >= ENOUGH_WORKGROUPS
         };
-        plans()
-            .find(enough)
-            .or(plans().last())
-            .expect("a device with matrix units has room for a tile")
-    }
-
-    fn in_tile(tile: &'static UnitTile, [tokens, rows, inputs]: [usize; 3]) -> Plan {
-        let row_tiles = rows.div_ceil(tile.rows as usize);
-        let token_tiles = tokens.div_ceil(tile.tokens as usize);
-        let workgroups = row_tiles * token_tiles;
-        let wanted = match workgroups >= ENOUGH_WORKGROUPS {
-            true => 1,
-            false => (SPLIT_WORKGROUPS / workgroups).min(MOST_SPLITS),
+        let (tile, wanted) = match tiles(limits).find(is_enough) {
+            Some(tile) if tile.tokens as usize > FEWEST_TOKENS => (tile, 1),
+            _ => {
+                let last = tiles(limits).last();
+                let tile = last.expect("a device with matrix units has room for a tile");
+                let workgroups = count(tile).iter().product();
+                (tile, SPLIT_WORKGROUPS.div_ceil(workgroups))
+            }
         };
-        let splits = wanted.min(inputs / SPLIT_INPUTS).max(1);
+        let splits = wanted.min(MOST_SPLITS).min(inputs / SPLIT_INPUTS).max(1);
         let split_inputs = inputs.div_ceil(splits).next_multiple_of(STEP);
         let splits = inputs.div_ceil(split_inputs);
+        let [row_tiles, token_tiles] = count(tile);
         Plan {
             tile,
             splits,
@@ -194,11 +190,13 @@ mod tests {
     fn few_workgroups_split_their_inputs() {
         for (shape, tile, splits) in [
             ([512, 4096, 4096], (128, 128), 1),
-            ([64, 28672, 4096], (128, 64), 1),
-            ([64, 4096, 14336], (128, 64), 8),
-            ([20, 4096, 4096], (128, 64), 8),
-            ([128, 4096, 4096], (128, 128), 8),
-            ([256, 4096, 4096], (128, 128), 4),
+            ([256, 4096, 4096], (64, 64), 1),
+            ([128, 4096, 4096], (64, 64), 2),
+            ([128, 28672, 4096], (128, 128), 1),
+            ([64, 28672, 4096], (64, 64), 1),
+            ([64, 6144, 4096], (64, 64), 3),
+            ([64, 4096, 14336], (64, 64), 4),
+            ([20, 4096, 4096], (64, 64), 4),
             // Too few inputs.
             ([64, 4096, 1000], (64, 64), 1),
             ([20, 70, 1056], (64, 64), 2),

@@ -136,7 +136,6 @@ fn split() -> Vec<Case> {
         residual(Format::Q4_K, 70, 81, 2560),
         residual(Format::Q5_1, 33, 64, 1184),
         residual(Format::Q6_K, 64, 66, 4352),
-        // In larger tiles.
         product(Format::Q4_0, 20, 1610, 4128),
         residual(Format::Q4_K, 65, 1610, 4096),
     ];
