@@ -21,7 +21,7 @@ struct Params {
 
 const LANES: u32 = 64u;
 // Splits that a lane loads before it uses the first.
-const AHEAD: u32 = 8u;
+const AHEAD: u32 = 16u;
 
 @compute @workgroup_size(LANES)
 fn main(

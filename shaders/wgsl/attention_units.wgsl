@@ -8,8 +8,9 @@
 //
 // Queries, keys, values and exponentials are f16, the queries multiplied with the
 // scale before; sums are f32. Keys and values take turns in one piece of workgroup
-// memory, and while one is multiplied the other is on its way. Lanes see scores
-// only through workgroup memory, where two of them share a query.
+// memory; having the next under way while one is multiplied takes registers that
+// more workgroups need. Lanes see scores only through workgroup memory, where two of
+// them share a query.
 //
 // Results stay with the units. Exponentials are relative to a reference that
 // follows the largest score only if that has grown by more than SLACK, up to which
@@ -67,6 +68,30 @@ fn place_of(item: u32, chunk: u32, end: u32, kv_head: u32, quads: u32) -> u32 {
     return head * quads + min(item % WIDE, quads - 1u);
 }
 
+// Brings a chunk's keys, or its values, into the tile, once all lanes have used what
+// is there. They come here together.
+fn bring_keys(chunk: u32, end: u32, kv_head: u32, lane: u32) {
+    var fours: array<vec4<f16>, OWN>;
+    for (var i = 0u; i < OWN; i += 1u) {
+        let item = lane + i * LANES;
+        let four = key_4(place_of(item, chunk, end, kv_head, params.k_quads));
+        fours[i] = padded_four(four, item, params.k_quads);
+    }
+    workgroupBarrier();
+    put_tile(&fours, lane);
+}
+
+fn bring_values(chunk: u32, end: u32, kv_head: u32, lane: u32) {
+    var fours: array<vec4<f16>, OWN>;
+    for (var i = 0u; i < OWN; i += 1u) {
+        let item = lane + i * LANES;
+        let four = value_4(place_of(item, chunk, end, kv_head, params.v_quads));
+        fours[i] = padded_four(four, item, params.v_quads);
+    }
+    workgroupBarrier();
+    put_tile(&fours, lane);
+}
+
 fn put_tile(fours: ptr<function, array<vec4<f16>, OWN>>, lane: u32) {
     for (var i = 0u; i < OWN; i += 1u) {
         let item = lane + i * LANES;
@@ -89,6 +114,44 @@ fn value_unit(block: u32, unit: u32) -> Columns {
 
 fn weight_unit(strip: u32, block: u32) -> Rows {
     return coopLoadT<Rows>(&weights[strip * SCORES + block * UNIT / 4u], SCORES);
+}
+
+// A strip's scores of a chunk, 16 by 16, and its results. Written out wherever they
+// are used: the driver unrolls no loop over matrices.
+var<private> s_0: Sums;
+var<private> s_1: Sums;
+var<private> s_2: Sums;
+var<private> s_3: Sums;
+var<private> o_0: Sums;
+var<private> o_1: Sums;
+var<private> o_2: Sums;
+var<private> o_3: Sums;
+var<private> o_4: Sums;
+var<private> o_5: Sums;
+var<private> o_6: Sums;
+var<private> o_7: Sums;
+
+// Adds what 16 dimensions contribute to the scores.
+fn add_scores(queries: Rows, unit: u32) {
+    s_0 = coopMultiplyAdd(queries, key_unit(0u, unit), s_0);
+    s_1 = coopMultiplyAdd(queries, key_unit(1u, unit), s_1);
+    s_2 = coopMultiplyAdd(queries, key_unit(2u, unit), s_2);
+    s_3 = coopMultiplyAdd(queries, key_unit(3u, unit), s_3);
+}
+
+// Adds what a block of 16 keys contributes to the results.
+fn add_results(strip: u32, block: u32) {
+    let p = weight_unit(strip, block);
+    o_0 = coopMultiplyAdd(p, value_unit(block, 0u), o_0);
+    o_1 = coopMultiplyAdd(p, value_unit(block, 1u), o_1);
+    o_2 = coopMultiplyAdd(p, value_unit(block, 2u), o_2);
+    o_3 = coopMultiplyAdd(p, value_unit(block, 3u), o_3);
+    if WIDTH > 64u {
+        o_4 = coopMultiplyAdd(p, value_unit(block, 4u), o_4);
+        o_5 = coopMultiplyAdd(p, value_unit(block, 5u), o_5);
+        o_6 = coopMultiplyAdd(p, value_unit(block, 6u), o_6);
+        o_7 = coopMultiplyAdd(p, value_unit(block, 7u), o_7);
+    }
 }
 
 // Leaves 16 by 16 sums where the scores of a block are.
@@ -189,80 +252,34 @@ fn main(
         q_6 = query_unit(strip, 6u);
         q_7 = query_unit(strip, 7u);
     }
-    var o_0: Sums;
-    var o_1: Sums;
-    var o_2: Sums;
-    var o_3: Sums;
-    var o_4: Sums;
-    var o_5: Sums;
-    var o_6: Sums;
-    var o_7: Sums;
     // The lane's query: what its exponentials are relative to, and their sum over the
     // lane's half of the keys.
     var reference = LOWEST;
     var sum = 0.0;
 
-    var fours: array<vec4<f16>, OWN>;
-    for (var i = 0u; i < OWN; i += 1u) {
-        let item = lane + i * LANES;
-        let four = key_4(place_of(item, begin, end, kv_head, params.k_quads));
-        fours[i] = padded_four(four, item, params.k_quads);
-    }
     for (var chunk = begin; chunk < end; chunk += CHUNK) {
-        // What is in the tile has been used.
+        bring_keys(chunk, end, kv_head, lane);
         workgroupBarrier();
-        put_tile(&fours, lane);
-        workgroupBarrier();
-        for (var i = 0u; i < OWN; i += 1u) {
-            let item = lane + i * LANES;
-            let four = value_4(place_of(item, chunk, end, kv_head, params.v_quads));
-            fours[i] = padded_four(four, item, params.v_quads);
-        }
-        // Written out, as the driver unrolls no loop over matrices.
-        var s_0: Sums;
-        var s_1: Sums;
-        var s_2: Sums;
-        var s_3: Sums;
-        s_0 = coopMultiplyAdd(q_0, key_unit(0u, 0u), s_0);
-        s_1 = coopMultiplyAdd(q_0, key_unit(1u, 0u), s_1);
-        s_2 = coopMultiplyAdd(q_0, key_unit(2u, 0u), s_2);
-        s_3 = coopMultiplyAdd(q_0, key_unit(3u, 0u), s_3);
-        s_0 = coopMultiplyAdd(q_1, key_unit(0u, 1u), s_0);
-        s_1 = coopMultiplyAdd(q_1, key_unit(1u, 1u), s_1);
-        s_2 = coopMultiplyAdd(q_1, key_unit(2u, 1u), s_2);
-        s_3 = coopMultiplyAdd(q_1, key_unit(3u, 1u), s_3);
-        s_0 = coopMultiplyAdd(q_2, key_unit(0u, 2u), s_0);
-        s_1 = coopMultiplyAdd(q_2, key_unit(1u, 2u), s_1);
-        s_2 = coopMultiplyAdd(q_2, key_unit(2u, 2u), s_2);
-        s_3 = coopMultiplyAdd(q_2, key_unit(3u, 2u), s_3);
-        s_0 = coopMultiplyAdd(q_3, key_unit(0u, 3u), s_0);
-        s_1 = coopMultiplyAdd(q_3, key_unit(1u, 3u), s_1);
-        s_2 = coopMultiplyAdd(q_3, key_unit(2u, 3u), s_2);
-        s_3 = coopMultiplyAdd(q_3, key_unit(3u, 3u), s_3);
+        var none: Sums;
+        s_0 = none;
+        s_1 = none;
+        s_2 = none;
+        s_3 = none;
+        add_scores(q_0, 0u);
+        add_scores(q_1, 1u);
+        add_scores(q_2, 2u);
+        add_scores(q_3, 3u);
         if WIDTH > 64u {
-            s_0 = coopMultiplyAdd(q_4, key_unit(0u, 4u), s_0);
-            s_1 = coopMultiplyAdd(q_4, key_unit(1u, 4u), s_1);
-            s_2 = coopMultiplyAdd(q_4, key_unit(2u, 4u), s_2);
-            s_3 = coopMultiplyAdd(q_4, key_unit(3u, 4u), s_3);
-            s_0 = coopMultiplyAdd(q_5, key_unit(0u, 5u), s_0);
-            s_1 = coopMultiplyAdd(q_5, key_unit(1u, 5u), s_1);
-            s_2 = coopMultiplyAdd(q_5, key_unit(2u, 5u), s_2);
-            s_3 = coopMultiplyAdd(q_5, key_unit(3u, 5u), s_3);
-            s_0 = coopMultiplyAdd(q_6, key_unit(0u, 6u), s_0);
-            s_1 = coopMultiplyAdd(q_6, key_unit(1u, 6u), s_1);
-            s_2 = coopMultiplyAdd(q_6, key_unit(2u, 6u), s_2);
-            s_3 = coopMultiplyAdd(q_6, key_unit(3u, 6u), s_3);
-            s_0 = coopMultiplyAdd(q_7, key_unit(0u, 7u), s_0);
-            s_1 = coopMultiplyAdd(q_7, key_unit(1u, 7u), s_1);
-            s_2 = coopMultiplyAdd(q_7, key_unit(2u, 7u), s_2);
-            s_3 = coopMultiplyAdd(q_7, key_unit(3u, 7u), s_3);
+            add_scores(q_4, 4u);
+            add_scores(q_5, 5u);
+            add_scores(q_6, 6u);
+            add_scores(q_7, 7u);
         }
         leave(s_0, strip, 0u);
         leave(s_1, strip, 1u);
         leave(s_2, strip, 2u);
         leave(s_3, strip, 3u);
-        workgroupBarrier();
-        put_tile(&fours, lane);
+        bring_values(chunk, end, kv_head, lane);
 
         // A query's two lanes take its fours in turn.
         let own = (strip + place / 2u) * SCORES + place % 2u;
@@ -296,11 +313,6 @@ fn main(
         sum += sums.x + sums.y + sums.z + sums.w;
         workgroupBarrier();
 
-        for (var i = 0u; i < OWN; i += 1u) {
-            let item = lane + i * LANES;
-            let four = key_4(place_of(item, chunk + CHUNK, end, kv_head, params.k_quads));
-            fours[i] = padded_four(four, item, params.k_quads);
-        }
         if (grown[0] | grown[1] | grown[2] | grown[3]) != 0u {
             o_0 = rescaled(o_0, strip, place, factor);
             o_1 = rescaled(o_1, strip, place, factor);
@@ -313,44 +325,10 @@ fn main(
                 o_7 = rescaled(o_7, strip, place, factor);
             }
         }
-        let p_0 = weight_unit(strip, 0u);
-        let p_1 = weight_unit(strip, 1u);
-        let p_2 = weight_unit(strip, 2u);
-        let p_3 = weight_unit(strip, 3u);
-        o_0 = coopMultiplyAdd(p_0, value_unit(0u, 0u), o_0);
-        o_1 = coopMultiplyAdd(p_0, value_unit(0u, 1u), o_1);
-        o_2 = coopMultiplyAdd(p_0, value_unit(0u, 2u), o_2);
-        o_3 = coopMultiplyAdd(p_0, value_unit(0u, 3u), o_3);
-        o_0 = coopMultiplyAdd(p_1, value_unit(1u, 0u), o_0);
-        o_1 = coopMultiplyAdd(p_1, value_unit(1u, 1u), o_1);
-        o_2 = coopMultiplyAdd(p_1, value_unit(1u, 2u), o_2);
-        o_3 = coopMultiplyAdd(p_1, value_unit(1u, 3u), o_3);
-        o_0 = coopMultiplyAdd(p_2, value_unit(2u, 0u), o_0);
-        o_1 = coopMultiplyAdd(p_2, value_unit(2u, 1u), o_1);
-        o_2 = coopMultiplyAdd(p_2, value_unit(2u, 2u), o_2);
-        o_3 = coopMultiplyAdd(p_2, value_unit(2u, 3u), o_3);
-        o_0 = coopMultiplyAdd(p_3, value_unit(3u, 0u), o_0);
-        o_1 = coopMultiplyAdd(p_3, value_unit(3u, 1u), o_1);
-        o_2 = coopMultiplyAdd(p_3, value_unit(3u, 2u), o_2);
-        o_3 = coopMultiplyAdd(p_3, value_unit(3u, 3u), o_3);
-        if WIDTH > 64u {
-            o_4 = coopMultiplyAdd(p_0, value_unit(0u, 4u), o_4);
-            o_5 = coopMultiplyAdd(p_0, value_unit(0u, 5u), o_5);
-            o_6 = coopMultiplyAdd(p_0, value_unit(0u, 6u), o_6);
-            o_7 = coopMultiplyAdd(p_0, value_unit(0u, 7u), o_7);
-            o_4 = coopMultiplyAdd(p_1, value_unit(1u, 4u), o_4);
-            o_5 = coopMultiplyAdd(p_1, value_unit(1u, 5u), o_5);
-            o_6 = coopMultiplyAdd(p_1, value_unit(1u, 6u), o_6);
-            o_7 = coopMultiplyAdd(p_1, value_unit(1u, 7u), o_7);
-            o_4 = coopMultiplyAdd(p_2, value_unit(2u, 4u), o_4);
-            o_5 = coopMultiplyAdd(p_2, value_unit(2u, 5u), o_5);
-            o_6 = coopMultiplyAdd(p_2, value_unit(2u, 6u), o_6);
-            o_7 = coopMultiplyAdd(p_2, value_unit(2u, 7u), o_7);
-            o_4 = coopMultiplyAdd(p_3, value_unit(3u, 4u), o_4);
-            o_5 = coopMultiplyAdd(p_3, value_unit(3u, 5u), o_5);
-            o_6 = coopMultiplyAdd(p_3, value_unit(3u, 6u), o_6);
-            o_7 = coopMultiplyAdd(p_3, value_unit(3u, 7u), o_7);
-        }
+        add_results(strip, 0u);
+        add_results(strip, 1u);
+        add_results(strip, 2u);
+        add_results(strip, 3u);
     }
 
     let both = sum + subgroupShuffleXor(sum, 1u);

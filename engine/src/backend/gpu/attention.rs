@@ -18,8 +18,11 @@ use std::sync::Arc;
 
 /// Workgroups that attention should at least have, and keys that a split of the
 /// keys should at least have.
-pub(super) const ATTENTION_WORKGROUPS: usize = 256;
-pub(super) const SPLIT_KEYS: usize = 256;
+pub(super) const ATTENTION_WORKGROUPS: usize = 512;
+pub(super) const SPLIT_KEYS: usize = 128;
+
+/// Queries of one token in a workgroup, at most.
+const QUERIES_OF_ONE: usize = 2;
 
 /// Fours of queries that a workgroup keeps.
 const QUERY_QUADS: usize = 512;
@@ -63,10 +66,18 @@ pub(super) fn quantizes(head_dim: usize) -> bool {
     head_dim.is_multiple_of(32)
 }
 
-/// The tile of queries for so many that share a key head, and how many it holds.
-pub(super) fn query_tile(shape: &AttentionShape, count: usize) -> (usize, &'static Piece) {
+/// The tile for the queries of so many tokens that share a key head, and how many it
+/// holds. Those of one token are too few for large tiles to keep a device busy.
+pub(super) fn query_tile(shape: &AttentionShape, tokens: usize) -> (usize, &'static Piece) {
     let kept = 1 << (QUERY_QUADS / (shape.head_dim_k / 4)).ilog2();
-    tile_of(piece::QUERIES, kept.min(count))
+    let most = match tokens {
+        1 => QUERIES_OF_ONE.min(kept),
+        _ => kept,
+    };
+    tile_of(
+        piece::QUERIES,
+        most.min(tokens * shape.n_head / shape.n_head_kv),
+    )
 }
 
 impl GpuBackend {
@@ -224,7 +235,7 @@ impl GpuBackend {
         let heads = self.heads_on_units(cache, shape, part.tokens);
         let (size, queries) = match heads {
             Some(heads) => (HeadWidth::QUERIES as usize, &heads.piece),
-            None => query_tile(shape, part.tokens * group),
+            None => query_tile(shape, part.tokens),
         };
         let tiles = (part.tokens * group).div_ceil(size);
         let keys = part.position + part.tokens;

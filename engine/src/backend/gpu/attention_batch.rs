@@ -43,7 +43,7 @@ impl GpuBackend {
         let count = sequences.len();
         let first_row = sequences[0].rows.start;
         let group = shape.n_head / shape.n_head_kv;
-        let (size, queries) = query_tile(shape, group);
+        let (size, queries) = query_tile(shape, 1);
         let tiles = group.div_ceil(size);
         // Splits of all have as many keys, so that a long past gets more of them.
         let keys: Vec<usize> = sequences.iter().map(|each| each.position + 1).collect();

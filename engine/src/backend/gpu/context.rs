@@ -318,6 +318,11 @@ impl Context {
         self.wait();
     }
 
+    /// Calls back what is done.
+    pub fn progress(&self) {
+        self.instance.poll_all(false);
+    }
+
     /// Waits until the device has done all that was submitted, or is lost.
     pub fn wait(&self) {
         // Waiting for the device itself panics if it is lost.

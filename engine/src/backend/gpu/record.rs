@@ -9,6 +9,7 @@
 //! same from one token to the next: while the device computes a token, the CPU
 //! encodes them again for the token after it ([`Prepared`]).
 
+use super::adapter::AdapterKind;
 use super::context::{Buffer, Context};
 use super::pipelines::{Kernel, Pipelines};
 use super::profile::{self, Profiler, Work};
@@ -16,7 +17,8 @@ use crate::backend::profile::GpuProfile;
 use shaders::Op;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use wgpu::{BindGroup, BufferUsages, CommandBuffer};
 
 /// Dispatches recorded before they are submitted: as many as can be timed.
@@ -28,6 +30,9 @@ const PARAMS_BYTES: u64 = 128;
 /// Multiplications recorded before they are submitted. Systems take a device
 /// away from a program whose submission runs for seconds.
 const MULTIPLICATIONS: u64 = 1 << 36;
+
+/// Results that were waited for so long are worth being woken for.
+const ASKING: Duration = Duration::from_millis(4);
 
 struct Dispatch {
     kernel: Kernel,
@@ -89,6 +94,8 @@ pub(super) struct Recorder {
     /// For bindings that a dispatch does not use.
     unused: [Arc<Buffer>; 2],
     staging: Option<wgpu::Buffer>,
+    /// How long the last results were waited for.
+    waited: Duration,
     prepared: Option<Prepared>,
     /// The kernels of a rehearsal, while there is one.
     rehearsed: Option<Vec<Kernel>>,
@@ -138,6 +145,7 @@ impl Recorder {
             free_uploads: Vec::new(),
             unused,
             staging: None,
+            waited: ASKING,
             prepared: None,
             rehearsed: None,
             dispatched: 0,
@@ -333,14 +341,36 @@ impl Recorder {
             to: staging.clone(),
             len_bytes,
         }));
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = is_done.clone();
         // A failure shows in the context: the callback would say no more.
-        staging.map_async(wgpu::MapMode::Read, 0..len_bytes, |_| {});
-        self.context.wait();
+        staging.map_async(wgpu::MapMode::Read, 0..len_bytes, move |_| {
+            done.store(true, Ordering::Release);
+        });
+        self.wait_until(&is_done);
         if let Ok(view) = staging.get_mapped_range(0..len_bytes) {
             out.copy_from_slice(&view);
         }
         staging.unmap();
         self.staging = Some(staging);
+    }
+
+    /// Waits for results. Being woken takes a tenth of a millisecond, which counts if
+    /// the device is done in a few: if it was so the last time, it is asked until it
+    /// is done. A software device needs the core for that.
+    fn wait_until(&mut self, is_done: &AtomicBool) {
+        let start = Instant::now();
+        let is_software = self.context.adapter.kind == AdapterKind::Software;
+        if self.waited < ASKING && !is_software {
+            while !is_done.load(Ordering::Acquire) && start.elapsed() < 2 * ASKING {
+                self.context.progress();
+                std::hint::spin_loop();
+            }
+        }
+        if !is_done.load(Ordering::Acquire) {
+            self.context.wait();
+        }
+        self.waited = start.elapsed();
     }
 
     /// Where the time went since the last call, if that is measured.
