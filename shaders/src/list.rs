@@ -154,7 +154,7 @@ pub static SHADERS: &[Shader] = &[
         params: GATED_PARAMS,
         needs: Needs::Nothing,
         overrides: &["BIAS"],
-        workgroup: Workgroup::Rows(32, 32),
+        workgroup: Workgroup::Rows(32),
     },
     Shader {
         op: Op::GatedFloat,
@@ -165,7 +165,7 @@ pub static SHADERS: &[Shader] = &[
         params: GATED_PARAMS,
         needs: Needs::Nothing,
         overrides: &["BIAS"],
-        workgroup: Workgroup::Rows(32, 32),
+        workgroup: Workgroup::Rows(32),
     },
     Shader {
         op: Op::RmsNorm,
@@ -406,7 +406,7 @@ pub static SHADERS: &[Shader] = &[
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
         overrides: &[],
-        workgroup: Workgroup::Rows(8, 8),
+        workgroup: Workgroup::Rows(8),
     },
     Shader {
         op: Op::ExpertFloat,
@@ -417,7 +417,7 @@ pub static SHADERS: &[Shader] = &[
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
         overrides: &[],
-        workgroup: Workgroup::Rows(8, 8),
+        workgroup: Workgroup::Rows(8),
     },
     Shader {
         op: Op::Route,

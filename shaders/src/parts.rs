@@ -257,7 +257,7 @@ pub(crate) const MATVEC: Shader = Shader {
     params: PRODUCT_PARAMS,
     needs: Needs::Nothing,
     overrides: &["ADD", "BIAS"],
-    workgroup: Workgroup::Rows(8, 16),
+    workgroup: Workgroup::Rows(8),
 };
 pub(crate) const ELEMENTS: Shader = Shader {
     overrides: &[],

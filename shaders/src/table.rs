@@ -109,8 +109,8 @@ pub enum Needs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workgroup {
     /// So many rows of the weights in x (and y, beyond the limit of x), and a
-    /// tile of tokens in z; of 8 tokens, so many as the second number says.
-    Rows(u32, u32),
+    /// tile of tokens in z.
+    Rows(u32),
     /// A square tile: so many rows in x, so many tokens in y.
     Tile(u32),
     /// A tile of its own piece: so many rows in x, so many tokens in y.
@@ -130,18 +130,5 @@ impl Op {
     /// The operation's line in the table.
     pub fn shader(self) -> &'static Shader {
         &SHADERS[self as usize]
-    }
-
-    /// The rows of the weights that a workgroup computes for a tile of tokens.
-    ///
-    /// # Panics
-    ///
-    /// If workgroups of the operation do not count rows.
-    pub fn rows(self, tokens: usize) -> usize {
-        match self.shader().workgroup {
-            Workgroup::Rows(_, of_8) if tokens == 8 => of_8 as usize,
-            Workgroup::Rows(rows, _) => rows as usize,
-            other => panic!("{self:?} counts {other:?}"),
-        }
     }
 }

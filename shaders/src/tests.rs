@@ -4,7 +4,7 @@
 use crate::piece::{self, HeadWidth, Piece, Slot};
 use crate::table::{Access, Needs, SHADERS, Shader};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, Expression, Literal, Module, ScalarKind, StorageAccess, TypeInner};
+use naga::{AddressSpace, Module, ScalarKind, StorageAccess, TypeInner};
 
 /// Workgroup memory that every WebGPU device has.
 const WORKGROUP_BYTES: u32 = 16384;
@@ -179,17 +179,6 @@ fn constant(text: &str, name: &str) -> Option<u32> {
     rest.split_once('u')?.0.parse().ok()
 }
 
-/// The constant's value, however it is computed.
-fn computed(text: &str, name: &str) -> Option<u32> {
-    let module = naga::front::wgsl::parse_str(text).expect("it is valid");
-    let mut constants = module.constants.iter();
-    let (_, found) = constants.find(|(_, constant)| constant.name.as_deref() == Some(name))?;
-    match module.global_expressions[found.init] {
-        Expression::Literal(Literal::U32(value)) => Some(value),
-        _ => None,
-    }
-}
-
 #[test]
 fn tiles_are_as_the_table_says() {
     use crate::table::Workgroup;
@@ -197,16 +186,7 @@ fn tiles_are_as_the_table_says() {
         for pieces in fillings(shader.slots) {
             let text = crate::compose(shader.op, &pieces);
             match shader.workgroup {
-                Workgroup::Rows(..) => {
-                    let tokens = piece::TOKENS.iter().find(|(_, piece)| {
-                        let name = piece.name();
-                        pieces.iter().any(|piece| piece.name() == name)
-                    });
-                    let rows = shader
-                        .op
-                        .rows(tokens.map_or(1, |(tokens, _)| *tokens as usize));
-                    assert_eq!(computed(&text, "ROWS"), Some(rows as u32));
-                }
+                Workgroup::Rows(rows) => assert_eq!(constant(&text, "ROWS"), Some(rows)),
                 Workgroup::Tile(side) => assert_eq!(constant(&text, "TILE"), Some(side)),
                 Workgroup::Elements(lanes) => {
                     let named = constant(&text, "LANES") == Some(lanes);

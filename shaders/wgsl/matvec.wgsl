@@ -1,8 +1,7 @@
 // A few tokens times a matrix, or times several that share their input.
 
-// Of 8 tokens, a step has two rows, which share what it loads of the tokens.
-const AT_ONCE: u32 = select(1u, 2u, TOKENS == 8u);
-const ROWS: u32 = select(8u, 16u, TOKENS == 8u);
+const ROWS: u32 = 8u;
+const AT_ONCE: u32 = 1u;
 const STEPS: u32 = ROWS / AT_ONCE;
 const WEIGHTS_FIRST: bool = false;
 

@@ -11,6 +11,7 @@ use super::weights::GpuMatrix;
 use crate::backend::{Backend, Experts, Product};
 use kernels::format::ActivationForm;
 use shaders::Op;
+use shaders::table::Workgroup;
 use std::sync::Arc;
 
 /// `sum += Σ weight_e · down_e(silu(gate_e(x)) · up_e(x))`.
@@ -91,7 +92,10 @@ impl GpuBackend {
             Op::ExpertFloat
         };
         let kernel = Kernel::new(op, &[format_piece(stack.format), self.teams()]);
-        let [wide, high, _] = self.spread(out.cols.div_ceil(op.rows(1)));
+        let Workgroup::Rows(rows) = op.shader().workgroup else {
+            panic!("{op:?} counts rows");
+        };
+        let [wide, high, _] = self.spread(out.cols.div_ceil(rows as usize));
         for slice in &stack.slices {
             self.recorder.dispatch(
                 kernel,

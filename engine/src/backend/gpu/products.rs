@@ -281,7 +281,10 @@ impl GpuBackend {
             true => out.int8().clone(),
             false => self.recorder.unwritten(),
         };
-        let [wide, high, _] = self.spread(weight.rows.div_ceil(op.rows(tile)));
+        let Workgroup::Rows(rows) = op.shader().workgroup else {
+            panic!("{op:?} counts rows");
+        };
+        let [wide, high, _] = self.spread(weight.rows.div_ceil(rows as usize));
         let buffers = [
             &weight.slices[0].buffer,
             &input,
@@ -354,8 +357,8 @@ impl GpuBackend {
             false => Kernel::new(many, &[format]),
         };
         let workgroups = match kernel.op.shader().workgroup {
-            Workgroup::Rows(..) => {
-                let [wide, high, _] = self.spread(rows.div_ceil(kernel.op.rows(tile)));
+            Workgroup::Rows(each) => {
+                let [wide, high, _] = self.spread(rows.div_ceil(each as usize));
                 [wide, high, tokens.div_ceil(tile) as u32]
             }
             Workgroup::Tile(side) => {

@@ -23,6 +23,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.push(product(Format::Q8_0, 70, 97, 32));
     cases.push(product(Format::Q4_0, 40, 12750, 96));
     cases.push(product(Format::Q5_0, 200, 3300, 160));
+    cases.push(product(Format::Q4_1, 193, 11521, 96));
     cases.push(product(Format::Q4_K, 150, 6500, 256));
     cases.push(residual(Format::Q5_1, 150, 6500, 96));
     cases.push(residual(Format::Q5_K, 65, 70, 768));
