@@ -16,9 +16,10 @@ use shaders::{Op, Piece, piece};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Workgroups that attention should at least have, and keys that a split of the
-/// keys should at least have.
-pub(super) const ATTENTION_WORKGROUPS: usize = 512;
+/// Workgroups that attention should at least have, that of single tokens, with their
+/// few queries a workgroup, and keys that a split of the keys should at least have.
+const ATTENTION_WORKGROUPS: usize = 256;
+pub(super) const WORKGROUPS_OF_ONE: usize = 512;
 pub(super) const SPLIT_KEYS: usize = 128;
 
 /// Queries of one token in a workgroup, at most.
@@ -240,7 +241,11 @@ impl GpuBackend {
         let tiles = (part.tokens * group).div_ceil(size);
         let keys = part.position + part.tokens;
         // As many splits as keep the device busy, if there are keys for them.
-        let wanted = ATTENTION_WORKGROUPS.div_ceil(tiles * shape.n_head_kv);
+        let workgroups = match part.tokens {
+            1 => WORKGROUPS_OF_ONE,
+            _ => ATTENTION_WORKGROUPS,
+        };
+        let wanted = workgroups.div_ceil(tiles * shape.n_head_kv);
         let splits = wanted.min(keys.div_ceil(SPLIT_KEYS)).max(1);
         let split_keys = keys.div_ceil(splits).next_multiple_of(CHUNK);
         let splits = keys.div_ceil(split_keys);

@@ -343,9 +343,9 @@ impl Recorder {
         }));
         let is_done = Arc::new(AtomicBool::new(false));
         let done = is_done.clone();
-        // A failure shows in the context: the callback would say no more.
-        staging.map_async(wgpu::MapMode::Read, 0..len_bytes, move |_| {
-            done.store(true, Ordering::Release);
+        // A failure shows in the context, once that has waited.
+        staging.map_async(wgpu::MapMode::Read, 0..len_bytes, move |mapped| {
+            done.store(mapped.is_ok(), Ordering::Release);
         });
         self.wait_until(&is_done);
         if let Ok(view) = staging.get_mapped_range(0..len_bytes) {
