@@ -38,7 +38,7 @@ impl GpuBackend {
 
     /// Begins a forward pass.
     pub(super) fn begin(&mut self) {
-        self.recorder.forget_retired();
+        self.recorder.begin();
         self.angles = None;
     }
 

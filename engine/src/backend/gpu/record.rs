@@ -7,7 +7,8 @@
 //! Parameters of all dispatches go to the device together, as one uniform
 //! buffer with a dynamic offset for each dispatch. Commands therefore are the
 //! same from one token to the next: while the device computes a token, the CPU
-//! encodes them again for the token after it ([`Prepared`]).
+//! encodes them again for the token after it ([`Prepared`]). A long step is sent in
+//! two parts, so that the device begins while the CPU records the second.
 
 use super::adapter::AdapterKind;
 use super::context::{Buffer, Context};
@@ -23,6 +24,10 @@ use wgpu::{BindGroup, BufferUsages, CommandBuffer};
 
 /// Dispatches recorded before they are submitted: as many as can be timed.
 const DISPATCHES: usize = profile::DISPATCHES;
+
+/// Dispatches after which a long step is sent for the first time: so many that the
+/// device does not wait for the others.
+const FIRST_PART: usize = 32;
 
 /// Bytes of the parameters of a dispatch; all shaders need fewer.
 const PARAMS_BYTES: u64 = 128;
@@ -66,11 +71,12 @@ struct Readback {
     len_bytes: u64,
 }
 
-/// The last submission that ended in results; if it was like the one before it,
-/// encoded once more.
+/// A part of the last step that ended in results; if it was like that of the step
+/// before, encoded once more.
 struct Prepared {
     dispatches: Vec<Dispatch>,
-    readback: Readback,
+    readback: Option<Readback>,
+    is_like_before: bool,
     encoded: Option<CommandBuffer>,
 }
 
@@ -96,7 +102,12 @@ pub(super) struct Recorder {
     staging: Option<wgpu::Buffer>,
     /// How long the last results were waited for.
     waited: Duration,
-    prepared: Option<Prepared>,
+    /// The parts of the last step, and which part of the present one is recorded.
+    prepared: [Option<Prepared>; 2],
+    part: usize,
+    /// Dispatches of the present step, and whether it is sent in two parts.
+    in_step: usize,
+    in_parts: bool,
     /// The kernels of a rehearsal, while there is one.
     rehearsed: Option<Vec<Kernel>>,
     dispatched: u64,
@@ -146,7 +157,10 @@ impl Recorder {
             unused,
             staging: None,
             waited: ASKING,
-            prepared: None,
+            prepared: [None, None],
+            part: 0,
+            in_step: 0,
+            in_parts: false,
             rehearsed: None,
             dispatched: 0,
             submitted: 0,
@@ -169,14 +183,17 @@ impl Recorder {
         (self.dispatched, self.submitted)
     }
 
-    /// Forgets bind groups of buffers that are no more.
-    pub fn forget_retired(&mut self) {
+    /// Begins a step: forgets bind groups of buffers that are no more.
+    pub fn begin(&mut self) {
+        self.part = 0;
+        self.in_step = 0;
+        self.free_uploads.append(&mut self.uploads);
         let retired = self.context.take_retired();
         if retired.is_empty() {
             return;
         }
         // It may name groups that are no more.
-        self.prepared = None;
+        self.prepared = [None, None];
         let groups = &mut self.groups;
         self.group_index.retain(|(_, ids), &mut index| {
             let keep = !ids.iter().any(|id| retired.contains(id));
@@ -221,7 +238,7 @@ impl Recorder {
             .zip(buffers)
             .for_each(|(id, buffer)| *id = buffer.id);
         // Most often it is the same as in the step before.
-        let before = self.prepared.as_ref().and_then(|prepared| {
+        let before = self.prepared[self.part].as_ref().and_then(|prepared| {
             let same = prepared.dispatches.get(self.recorded.len())?;
             (same.kernel == kernel && same.buffers == ids).then_some(same.command)
         });
@@ -251,6 +268,11 @@ impl Recorder {
             .next_multiple_of(self.stride as usize);
         self.params_bytes.resize(next, 0);
         self.recorded.push(dispatch);
+        self.in_step += 1;
+        if self.in_parts && self.in_step == FIRST_PART {
+            self.send(None);
+            self.part = 1;
+        }
     }
 
     /// Notes what the last dispatch does; no submission is to run for too long.
@@ -295,7 +317,8 @@ impl Recorder {
     /// Submits what is recorded, if anything is.
     pub fn submit(&mut self) {
         if !self.recorded.is_empty() {
-            self.finish(None);
+            self.send(None);
+            self.prepared[self.part] = None;
         }
     }
 
@@ -336,11 +359,12 @@ impl Recorder {
                 mapped_at_creation: false,
             }),
         };
-        self.finish(Some(Readback {
+        self.send(Some(Readback {
             from: buffer.raw.clone(),
             to: staging.clone(),
             len_bytes,
         }));
+        self.prepare_next();
         let is_done = Arc::new(AtomicBool::new(false));
         let done = is_done.clone();
         // A failure shows in the context, once that has waited.
@@ -378,17 +402,17 @@ impl Recorder {
         self.profiler.as_mut().map(Profiler::take)
     }
 
-    /// Submits what is recorded.
-    fn finish(&mut self, readback: Option<Readback>) {
+    /// Submits what is recorded, and notes it as its part of the step.
+    fn send(&mut self, readback: Option<Readback>) {
         let start = Instant::now();
         self.context
             .queue
             .write_buffer(&self.params, 0, &self.params_bytes);
         let dispatches = std::mem::take(&mut self.recorded);
         let commands = || dispatches.iter().map(|each| each.command);
-        let before = self.prepared.take().filter(|prepared| {
+        let before = self.prepared[self.part].take().filter(|prepared| {
             let before = prepared.dispatches.iter().map(|each| each.command);
-            before.eq(commands()) && Some(&prepared.readback) == readback.as_ref()
+            before.eq(commands()) && prepared.readback == readback
         });
         let is_like_before = before.is_some();
         let encoded = before
@@ -403,14 +427,28 @@ impl Recorder {
         }
         self.dispatched += dispatches.len() as u64;
         self.submitted += 1;
-        self.prepared = readback.map(|readback| Prepared {
-            encoded: is_like_before.then(|| self.encode(&dispatches, Some(&readback))),
+        self.prepared[self.part] = Some(Prepared {
             dispatches,
             readback,
+            is_like_before,
+            encoded: None,
         });
         self.params_bytes.clear();
         self.multiplications = 0;
-        self.free_uploads.append(&mut self.uploads);
+    }
+
+    /// After the last part of a step: encodes what the next one will most likely be,
+    /// and says whether it is worth two parts. Times are of whole submissions.
+    fn prepare_next(&mut self) {
+        for part in 0..=self.part {
+            if let Some(mut prepared) = self.prepared[part].take() {
+                prepared.encoded = prepared
+                    .is_like_before
+                    .then(|| self.encode(&prepared.dispatches, prepared.readback.as_ref()));
+                self.prepared[part] = Some(prepared);
+            }
+        }
+        self.in_parts = self.in_step >= 4 * FIRST_PART && self.profiler.is_none();
     }
 
     fn encode(&self, dispatches: &[Dispatch], readback: Option<&Readback>) -> CommandBuffer {

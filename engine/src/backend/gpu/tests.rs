@@ -309,6 +309,30 @@ fn splits_are_added_up() {
     }
 }
 
+/// Long steps are sent in two parts, and compute what they did in one.
+#[test]
+fn long_steps_are_sent_in_two_parts() {
+    let Some(gpu) = open(&GpuOptions::default()) else {
+        return;
+    };
+    let step = |value: f32| {
+        let before = gpu.counts().1;
+        let mut found = Vec::new();
+        gpu.pass(|backend| {
+            let mut x = backend.write(&[value; 32], 32);
+            for _ in 0..150 {
+                x = backend.select(&x, &[0]);
+            }
+            backend.read(&x, &mut found);
+        });
+        assert_eq!(found, [value; 32]);
+        gpu.counts().1 - before
+    };
+    // The third is encoded before.
+    assert_eq!([1.0, 2.0, 3.0, 4.0].map(step), [1, 2, 2, 2]);
+    gpu.check().unwrap();
+}
+
 /// A lost device is told of by every step from then on, and nothing hangs.
 #[test]
 fn a_lost_device_stays_lost() {
