@@ -196,7 +196,7 @@ pub static LANES: &[(u32, Piece)] = &[
     (1024, piece(Slot::Lanes, &[wgsl!("lanes/lanes_1024")])),
 ];
 
-/// What a workgroup computes on matrix units. The smaller ones are for little work,
+/// What a workgroup computes on matrix units. The smaller one is for little work,
 /// which would keep few multiprocessors busy in large tiles.
 #[derive(Debug)]
 pub struct UnitTile {
@@ -206,8 +206,6 @@ pub struct UnitTile {
     pub tokens: u32,
     /// Rows and tokens of a subgroup.
     strip: [u32; 2],
-    /// Inputs of a step.
-    step: u32,
     /// The piece that says so to the shader.
     pub piece: Piece,
 }
@@ -224,10 +222,9 @@ impl UnitTile {
         self.subgroups() * 32
     }
 
-    /// Bytes of workgroup memory: a step's inputs of each row and token, padded by 8, in
-    /// f16, and 16 by 16 results for each subgroup.
+    /// Bytes of workgroup memory: 64 inputs of each row and token, padded by 8, in f16, and 16 by 16 results for each subgroup.
     pub fn workgroup_bytes(&self) -> u32 {
-        (self.rows + self.tokens) * (self.step + 8) * 2 + self.subgroups() * 16 * 16 * 4
+        (self.rows + self.tokens) * (64 + 8) * 2 + self.subgroups() * 16 * 16 * 4
     }
 }
 
@@ -235,19 +232,8 @@ impl UnitTile {
 pub static UNIT_TILES: &[UnitTile] = &[
     UnitTile {
         rows: 128,
-        tokens: 256,
-        strip: [64, 64],
-        step: 32,
-        piece: piece(
-            Slot::UnitTile,
-            &[wgsl!("tile/strip_4x4"), wgsl!("tile/units_128x256")],
-        ),
-    },
-    UnitTile {
-        rows: 128,
         tokens: 128,
         strip: [64, 32],
-        step: 64,
         piece: piece(
             Slot::UnitTile,
             &[wgsl!("tile/strip_4x2"), wgsl!("tile/units_128x128")],
@@ -257,7 +243,6 @@ pub static UNIT_TILES: &[UnitTile] = &[
         rows: 64,
         tokens: 64,
         strip: [32, 32],
-        step: 64,
         piece: piece(
             Slot::UnitTile,
             &[wgsl!("tile/strip_2x2"), wgsl!("tile/units_64x64")],

@@ -1,4 +1,4 @@
-// Many tokens times weights in a block format, on matrix units. Each step brings STEP
+// Many tokens times weights in a block format, on matrix units. Each step brings 64
 // inputs of TILE_ROWS rows and TILE_TOKENS tokens into workgroup memory as f16;
 // while the units multiply them, the next step's are on their way into registers.
 // A subgroup of 32 lanes computes a strip of the tile; another file has its sums
@@ -9,16 +9,18 @@
 //
 // Workgroup memory holds fours: with scalars, stores take most of the time.
 
+const STEP: u32 = 64u;
 const GROUPS: u32 = STEP / 32u;
+const QUADS: u32 = STEP / 4u;
 // Fours from one row or token to the next: off the powers of two, so that not all
 // begin in the same bank of the memory.
-const QUADS: u32 = STEP / 4u;
 const STRIDE: u32 = QUADS + 2u;
 const STRIPS: u32 = TILE_ROWS / STRIP_ROWS;
 const SUBGROUP: u32 = 32u;
 const SUBGROUPS: u32 = STRIPS * TILE_TOKENS / STRIP_TOKENS;
 const LANES: u32 = SUBGROUPS * SUBGROUP;
-// Fours of activations that a lane brings, beside a group of weights at most.
+// Fours of activations that a lane brings, beside one group of weights: strips are
+// such that there are as many lanes as groups.
 const OWN_QUADS: u32 = TILE_TOKENS * QUADS / LANES;
 
 // [tokens, inputs / 4], from halves.wgsl
@@ -57,7 +59,7 @@ var<private> split: u32;
 fn fetch_weights(item: u32, row: u32, first: u32) -> Group {
     let index = first + item % GROUPS;
     var w: Group;
-    if item < TILE_ROWS * GROUPS && index < row_groups() {
+    if index < row_groups() {
         w = group(weight_row(row + item / GROUPS), index);
     }
     return w;
@@ -132,9 +134,7 @@ fn main(
             let item = lane + i * LANES;
             x_tile[item / QUADS * STRIDE + item % QUADS] = fours[i];
         }
-        if lane < TILE_ROWS * GROUPS {
-            put_weights(w, lane);
-        }
+        put_weights(w, lane);
         workgroupBarrier();
         // After the last step, something that nobody uses.
         let next = min(first + GROUPS, end - 1u);
@@ -146,10 +146,8 @@ fn main(
         // do a fifth less.
         multiply(strip_row, strip_token, 0u);
         multiply(strip_row, strip_token, 1u);
-        if STEP > 32u {
-            multiply(strip_row, strip_token, 2u);
-            multiply(strip_row, strip_token, 3u);
-        }
+        multiply(strip_row, strip_token, 2u);
+        multiply(strip_row, strip_token, 3u);
         workgroupBarrier();
     }
     store_strip(subgroup, place, row + strip_row, token + strip_token);

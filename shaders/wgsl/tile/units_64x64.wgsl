@@ -1,5 +1,3 @@
-// Rows and tokens that a workgroup computes at once on matrix units, and inputs of a
-// step.
+// Rows and tokens that a workgroup computes at once on matrix units.
 const TILE_ROWS: u32 = 64u;
 const TILE_TOKENS: u32 = 64u;
-const STEP: u32 = 64u;

@@ -183,7 +183,7 @@ fn tiles_fit_the_device() {
         };
         super::units::tiles(&limits).map(|tile| (tile.rows, tile.tokens))
     };
-    assert_eq!(tiles(48 << 10, 1024).next(), Some((128, 256)));
+    assert_eq!(tiles(48 << 10, 1024).next(), Some((128, 128)));
     assert_eq!(tiles(32 << 10, 1024).next(), Some((64, 64)));
     assert_eq!(tiles(48 << 10, 128).next(), Some((64, 64)));
     assert_eq!(tiles(16 << 10, 1024).next(), None);
