@@ -13,7 +13,7 @@
 //! compiled    compiled shaders, on disk
 //! pipelines   shaders, compiled for the device
 //! trusted     without checks that they do not need
-//! record      dispatches and bind groups; a step is one submission
+//! record      dispatches and bind groups; a step is one submission or two
 //! profile     where the time goes
 //! ops         the operations that families call
 //! products    products of matrices among them
@@ -29,9 +29,9 @@
 //! Nothing is created: buffers come from a pool in the same order every time,
 //! so that the bind groups of the token before are found again. All dispatches
 //! are recorded, their parameters are uploaded at once, and one submission runs
-//! them; then the results are read back. Long prompts are cut into several
-//! submissions, because systems take the device away from a program whose
-//! submission runs for seconds.
+//! them, or two, so that the device begins before all are recorded; then the
+//! results are read back. Long prompts are cut into several, because systems take
+//! the device away from a program whose submission runs for seconds.
 //!
 //! # Errors
 //!
