@@ -14,7 +14,8 @@
 //! wgsl/format/          one file per weight format, all with the same functions
 //! wgsl/reduce/          sums over a workgroup: with subgroups, or without
 //! wgsl/teams/           teams of lanes that add up: subgroups, or 32 at a time
-//! wgsl/tile/            tokens or queries that a workgroup computes at once
+//! wgsl/tile/            what a workgroup computes at once: tokens, queries, tiles
+//!                       and strips on matrix units
 //! wgsl/row/             rows of whole fours, or of any length
 //! wgsl/share/           four lanes that add up: in a subgroup, or not
 //! wgsl/lanes/           lanes of a workgroup

@@ -222,7 +222,8 @@ impl UnitTile {
         self.subgroups() * 32
     }
 
-    /// Bytes of workgroup memory: 64 inputs of each row and token, padded by 8, in f16, and 16 by 16 results for each subgroup.
+    /// Bytes of workgroup memory: 64 inputs of each row and token, padded by 8, in
+    /// f16, and 16 by 16 results for each subgroup.
     pub fn workgroup_bytes(&self) -> u32 {
         (self.rows + self.tokens) * (64 + 8) * 2 + self.subgroups() * 16 * 16 * 4
     }

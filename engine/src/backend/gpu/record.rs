@@ -438,7 +438,7 @@ impl Recorder {
     }
 
     /// After the last part of a step: encodes what the next one will most likely be,
-    /// and says whether it is worth two parts. Times are of whole submissions.
+    /// and says whether that is long enough for two parts. The profiler wants one.
     fn prepare_next(&mut self) {
         for part in 0..=self.part {
             if let Some(mut prepared) = self.prepared[part].take() {

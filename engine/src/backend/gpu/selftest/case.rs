@@ -167,7 +167,7 @@ impl Case {
         match self {
             // Activations and sums of 32 products have 11 bits.
             _ if variant == Variant::Half => 2e-3,
-            // Queries and exponentials have, and those are of scores up to 50.
+            // Queries and exponentials have; an error of a score counts exponentially.
             Case::Attention {
                 kv: KvFormat::F16, ..
             } if variant == Variant::MatrixUnits => 4e-3,
