@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// few queries a workgroup, and keys that a split of the keys should at least have.
 const ATTENTION_WORKGROUPS: usize = 256;
 pub(super) const WORKGROUPS_OF_ONE: usize = 512;
-pub(super) const SPLIT_KEYS: usize = 128;
+const SPLIT_KEYS: usize = 128;
 
 /// Queries of one token in a workgroup, at most.
 const QUERIES_OF_ONE: usize = 2;
@@ -29,7 +29,7 @@ const QUERIES_OF_ONE: usize = 2;
 const QUERY_QUADS: usize = 512;
 
 /// Keys that a workgroup takes at once.
-pub(super) const CHUNK: usize = 128;
+const CHUNK: usize = 128;
 
 /// A sequence's part of a step.
 pub(super) struct Part {
@@ -79,6 +79,13 @@ pub(super) fn query_tile(shape: &AttentionShape, tokens: usize) -> (usize, &'sta
         piece::QUERIES,
         most.min(tokens * shape.n_head / shape.n_head_kv),
     )
+}
+
+/// Keys of a split, of so many keys: there are as many splits as make the wanted
+/// workgroups from those of one, if there are keys for them.
+pub(super) fn keys_of_split(keys: usize, workgroups: usize, wanted: usize) -> usize {
+    let splits = wanted.div_ceil(workgroups).min(keys.div_ceil(SPLIT_KEYS));
+    keys.div_ceil(splits.max(1)).next_multiple_of(CHUNK)
 }
 
 impl GpuBackend {
@@ -240,14 +247,11 @@ impl GpuBackend {
         };
         let tiles = (part.tokens * group).div_ceil(size);
         let keys = part.position + part.tokens;
-        // As many splits as keep the device busy, if there are keys for them.
-        let workgroups = match part.tokens {
+        let wanted = match part.tokens {
             1 => WORKGROUPS_OF_ONE,
             _ => ATTENTION_WORKGROUPS,
         };
-        let wanted = workgroups.div_ceil(tiles * shape.n_head_kv);
-        let splits = wanted.min(keys.div_ceil(SPLIT_KEYS)).max(1);
-        let split_keys = keys.div_ceil(splits).next_multiple_of(CHUNK);
+        let split_keys = keys_of_split(keys, tiles * shape.n_head_kv, wanted);
         let splits = keys.div_ceil(split_keys);
         let v_quads = shape.head_dim_v / 4;
         let rows = part.tokens * shape.n_head;

@@ -1,7 +1,7 @@
 //! Attention of several sequences that go on with one token each: one dispatch
 //! serves as many of them as it has bindings for.
 
-use super::attention::{CHUNK, SPLIT_KEYS, Turn, WORKGROUPS_OF_ONE, quantizes, query_tile};
+use super::attention::{Turn, WORKGROUPS_OF_ONE, keys_of_split, quantizes, query_tile};
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
 use super::profile::Work;
@@ -48,9 +48,7 @@ impl GpuBackend {
         // Splits of all have as many keys, so that a long past gets more of them.
         let keys: Vec<usize> = sequences.iter().map(|each| each.position + 1).collect();
         let all_keys: usize = keys.iter().sum();
-        let wanted = WORKGROUPS_OF_ONE.div_ceil(tiles * shape.n_head_kv);
-        let wanted = wanted.min(all_keys.div_ceil(SPLIT_KEYS)).max(1);
-        let split_keys = all_keys.div_ceil(wanted).next_multiple_of(CHUNK);
+        let split_keys = keys_of_split(all_keys, tiles * shape.n_head_kv, WORKGROUPS_OF_ONE);
         let splits = keys
             .iter()
             .max()
