@@ -13,6 +13,7 @@ use crate::activation::{Int8Rows, ONES, Pair};
 use crate::lines::{LINE_BYTES, Lines};
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
+use crate::prefetch;
 use crate::team::TileMut;
 use bytemuck::Zeroable;
 use std::arch::x86_64::*;
@@ -154,6 +155,11 @@ impl Product<'_> {
             let tokens = first..self.x.rows.min(first + TOKENS);
             let count = tokens.len().div_ceil(2);
             let pairs = self.pairs(first);
+            // The outputs of many tokens lie far apart, in no cache; until they are
+            // written, there is time to bring them.
+            for token in tokens.clone() {
+                prefetch::all_to_first_level(out.row(out.rows().start + token), 0);
+            }
             for index in 0..slices {
                 let octets = slice(index);
                 let pairs = cut(pairs, &octets);
