@@ -9,6 +9,8 @@ use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
 use crate::matmul::avx2::super_blocks::{iq4_xs_scales, one, q3_k_scales, widen};
+use crate::matmul::avx2::vector::load_f32 as load_eight_f32;
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// 32 bytes for two groups, one in each nibble.
@@ -40,7 +42,7 @@ impl Octets for BlockQ2_K {
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = one(blocks);
         let q = bits(OF_FOUR.of(load(&b.qs)), &PAIR_OF_FOUR, 3);
-        let scales = by_half(_mm512_cvtepu8_epi32(load_sixteen(&b.scales)));
+        let scales = _mm512_cvtepu8_epi32(by_half(load_sixteen(&b.scales)));
         let s = _mm512_and_si512(scales, _mm512_set1_epi32(15));
         let minimums = _mm512_cvtepi32_ps(_mm512_srli_epi32(scales, 4));
         let dmin = _mm512_castsi512_ps(_mm512_xor_si512(
@@ -62,19 +64,35 @@ impl Octets for BlockQ3_K {
         let q = bits(OF_FOUR.of(load(&b.qs)), &PAIR_OF_FOUR, 3);
         let q = add_bits(q, OF_EIGHT.of(load_32(&b.hmask)), &THIRD, 4);
 
-        let s = by_half(_mm512_cvtepu8_epi32(q3_k_scales(b)));
+        let s = _mm512_cvtepu8_epi32(by_half(q3_k_scales(b)));
         let s = _mm512_sub_epi32(s, _mm512_set1_epi32(32));
         Octet::new(q, _mm256_set1_ps(widen(b.d))).with_subscales(s)
     }
 }
 
+/// Upper nibbles stay where they are: shifts share a port with multiplications.
+/// Groups that have them have 16 times the quants and a sixteenth of the scale, which
+/// is exact, sums of `32 · 240 · 127` included: four more bits, the most that scales of
+/// activations have, still leave them below 2²⁴.
 impl Octets for BlockQ4_K {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
+        const LOW: u32 = 0x0f0f_0f0f;
+        const UPPER: u32 = 0xf0f0_f0f0;
+        const NIBBLES: PerLane<u32> =
+            per_lane([LOW, UPPER, LOW, UPPER, LOW, UPPER, LOW, UPPER], [0; 2]);
+        const LESS: f32 = 1.0 / 16.0;
+        const FACTORS: [f32; OCTET] = [1.0, LESS, 1.0, LESS, 1.0, LESS, 1.0, LESS];
         let b = one(blocks);
         let [d, m] = scales_and_minimums(header(b));
-        Octet::new(nibbles(&b.qs), d).with_minimum(m)
+        let [low, high] = load_128(&b.qs);
+        let mut q = OF_TWO.of_pair(low, high);
+        for q in &mut q {
+            *q = _mm512_and_si512(*q, load_u32(&NIBBLES));
+        }
+        let d = _mm256_mul_ps(d, load_eight_f32(&FACTORS));
+        Octet::new(q, d).with_minimum(m)
     }
 }
 
@@ -104,7 +122,7 @@ impl Octets for BlockQ6_K {
         let q = bits(LOW.of_pair(low, high), &NIBBLE, 15);
         let q = add_bits(q, OF_FOUR.of(load(&b.qh)), &UPPER, 0x30);
         let scales: &[u8; 16] = bytemuck::cast_ref(&b.scales);
-        let s = by_half(_mm512_cvtepi8_epi32(load_sixteen(scales)));
+        let s = _mm512_cvtepi8_epi32(by_half(load_sixteen(scales)));
         Octet::new(q, _mm256_set1_ps(widen(b.d))).with_subscales(s)
     }
 }
@@ -153,7 +171,7 @@ fn load_sixteen(bytes: &[u8; 16]) -> __m128i {
     crate::matmul::avx2::vector::load_half(bytes)
 }
 
-/// The quants of Q4_K and the low four bits of those of Q5_K.
+/// The low four bits of the quants of Q5_K.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn nibbles(bytes: &[u8; 128]) -> [__m512i; 4] {
@@ -161,35 +179,48 @@ fn nibbles(bytes: &[u8; 128]) -> [__m512i; 4] {
     bits(OF_TWO.of_pair(low, high), &NIBBLE_OF_TWO, 15)
 }
 
-/// From the order of the halves to that of the lanes.
+/// From the order of the halves to that of the lanes. (Of bytes, which are a quarter
+/// of the work of lanes.)
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn by_half(halves: __m512i) -> __m512i {
-    const LANES: PerLane<u32> = per_lane([0, 2, 4, 6, 8, 10, 12, 14], [0, 1]);
-    _mm512_permutexvar_epi32(load_u32(&LANES), halves)
+fn by_half(halves: __m128i) -> __m128i {
+    const LANES: [u8; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15];
+    _mm_shuffle_epi8(halves, load_sixteen(&LANES))
 }
 
 /// The scales and minimums of Q4_K and Q5_K, from the first 16 bytes of a
 /// block: see [`scale_min`].
 ///
 /// The six-bit numbers are taken apart four at a time in general registers, which
-/// have nothing else to do.
+/// have nothing else to do (and kept there: the compiler would find vectors for them).
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 fn scales_and_minimums(header: &[u8; 16]) -> [__m256; 2] {
-    const SIGN: PerLane<u32> = per_lane([0; OCTET], [0, 1 << 31]);
     let [_, scales, minimums, rest]: [u32; 4] = bytemuck::pod_read_unaligned(header);
     // Groups 4 to 7 have their upper two bits where the others leave two unused.
     let first = |six: u32| u64::from(six & 0x3f3f_3f3f);
     let last = |low: u32, six: u32| u64::from((low & 0x0f0f_0f0f) | (six >> 2 & 0x3030_3030)) << 32;
-    let scales = first(scales) | last(rest, scales);
-    let minimums = first(minimums) | last(rest >> 4, minimums);
-    let six = _mm512_cvtepu8_epi32(_mm_set_epi64x(minimums as i64, scales as i64));
-    // d in the eight lower, dmin in the eight upper lanes.
-    let places = _mm256_set_m128i(_mm_set1_epi16(0x0302), _mm_set1_epi16(0x0100));
+    let mut scales = first(scales) | last(rest, scales);
+    let mut minimums = first(minimums) | last(rest >> 4, minimums);
+    // SAFETY: a comment, which changes nothing.
+    unsafe {
+        asm!(
+            "/* {scales} {minimums} */",
+            scales = inout(reg) scales,
+            minimums = inout(reg) minimums,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
     let d = i32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-    let factors = _mm256_shuffle_epi8(_mm256_set1_epi32(d), places);
-    let factors = _mm512_castps_si512(_mm512_cvtph_ps(factors));
-    let factors = _mm512_castsi512_ps(_mm512_xor_si512(factors, load_u32(&SIGN)));
-    split(_mm512_mul_ps(factors, _mm512_cvtepi32_ps(six)))
+    // d and −dmin.
+    let sign = _mm_setr_ps(0.0, -0.0, 0.0, 0.0);
+    let factors = _mm_xor_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(d)), sign);
+    let d = _mm256_broadcastss_ps(factors);
+    let dmin = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(factors), _mm256_set1_epi32(1));
+    let floats =
+        |eight: u64| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(eight as i64)));
+    [
+        _mm256_mul_ps(d, floats(scales)),
+        _mm256_mul_ps(dmin, floats(minimums)),
+    ]
 }
