@@ -211,7 +211,18 @@ fn a_model_of_one_and_a_half_times_the_memory_runs() {
         println!("skipped: this file system keeps files in memory");
         return;
     }
-    let limited = run(Some(&group), path, &generate);
+    // What does not fit has to be read again by every pass, or there was no limit;
+    // and none reads more than all of it, unless another program keeps a thread
+    // waiting until what was read ahead for it is gone: then it is tried again.
+    let least = len + (TOKENS - 1) * (len - limit);
+    let most = (TOKENS + 1) * len;
+    let mut limited = run(Some(&group), path, &generate);
+    for _ in 0..4 {
+        if limited.read_bytes < most {
+            break;
+        }
+        limited = run(Some(&group), path, &generate);
+    }
     let read = ["sh", "-c", "cat \"$0\" >/dev/null", path.to_str().unwrap()];
     let sequential = run(Some(&group), path, &read);
 
@@ -221,12 +232,6 @@ fn a_model_of_one_and_a_half_times_the_memory_runs() {
         let tokens = format!("\"generated_tokens\":{TOKENS},");
         assert!(run.stderr.contains(&tokens), "{}", run.stderr);
     }
-    // What does not fit has to be read again by every pass, or there was no limit. On
-    // a quiet machine none reads more than all of it; where others keep a thread
-    // waiting, what was read ahead for it can be gone before it comes, now and then
-    // twice as much in all as would be needed.
-    let least = len + (TOKENS - 1) * (len - limit);
-    let most = 4 * (TOKENS + 1) * len;
     println!(
         "{:.0} MB within {:.0}: {TOKENS} tokens read {:.0} MB in {:.2} s, at {:.0} MB/s; reading in order {:.0} MB/s",
         len as f64 / 1e6,

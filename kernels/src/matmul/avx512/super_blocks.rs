@@ -102,7 +102,9 @@ impl Octets for BlockQ5_K {
     unsafe fn octet(blocks: &[Self]) -> Octet {
         const FIFTH: PerLane<u32> = rotation(EACH, 4);
         let b = one(blocks);
-        let q = add_bits(nibbles(&b.qs), OF_EIGHT.of(load_32(&b.qh)), &FIFTH, 16);
+        let [low, high] = load_128(&b.qs);
+        let q = bits(OF_TWO.of_pair(low, high), &NIBBLE_OF_TWO, 15);
+        let q = add_bits(q, OF_EIGHT.of(load_32(&b.qh)), &FIFTH, 16);
         let [d, m] = scales_and_minimums(header(b));
         Octet::new(q, d).with_minimum(m)
     }
@@ -171,14 +173,6 @@ fn load_sixteen(bytes: &[u8; 16]) -> __m128i {
     crate::matmul::avx2::vector::load_half(bytes)
 }
 
-/// The low four bits of the quants of Q5_K.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn nibbles(bytes: &[u8; 128]) -> [__m512i; 4] {
-    let [low, high] = load_128(bytes);
-    bits(OF_TWO.of_pair(low, high), &NIBBLE_OF_TWO, 15)
-}
-
 /// From the order of the halves to that of the lanes. (Of bytes, which are a quarter
 /// of the work of lanes.)
 #[inline]
@@ -196,7 +190,7 @@ fn by_half(halves: __m128i) -> __m128i {
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 fn scales_and_minimums(header: &[u8; 16]) -> [__m256; 2] {
-    let [_, scales, minimums, rest]: [u32; 4] = bytemuck::pod_read_unaligned(header);
+    let [factors, scales, minimums, rest]: [u32; 4] = bytemuck::pod_read_unaligned(header);
     // Groups 4 to 7 have their upper two bits where the others leave two unused.
     let first = |six: u32| u64::from(six & 0x3f3f_3f3f);
     let last = |low: u32, six: u32| u64::from((low & 0x0f0f_0f0f) | (six >> 2 & 0x3030_3030)) << 32;
@@ -211,10 +205,9 @@ fn scales_and_minimums(header: &[u8; 16]) -> [__m256; 2] {
             options(pure, nomem, nostack, preserves_flags),
         );
     }
-    let d = i32::from_le_bytes([header[0], header[1], header[2], header[3]]);
     // d and −dmin.
     let sign = _mm_setr_ps(0.0, -0.0, 0.0, 0.0);
-    let factors = _mm_xor_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(d)), sign);
+    let factors = _mm_xor_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(factors as i32)), sign);
     let d = _mm256_broadcastss_ps(factors);
     let dmin = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(factors), _mm256_set1_epi32(1));
     let floats =
