@@ -86,6 +86,7 @@ use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
 use crate::matmul::min_tokens;
 use crate::team::Region;
+use std::ops::Range;
 
 pub use pair::{ONES, OfTwo, Pair};
 
@@ -262,15 +263,16 @@ impl<'a> Int8Rows<'a> {
         }
     }
 
-    /// Rows `2 · index` and the one after, side by side.
+    /// Pairs of rows, one after the other: pair `index` is rows `2 · index` and the one
+    /// after, side by side.
     ///
     /// # Panics
     ///
     /// If rows do not lie two by two.
     #[inline]
-    pub fn pair(&self, index: usize) -> &'a [Pair] {
+    pub fn pairs(&self, range: Range<usize>) -> &'a [Pair] {
         let octets = self.padded / OCTET_LEN;
-        &self.pairs[index * octets..][..octets]
+        &self.pairs[range.start * octets..range.end * octets]
     }
 }
 

@@ -18,6 +18,7 @@
 //! in what there is beside quants and scales.
 
 mod bf16;
+mod block;
 mod blocks_of_32;
 mod bundle;
 mod in_place;

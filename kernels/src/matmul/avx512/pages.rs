@@ -11,10 +11,11 @@
 //! their sub-scales where the products are bytes. Step `2i + h` has what lane
 //! order has in step `i` for halves `h`.
 
+use super::block::Weights;
 use super::octet::{
     Octet, Octets, PerLane, beside, halves_beside, last_octet, next_octet, scales_of_halves,
 };
-use super::tile::{Quants, ROW_PAIRS, ROWS, Weights};
+use super::tile::{Quants, ROW_PAIRS, ROWS};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::blocks;
@@ -29,9 +30,6 @@ pub struct Pages<'a> {
     pub octets: usize,
     /// Sheets.
     pub sheets: usize,
-    /// Scales and minimums of an octet.
-    scales: usize,
-    minimums: usize,
     q: &'a mut [[Quants; ROW_PAIRS]],
     d: &'a mut [[PerLane<f32>; ROW_PAIRS]],
     m: &'a mut [[PerLane<f32>; ROW_PAIRS]],
@@ -49,8 +47,6 @@ impl<'a> Pages<'a> {
         let mut pages = Pages {
             octets,
             sheets,
-            scales: B::SCALES,
-            minimums: B::MINIMUMS,
             q: bytemuck::cast_slice_mut(q.resize(count * ROWS * OCTET_LEN)),
             d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET * B::SCALES)),
             m: bytemuck::cast_slice_mut(m.resize(count * ROWS * OCTET * B::MINIMUMS)),
@@ -113,16 +109,14 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Some octets of a sheet.
-    #[inline]
-    pub fn sheet(&self, sheet: usize, octets: Range<usize>) -> Weights<'_> {
-        let first = sheet * self.octets;
-        let here = first + octets.start..first + octets.end;
-        let of = |each: usize| here.start * each..here.end * each;
+    /// Some octets of all sheets.
+    pub fn slice(&self, range: Range<usize>) -> Weights<'_> {
         Weights {
-            q: &self.q[here.clone()],
-            d: &self.d[of(self.scales)],
-            m: &self.m[of(self.minimums)],
+            octets: self.octets,
+            range,
+            q: self.q,
+            d: self.d,
+            m: self.m,
         }
     }
 }

@@ -1,26 +1,31 @@
 //! Many tokens: a strip is unpacked ([`Pages`]) and multiplied with all tokens,
-//! tile by tile ([`tile`]).
-//!
-//! Loops, from the outside: for the tokens of a tile, for a slice of at most
-//! [`SLICE`] octets of them, which stay in the first-level cache; for each sheet, which comes from the second. Between slices, partial sums
-//! wait in memory. Meanwhile tiles ask for what comes next ([`Ahead`]).
+//! block by block ([`block`]) and, of a block, slice by slice: at most [`SLICE`]
+//! octets, between which partial sums wait in memory. Meanwhile tiles ask for what
+//! comes next ([`Ahead`]): of few tokens, which stay in the second-level cache, the
+//! weights of the next strip, since unpacking them is all reading and multiplying would
+//! be none; of many, the tokens of the next slice, which come from wherever there is
+//! room for all of them.
 
+use super::block::{self, Ahead, Products, TILES, Tokens};
 use super::octet::{Octets, PerLane};
 use super::pages::Pages;
-use super::tile::{Beside, ROW_PAIRS, ROWS, Sums, TOKEN_PAIRS, TOKENS, Tokens, WaitingSums, tile};
+use super::tile::{Beside, Folded, ROWS, Sums, TOKEN_PAIRS, TOKENS};
 use super::vector::*;
 use crate::activation::{Int8Rows, ONES, Pair};
-use crate::lines::{LINE_BYTES, Lines};
+use crate::lines::Lines;
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
 use crate::prefetch;
 use crate::team::TileMut;
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// Octets of a tile's tokens that stay in the first-level cache.
-const SLICE: usize = 8;
+/// Octets of a block's tokens that stay in the first-level cache.
+const SLICE: usize = 6;
+
+/// Sheets whose products are stored side by side.
+const SHEETS: usize = 4;
 
 /// Computes a strip.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -53,71 +58,26 @@ pub fn strip<B: Octets>(
     panel.products = buffers.products;
 }
 
-/// Some octets of pairs. (Loops and closures over two would not all be inlined.)
-#[inline]
-fn cut<'a>([x, y]: [&'a [Pair]; TOKEN_PAIRS], octets: &Range<usize>) -> [&'a [Pair]; TOKEN_PAIRS] {
-    [&x[octets.clone()], &y[octets.clone()]]
-}
-
-/// What tiles ask for in passing, in two streams, to be in the second-level cache.
-///
-/// Of few tokens, which stay there, the weights of the next strip: unpacking them is
-/// all reading, and multiplying would be none. Of many, the tokens of the next slice,
-/// which come from wherever there is room for all of them.
-struct Ahead([Stream; 2]);
-
 /// Bytes of tokens that are few.
 const FEW_BYTES: usize = 256 << 10;
-
-impl Ahead {
-    /// Asks for what is as long as `bytes` and lies behind.
-    fn after(bytes: &[u8]) -> Ahead {
-        let half = bytes.len() / 2;
-        let next = bytes.as_ptr().wrapping_add(bytes.len());
-        Ahead([next, next.wrapping_add(half)].map(|at| Stream { at, left: half }))
-    }
-
-    /// Asks for octets of tokens.
-    fn tokens(pairs: [&[Pair]; TOKEN_PAIRS]) -> Ahead {
-        Ahead(pairs.map(|pair| Stream {
-            at: pair.as_ptr().cast(),
-            left: size_of_val(pair),
-        }))
-    }
-
-    /// Goes on by so many lines, and returns where they begin.
-    #[inline(always)]
-    fn lines(&mut self, lines: usize) -> [*const u8; 2] {
-        let Ahead([a, b]) = self;
-        [a.lines(lines), b.lines(lines)]
-    }
-}
-
-/// Bytes that are asked for one after the other. Their memory is not accessed: they
-/// may lie anywhere.
-struct Stream {
-    at: *const u8,
-    left: usize,
-}
-
-impl Stream {
-    /// The next lines, or the last again if there are none.
-    #[inline(always)]
-    fn lines(&mut self, lines: usize) -> *const u8 {
-        let here = self.at;
-        let bytes = lines * LINE_BYTES;
-        if self.left > bytes {
-            self.left -= bytes;
-            self.at = here.wrapping_add(bytes);
-        }
-        here
-    }
-}
 
 /// What the product needs of a [`Panel`] beside the pages.
 struct Buffers {
     sums: Lines<f32>,
     products: Lines<f32>,
+}
+
+/// So many values that fill whole lines.
+fn of_lines<T: Pod>(lines: &mut Lines<f32>, count: usize) -> &mut [T] {
+    bytemuck::cast_slice_mut(lines.resize(count * size_of::<T>() / size_of::<f32>()))
+}
+
+/// The pairs of tokens, of so many, that go through the sheets together, from one on:
+/// whole tiles, or at the end the one pair that is left.
+fn block_of(first: usize, pairs: usize) -> Range<usize> {
+    let left = (pairs - first).min(TILES * TOKEN_PAIRS);
+    let whole = left / TOKEN_PAIRS * TOKEN_PAIRS;
+    first..first + if whole > 0 { whole } else { left }
 }
 
 /// A strip's sheets times all tokens.
@@ -140,76 +100,72 @@ impl Product<'_> {
         let Pages { octets, sheets, .. } = *self.pages;
         let slices = octets.div_ceil(SLICE);
         let slice = |index: usize| index * octets / slices..(index + 1) * octets / slices;
-        let mut beside = [[Beside::zeroed(); TOKEN_PAIRS]; SLICE];
-        // [sheet]
-        let waiting = buffers
-            .sums
-            .resize(sheets * size_of::<WaitingSums>() / size_of::<f32>());
-        let waiting: &mut [WaitingSums] = bytemuck::cast_slice_mut(waiting);
-        // [token][row]
-        let rows = sheets * ROWS;
-        let products = buffers.products.resize(TOKENS * rows);
-        let few = self.x.rows.div_ceil(2) * size_of_val(self.x.pair(0)) <= FEW_BYTES;
+        let mut beside = [[Beside::zeroed(); TOKEN_PAIRS]; TILES * SLICE];
+        let sums = of_lines::<Sums>(&mut buffers.sums, sheets * TILES);
+        let folded = of_lines::<Folded>(&mut buffers.products, sheets * TILES);
+        let pairs = self.x.rows.div_ceil(2);
+        let few = pairs * size_of_val(self.x.pairs(0..1)) <= FEW_BYTES;
         let mut ahead = Ahead::after(self.weights);
-        for first in (0..self.x.rows).step_by(TOKENS) {
-            let tokens = first..self.x.rows.min(first + TOKENS);
-            let count = tokens.len().div_ceil(2);
-            let pairs = self.pairs(first);
+        let mut block = block_of(0, pairs);
+        while !block.is_empty() {
+            let next = block_of(block.end, pairs);
+            let tiles = block.len().div_ceil(TOKEN_PAIRS);
+            let tokens = 2 * block.start..self.x.rows.min(2 * block.end);
+            let (sums, folded) = (&mut sums[..sheets * tiles], &mut folded[..sheets * tiles]);
             // The outputs of many tokens lie far apart, in no cache; until they are
             // written, there is time to bring them.
             for token in tokens.clone() {
                 prefetch::all_to_first_level(out.row(out.rows().start + token), 0);
             }
+            let pairs = self.x.pairs(block.clone());
             for index in 0..slices {
-                let octets = slice(index);
-                let pairs = cut(pairs, &octets);
-                let beside = &mut beside[..octets.len()];
-                for (o, beside) in beside.iter_mut().enumerate() {
-                    for (pair, beside) in pairs.iter().zip(beside) {
-                        self.put_beside::<HALVES, MINIMUMS>(&pair[o], beside);
-                    }
+                let range = slice(index);
+                let beside = &mut beside[..tiles * range.len()];
+                self.put_beside_block::<HALVES, MINIMUMS>(pairs, range.clone(), beside);
+                let ends = index + 1 == slices;
+                if !few && !ends {
+                    ahead = Ahead::tokens(pairs, octets, slice(index + 1));
+                } else if !few && !next.is_empty() {
+                    ahead = Ahead::tokens(self.x.pairs(next.clone()), octets, slice(0));
                 }
-                if !few {
-                    ahead = Ahead::tokens(match index + 1 < slices {
-                        true => cut(self.pairs(first), &slice(index + 1)),
-                        false => cut(self.pairs(first + TOKENS), &slice(0)),
-                    });
-                }
-                for (sheet, waiting) in waiting.iter_mut().enumerate() {
-                    let x = Tokens {
-                        pairs,
-                        count,
-                        beside,
-                        ahead: ahead.lines(octets.len()),
-                    };
-                    let weights = self.pages.sheet(sheet, octets.clone());
-                    let mut sums = [[_mm512_setzero_ps(); 2 * ROW_PAIRS]; TOKEN_PAIRS];
-                    if index > 0 {
-                        sums = load_sums(waiting);
-                    }
-                    let sums = tile::<HALVES, MINIMUMS>(weights, x, sums);
-                    if index + 1 < slices {
-                        store_sums(waiting, sums);
-                    } else {
-                        for (products, folded) in products.chunks_exact_mut(rows).zip(fold(sums)) {
-                            products[sheet * ROWS..][..ROWS].copy_from_slice(&folded);
-                        }
-                    }
-                }
+                let tokens = Tokens {
+                    pairs,
+                    pairs_of_tile: block.len() / tiles,
+                    beside,
+                };
+                let products = Products {
+                    sums,
+                    begun: index > 0,
+                    folded: if ends { folded } else { &mut [] },
+                };
+                let weights = self.pages.slice(range);
+                block::multiply::<HALVES, MINIMUMS>(weights, tokens, products, &mut ahead);
             }
-            for (token, products) in tokens.zip(products.chunks_exact(rows)) {
-                let to = out.row(out.rows().start + token);
-                to.copy_from_slice(&products[..to.len()]);
-            }
+            put_out(folded, tiles, tokens, out);
+            block = next;
         }
     }
 
-    /// The pairs of the tile that begins with a token; the last stands in for those
-    /// that there are not.
-    fn pairs(&self, first: usize) -> [&[Pair]; TOKEN_PAIRS] {
-        let last = (self.x.rows - 1) / 2;
-        let pair = |p: usize| self.x.pair(last.min(first / 2 + p));
-        [pair(0), pair(1)]
+    /// Puts beside some octets of a block's tiles what goes with them; the last pair
+    /// stands in for one that there is not.
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2")]
+    fn put_beside_block<const HALVES: bool, const MINIMUMS: usize>(
+        &self,
+        pairs: &[Pair],
+        range: Range<usize>,
+        beside: &mut [[Beside; TOKEN_PAIRS]],
+    ) {
+        let octets = self.pages.octets;
+        let last = pairs.len() / octets - 1;
+        for (tile, beside) in beside.chunks_exact_mut(range.len()).enumerate() {
+            for (octet, beside) in range.clone().zip(beside) {
+                for (pair, beside) in beside.iter_mut().enumerate() {
+                    let pair = last.min(TOKEN_PAIRS * tile + pair);
+                    self.put_beside::<HALVES, MINIMUMS>(&pairs[pair * octets + octet], beside);
+                }
+            }
+        }
     }
 
     /// Puts beside an octet what goes with it.
@@ -240,60 +196,53 @@ impl Product<'_> {
     }
 }
 
-#[inline]
+/// Brings the products of so many tiles, of each sheet, to where those of their tokens
+/// go.
 #[target_feature(enable = "avx512f")]
-fn load_sums(waiting: &WaitingSums) -> Sums {
-    let mut sums = [[_mm512_setzero_ps(); 2 * ROW_PAIRS]; TOKEN_PAIRS];
-    for (sums, waiting) in sums
-        .as_flattened_mut()
-        .iter_mut()
-        .zip(waiting.as_flattened())
-    {
-        *sums = load_f32(waiting);
-    }
-    sums
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store_sums(waiting: &mut WaitingSums, sums: Sums) {
-    for (waiting, sums) in waiting
-        .as_flattened_mut()
-        .iter_mut()
-        .zip(sums.as_flattened())
-    {
-        store_f32(waiting, *sums);
+fn put_out(folded: &[Folded], tiles: usize, tokens: Range<usize>, out: &mut TileMut<'_>) {
+    for (sheets, folded) in folded.chunks(SHEETS * tiles).enumerate() {
+        for (tile, first) in tokens.clone().step_by(TOKENS).enumerate() {
+            let rows = by_token(folded, tile, tiles);
+            for (token, rows) in (first..tokens.end).zip(&rows) {
+                let to = &mut out.row(out.rows().start + token)[sheets * SHEETS * ROWS..];
+                match to.first_chunk_mut() {
+                    Some(to) => store_f32(to, load_f32(rows)),
+                    None => to.copy_from_slice(&rows[..to.len()]),
+                }
+            }
+        }
     }
 }
 
-/// Folds the partial sums of a sheet and four tokens in halves: `[token][row]`.
+/// What a tile's tokens have of up to four sheets side by side, of products with so
+/// many tiles: `[token][row]`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn fold(sums: Sums) -> [[f32; ROWS]; TOKENS] {
-    /// `[token][row]`, which are in lanes `[row][token]`, the tokens of a pair in the
-    /// first and the third and in the second and the fourth row where they met the
-    /// rows as they lie, and with places changed where those were.
-    const SORTED: PerLane<u32> = [0, 1, 8, 9, 5, 4, 13, 12, 2, 3, 10, 11, 7, 6, 15, 14];
-    // Of each: two vectors, whose quarters belong to four halves of vectors before.
-    let mut quarters = [_mm512_setzero_ps(); 4];
-    for (quarter, [a, b]) in quarters.iter_mut().zip(sums.as_flattened().as_chunks().0) {
-        let low = _mm512_shuffle_f32x4(*a, *b, 0b10_00_10_00);
-        let high = _mm512_shuffle_f32x4(*a, *b, 0b11_01_11_01);
-        *quarter = _mm512_add_ps(low, high);
+fn by_token(folded: &[Folded], tile: usize, tiles: usize) -> [PerLane<f32>; TOKENS] {
+    let last = folded.len() / tiles - 1;
+    let sheet = |sheet: usize| {
+        let Folded(folded) = &folded[sheet.min(last) * tiles + tile];
+        load_f32(bytemuck::cast_ref(folded))
+    };
+    let (a, b, c, d) = (sheet(0), sheet(1), sheet(2), sheet(3));
+    let first = [
+        _mm512_shuffle_f32x4(a, b, 0b01_00_01_00),
+        _mm512_shuffle_f32x4(c, d, 0b01_00_01_00),
+    ];
+    let last = [
+        _mm512_shuffle_f32x4(a, b, 0b11_10_11_10),
+        _mm512_shuffle_f32x4(c, d, 0b11_10_11_10),
+    ];
+    let mut by_token = [[0.0; 16]; TOKENS];
+    for (two, [ab, cd]) in by_token
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .zip([first, last])
+    {
+        let [even, odd] = two;
+        store_f32(even, _mm512_shuffle_f32x4(ab, cd, 0b10_00_10_00));
+        store_f32(odd, _mm512_shuffle_f32x4(ab, cd, 0b11_01_11_01));
     }
-    let mut by_two = [_mm512_setzero_ps(); 2];
-    for (by_two, [a, b]) in by_two.iter_mut().zip(quarters.as_chunks::<2>().0) {
-        let (a, b) = (_mm512_castps_pd(*a), _mm512_castps_pd(*b));
-        let low = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-        let high = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-        *by_two = _mm512_add_ps(low, high);
-    }
-    let [a, b] = by_two;
-    let low = _mm512_shuffle_ps(a, b, 0b10_00_10_00);
-    let high = _mm512_shuffle_ps(a, b, 0b11_01_11_01);
-    let folded = _mm512_add_ps(low, high);
-    let mut products = [[0.0; ROWS]; TOKENS];
-    let by_token = _mm512_permutexvar_ps(load_u32(&SORTED), folded);
-    store_f32(bytemuck::cast_mut(&mut products), by_token);
-    products
+    by_token
 }

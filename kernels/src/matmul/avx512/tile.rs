@@ -1,5 +1,5 @@
-//! The innermost loop for many tokens: a tile of four rows by two pairs of
-//! tokens, or by the one pair that is left.
+//! What the innermost loop for many tokens does: a tile of four rows by two pairs of
+//! tokens, or by the one pair that is left. [`block`](super::block) has the loops.
 //!
 //! In a step, two rows lie side by side in a vector, four quants of each of
 //! their eight groups, and meet those of two tokens; then the rows change places
@@ -47,8 +47,6 @@
 use super::octet::PerLane;
 use crate::activation::{OfTwo, Pair};
 use bytemuck::{Pod, Zeroable};
-use std::arch::asm;
-use std::arch::x86_64::__m512;
 use std::mem::offset_of;
 
 /// Rows of a tile.
@@ -64,33 +62,14 @@ pub const TOKEN_PAIRS: usize = TOKENS / 2;
 pub type Quants = [[u8; 64]; 8];
 /// The eight partial sums of each pair of tokens with two rows: as they lie, of
 /// both pairs of rows, then with places changed.
-pub type Sums = [[__m512; 2 * ROW_PAIRS]; TOKEN_PAIRS];
-/// Sums that wait in memory.
-pub type WaitingSums = [[PerLane<f32>; 2 * ROW_PAIRS]; TOKEN_PAIRS];
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub struct Sums(pub [[PerLane<f32>; 2 * ROW_PAIRS]; TOKEN_PAIRS]);
 
-/// Octets of a tile's rows.
-#[derive(Clone, Copy)]
-pub struct Weights<'a> {
-    /// Quants, unsigned.
-    pub q: &'a [[Quants; ROW_PAIRS]],
-    /// Scales: for each octet one, or two if halves are apart.
-    pub d: &'a [[PerLane<f32>; ROW_PAIRS]],
-    /// Minimums: for each octet as many as the format has.
-    pub m: &'a [[PerLane<f32>; ROW_PAIRS]],
-}
-
-/// Octets of a tile's tokens.
-#[derive(Clone, Copy)]
-pub struct Tokens<'a> {
-    /// The second pair is the first again if there is only one.
-    pub pairs: [&'a [Pair]; TOKEN_PAIRS],
-    /// How many there are: one or two.
-    pub count: usize,
-    /// What goes with octets of this format: for each octet, of all pairs.
-    pub beside: &'a [[Beside; TOKEN_PAIRS]],
-    /// Where two streams begin that are asked for, a line of each for each octet.
-    pub ahead: [*const u8; 2],
-}
+/// Products of a sheet with a tile: `[token][row]`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub struct Folded(pub [[f32; ROWS]; TOKENS]);
 
 /// What goes with an octet of a pair of tokens where weights have this format.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -285,84 +264,69 @@ macro_rules! octet {
     };
 }
 
-/// The loop over octets around what a kind of format does, for as many pairs of
-/// tokens as there are.
+/// Loads a pair's partial sums.
 #[rustfmt::skip]
-macro_rules! octets {
-    ($kind:ident, $weights:ident, $x:ident, $sums:ident) => {
-        match $x.count {
-            1 => octets!($kind one, $weights, $x, $sums),
-            _ => octets!($kind two, $weights, $x, $sums),
-        }
-    };
-    ($kind:ident $tokens:ident, $weights:ident, $x:ident, $sums:ident) => {
-        asm!(
-            // Not all tiles use these.
-            "/* {m} {y} */",
-            "2:",
-            "prefetcht1 [{ahead}]",
-            "prefetcht1 [{after}]",
-            octet!($kind $tokens),
-            "add {q}, 1024",
-            "add {x}, 896",
-            "add {y}, 896",
-            "add {beside}, 512",
-            "add {ahead}, 64",
-            "add {after}, 64",
-            "dec {octets}",
-            "jnz 2b",
-            q = inout(reg) $weights.q.as_ptr() => _,
-            d = inout(reg) $weights.d.as_ptr() => _,
-            m = inout(reg) $weights.m.as_ptr() => _,
-            x = inout(reg) $x.pairs[0].as_ptr() => _,
-            y = inout(reg) $x.pairs[1].as_ptr() => _,
-            beside = inout(reg) $x.beside.as_ptr() => _,
-            ahead = inout(reg) $x.ahead[0] => _,
-            after = inout(reg) $x.ahead[1] => _,
-            octets = inout(reg) $weights.q.len() => _,
-            inout("zmm0") $sums[0][0], inout("zmm1") $sums[0][1],
-            inout("zmm2") $sums[0][2], inout("zmm3") $sums[0][3],
-            inout("zmm4") $sums[1][0], inout("zmm5") $sums[1][1],
-            inout("zmm6") $sums[1][2], inout("zmm7") $sums[1][3],
-            out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
-            out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
-            out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
-            out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
-            out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
-            options(nostack),
+macro_rules! load_sums {
+    ($pair:literal $at:literal, $x:literal, $($isum:literal)*,
+     $a:literal $b:literal $c:literal $d:literal) => {
+        concat!(
+            "vmovaps zmm", $a, ", [{sums} + ", $at, "]\n",
+            "vmovaps zmm", $b, ", [{sums} + ", $at, " + 64]\n",
+            "vmovaps zmm", $c, ", [{sums} + ", $at, " + 128]\n",
+            "vmovaps zmm", $d, ", [{sums} + ", $at, " + 192]\n",
         )
     };
 }
 
-/// Adds the products of octets of four rows with the tokens of a tile to `sums`.
-///
-/// # Panics
-///
-/// If lengths do not fit.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512vnni")]
-pub fn tile<const HALVES: bool, const MINIMUMS: usize>(
-    weights: Weights<'_>,
-    x: Tokens<'_>,
-    mut sums: Sums,
-) -> Sums {
-    let octets = weights.q.len();
-    assert!(octets > 0, "nothing to multiply");
-    assert!(x.pairs.iter().all(|pair| pair.len() == octets) && x.beside.len() == octets);
-    assert_eq!(weights.d.len(), octets * (1 + usize::from(HALVES)));
-    assert_eq!(weights.m.len(), octets * MINIMUMS);
-    match (HALVES, MINIMUMS) {
-        // SAFETY: the loop reads `octets` elements of `q` and `d`, which need no
-        // alignment, and of both pairs and of `beside`, which have theirs. What it asks
-        // for may lie anywhere.
-        (false, 0) => unsafe { octets!(plain, weights, x, sums) },
-        // SAFETY: as before; one element of `m` per octet.
-        (false, 1) => unsafe { octets!(minimum, weights, x, sums) },
-        // SAFETY: as before; two elements of `m` per octet.
-        (false, 2) => unsafe { octets!(minimums, weights, x, sums) },
-        // SAFETY: as in the first case; two elements of `d` per octet.
-        (true, 0) => unsafe { octets!(halves, weights, x, sums) },
-        _ => unreachable!("no panel has {MINIMUMS} minimums, halves apart: {HALVES}"),
-    }
-    sums
+/// Stores them.
+#[rustfmt::skip]
+macro_rules! store_sums {
+    ($pair:literal $at:literal, $x:literal, $($isum:literal)*,
+     $a:literal $b:literal $c:literal $d:literal) => {
+        concat!(
+            "vmovaps [{sums} + ", $at, "], zmm", $a, "\n",
+            "vmovaps [{sums} + ", $at, " + 64], zmm", $b, "\n",
+            "vmovaps [{sums} + ", $at, " + 128], zmm", $c, "\n",
+            "vmovaps [{sums} + ", $at, " + 192], zmm", $d, "\n",
+        )
+    };
 }
+
+/// Adds lanes of two vectors: what `$pick` takes with `$low` to what it takes with
+/// `$high`.
+#[rustfmt::skip]
+macro_rules! add_picked {
+    ($pick:literal $low:literal $high:literal, $a:literal $b:literal => $sum:literal) => {
+        concat!(
+            $pick, " zmm8, zmm", $a, ", zmm", $b, ", ", $low, "\n",
+            $pick, " zmm9, zmm", $a, ", zmm", $b, ", ", $high, "\n",
+            "vaddps zmm", $sum, ", zmm8, zmm9\n",
+        )
+    };
+}
+
+/// Folds the partial sums of a tile in halves and stores its products.
+#[rustfmt::skip]
+macro_rules! fold {
+    () => {
+        concat!(
+            // Of each: two vectors, whose quarters belong to four halves of vectors before.
+            add_picked!("vshuff64x2" 0x88 0xdd, 0 1 => 0),
+            add_picked!("vshuff64x2" 0x88 0xdd, 2 3 => 2),
+            add_picked!("vshuff64x2" 0x88 0xdd, 4 5 => 4),
+            add_picked!("vshuff64x2" 0x88 0xdd, 6 7 => 6),
+            add_picked!("vshufpd" 0x00 0xff, 0 2 => 0),
+            add_picked!("vshufpd" 0x00 0xff, 4 6 => 4),
+            add_picked!("vshufps" 0x88 0xdd, 0 4 => 0),
+            "vmovdqa64 zmm8, [{between} + {of_sorted}]\n",
+            "vpermps zmm0, zmm8, zmm0\n",
+            "vmovaps [{folded}], zmm0\n",
+            "add {folded}, 64\n",
+        )
+    };
+}
+
+pub(super) use {
+    add_picked, begin, dot, fold, groups, load_sums, minimum_of_pair, octet, one, rows, scale_pair,
+    scale_sum, step, store_sums, two,
+};

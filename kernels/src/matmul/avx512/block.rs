@@ -1,0 +1,325 @@
+//! The loops around a [`tile`](super::tile): of a *block* of tokens, a few tiles, some
+//! octets stay in the first-level cache; those of a sheet come from the second, once,
+//! and meet all tiles of the block.
+
+use super::octet::PerLane;
+use super::tile::*;
+use crate::activation::Pair;
+use crate::lines::LINE_BYTES;
+use std::arch::asm;
+use std::mem::offset_of;
+use std::ops::Range;
+
+/// Tiles of a block, the last of which may have fewer.
+pub const TILES: usize = 2;
+
+/// Some octets of each of a strip's sheets.
+#[derive(Clone)]
+pub struct Weights<'a> {
+    /// Octets of a row.
+    pub octets: usize,
+    /// Those that are multiplied.
+    pub range: Range<usize>,
+    /// Quants of all sheets and octets, unsigned.
+    pub q: &'a [[Quants; ROW_PAIRS]],
+    /// Scales: for each octet one, or two if halves are apart.
+    pub d: &'a [[PerLane<f32>; ROW_PAIRS]],
+    /// Minimums: for each octet as many as the format has.
+    pub m: &'a [[PerLane<f32>; ROW_PAIRS]],
+}
+
+/// Octets of a block's tokens.
+#[derive(Clone, Copy)]
+pub struct Tokens<'a> {
+    /// All octets of the block's pairs, one pair after the other; those that are
+    /// multiplied are those of the weights.
+    pub pairs: &'a [Pair],
+    /// Pairs of a tile: two, or one if the block is that one pair.
+    pub pairs_of_tile: usize,
+    /// What goes with octets of this format: of each tile, for each octet that is
+    /// multiplied.
+    pub beside: &'a [[Beside; TOKEN_PAIRS]],
+}
+
+/// What comes of a block.
+pub struct Products<'a> {
+    /// Partial sums of each sheet with each tile.
+    pub sums: &'a mut [Sums],
+    /// Whether there are some already; otherwise they begin with zero.
+    pub begun: bool,
+    /// Products of each sheet with each tile, `[token][row]`; none if sums are to be
+    /// gone on with.
+    pub folded: &'a mut [Folded],
+}
+
+/// Streams of bytes, two for each tile and as long as each other, that are asked for,
+/// a line of both for each octet of the tile. Their memory is not accessed: they may
+/// lie anywhere.
+#[derive(Clone, Copy)]
+pub struct Ahead {
+    /// What comes next of the first.
+    pub next: *const u8,
+    /// Where the first ends.
+    pub end: *const u8,
+    /// How far the second of a tile is from its first.
+    pub apart: isize,
+    /// How far the first of a tile is from that of the tile before.
+    pub tile: isize,
+}
+
+impl Ahead {
+    /// Asks for what is as long as `bytes` and lies behind.
+    pub fn after(bytes: &[u8]) -> Ahead {
+        let stream = bytes.len() / (TILES * TOKEN_PAIRS);
+        let next = bytes.as_ptr().wrapping_add(bytes.len());
+        Ahead {
+            next,
+            end: next.wrapping_add(stream),
+            apart: stream as isize,
+            tile: (TOKEN_PAIRS * stream) as isize,
+        }
+    }
+
+    /// Asks for some octets of pairs that have so many.
+    pub fn tokens(pairs: &[Pair], octets: usize, range: Range<usize>) -> Ahead {
+        let pair = (octets * size_of::<Pair>()) as isize;
+        let pairs = pairs[range].as_ptr_range();
+        Ahead {
+            next: pairs.start.cast(),
+            end: pairs.end.cast(),
+            apart: pair,
+            tile: TOKEN_PAIRS as isize * pair,
+        }
+    }
+}
+
+/// What the loops need between octets, in bytes where nothing else is said.
+#[repr(C, align(64))]
+struct Between {
+    /// Lanes of folded sums in their order.
+    sorted: PerLane<u32>,
+    /// Octets of a tile; tiles of a block; tiles of this sheet and sheets that are left.
+    octets: usize,
+    tiles: usize,
+    tiles_left: usize,
+    sheets_left: usize,
+    /// Whether sums have begun, and whether they end.
+    begun: bool,
+    ends: bool,
+    /// From the end of a tile's octets back to where they begin.
+    q_back: usize,
+    d_back: usize,
+    m_back: usize,
+    /// From a sheet to the next.
+    q_sheet: usize,
+    d_sheet: usize,
+    m_sheet: usize,
+    /// From the end of a tile's octets to the next tile, and from behind the last back
+    /// to the first.
+    pairs_on: usize,
+    pairs_back: usize,
+    beside_back: usize,
+    /// The same of what is asked for; then what a sheet asked for, and the last place
+    /// where that much can be.
+    ahead_on: isize,
+    ahead_back: isize,
+    asked: usize,
+    last: *const u8,
+}
+
+/// The loops over sheets, tiles and octets around what a kind of format does, for as
+/// many pairs of tokens as there are in a tile.
+#[rustfmt::skip]
+macro_rules! sheets {
+    ($kind:ident, $pairs_of_tile:expr, $($argument:ident)*) => {
+        match $pairs_of_tile {
+            1 => sheets!($kind one, $($argument)*),
+            _ => sheets!($kind two, $($argument)*),
+        }
+    };
+    ($kind:ident $tokens:ident, $q:ident $d:ident $m:ident $x:ident $y:ident $beside:ident
+     $between:ident $products:ident $ahead:ident) => {
+        asm!(
+            // Not all tiles use these.
+            "/* {m} {y} */",
+            "2:",
+            "cmp byte ptr [{between} + {of_begun}], 0",
+            "jne 3f",
+            "vpxor xmm0, xmm0, xmm0", "vpxor xmm1, xmm1, xmm1",
+            "vpxor xmm2, xmm2, xmm2", "vpxor xmm3, xmm3, xmm3",
+            "vpxor xmm4, xmm4, xmm4", "vpxor xmm5, xmm5, xmm5",
+            "vpxor xmm6, xmm6, xmm6", "vpxor xmm7, xmm7, xmm7",
+            "jmp 4f",
+            "3:",
+            two!(load_sums),
+            "4:",
+            "mov {octets}, [{between} + {of_octets}]",
+            "5:",
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{ahead} + {apart}]",
+            octet!($kind $tokens),
+            "add {q}, 1024",
+            "add {x}, 896",
+            "add {y}, 896",
+            "add {beside}, 512",
+            "add {ahead}, 64",
+            "dec {octets}",
+            "jnz 5b",
+            "cmp byte ptr [{between} + {of_ends}], 0",
+            "jne 6f",
+            two!(store_sums),
+            "jmp 7f",
+            "6:",
+            fold!(),
+            "7:",
+            "add {sums}, 512",
+            "sub {q}, [{between} + {of_q_back}]",
+            "sub {d}, [{between} + {of_d_back}]",
+            "sub {m}, [{between} + {of_m_back}]",
+            "add {x}, [{between} + {of_pairs_on}]",
+            "add {y}, [{between} + {of_pairs_on}]",
+            "add {ahead}, [{between} + {of_ahead_on}]",
+            "dec qword ptr [{between} + {of_tiles_left}]",
+            "jnz 2b",
+            "add {q}, [{between} + {of_q_sheet}]",
+            "add {d}, [{between} + {of_d_sheet}]",
+            "add {m}, [{between} + {of_m_sheet}]",
+            "sub {x}, [{between} + {of_pairs_back}]",
+            "sub {y}, [{between} + {of_pairs_back}]",
+            "sub {beside}, [{between} + {of_beside_back}]",
+            "sub {ahead}, [{between} + {of_ahead_back}]",
+            // Where nothing is left to ask for, the last once more.
+            "mov {octets}, {ahead}",
+            "sub {octets}, [{between} + {of_asked}]",
+            "cmp {ahead}, [{between} + {of_last}]",
+            "cmova {ahead}, {octets}",
+            "mov {octets}, [{between} + {of_tiles}]",
+            "mov [{between} + {of_tiles_left}], {octets}",
+            "dec qword ptr [{between} + {of_sheets_left}]",
+            "jnz 2b",
+            q = inout(reg) $q => _,
+            d = inout(reg) $d => _,
+            m = inout(reg) $m => _,
+            x = inout(reg) $x => _,
+            y = inout(reg) $y => _,
+            beside = inout(reg) $beside => _,
+            sums = inout(reg) $products.sums.as_mut_ptr() => _,
+            folded = inout(reg) $products.folded.as_mut_ptr() => _,
+            ahead = inout(reg) $ahead.next,
+            apart = in(reg) $ahead.apart,
+            between = in(reg) &raw mut $between,
+            octets = out(reg) _,
+            of_sorted = const offset_of!(Between, sorted),
+            of_octets = const offset_of!(Between, octets),
+            of_tiles = const offset_of!(Between, tiles),
+            of_tiles_left = const offset_of!(Between, tiles_left),
+            of_sheets_left = const offset_of!(Between, sheets_left),
+            of_begun = const offset_of!(Between, begun),
+            of_ends = const offset_of!(Between, ends),
+            of_q_back = const offset_of!(Between, q_back),
+            of_d_back = const offset_of!(Between, d_back),
+            of_m_back = const offset_of!(Between, m_back),
+            of_q_sheet = const offset_of!(Between, q_sheet),
+            of_d_sheet = const offset_of!(Between, d_sheet),
+            of_m_sheet = const offset_of!(Between, m_sheet),
+            of_pairs_on = const offset_of!(Between, pairs_on),
+            of_pairs_back = const offset_of!(Between, pairs_back),
+            of_beside_back = const offset_of!(Between, beside_back),
+            of_ahead_on = const offset_of!(Between, ahead_on),
+            of_ahead_back = const offset_of!(Between, ahead_back),
+            of_asked = const offset_of!(Between, asked),
+            of_last = const offset_of!(Between, last),
+            out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
+            out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
+            out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
+            out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
+            out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+            out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
+            out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
+            options(nostack),
+        )
+    };
+}
+
+/// Multiplies octets of all sheets with those of a block of tokens.
+///
+/// # Panics
+///
+/// If lengths do not fit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vnni")]
+pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
+    weights: Weights<'_>,
+    tokens: Tokens<'_>,
+    products: Products<'_>,
+    ahead: &mut Ahead,
+) {
+    /// `[token][row]`, which are in lanes `[row][token]`, the tokens of a pair in the
+    /// first and the third and in the second and the fourth row where they met the
+    /// rows as they lie, and with places changed where those were.
+    const SORTED: PerLane<u32> = [0, 1, 8, 9, 5, 4, 13, 12, 2, 3, 10, 11, 7, 6, 15, 14];
+    let (range, scales) = (weights.range, 1 + usize::from(HALVES));
+    let octets = range.len();
+    let tiles = tokens.beside.len() / octets;
+    let sheets = products.sums.len() / tiles;
+    assert!(range.end <= weights.octets && tiles > 0 && sheets > 0);
+    assert_eq!(tokens.beside.len(), tiles * octets);
+    assert_eq!(
+        tokens.pairs.len(),
+        tiles * tokens.pairs_of_tile * weights.octets
+    );
+    assert!(tokens.pairs_of_tile == TOKEN_PAIRS || (tokens.pairs_of_tile, tiles) == (1, 1));
+    assert_eq!(products.sums.len(), sheets * tiles);
+    assert!([0, products.sums.len()].contains(&products.folded.len()));
+    assert_eq!(weights.q.len(), sheets * weights.octets);
+    assert_eq!(weights.d.len(), weights.q.len() * scales);
+    assert_eq!(weights.m.len(), weights.q.len() * MINIMUMS);
+    let q_of = |octets: usize| octets * size_of::<[Quants; ROW_PAIRS]>();
+    let d_of = |octets: usize| octets * scales * size_of::<[PerLane<f32>; ROW_PAIRS]>();
+    let m_of = |octets: usize| octets * MINIMUMS * size_of::<[PerLane<f32>; ROW_PAIRS]>();
+    let pairs_of = |octets: usize| octets * size_of::<Pair>();
+    let asked = octets * LINE_BYTES;
+    let mut between = Between {
+        sorted: SORTED,
+        octets,
+        tiles,
+        tiles_left: tiles,
+        sheets_left: sheets,
+        begun: products.begun,
+        ends: !products.folded.is_empty(),
+        q_back: q_of(octets),
+        d_back: d_of(octets),
+        m_back: m_of(octets),
+        q_sheet: q_of(weights.octets),
+        d_sheet: d_of(weights.octets),
+        m_sheet: m_of(weights.octets),
+        pairs_on: pairs_of(TOKEN_PAIRS * weights.octets - octets),
+        pairs_back: pairs_of(tiles * TOKEN_PAIRS * weights.octets),
+        beside_back: size_of_val(tokens.beside),
+        ahead_on: ahead.tile - asked as isize,
+        ahead_back: tiles as isize * ahead.tile - asked as isize,
+        asked,
+        last: ahead.end.wrapping_sub(asked),
+    };
+    let q = weights.q[range.start..].as_ptr();
+    let d = weights.d[range.start * scales..].as_ptr();
+    let m = weights.m[range.start * MINIMUMS..].as_ptr();
+    let x = tokens.pairs[range.start..].as_ptr();
+    let y = x.wrapping_add(weights.octets);
+    let beside = tokens.beside.as_ptr();
+    let pairs = tokens.pairs_of_tile;
+    match (HALVES, MINIMUMS) {
+        // SAFETY: of each sheet, the loops read those octets of `q` and `d`, which need no
+        // alignment, of each tile those of its one or two pairs and all of `beside`, which
+        // have theirs; they read and write one element of `sums` for each sheet and tile,
+        // and write one of `folded` if there are any. What is asked for may lie anywhere.
+        (false, 0) => unsafe { sheets!(plain, pairs, q d m x y beside between products ahead) },
+        // SAFETY: as before; one element of `m` per octet.
+        (false, 1) => unsafe { sheets!(minimum, pairs, q d m x y beside between products ahead) },
+        // SAFETY: as before; two elements of `m` per octet.
+        (false, 2) => unsafe { sheets!(minimums, pairs, q d m x y beside between products ahead) },
+        // SAFETY: as in the first case; two elements of `d` per octet.
+        (true, 0) => unsafe { sheets!(halves, pairs, q d m x y beside between products ahead) },
+        _ => unreachable!("no panel has {MINIMUMS} minimums, halves apart: {HALVES}"),
+    }
+}
