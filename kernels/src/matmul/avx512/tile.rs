@@ -117,9 +117,9 @@ macro_rules! begin {
      $a:literal $b:literal $c:literal $d:literal, $($sum:literal)*) => {
         concat!(
             "vmovdqa64 zmm", $a, ", [{beside} + ", $at, " + 64*", $half, "]\n",
-            "vmovdqa64 zmm", $b, ", [{beside} + ", $at, " + 64*", $half, "]\n",
-            "vmovdqa64 zmm", $c, ", [{beside} + ", $at, " + 64*", $half, "]\n",
-            "vmovdqa64 zmm", $d, ", [{beside} + ", $at, " + 64*", $half, "]\n",
+            "vmovdqa64 zmm", $b, ", zmm", $a, "\n",
+            "vmovdqa64 zmm", $c, ", zmm", $a, "\n",
+            "vmovdqa64 zmm", $d, ", zmm", $a, "\n",
         )
     };
 }
