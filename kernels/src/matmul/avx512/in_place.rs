@@ -19,24 +19,24 @@ use crate::matmul::panel::Panel;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 
-/// Computes a strip.
+/// Computes a strip; `NEAR`: see [`next_octet`].
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub fn strip<B: Octets>(
+pub fn strip<B: Octets, const NEAR: bool>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
     match B::MINIMUMS {
-        0 => strip_of::<B, 0>(weight, x, out, panel),
-        1 => strip_of::<B, 1>(weight, x, out, panel),
-        _ => strip_of::<B, 2>(weight, x, out, panel),
+        0 => strip_of::<B, 0, NEAR>(weight, x, out, panel),
+        1 => strip_of::<B, 1, NEAR>(weight, x, out, panel),
+        _ => strip_of::<B, 2, NEAR>(weight, x, out, panel),
     }
 }
 
 /// `MINIMUMS` is the format's.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn strip_of<B: Octets, const MINIMUMS: usize>(
+fn strip_of<B: Octets, const MINIMUMS: usize, const NEAR: bool>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
     out: &mut TileMut<'_>,
@@ -46,7 +46,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
         unreachable!("no format has other minimums than its own");
     }
     let bundle = Bundle::of(weight.cols() / GROUP);
-    let rows = Rows {
+    let rows = Rows::<B, NEAR> {
         all: blocks::<B>(weight.bytes()),
         per_row: weight.cols() / B::LEN,
         bundle,
@@ -73,7 +73,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
 }
 
 /// The rows of a strip.
-struct Rows<'a, B> {
+struct Rows<'a, B, const NEAR: bool> {
     all: &'a [B],
     /// Blocks of a row.
     per_row: usize,
@@ -87,7 +87,7 @@ struct Rows<'a, B> {
     octets: usize,
 }
 
-impl<B: Octets> Rows<'_, B> {
+impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     /// The blocks from a row's first on.
     #[inline]
     fn from(&self, row: usize) -> &[B] {
@@ -152,7 +152,7 @@ impl<B: Octets> Rows<'_, B> {
         for (row, out) in (self.bundled..).zip(out) {
             let mut acc = _mm256_setzero_ps();
             for (o, blocks) in self.full_octets(row).enumerate() {
-                acc = add::<B>(&next_octet(blocks), &x, o, acc);
+                acc = add::<B>(&next_octet::<B, NEAR>(blocks), &x, o, acc);
             }
             if self.rest() > 0 {
                 acc = add::<B>(&self.last_octet(row), &x, self.octets - 1, acc);
@@ -172,13 +172,13 @@ impl<B: Octets> Rows<'_, B> {
             for (row, out) in out.iter_mut().enumerate() {
                 let (full, groups) = self.bundle.row(row);
                 for (o, blocks) in octets.by_ref().take(full.len()) {
-                    acc = add::<B>(&next_octet(blocks), &x, o, acc);
+                    acc = add::<B>(&next_octet::<B, NEAR>(blocks), &x, o, acc);
                 }
                 let mut next = _mm256_setzero_ps();
                 if groups > 0
                     && let Some((o, blocks)) = octets.next()
                 {
-                    let w = next_octet(blocks);
+                    let w = next_octet::<B, NEAR>(blocks);
                     let others = 0xff << groups;
                     acc = _mm256_mask_mov_ps(add::<B>(&w, &x, o, acc), others, acc);
                     next = _mm256_maskz_mov_ps(others, add::<B>(&w, &x, o, next));
@@ -227,7 +227,8 @@ impl<B: Octets> Rows<'_, B> {
             let b = (a + 1).min(self.count - 1);
             let mut acc = [_mm512_setzero_ps(); T];
             for (o, (a, b)) in self.full_octets(a).zip(self.full_octets(b)).enumerate() {
-                let w = Two::<MINIMUMS>::new::<B>([next_octet(a), next_octet(b)]);
+                let w =
+                    Two::<MINIMUMS>::new::<B>([next_octet::<B, NEAR>(a), next_octet::<B, NEAR>(b)]);
                 w.add_all::<B, T>(x, o, &mut acc);
             }
             if self.rest() > 0 {
@@ -259,14 +260,20 @@ impl<B: Octets> Rows<'_, B> {
             for row in 0..self.bundle.rows {
                 let (full, groups) = self.bundle.row(row);
                 for (o, (a, b)) in octets.by_ref().take(full.len()) {
-                    let w = Two::<MINIMUMS>::new::<B>([next_octet(a), next_octet(b)]);
+                    let w = Two::<MINIMUMS>::new::<B>([
+                        next_octet::<B, NEAR>(a),
+                        next_octet::<B, NEAR>(b),
+                    ]);
                     w.add_all::<B, T>(x, o, &mut acc);
                 }
                 let mut next = [_mm512_setzero_ps(); T];
                 if groups > 0
                     && let Some((o, (a, b))) = octets.next()
                 {
-                    let w = Two::<MINIMUMS>::new::<B>([next_octet(a), next_octet(b)]);
+                    let w = Two::<MINIMUMS>::new::<B>([
+                        next_octet::<B, NEAR>(a),
+                        next_octet::<B, NEAR>(b),
+                    ]);
                     let others = 0x0101 * (0xff << groups & 0xff);
                     for t in 0..T {
                         let end = w.add::<B>(&x[t], o, acc[t]);

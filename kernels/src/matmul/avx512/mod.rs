@@ -32,6 +32,7 @@ mod vector;
 
 use super::{Activations, Matrix, Scratch};
 use crate::activation::Order;
+use crate::prefetch;
 use crate::team::TileMut;
 pub(super) use bf16::{bf16, form};
 use octet::Octets;
@@ -48,6 +49,9 @@ pub(super) unsafe fn blocks<B: Octets>(
 ) {
     match x.int8.order {
         Order::TwoRows => panel::strip::<B>(weight, x.int8, out, &mut scratch.panel),
-        _ => in_place::strip::<B>(weight, x.int8, out, &mut scratch.panel),
+        _ if prefetch::prefers_first_level() => {
+            in_place::strip::<B, true>(weight, x.int8, out, &mut scratch.panel)
+        }
+        _ => in_place::strip::<B, false>(weight, x.int8, out, &mut scratch.panel),
     }
 }

@@ -166,18 +166,22 @@ pub trait Octets: Block {
     unsafe fn octet(blocks: &[Self]) -> Octet;
 }
 
-/// How far ahead of the blocks in hand memory is asked for, to be in the
-/// second-level cache: the first holds too few requests to cover the time
-/// memory takes. Measured on Zen 4, one page is too near (a third slower on one
-/// core) and four are no better than two.
+/// How far ahead of the blocks in hand memory is asked for. Measured on Zen 4, one page
+/// is too near (a third slower on one core) and four are no better than two; on Zen 5,
+/// one is up to a tenth slower.
 const AHEAD: usize = 8192;
 
 /// Unpacks an octet of rows that are read one after the other, and asks for what
-/// is read later.
+/// is read later, to be in the first-level cache (`NEAR`) or in the second: see
+/// [`prefetch::prefers_first_level`]. (To ask that here, each time, made reading from a
+/// cache an eighth slower.)
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-pub fn next_octet<B: Octets>(blocks: &[B]) -> Octet {
-    prefetch::all_to_second_level(blocks, AHEAD);
+pub fn next_octet<B: Octets, const NEAR: bool>(blocks: &[B]) -> Octet {
+    match NEAR {
+        true => prefetch::all_to_first_level(blocks, AHEAD),
+        false => prefetch::all_to_second_level(blocks, AHEAD),
+    }
     // SAFETY: this function has the features.
     unsafe { B::octet(blocks) }
 }

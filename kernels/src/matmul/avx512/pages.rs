@@ -63,7 +63,7 @@ impl<'a> Pages<'a> {
             let rest = full.remainder().len();
             let full = full.zip(b[..per_row].chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
-                let rows = [next_octet(a), next_octet(b)];
+                let rows = [next_octet::<B, false>(a), next_octet::<B, false>(b)];
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }
             if rest > 0 {
