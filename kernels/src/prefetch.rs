@@ -1,25 +1,16 @@
 //! Asking for memory before it is read. Hints: they may name any address and
 //! change nothing.
 
+use crate::isa;
+
 /// Whether this processor takes what is read from memory best into its first-level
 /// cache, not the second.
 ///
 /// Cores forget requests when a cache has too many under way. On a Zen 5, with the
 /// first level, a core reads Q4_0 from memory 1.2 times as fast; on a Zen 4, Q8_0 at 25
 /// GB/s where with the second it reads 29. Others have not been measured.
-#[cfg(target_arch = "x86_64")]
 pub fn prefers_first_level() -> bool {
-    use std::arch::x86_64::__cpuid;
-    use std::sync::LazyLock;
-    static IS_ZEN_5_OR_LATER: LazyLock<bool> = LazyLock::new(|| {
-        #[allow(unused_unsafe, reason = "older compilers ask for it")]
-        // SAFETY: every x86-64 processor has the instruction.
-        let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1)) };
-        let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
-        let family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
-        vendor.as_flattened() == b"AuthenticAMD" && family >= 26
-    });
-    *IS_ZEN_5_OR_LATER
+    isa::is_zen_5_or_later()
 }
 
 /// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
@@ -47,6 +38,21 @@ pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
 #[inline(always)]
 pub fn to_second_level<T: ?Sized>(value: &T, ahead: usize) {
     line_to_second_level(std::ptr::from_ref(value).cast::<i8>().wrapping_add(ahead));
+}
+
+/// Asks for the line `ahead` bytes after `value`, to be in the first-level cache
+/// (`near`, where there is a way to say that) or in the second.
+#[inline(always)]
+pub fn to_level<T: ?Sized>(near: bool, value: &T, ahead: usize) {
+    let line = std::ptr::from_ref(value).cast::<i8>().wrapping_add(ahead);
+    #[cfg(target_arch = "x86_64")]
+    if near {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
+        return unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+    }
+    let _ = near;
+    line_to_second_level(line);
 }
 
 /// Asks for a line of each page of `bytes`, to be in the first-level cache.

@@ -29,6 +29,7 @@ use super::in_place::InPlace;
 use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch};
 use crate::format::{BF16, F16, F32, FloatWeight};
+use crate::isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
 use crate::prefetch;
@@ -226,9 +227,13 @@ const fn tile_rows<L: Lanes>() -> usize {
 /// Steps in a block of inputs. A sheet and the tokens of a tile have that many
 /// each, and where a tile multiplies each vector it reads by four or six others,
 /// the second-level cache is near enough for them: fewer rests of the sums are
-/// worth more. Where it is two or three, they stay in the first-level cache.
-const fn block_steps<L: Lanes>() -> usize {
-    if L::REGISTERS < 24 { 32 } else { 128 }
+/// worth more. Where it is two or three, or where twice as many vectors are
+/// multiplied in the same time, they stay in the first-level cache.
+fn block_steps<L: Lanes>() -> usize {
+    match L::REGISTERS >= 24 && !isa::is_zen_5_or_later() {
+        true => 128,
+        false => 32,
+    }
 }
 
 /// Weights by rows.
@@ -265,11 +270,11 @@ pub(super) fn fill_up<W: Weight>(tail: &[W]) -> [W; UNIT] {
     unit
 }
 
-/// Asks for what lies `ahead` bytes after a unit.
+/// Asks for what lies `ahead` bytes after a unit; `near`: see [`prefetch::to_level`].
 #[inline(always)]
-pub(super) fn ask<W>(unit: &[W; UNIT], ahead: usize) {
+pub(super) fn ask<W>(unit: &[W; UNIT], ahead: usize, near: bool) {
     for line in 0..size_of_val(unit) / 64 {
-        prefetch::to_second_level(unit, ahead + 64 * line);
+        prefetch::to_level(near, unit, ahead + 64 * line);
     }
 }
 
@@ -292,7 +297,7 @@ impl<W: Weight> Work<W> for Unpack<'_, '_, W> {
                 let (units, tail) = self.weight.row(sheet * sheet_rows + r);
                 let mut to = panel[r..].iter_mut().step_by(sheet_rows);
                 for unit in units {
-                    ask(unit, AHEAD);
+                    ask(unit, AHEAD, false);
                     for (step, to) in dot.steps(l, unit).into_iter().zip(&mut to) {
                         l.store(step, to);
                     }
@@ -342,13 +347,14 @@ impl Panel<'_, '_, '_> {
         let panel: &[[Step; R]] = self.panel.as_chunks().0.as_chunks().0;
         let steps = self.x.steps();
         let sheets = self.rows.div_ceil(R);
-        let whole = steps <= block_steps::<L>();
+        let block_steps = block_steps::<L>();
+        let whole = steps <= block_steps;
         let resting = if whole { 0 } else { sheets * tokens.len() };
         let sums = self.sums.resize(resting * R * LANES);
         let sums: &mut [[Step; R]] = sums.as_chunks_mut().0.as_chunks_mut().0;
 
-        for start in (0..steps).step_by(block_steps::<L>()) {
-            let block = start..steps.min(start + block_steps::<L>());
+        for start in (0..steps).step_by(block_steps) {
+            let block = start..steps.min(start + block_steps);
             for sheet in 0..sheets {
                 let mut tile = Tile {
                     w: &panel[sheet * steps..][block.clone()],

@@ -9,6 +9,7 @@
 
 use super::float::{Dot, Rows, Weight, Work, ask, fill_up};
 use crate::lanes::{LANES, Lanes};
+use crate::prefetch;
 use crate::steps::{Step, StepRows, UNIT};
 use crate::team::TileMut;
 
@@ -75,6 +76,8 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
             true => NEAREST.max(R * row_bytes),
             false => NEAREST,
         };
+        // For more tokens, it was no faster.
+        let near = T == 1 && prefetch::prefers_first_level();
         let mut x: [&[[Step; N]]; T] = [&[]; T];
         let mut x_tail: [&[[Step; N]]; T] = [&[]; T];
         for (t, (x, tail)) in x.iter_mut().zip(&mut x_tail).enumerate() {
@@ -85,7 +88,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
         for k in 0..units {
             for (r, w) in w.iter().enumerate() {
                 if token == 0 {
-                    ask(&w[k], ahead);
+                    ask(&w[k], ahead, near);
                 }
                 for (steps, step) in steps.iter_mut().zip(dot.steps(l, &w[k])) {
                     steps[r] = step;

@@ -10,11 +10,10 @@ use std::arch::asm;
 use std::mem::offset_of;
 use std::ops::Range;
 
-/// Tiles of a block, the last of which may have fewer.
+/// Tiles of a block at most.
 pub const TILES: usize = 2;
 
 /// Some octets of each of a strip's sheets.
-#[derive(Clone)]
 pub struct Weights<'a> {
     /// Octets of a row.
     pub octets: usize,
@@ -29,7 +28,6 @@ pub struct Weights<'a> {
 }
 
 /// Octets of a block's tokens.
-#[derive(Clone, Copy)]
 pub struct Tokens<'a> {
     /// All octets of the block's pairs, one pair after the other; those that are
     /// multiplied are those of the weights.
@@ -55,16 +53,15 @@ pub struct Products<'a> {
 /// Streams of bytes, two for each tile and as long as each other, that are asked for,
 /// a line of both for each octet of the tile. Their memory is not accessed: they may
 /// lie anywhere.
-#[derive(Clone, Copy)]
 pub struct Ahead {
     /// What comes next of the first.
-    pub next: *const u8,
+    next: *const u8,
     /// Where the first ends.
-    pub end: *const u8,
+    end: *const u8,
     /// How far the second of a tile is from its first.
-    pub apart: isize,
+    apart: isize,
     /// How far the first of a tile is from that of the tile before.
-    pub tile: isize,
+    tile: isize,
 }
 
 impl Ahead {
