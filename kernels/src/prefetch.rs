@@ -18,11 +18,7 @@ pub fn prefers_first_level() -> bool {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn all_to_first_level<T>(values: &[T], ahead: usize) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    for line in lines(values, ahead) {
-        // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
-    }
+    lines(values, ahead).for_each(line_to_first_level);
 }
 
 /// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
@@ -37,7 +33,7 @@ pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
 /// cache.
 #[inline(always)]
 pub fn to_second_level<T: ?Sized>(value: &T, ahead: usize) {
-    line_to_second_level(std::ptr::from_ref(value).cast::<i8>().wrapping_add(ahead));
+    to_level(false, value, ahead);
 }
 
 /// Asks for the line `ahead` bytes after `value`, to be in the first-level cache
@@ -47,9 +43,7 @@ pub fn to_level<T: ?Sized>(near: bool, value: &T, ahead: usize) {
     let line = std::ptr::from_ref(value).cast::<i8>().wrapping_add(ahead);
     #[cfg(target_arch = "x86_64")]
     if near {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
-        return unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+        return line_to_first_level(line);
     }
     let _ = near;
     line_to_second_level(line);
@@ -62,14 +56,7 @@ pub fn to_level<T: ?Sized>(near: bool, value: &T, ahead: usize) {
 /// that to those that follow.
 #[inline(always)]
 pub fn pages(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for page in bytes.chunks(4096) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(page.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    bytes.chunks(4096).for_each(|page| to_second_level(page, 0));
+    bytes.chunks(4096).for_each(|page| to_level(true, page, 0));
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -77,6 +64,14 @@ pub fn pages(bytes: &[u8]) {
 fn lines<T>(values: &[T], ahead: usize) -> impl Iterator<Item = *const i8> {
     let first = values.as_ptr().cast::<i8>().wrapping_add(ahead);
     (0..size_of_val(values).div_ceil(64)).map(move |line| first.wrapping_add(64 * line))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn line_to_first_level(address: *const i8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch accesses no memory; every x86-64 processor has it.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
 }
 
 #[inline(always)]

@@ -29,11 +29,9 @@ pub struct Weights<'a> {
 
 /// Octets of a block's tokens.
 pub struct Tokens<'a> {
-    /// All octets of the block's pairs, one pair after the other; those that are
-    /// multiplied are those of the weights.
+    /// All octets of the block's pairs, one pair after the other, two for each tile or
+    /// one for the only one; those that are multiplied are those of the weights.
     pub pairs: &'a [Pair],
-    /// Pairs of a tile: two, or one if the block is that one pair.
-    pub pairs_of_tile: usize,
     /// What goes with octets of this format: of each tile, for each octet that is
     /// multiplied.
     pub beside: &'a [[Beside; TOKEN_PAIRS]],
@@ -41,12 +39,10 @@ pub struct Tokens<'a> {
 
 /// What comes of a block.
 pub struct Products<'a> {
-    /// Partial sums of each sheet with each tile.
+    /// Partial sums of each sheet with each tile; they begin with zero where octets
+    /// begin with a row's first.
     pub sums: &'a mut [Sums],
-    /// Whether there are some already; otherwise they begin with zero.
-    pub begun: bool,
-    /// Products of each sheet with each tile, `[token][row]`; none if sums are to be
-    /// gone on with.
+    /// Products of each sheet with each tile, once octets have come to the end of a row.
     pub folded: &'a mut [Folded],
 }
 
@@ -128,8 +124,8 @@ struct Between {
 /// many pairs of tokens as there are in a tile.
 #[rustfmt::skip]
 macro_rules! sheets {
-    ($kind:ident, $pairs_of_tile:expr, $($argument:ident)*) => {
-        match $pairs_of_tile {
+    ($kind:ident, $pairs:ident, $($argument:ident)*) => {
+        match $pairs {
             1 => sheets!($kind one, $($argument)*),
             _ => sheets!($kind two, $($argument)*),
         }
@@ -238,7 +234,8 @@ macro_rules! sheets {
     };
 }
 
-/// Multiplies octets of all sheets with those of a block of tokens.
+/// Multiplies octets of all sheets with those of a block of tokens. Those of a row come
+/// slice by slice, in their order.
 ///
 /// # Panics
 ///
@@ -261,13 +258,11 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
     let sheets = products.sums.len() / tiles;
     assert!(range.end <= weights.octets && tiles > 0 && sheets > 0);
     assert_eq!(tokens.beside.len(), tiles * octets);
-    assert_eq!(
-        tokens.pairs.len(),
-        tiles * tokens.pairs_of_tile * weights.octets
-    );
-    assert!(tokens.pairs_of_tile == TOKEN_PAIRS || (tokens.pairs_of_tile, tiles) == (1, 1));
+    let pairs = tokens.pairs.len() / (tiles * weights.octets);
+    assert_eq!(tokens.pairs.len(), tiles * pairs * weights.octets);
+    assert!(pairs == TOKEN_PAIRS || (pairs, tiles) == (1, 1));
     assert_eq!(products.sums.len(), sheets * tiles);
-    assert!([0, products.sums.len()].contains(&products.folded.len()));
+    assert_eq!(products.folded.len(), products.sums.len());
     assert_eq!(weights.q.len(), sheets * weights.octets);
     assert_eq!(weights.d.len(), weights.q.len() * scales);
     assert_eq!(weights.m.len(), weights.q.len() * MINIMUMS);
@@ -282,8 +277,8 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
         tiles,
         tiles_left: tiles,
         sheets_left: sheets,
-        begun: products.begun,
-        ends: !products.folded.is_empty(),
+        begun: range.start > 0,
+        ends: range.end == weights.octets,
         q_back: q_of(octets),
         d_back: d_of(octets),
         m_back: m_of(octets),
@@ -304,12 +299,11 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
     let x = tokens.pairs[range.start..].as_ptr();
     let y = x.wrapping_add(weights.octets);
     let beside = tokens.beside.as_ptr();
-    let pairs = tokens.pairs_of_tile;
     match (HALVES, MINIMUMS) {
         // SAFETY: of each sheet, the loops read those octets of `q` and `d`, which need no
         // alignment, of each tile those of its one or two pairs and all of `beside`, which
         // have theirs; they read and write one element of `sums` for each sheet and tile,
-        // and write one of `folded` if there are any. What is asked for may lie anywhere.
+        // and write one of `folded` where rows end. What is asked for may lie anywhere.
         (false, 0) => unsafe { sheets!(plain, pairs, q d m x y beside between products ahead) },
         // SAFETY: as before; one element of `m` per octet.
         (false, 1) => unsafe { sheets!(minimum, pairs, q d m x y beside between products ahead) },

@@ -122,22 +122,13 @@ impl Product<'_> {
                 let range = slice(index);
                 let beside = &mut beside[..tiles * range.len()];
                 self.put_beside_block::<HALVES, MINIMUMS>(pairs, range.clone(), beside);
-                let ends = index + 1 == slices;
-                if !few && !ends {
+                if !few && index + 1 < slices {
                     ahead = Ahead::tokens(pairs, octets, slice(index + 1));
                 } else if !few && !next.is_empty() {
                     ahead = Ahead::tokens(self.x.pairs(next.clone()), octets, slice(0));
                 }
-                let tokens = Tokens {
-                    pairs,
-                    pairs_of_tile: block.len() / tiles,
-                    beside,
-                };
-                let products = Products {
-                    sums,
-                    begun: index > 0,
-                    folded: if ends { folded } else { &mut [] },
-                };
+                let tokens = Tokens { pairs, beside };
+                let products = Products { sums, folded };
                 let weights = self.pages.slice(range);
                 block::multiply::<HALVES, MINIMUMS>(weights, tokens, products, &mut ahead);
             }
@@ -219,9 +210,9 @@ fn put_out(folded: &[Folded], tiles: usize, tokens: Range<usize>, out: &mut Tile
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn by_token(folded: &[Folded], tile: usize, tiles: usize) -> [PerLane<f32>; TOKENS] {
-    let last = folded.len() / tiles - 1;
+    let sheets = folded.len() / tiles;
     let sheet = |sheet: usize| {
-        let Folded(folded) = &folded[sheet.min(last) * tiles + tile];
+        let Folded(folded) = &folded[sheet.min(sheets - 1) * tiles + tile];
         load_f32(bytemuck::cast_ref(folded))
     };
     let (a, b, c, d) = (sheet(0), sheet(1), sheet(2), sheet(3));
