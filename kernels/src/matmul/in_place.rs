@@ -6,6 +6,12 @@
 //! token reads memory as fast with one row at a time as with four; four tokens
 //! read F16 at 16 GB/s with one, at 23 with two and at 28 with four, where plainly
 //! reading reached 31.)
+//!
+//! A Zen 5 reads one stream faster than four, so few tokens that stay in its
+//! first-level cache meet one row at a time. (Rows of 2048: two cores read F16 for
+//! one token at 37 GB/s with four rows and at 50 with one, BF16 for four at 38 and
+//! 49. Four tokens of 8192 are read from further away, and want several rows for each
+//! time.)
 
 use super::float::{Dot, Rows, Weight, Work, ask, fill_up};
 use crate::lanes::{LANES, Lanes};
@@ -16,6 +22,10 @@ use crate::team::TileMut;
 /// How far ahead of what is read memory is asked for, at least. It is as far as
 /// the rows after those in hand, unless rows are so long that each is a stream.
 const NEAREST: usize = 16384;
+/// Tokens, and bytes of their activations, that a stream of single rows is faster
+/// for.
+const STREAM_TOKENS: usize = 4;
+const STREAM_BYTES: usize = 32 << 10;
 
 /// Multiplies few tokens with weights as they lie in the file.
 pub(super) struct InPlace<'a, 't, 'o, W> {
@@ -28,10 +38,14 @@ pub(super) struct InPlace<'a, 't, 'o, W> {
 impl<W: Weight> Work<W> for InPlace<'_, '_, '_, W> {
     #[inline(always)]
     fn run<L: Lanes, D: Dot<L, W, N>, const N: usize>(mut self, l: L, dot: D) {
-        if L::REGISTERS < 24 {
-            self.tiles::<L, D, N, 2, 3>(l, dot);
-        } else {
-            self.tiles::<L, D, N, 4, 4>(l, dot);
+        let bytes = self.tokens * self.x.steps() * size_of::<Step>();
+        let few = self.tokens <= STREAM_TOKENS && bytes <= STREAM_BYTES;
+        let stream = few && prefetch::prefers_first_level();
+        match (L::REGISTERS < 24, stream) {
+            (true, true) => self.tiles::<L, D, N, 1, 4>(l, dot),
+            (true, false) => self.tiles::<L, D, N, 2, 3>(l, dot),
+            (false, true) => self.tiles::<L, D, N, 1, 4>(l, dot),
+            (false, false) => self.tiles::<L, D, N, 4, 4>(l, dot),
         }
     }
 }
@@ -76,8 +90,8 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
             true => NEAREST.max(R * row_bytes),
             false => NEAREST,
         };
-        // For more tokens, it was no faster.
-        let near = T == 1 && prefetch::prefers_first_level();
+        // Rows side by side were no faster with it.
+        let near = R == 1;
         let mut x: [&[[Step; N]]; T] = [&[]; T];
         let mut x_tail: [&[[Step; N]]; T] = [&[]; T];
         for (t, (x, tail)) in x.iter_mut().zip(&mut x_tail).enumerate() {
