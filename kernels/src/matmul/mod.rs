@@ -328,8 +328,7 @@ fn form_of(job: &Job<'_>) -> ActivationForm {
 /// Weight rows in a unit of work.
 ///
 /// Few tokens: long stretches that are read as one stream, but enough of them
-/// that threads finish together. Many tokens: as many rows as make a panel that
-/// stays in the second-level cache.
+/// that threads finish together. Many tokens: as many rows as [`panel`] wants.
 fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) -> usize {
     /// Bytes of weights that a thread reads in one go when streaming.
     const STREAM_BYTES: usize = 512 << 10;
@@ -347,14 +346,9 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
             .clamp(16, 1024)
             .min(even.next_multiple_of(16));
     }
-    let rows_of = |job: &Job<'_>| {
-        let cols = job.weight.cols();
-        let form = match form_of(job) {
-            ActivationForm::Int8 => return panel::strip_rows(isa, cols, outputs, threads),
-            ActivationForm::Float => StepForm::Plain,
-            ActivationForm::Bf16 => kernels.bf16_form(),
-        };
-        panel::float_strip_rows(isa, form.steps(cols), outputs, threads)
+    let rows_of = |job: &Job<'_>| match form_of(job) {
+        ActivationForm::Int8 => panel::strip_rows(isa, job.weight.cols(), outputs, threads),
+        ActivationForm::Float | ActivationForm::Bf16 => panel::float_strip_rows(outputs, threads),
     };
     jobs.iter().map(rows_of).min().unwrap_or(1)
 }

@@ -55,29 +55,26 @@ pub struct Panel {
 }
 
 /// Rows of a strip of block formats, whole tiles of the instruction set's
-/// kernels. With more rows, activations are put side by side less often, which
-/// only the fastest kernels notice.
+/// kernels: as many as stay in the second-level cache. With more rows, activations
+/// are put side by side less often, which only the fastest kernels notice.
 pub fn strip_rows(isa: Isa, cols: usize, outputs: usize, threads: usize) -> usize {
-    let (tile, most) = match isa {
-        Isa::Avx512 => (32, 128),
-        _ => (16, 64),
-    };
-    (rows_that_stay(isa, cols, outputs, threads) / tile * tile).clamp(tile, most)
-}
-
-/// Rows of a strip of floats, whose panel has `steps` of 64 bytes a row.
-pub fn float_strip_rows(isa: Isa, steps: usize, outputs: usize, threads: usize) -> usize {
-    (rows_that_stay(isa, 64 * steps, outputs, threads) / 16 * 16).clamp(16, 64)
-}
-
-/// Rows of `row_bytes` that stay in the second-level cache; fewer if all threads
-/// would not have some of the `outputs`.
-fn rows_that_stay(isa: Isa, row_bytes: usize, outputs: usize, threads: usize) -> usize {
     // Half of the smallest second-level caches of processors that have the
     // instruction set.
-    let bytes = match isa {
-        Isa::Avx512 => 512 << 10,
-        _ => 256 << 10,
+    let (bytes, tile, most) = match isa {
+        Isa::Avx512 => (512 << 10, 32, 128),
+        _ => (256 << 10, 16, 64),
     };
-    (bytes / row_bytes.max(1)).min(outputs.div_ceil(4 * threads))
+    let rows = (bytes / cols.max(1)).min(rows_for_all(outputs, threads));
+    (rows / tile * tile).clamp(tile, most)
+}
+
+/// Rows of a strip of floats. Of its panel, only a block of inputs needs to stay in
+/// the second-level cache.
+pub fn float_strip_rows(outputs: usize, threads: usize) -> usize {
+    (rows_for_all(outputs, threads) / 16 * 16).clamp(16, 64)
+}
+
+/// So many rows that all threads have some of the `outputs`.
+fn rows_for_all(outputs: usize, threads: usize) -> usize {
+    outputs.div_ceil(4 * threads)
 }
