@@ -347,7 +347,7 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
             .min(even.next_multiple_of(16));
     }
     let rows_of = |job: &Job<'_>| match form_of(job) {
-        ActivationForm::Int8 => panel::strip_rows(isa, job.weight.cols(), outputs, threads),
+        ActivationForm::Int8 => panel::strip_rows(isa, rows, job.weight.cols(), outputs, threads),
         ActivationForm::Float | ActivationForm::Bf16 => panel::float_strip_rows(outputs, threads),
     };
     jobs.iter().map(rows_of).min().unwrap_or(1)

@@ -54,17 +54,28 @@ pub struct Panel {
     pub products: Lines<f32>,
 }
 
-/// Rows of a strip of block formats, whole tiles of the instruction set's
-/// kernels: as many as stay in the second-level cache. With more rows, activations
-/// are put side by side less often, which only the fastest kernels notice.
-pub fn strip_rows(isa: Isa, cols: usize, outputs: usize, threads: usize) -> usize {
+/// Whether so many tokens stay in the second-level cache beside a panel.
+pub const fn are_few(tokens: usize, cols: usize) -> bool {
+    // Twice what quants alone are: scales and sums lie beside them.
+    2 * tokens * cols <= 256 << 10
+}
+
+/// Rows of a strip of block formats for so many tokens, whole tiles of the instruction
+/// set's kernels. With more rows, activations are put side by side less often, which
+/// only the fastest kernels notice.
+pub fn strip_rows(isa: Isa, tokens: usize, cols: usize, outputs: usize, threads: usize) -> usize {
     // Half of the smallest second-level caches of processors that have the
     // instruction set.
     let (bytes, tile, most) = match isa {
         Isa::Avx512 => (512 << 10, 32, 128),
         _ => (256 << 10, 16, 64),
     };
-    let rows = (bytes / cols.max(1)).min(rows_for_all(outputs, threads));
+    let rows_that_stay = match isa {
+        // Of many tokens' panels, AVX-512 needs only some inputs at a time.
+        Isa::Avx512 if !are_few(tokens, cols) => most,
+        _ => bytes / cols.max(1),
+    };
+    let rows = rows_that_stay.min(rows_for_all(outputs, threads));
     (rows / tile * tile).clamp(tile, most)
 }
 

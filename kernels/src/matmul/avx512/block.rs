@@ -17,7 +17,8 @@ pub const TILES: usize = 2;
 pub struct Weights<'a> {
     /// Octets of a row.
     pub octets: usize,
-    /// Those that are multiplied.
+    /// Those of each sheet that lie side by side, and of them those that are multiplied.
+    pub part: Range<usize>,
     pub range: Range<usize>,
     /// Quants of all sheets and octets, unsigned.
     pub q: &'a [[Quants; ROW_PAIRS]],
@@ -256,14 +257,16 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
     let octets = range.len();
     let tiles = tokens.beside.len() / octets;
     let sheets = products.sums.len() / tiles;
-    assert!(range.end <= weights.octets && tiles > 0 && sheets > 0);
+    let here = weights.part;
+    assert!(here.start <= range.start && range.end <= here.end && here.end <= weights.octets);
+    assert!(tiles > 0 && sheets > 0);
     assert_eq!(tokens.beside.len(), tiles * octets);
     let pairs = tokens.pairs.len() / (tiles * weights.octets);
     assert_eq!(tokens.pairs.len(), tiles * pairs * weights.octets);
     assert!(pairs == TOKEN_PAIRS || (pairs, tiles) == (1, 1));
     assert_eq!(products.sums.len(), sheets * tiles);
     assert_eq!(products.folded.len(), products.sums.len());
-    assert_eq!(weights.q.len(), sheets * weights.octets);
+    assert_eq!(weights.q.len(), sheets * here.len());
     assert_eq!(weights.d.len(), weights.q.len() * scales);
     assert_eq!(weights.m.len(), weights.q.len() * MINIMUMS);
     let q_of = |octets: usize| octets * size_of::<[Quants; ROW_PAIRS]>();
@@ -282,9 +285,9 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
         q_back: q_of(octets),
         d_back: d_of(octets),
         m_back: m_of(octets),
-        q_sheet: q_of(weights.octets),
-        d_sheet: d_of(weights.octets),
-        m_sheet: m_of(weights.octets),
+        q_sheet: q_of(here.len()),
+        d_sheet: d_of(here.len()),
+        m_sheet: m_of(here.len()),
         pairs_on: pairs_of(TOKEN_PAIRS * weights.octets - octets),
         pairs_back: pairs_of(tiles * TOKEN_PAIRS * weights.octets),
         beside_back: size_of_val(tokens.beside),
@@ -293,9 +296,10 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
         asked,
         last: ahead.end.wrapping_sub(asked),
     };
-    let q = weights.q[range.start..].as_ptr();
-    let d = weights.d[range.start * scales..].as_ptr();
-    let m = weights.m[range.start * MINIMUMS..].as_ptr();
+    let first = range.start - here.start;
+    let q = weights.q[first..].as_ptr();
+    let d = weights.d[first * scales..].as_ptr();
+    let m = weights.m[first * MINIMUMS..].as_ptr();
     let x = tokens.pairs[range.start..].as_ptr();
     let y = x.wrapping_add(weights.octets);
     let beside = tokens.beside.as_ptr();

@@ -24,10 +24,12 @@ use crate::matmul::panel::Panel;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// The arrays of a strip.
+/// The arrays of a strip, or of a part of its inputs.
 pub struct Pages<'a> {
     /// Octets of a row, the last of which may not be full.
     pub octets: usize,
+    /// Those that are here.
+    pub part: Range<usize>,
     /// Sheets.
     pub sheets: usize,
     q: &'a mut [[Quants; ROW_PAIRS]],
@@ -36,16 +38,21 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// Unpacks a strip; the last row stands in for those of the last sheet that
-    /// the matrix does not have.
+    /// Unpacks some octets of a strip; the last row stands in for those of the last
+    /// sheet that the matrix does not have.
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-    pub fn unpack<B: Octets>(weight: Matrix<'_>, panel: &'a mut Panel) -> Pages<'a> {
+    pub fn unpack<B: Octets>(
+        weight: Matrix<'_>,
+        part: Range<usize>,
+        panel: &'a mut Panel,
+    ) -> Pages<'a> {
         let sheets = weight.rows().div_ceil(ROWS);
-        let octets = weight.cols().div_ceil(OCTET_LEN);
+        let octets = part.len();
         let count = sheets * octets;
         let Panel { q, d, m, .. } = panel;
         let mut pages = Pages {
-            octets,
+            octets: weight.cols().div_ceil(OCTET_LEN),
+            part: part.clone(),
             sheets,
             q: bytemuck::cast_slice_mut(q.resize(count * ROWS * OCTET_LEN)),
             d: bytemuck::cast_slice_mut(d.resize(count * ROWS * OCTET * B::SCALES)),
@@ -53,21 +60,22 @@ impl<'a> Pages<'a> {
         };
         let all = blocks::<B>(weight.bytes());
         let per_row = weight.cols() / B::LEN;
+        let blocks = part.start * B::BLOCKS..per_row.min(part.end * B::BLOCKS);
         for pair in 0..sheets * ROW_PAIRS {
             let [a, b] = [2 * pair, 2 * pair + 1].map(|row| {
                 let row = row.min(weight.rows() - 1);
-                &all[row * per_row..]
+                &all[row * per_row..][blocks.clone()]
             });
             let (sheet, pair) = (pair / ROW_PAIRS, pair % ROW_PAIRS);
-            let full = a[..per_row].chunks_exact(B::BLOCKS);
+            let full = a.chunks_exact(B::BLOCKS);
             let rest = full.remainder().len();
-            let full = full.zip(b[..per_row].chunks_exact(B::BLOCKS));
+            let full = full.zip(b.chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
                 let rows = [next_octet::<B, false>(a), next_octet::<B, false>(b)];
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }
             if rest > 0 {
-                let rows = [a, b].map(|row| last_octet(&row[per_row - rest..], rest));
+                let rows = [a, b].map(|row| last_octet(&row[row.len() - rest..], rest));
                 pages.write::<B>(sheet * octets + octets - 1, pair, rows);
             }
         }
@@ -109,10 +117,11 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Some octets of all sheets.
+    /// Some octets of all sheets, of those that are here.
     pub fn slice(&self, range: Range<usize>) -> Weights<'_> {
         Weights {
             octets: self.octets,
+            part: self.part.clone(),
             range,
             q: self.q,
             d: self.d,

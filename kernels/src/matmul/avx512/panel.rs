@@ -1,6 +1,7 @@
-//! Many tokens: a strip is unpacked ([`Pages`]) and multiplied with all tokens,
-//! block by block ([`block`]) and, of a block, slice by slice: at most [`SLICE`]
-//! octets, between which partial sums wait in memory. Meanwhile tiles ask for what
+//! Many tokens: a strip is unpacked ([`Pages`]), part by part if rows are long
+//! ([`PART`]), and multiplied with all tokens, block by block ([`block`]) and, of a
+//! block, slice by slice: at most [`SLICE`] octets. Between slices and between parts
+//! partial sums wait in memory. Meanwhile tiles ask for what
 //! comes next ([`Ahead`]): of few tokens, which stay in the second-level cache, the
 //! weights of the next strip, since unpacking them is all reading and multiplying would
 //! be none; of many, the tokens of the next slice, which come from wherever there is
@@ -11,10 +12,10 @@ use super::octet::{Octets, PerLane};
 use super::pages::Pages;
 use super::tile::{Beside, Folded, ROWS, Sums, TOKEN_PAIRS, TOKENS};
 use super::vector::*;
-use crate::activation::{Int8Rows, ONES, Pair};
+use crate::activation::{Int8Rows, OCTET_LEN, ONES, Pair};
 use crate::lines::Lines;
 use crate::matmul::Matrix;
-use crate::matmul::panel::Panel;
+use crate::matmul::panel::{Panel, are_few};
 use crate::prefetch;
 use crate::team::TileMut;
 use bytemuck::{Pod, Zeroable};
@@ -23,6 +24,9 @@ use std::ops::Range;
 
 /// Octets of a block's tokens that stay in the first-level cache.
 const SLICE: usize = 6;
+
+/// Octets of a strip that stay in the second, with room for what else there is.
+const PART: usize = 8;
 
 /// Sheets whose products are stored side by side.
 const SHEETS: usize = 4;
@@ -36,35 +40,42 @@ pub fn strip<B: Octets>(
     panel: &mut Panel,
 ) {
     const { assert!(B::PANEL_OFFSET == 0 || B::MINIMUMS == 0) }
-    let mut buffers = Buffers {
-        sums: std::mem::take(&mut panel.sums),
-        products: std::mem::take(&mut panel.products),
+    let octets = weight.cols().div_ceil(OCTET_LEN);
+    let sheets = weight.rows().div_ceil(ROWS);
+    let few = are_few(x.rows, weight.cols());
+    let parts = if few { 1 } else { octets.div_ceil(PART) };
+    // Between parts the sums of all blocks wait, between slices those of one.
+    let kept = match parts {
+        1 => TILES,
+        _ => x.rows.div_ceil(TOKENS),
     };
-    let pages = Pages::unpack::<B>(weight, panel);
-    let product = Product {
-        pages: &pages,
-        offset: B::PANEL_OFFSET,
-        x,
-        weights: weight.bytes(),
-    };
-    match (B::HALVES_APART, B::MINIMUMS) {
-        (false, 0) => product.run::<false, 0>(&mut buffers, out),
-        (false, 1) => product.run::<false, 1>(&mut buffers, out),
-        (true, 0) => product.run::<true, 0>(&mut buffers, out),
-        (false, 2) => product.run::<false, 2>(&mut buffers, out),
-        (halves, minimums) => unreachable!("halves apart: {halves}, minimums: {minimums}"),
+    let mut lines = [&mut panel.sums, &mut panel.products].map(std::mem::take);
+    let [sums, folded] = &mut lines;
+    let sums = of_lines::<Sums>(sums, sheets * kept);
+    let folded = of_lines::<Folded>(folded, sheets * TILES);
+    for part in (0..parts).map(|index| nth(index, parts, 0..octets)) {
+        let product = Product {
+            pages: &Pages::unpack::<B>(weight, part, panel),
+            offset: B::PANEL_OFFSET,
+            x,
+            weights: weight.bytes(),
+            few,
+        };
+        match (B::HALVES_APART, B::MINIMUMS) {
+            (false, 0) => product.run::<false, 0>(sums, folded, out),
+            (false, 1) => product.run::<false, 1>(sums, folded, out),
+            (true, 0) => product.run::<true, 0>(sums, folded, out),
+            (false, 2) => product.run::<false, 2>(sums, folded, out),
+            (halves, minimums) => unreachable!("halves apart: {halves}, minimums: {minimums}"),
+        }
     }
-    panel.sums = buffers.sums;
-    panel.products = buffers.products;
+    [panel.sums, panel.products] = lines;
 }
 
-/// Bytes of tokens that are few.
-const FEW_BYTES: usize = 256 << 10;
-
-/// What the product needs of a [`Panel`] beside the pages.
-struct Buffers {
-    sums: Lines<f32>,
-    products: Lines<f32>,
+/// Stretch `index` of `count` even ones.
+fn nth(index: usize, count: usize, of: Range<usize>) -> Range<usize> {
+    let [start, end] = [index, index + 1].map(|index| of.start + index * of.len() / count);
+    start..end
 }
 
 /// So many values that fill whole lines.
@@ -80,7 +91,7 @@ fn block_of(first: usize, pairs: usize) -> Range<usize> {
     first..first + if whole > 0 { whole } else { left }
 }
 
-/// A strip's sheets times all tokens.
+/// A part of a strip's inputs, times all tokens.
 struct Product<'a> {
     pages: &'a Pages<'a>,
     /// What was added to the quants.
@@ -88,43 +99,49 @@ struct Product<'a> {
     x: Int8Rows<'a>,
     /// The strip as it lies in the file.
     weights: &'a [u8],
+    /// Tokens are few.
+    few: bool,
 }
 
 impl Product<'_> {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
     fn run<const HALVES: bool, const MINIMUMS: usize>(
         &self,
-        buffers: &mut Buffers,
+        all_sums: &mut [Sums],
+        folded: &mut [Folded],
         out: &mut TileMut<'_>,
     ) {
         let Pages { octets, sheets, .. } = *self.pages;
-        let slices = octets.div_ceil(SLICE);
-        let slice = |index: usize| index * octets / slices..(index + 1) * octets / slices;
+        let part = &self.pages.part;
+        let (whole, ends) = (part.len() == octets, part.end == octets);
+        let slices = part.len().div_ceil(SLICE);
+        let slice = |index: usize| nth(index, slices, part.clone());
         let mut beside = [[Beside::zeroed(); TOKEN_PAIRS]; TILES * SLICE];
-        let sums = of_lines::<Sums>(&mut buffers.sums, sheets * TILES);
-        let folded = of_lines::<Folded>(&mut buffers.products, sheets * TILES);
         let pairs = self.x.rows.div_ceil(2);
-        let few = pairs * size_of_val(self.x.pairs(0..1)) <= FEW_BYTES;
         let mut ahead = Ahead::after(self.weights);
         let mut block = block_of(0, pairs);
         while !block.is_empty() {
             let next = block_of(block.end, pairs);
             let tiles = block.len().div_ceil(TOKEN_PAIRS);
             let tokens = 2 * block.start..self.x.rows.min(2 * block.end);
-            let (sums, folded) = (&mut sums[..sheets * tiles], &mut folded[..sheets * tiles]);
-            // The outputs of many tokens lie far apart, in no cache; until they are
-            // written, there is time to bring them.
-            for token in tokens.clone() {
-                prefetch::all_to_first_level(out.row(out.rows().start + token), 0);
+            let first_kept = if whole { 0 } else { block.start / TOKEN_PAIRS };
+            let sums = &mut all_sums[sheets * first_kept..][..sheets * tiles];
+            let folded = &mut folded[..sheets * tiles];
+            if ends {
+                // The outputs of many tokens lie far apart, in no cache; until they are
+                // written, there is time to bring them.
+                for token in tokens.clone() {
+                    prefetch::all_to_first_level(out.row(out.rows().start + token), 0);
+                }
             }
             let pairs = self.x.pairs(block.clone());
             for index in 0..slices {
                 let range = slice(index);
                 let beside = &mut beside[..tiles * range.len()];
                 self.put_beside_block::<HALVES, MINIMUMS>(pairs, range.clone(), beside);
-                if !few && index + 1 < slices {
+                if !self.few && index + 1 < slices {
                     ahead = Ahead::tokens(pairs, octets, slice(index + 1));
-                } else if !few && !next.is_empty() {
+                } else if !self.few && !next.is_empty() {
                     ahead = Ahead::tokens(self.x.pairs(next.clone()), octets, slice(0));
                 }
                 let tokens = Tokens { pairs, beside };
@@ -132,7 +149,9 @@ impl Product<'_> {
                 let weights = self.pages.slice(range);
                 block::multiply::<HALVES, MINIMUMS>(weights, tokens, products, &mut ahead);
             }
-            put_out(folded, tiles, tokens, out);
+            if ends {
+                put_out(folded, tiles, tokens, out);
+            }
             block = next;
         }
     }
