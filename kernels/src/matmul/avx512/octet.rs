@@ -169,7 +169,7 @@ pub trait Octets: Block {
 /// How far ahead of the blocks in hand memory is asked for. Measured on Zen 4, one page
 /// is too near (a third slower on one core) and four are no better than two; on Zen 5,
 /// one is up to a tenth slower.
-const AHEAD: usize = 8192;
+pub const AHEAD: usize = 8192;
 
 /// Unpacks an octet of rows that are read one after the other, and asks for what
 /// is read later, to be in the first-level cache (`NEAR`) or in the second: see
@@ -178,9 +178,16 @@ const AHEAD: usize = 8192;
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 pub fn next_octet<B: Octets, const NEAR: bool>(blocks: &[B]) -> Octet {
+    octet_and_ask::<B, NEAR>(blocks, AHEAD)
+}
+
+/// Unpacks an octet, and asks for what lies so many bytes ahead.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+pub fn octet_and_ask<B: Octets, const NEAR: bool>(blocks: &[B], ahead: usize) -> Octet {
     match NEAR {
-        true => prefetch::all_to_first_level(blocks, AHEAD),
-        false => prefetch::all_to_second_level(blocks, AHEAD),
+        true => prefetch::all_to_first_level(blocks, ahead),
+        false => prefetch::all_to_second_level(blocks, ahead),
     }
     // SAFETY: this function has the features.
     unsafe { B::octet(blocks) }

@@ -13,7 +13,8 @@
 
 use super::block::Weights;
 use super::octet::{
-    Octet, Octets, PerLane, beside, halves_beside, last_octet, next_octet, scales_of_halves,
+    AHEAD, Octet, Octets, PerLane, beside, halves_beside, last_octet, octet_and_ask,
+    scales_of_halves,
 };
 use super::tile::{Quants, ROW_PAIRS, ROWS};
 use super::vector::*;
@@ -61,6 +62,11 @@ impl<'a> Pages<'a> {
         let all = blocks::<B>(weight.bytes());
         let per_row = weight.cols() / B::LEN;
         let blocks = part.start * B::BLOCKS..per_row.min(part.end * B::BLOCKS);
+        // Of a part, what is read next is the same part of the rows that follow.
+        let ahead = match blocks.len() == per_row {
+            true => AHEAD,
+            false => weight.row_bytes() * AHEAD.div_ceil(blocks.len() * size_of::<B>()),
+        };
         for pair in 0..sheets * ROW_PAIRS {
             let [a, b] = [2 * pair, 2 * pair + 1].map(|row| {
                 let row = row.min(weight.rows() - 1);
@@ -71,7 +77,7 @@ impl<'a> Pages<'a> {
             let rest = full.remainder().len();
             let full = full.zip(b.chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
-                let rows = [next_octet::<B, false>(a), next_octet::<B, false>(b)];
+                let rows = [a, b].map(|blocks| octet_and_ask::<B, false>(blocks, ahead));
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }
             if rest > 0 {
