@@ -2,7 +2,7 @@
 //!
 //! | limit | measured with |
 //! |---|---|
-//! | reading | every thread adds up its stretches of a buffer larger than any cache |
+//! | reading | every thread adds up its stretches of a buffer larger than any cache, in every other round asking ahead for them |
 //! | integer dot | chains of the instruction set's multiply-add of bytes, operands in registers |
 //! | float multiply-add | chains of [`Lanes::fma`], operands in registers |
 //!
@@ -28,6 +28,7 @@ mod neon;
 
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
+use crate::prefetch;
 use crate::team::Team;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -94,6 +95,8 @@ pub fn measure(team: &Team, isa: Isa, effort: Effort) -> Limits {
     }
 }
 
+/// How far ahead of what is read memory is asked for.
+const AHEAD_BYTES: usize = 16384;
 /// Bytes that a thread reads in one go.
 const STRETCH_BYTES: usize = 4 << 20;
 
@@ -105,11 +108,14 @@ fn read(team: &Team, isa: Isa, effort: Effort) -> f64 {
     team.region(|region| region.chunks_mut(&mut buffer, stretch, |_, part| part.fill(1.0)));
     let stretches: Vec<&[f32]> = buffer.chunks(stretch).collect();
     let bytes = size_of_val(&buffer[..]) as f64;
+    let mut ask = false;
     best(effort.rounds, || {
+        ask = !ask;
         let start = Instant::now();
         team.region(|region| {
             region.for_each(stretches.len(), |index| {
-                black_box(isa.run(Read(stretches[index])));
+                let stretch = stretches[index];
+                black_box(isa.run(Read { stretch, ask }));
             });
         });
         bytes / start.elapsed().as_secs_f64()
@@ -165,7 +171,12 @@ fn dot(isa: Isa, turns: usize) -> u64 {
 }
 
 /// Reads values.
-struct Read<'a>(&'a [f32]);
+struct Read<'a> {
+    stretch: &'a [f32],
+    /// Whether memory is asked for ahead, as kernels do, or what the processor guesses
+    /// has to do.
+    ask: bool,
+}
 
 impl Op for Read<'_> {
     type Out = f32;
@@ -174,8 +185,14 @@ impl Op for Read<'_> {
     fn run<L: Lanes>(self, lanes: L) -> f32 {
         // Four sums of sixteen: enough that additions do not wait for each other.
         let mut sums = [lanes.splat(0.0); 4];
-        let (groups, _) = self.0.as_chunks::<{ 4 * LANES }>();
+        let (groups, _) = self.stretch.as_chunks::<{ 4 * LANES }>();
+        let near = prefetch::prefers_first_level();
         for group in groups {
+            if self.ask {
+                for line in 0..size_of_val(group) / 64 {
+                    prefetch::to_level(near, group, AHEAD_BYTES + 64 * line);
+                }
+            }
             let (parts, _) = group.as_chunks::<LANES>();
             for (sum, part) in sums.iter_mut().zip(parts) {
                 *sum = lanes.add(*sum, lanes.load(part));
@@ -244,7 +261,10 @@ mod tests {
     fn reading_sees_every_value() {
         let values: Vec<f32> = (0..256).map(|i| i as f32).collect();
         for isa in Isa::available() {
-            assert_eq!(isa.run(Read(&values)), 255.0 * 128.0, "{isa}");
+            for ask in [false, true] {
+                let stretch = &values;
+                assert_eq!(isa.run(Read { stretch, ask }), 255.0 * 128.0, "{isa}");
+            }
         }
     }
 }
