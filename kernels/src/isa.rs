@@ -114,27 +114,6 @@ impl Isa {
     }
 }
 
-/// Whether this is a Zen 5 or what AMD made after it: vectors of 512 bits pass whole,
-/// twice as many as on a Zen 4, and caches are asked accordingly.
-pub(crate) fn is_zen_5_or_later() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::__cpuid;
-        use std::sync::LazyLock;
-        static IT_IS: LazyLock<bool> = LazyLock::new(|| {
-            #[allow(unused_unsafe, reason = "older compilers ask for it")]
-            // SAFETY: every x86-64 processor has the instruction.
-            let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1)) };
-            let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
-            let family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
-            vendor.as_flattened() == b"AuthenticAMD" && family >= 26
-        });
-        *IT_IS
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -1,8 +1,6 @@
 //! Asking for memory before it is read. Hints: they may name any address and
 //! change nothing.
 
-use crate::isa;
-
 /// Whether this processor takes what is read from memory best into its first-level
 /// cache, not the second.
 ///
@@ -10,30 +8,31 @@ use crate::isa;
 /// first level, a core reads Q4_0 from memory 1.2 times as fast; on a Zen 4, Q8_0 at 25
 /// GB/s where with the second it reads 29. Others have not been measured.
 pub fn prefers_first_level() -> bool {
-    isa::is_zen_5_or_later()
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid;
+        use std::sync::LazyLock;
+        static IS_ZEN_5_OR_LATER: LazyLock<bool> = LazyLock::new(|| {
+            #[allow(unused_unsafe, reason = "older compilers ask for it")]
+            // SAFETY: every x86-64 processor has the instruction.
+            let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1)) };
+            let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+            let family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
+            vendor.as_flattened() == b"AuthenticAMD" && family >= 26
+        });
+        *IS_ZEN_5_OR_LATER
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
-/// first-level cache.
-#[cfg(target_arch = "x86_64")]
+/// first-level cache (`near`) or in the second: see [`to_level`].
 #[inline(always)]
-pub fn all_to_first_level<T>(values: &[T], ahead: usize) {
-    lines(values, ahead).for_each(line_to_first_level);
-}
-
-/// Asks for all lines of what lies `ahead` bytes after `values`, to be in the
-/// second-level cache.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub fn all_to_second_level<T>(values: &[T], ahead: usize) {
-    lines(values, ahead).for_each(line_to_second_level);
-}
-
-/// Asks for the line `ahead` bytes after `value`, to be in the second-level
-/// cache.
-#[inline(always)]
-pub fn to_second_level<T: ?Sized>(value: &T, ahead: usize) {
-    to_level(false, value, ahead);
+pub fn all_to_level<T>(near: bool, values: &[T], ahead: usize) {
+    for line in 0..size_of_val(values).div_ceil(64) {
+        to_level(near, values, ahead + 64 * line);
+    }
 }
 
 /// Asks for the line `ahead` bytes after `value`, to be in the first-level cache
@@ -57,13 +56,6 @@ pub fn to_level<T: ?Sized>(near: bool, value: &T, ahead: usize) {
 #[inline(always)]
 pub fn pages(bytes: &[u8]) {
     bytes.chunks(4096).for_each(|page| to_level(true, page, 0));
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn lines<T>(values: &[T], ahead: usize) -> impl Iterator<Item = *const i8> {
-    let first = values.as_ptr().cast::<i8>().wrapping_add(ahead);
-    (0..size_of_val(values).div_ceil(64)).map(move |line| first.wrapping_add(64 * line))
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -23,7 +23,6 @@ const FENCED: &[(&str, &str)] = &[
         "kernels/src/team.rs",
         "hands out disjoint parts of outputs to threads",
     ),
-    ("kernels/src/isa.rs", "asks for the processor's family"),
     ("kernels/src/lanes/", "vector instructions"),
     ("kernels/src/limits/", "vector instructions"),
     ("kernels/src/matmul/avx2/", "vector instructions"),

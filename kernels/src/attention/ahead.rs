@@ -34,7 +34,7 @@ impl<'a> Ahead<'a> {
     pub fn ask(&mut self) {
         let end = (self.at + self.piece).min(self.bytes.len());
         while self.at < end {
-            prefetch::to_second_level(self.bytes, self.at);
+            prefetch::to_level(false, self.bytes, self.at);
             self.at += 64;
         }
     }

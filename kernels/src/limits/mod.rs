@@ -189,9 +189,7 @@ impl Op for Read<'_> {
         let near = prefetch::prefers_first_level();
         for group in groups {
             if self.ask {
-                for line in 0..size_of_val(group) / 64 {
-                    prefetch::to_level(near, group, AHEAD_BYTES + 64 * line);
-                }
+                prefetch::all_to_level(near, group, AHEAD_BYTES);
             }
             let (parts, _) = group.as_chunks::<LANES>();
             for (sum, part) in sums.iter_mut().zip(parts) {

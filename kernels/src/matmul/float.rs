@@ -260,14 +260,6 @@ pub(super) fn fill_up<W: Weight>(tail: &[W]) -> [W; UNIT] {
     unit
 }
 
-/// Asks for what lies `ahead` bytes after a unit; `near`: see [`prefetch::to_level`].
-#[inline(always)]
-pub(super) fn ask<W>(unit: &[W; UNIT], ahead: usize, near: bool) {
-    for line in 0..size_of_val(unit) / 64 {
-        prefetch::to_level(near, unit, ahead + 64 * line);
-    }
-}
-
 /// Brings a strip into a panel.
 struct Unpack<'a, 'p, W> {
     weight: Rows<'a, W>,
@@ -287,7 +279,7 @@ impl<W: Weight> Work<W> for Unpack<'_, '_, W> {
                 let (units, tail) = self.weight.row(sheet * sheet_rows + r);
                 let mut to = panel[r..].iter_mut().step_by(sheet_rows);
                 for unit in units {
-                    ask(unit, AHEAD, false);
+                    prefetch::all_to_level(false, unit, AHEAD);
                     for (step, to) in dot.steps(l, unit).into_iter().zip(&mut to) {
                         l.store(step, to);
                     }

@@ -13,7 +13,7 @@
 //! 49. Four tokens of 8192 are read from further away, and want several rows for each
 //! time.)
 
-use super::float::{Dot, Rows, Weight, Work, ask, fill_up};
+use super::float::{Dot, Rows, Weight, Work, fill_up};
 use crate::lanes::{LANES, Lanes};
 use crate::prefetch;
 use crate::steps::{Step, StepRows, UNIT};
@@ -40,12 +40,12 @@ impl<W: Weight> Work<W> for InPlace<'_, '_, '_, W> {
     fn run<L: Lanes, D: Dot<L, W, N>, const N: usize>(mut self, l: L, dot: D) {
         let bytes = self.tokens * self.x.steps() * size_of::<Step>();
         let few = self.tokens <= STREAM_TOKENS && bytes <= STREAM_BYTES;
-        let stream = few && prefetch::prefers_first_level();
-        match (L::REGISTERS < 24, stream) {
-            (true, true) => self.tiles::<L, D, N, 1, 4>(l, dot),
-            (true, false) => self.tiles::<L, D, N, 2, 3>(l, dot),
-            (false, true) => self.tiles::<L, D, N, 1, 4>(l, dot),
-            (false, false) => self.tiles::<L, D, N, 4, 4>(l, dot),
+        if few && prefetch::prefers_first_level() {
+            self.tiles::<L, D, N, 1, 4>(l, dot);
+        } else if L::REGISTERS < 24 {
+            self.tiles::<L, D, N, 2, 3>(l, dot);
+        } else {
+            self.tiles::<L, D, N, 4, 4>(l, dot);
         }
     }
 }
@@ -102,7 +102,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
         for k in 0..units {
             for (r, w) in w.iter().enumerate() {
                 if token == 0 {
-                    ask(&w[k], ahead, near);
+                    prefetch::all_to_level(near, &w[k], ahead);
                 }
                 for (steps, step) in steps.iter_mut().zip(dot.steps(l, &w[k])) {
                     steps[r] = step;

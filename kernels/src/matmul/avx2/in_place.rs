@@ -59,7 +59,7 @@ fn tokens<L: Level, B: Octets, const T: usize>(
         let mut acc = [_mm256_setzero_ps(); T];
         let mut octets = here[..per_row].chunks_exact(B::BLOCKS);
         for (o, blocks) in octets.by_ref().enumerate() {
-            prefetch::all_to_first_level(blocks, AHEAD);
+            prefetch::all_to_level(true, blocks, AHEAD);
             // SAFETY: this function has the features.
             let w = unsafe { l.prepare::<B>(B::octet(blocks)) };
             for (acc, x) in acc.iter_mut().zip(x) {

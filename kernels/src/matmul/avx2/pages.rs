@@ -96,7 +96,7 @@ impl<'a> Pages<'a> {
         for o in 0..self.octets {
             for (r, row) in rows.iter().enumerate() {
                 let rest = &row[o * B::BLOCKS..];
-                prefetch::all_to_second_level(&rest[..rest.len().min(B::BLOCKS)], next_sheet);
+                prefetch::all_to_level(false, &rest[..rest.len().min(B::BLOCKS)], next_sheet);
                 let octet = match rest.get(..B::BLOCKS) {
                     // SAFETY: this function has the features.
                     Some(blocks) => unsafe { B::octet(blocks) },

@@ -185,10 +185,7 @@ pub fn next_octet<B: Octets, const NEAR: bool>(blocks: &[B]) -> Octet {
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 pub fn octet_and_ask<B: Octets, const NEAR: bool>(blocks: &[B], ahead: usize) -> Octet {
-    match NEAR {
-        true => prefetch::all_to_first_level(blocks, ahead),
-        false => prefetch::all_to_second_level(blocks, ahead),
-    }
+    prefetch::all_to_level(NEAR, blocks, ahead);
     // SAFETY: this function has the features.
     unsafe { B::octet(blocks) }
 }

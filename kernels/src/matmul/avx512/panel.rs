@@ -131,7 +131,7 @@ impl Product<'_> {
                 // The outputs of many tokens lie far apart, in no cache; until they are
                 // written, there is time to bring them.
                 for token in tokens.clone() {
-                    prefetch::all_to_first_level(out.row(out.rows().start + token), 0);
+                    prefetch::all_to_level(true, out.row(out.rows().start + token), 0);
                 }
             }
             let pairs = self.x.pairs(block.clone());
