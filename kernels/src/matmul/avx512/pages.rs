@@ -77,7 +77,10 @@ impl<'a> Pages<'a> {
             let rest = full.remainder().len();
             let full = full.zip(b.chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
-                let rows = [a, b].map(|blocks| octet_and_ask::<B, false>(blocks, ahead));
+                let rows = [
+                    octet_and_ask::<B, false>(a, ahead),
+                    octet_and_ask::<B, false>(b, ahead),
+                ];
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }
             if rest > 0 {
