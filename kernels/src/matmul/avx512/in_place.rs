@@ -7,17 +7,25 @@
 
 use super::bundle::Bundle;
 use super::octet::{
-    Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, scaled_sums,
-    scales_of_halves, to_word_order,
+    AHEAD, Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, octet_and_ask,
+    scaled_sums, scales_of_halves, to_word_order,
 };
-use super::vector::store_f32;
+use super::panel::nth;
+use super::vector::{load_f32, store_f32};
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
+use crate::lines::Lines;
 use crate::matmul::Matrix;
 use crate::matmul::avx2::vector::fold;
 use crate::matmul::panel::Panel;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
+
+/// From so many tokens on, they meet long rows in parts.
+const FROM_IN_PARTS: usize = 5;
+
+/// Octets of a part: those of the tokens stay in the first-level cache.
+const PART: usize = 8;
 
 /// Computes a strip; `NEAR`: see [`next_octet`].
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -204,8 +212,10 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
             self.tokens_bundled::<T, MINIMUMS>(&x, first, out);
         }
         if self.bundled < self.count {
+            let mut waiting = std::mem::take(&mut panel.sums);
             let x = for_format::<B, T>(x, first, panel);
-            self.tokens_alone::<T, MINIMUMS>(&x, first, out);
+            self.tokens_alone::<T, MINIMUMS>(&x, first, out, &mut waiting);
+            panel.sums = waiting;
         }
         T
     }
@@ -218,24 +228,58 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         x: &[Row<'_>; T],
         first: usize,
         out: &mut TileMut<'_>,
+        waiting: &mut Lines<f32>,
     ) {
         for x in x {
             x.assert_len::<B>(self.octets);
         }
-        for a in (self.bundled..self.count).step_by(2) {
-            // An odd last row is its own neighbour.
-            let b = (a + 1).min(self.count - 1);
-            let mut acc = [_mm512_setzero_ps(); T];
-            for (o, (a, b)) in self.full_octets(a).zip(self.full_octets(b)).enumerate() {
-                let w =
-                    Two::<MINIMUMS>::new::<B>([next_octet::<B, NEAR>(a), next_octet::<B, NEAR>(b)]);
-                w.add_all::<B, T>(x, o, &mut acc);
+        let parts = match T {
+            ..FROM_IN_PARTS => 1,
+            _ => self.octets.div_ceil(PART),
+        };
+        let count = (self.count - self.bundled).div_ceil(2);
+        let waiting = waiting.resize(if parts > 1 { count * T * 16 } else { 0 });
+        let waiting = waiting.as_chunks_mut::<16>().0;
+        for part in (0..parts).map(|index| nth(index, parts, 0..self.octets)) {
+            let full = part.start..part.end.min(self.per_row / B::BLOCKS);
+            let ahead = match parts {
+                1 => AHEAD,
+                // What is read next is the same part of the rows that follow.
+                _ => {
+                    let bytes = full.len() * B::BLOCKS * size_of::<B>();
+                    self.per_row * size_of::<B>() * AHEAD.div_ceil(bytes.max(1))
+                }
+            };
+            for (pair, a) in (self.bundled..self.count).step_by(2).enumerate() {
+                // An odd last row is its own neighbour.
+                let b = (a + 1).min(self.count - 1);
+                let mut acc = [_mm512_setzero_ps(); T];
+                if part.start > 0 {
+                    for (acc, waiting) in acc.iter_mut().zip(&waiting[pair * T..]) {
+                        *acc = load_f32(waiting);
+                    }
+                }
+                let blocks_a = self.from(a)[full.start * B::BLOCKS..full.end * B::BLOCKS].chunks_exact(B::BLOCKS);
+                let blocks_b = self.from(b)[full.start * B::BLOCKS..full.end * B::BLOCKS].chunks_exact(B::BLOCKS);
+                for (o, (a, b)) in full.clone().zip(blocks_a.zip(blocks_b)) {
+                    let w = Two::<MINIMUMS>::new::<B>([
+                        octet_and_ask::<B, NEAR>(a, ahead),
+                        octet_and_ask::<B, NEAR>(b, ahead),
+                    ]);
+                    w.add_all::<B, T>(x, o, &mut acc);
+                }
+                if part.end < self.octets {
+                    for (acc, waiting) in acc.iter().zip(&mut waiting[pair * T..]) {
+                        store_f32(waiting, *acc);
+                    }
+                    continue;
+                }
+                if self.rest() > 0 {
+                    let w = Two::<MINIMUMS>::new::<B>([self.last_octet(a), self.last_octet(b)]);
+                    w.add_all::<B, T>(x, self.octets - 1, &mut acc);
+                }
+                store_two([a, b], acc, first, out);
             }
-            if self.rest() > 0 {
-                let w = Two::<MINIMUMS>::new::<B>([self.last_octet(a), self.last_octet(b)]);
-                w.add_all::<B, T>(x, self.octets - 1, &mut acc);
-            }
-            store_two([a, b], acc, first, out);
         }
     }
 

@@ -73,7 +73,7 @@ pub fn strip<B: Octets>(
 }
 
 /// Stretch `index` of `count` even ones.
-fn nth(index: usize, count: usize, of: Range<usize>) -> Range<usize> {
+pub fn nth(index: usize, count: usize, of: Range<usize>) -> Range<usize> {
     let [start, end] = [index, index + 1].map(|index| of.start + index * of.len() / count);
     start..end
 }
