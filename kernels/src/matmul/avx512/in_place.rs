@@ -6,11 +6,9 @@
 //! activations are loaded once for both.
 
 use super::bundle::Bundle;
-use super::octet::{
-    AHEAD, Octet, Octets, Row, Scales, add, beside, dot, last_octet, next_octet, octet_and_ask,
-    scaled_sums, scales_of_halves, to_word_order,
-};
+use super::octet::{AHEAD, Octet, Octets, PerLane, last_octet, next_octet, octet_and_ask};
 use super::panel::nth;
+use super::token::{InLanes, OfToken, Two};
 use super::vector::{load_f32, store_f32};
 use crate::activation::{Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
@@ -20,6 +18,7 @@ use crate::matmul::avx2::vector::fold;
 use crate::matmul::panel::Panel;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// From so many tokens on, they meet long rows in parts.
 const FROM_IN_PARTS: usize = 5;
@@ -102,11 +101,12 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         &self.all[row * self.per_row..]
     }
 
-    /// The full octets of a row.
+    /// Some octets of a row, as far as they are full.
     #[inline]
-    fn full_octets(&self, row: usize) -> impl Iterator<Item = &[B]> {
-        let octets = self.from(row)[..self.per_row].chunks_exact(B::BLOCKS);
-        octets.take(self.octets)
+    fn full_octets(&self, row: usize, octets: Range<usize>) -> impl Iterator<Item = &[B]> {
+        let blocks = octets.start * B::BLOCKS..self.per_row.min(octets.end * B::BLOCKS);
+        let full = self.from(row)[blocks].chunks_exact(B::BLOCKS);
+        full.take(octets.len())
     }
 
     /// The octets of the bundle that begins with a row.
@@ -142,12 +142,12 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     ) -> usize {
         let out = out.row(out.rows().start + first);
         if self.bundled > 0 {
-            let x = self.bundle.lay_out::<B>(x, first, 1, panel);
-            self.single_bundled(x.row(0), &mut out[..self.bundled]);
+            let x = self.bundled_tokens::<1>(x, first, &mut panel.x);
+            self.single_bundled(x.as_flattened(), &mut out[..self.bundled]);
         }
         if self.bundled < self.count {
-            let [x] = for_format::<B, 1>(x, first, panel);
-            self.single_alone(x, &mut out[self.bundled..]);
+            let x = self.tokens_of::<1>(x, first, 0..self.octets, &mut panel.x);
+            self.single_alone(x.as_flattened(), &mut out[self.bundled..]);
         }
         1
     }
@@ -155,15 +155,17 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     /// Computes the rows that are not bundled, for one token.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn single_alone(&self, x: Row<'_>, out: &mut [f32]) {
-        x.assert_len::<B>(self.octets);
+    fn single_alone(&self, x: &[OfToken], out: &mut [f32]) {
         for (row, out) in (self.bundled..).zip(out) {
             let mut acc = _mm256_setzero_ps();
-            for (o, blocks) in self.full_octets(row).enumerate() {
-                acc = add::<B>(&next_octet::<B, NEAR>(blocks), &x, o, acc);
+            let mut x = x.iter();
+            for (blocks, x) in self.full_octets(row, 0..self.octets).zip(&mut x) {
+                acc = x.add::<B>(&next_octet::<B, NEAR>(blocks), acc);
             }
-            if self.rest() > 0 {
-                acc = add::<B>(&self.last_octet(row), &x, self.octets - 1, acc);
+            if self.rest() > 0
+                && let Some(x) = x.next()
+            {
+                acc = x.add::<B>(&self.last_octet(row), acc);
             }
             *out = fold(acc);
         }
@@ -172,24 +174,23 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     /// Computes the rows that are bundled, for one token.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn single_bundled(&self, x: Row<'_>, out: &mut [f32]) {
-        x.assert_len::<B>(self.bundle.octets());
+    fn single_bundled(&self, x: &[OfToken], out: &mut [f32]) {
         for (b, out) in out.chunks_exact_mut(self.bundle.rows).enumerate() {
-            let mut octets = self.bundle_octets(b * self.bundle.rows).enumerate();
+            let mut octets = self.bundle_octets(b * self.bundle.rows).zip(x);
             let mut acc = _mm256_setzero_ps();
             for (row, out) in out.iter_mut().enumerate() {
                 let (full, groups) = self.bundle.row(row);
-                for (o, blocks) in octets.by_ref().take(full.len()) {
-                    acc = add::<B>(&next_octet::<B, NEAR>(blocks), &x, o, acc);
+                for (blocks, x) in octets.by_ref().take(full.len()) {
+                    acc = x.add::<B>(&next_octet::<B, NEAR>(blocks), acc);
                 }
                 let mut next = _mm256_setzero_ps();
                 if groups > 0
-                    && let Some((o, blocks)) = octets.next()
+                    && let Some((blocks, x)) = octets.next()
                 {
                     let w = next_octet::<B, NEAR>(blocks);
                     let others = 0xff << groups;
-                    acc = _mm256_mask_mov_ps(add::<B>(&w, &x, o, acc), others, acc);
-                    next = _mm256_maskz_mov_ps(others, add::<B>(&w, &x, o, next));
+                    acc = _mm256_mask_mov_ps(x.add::<B>(&w, acc), others, acc);
+                    next = _mm256_maskz_mov_ps(others, x.add::<B>(&w, next));
                 }
                 *out = fold(acc);
                 acc = next;
@@ -207,79 +208,81 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         panel: &mut Panel,
     ) -> usize {
         if self.bundled > 0 {
-            let x = self.bundle.lay_out::<B>(x, first, T, panel);
-            let x = std::array::from_fn(|t| x.row(t));
-            self.tokens_bundled::<T, MINIMUMS>(&x, first, out);
-        }
-        if self.bundled < self.count {
-            let mut waiting = std::mem::take(&mut panel.sums);
-            let x = for_format::<B, T>(x, first, panel);
-            self.tokens_alone::<T, MINIMUMS>(&x, first, out, &mut waiting);
-            panel.sums = waiting;
-        }
-        T
-    }
-
-    /// Computes the rows that are not bundled, for the tokens from `first` on.
-    #[inline(never)]
-    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn tokens_alone<const T: usize, const MINIMUMS: usize>(
-        &self,
-        x: &[Row<'_>; T],
-        first: usize,
-        out: &mut TileMut<'_>,
-        waiting: &mut Lines<f32>,
-    ) {
-        for x in x {
-            x.assert_len::<B>(self.octets);
+            let x = self.bundled_tokens::<T>(x, first, &mut panel.x);
+            self.tokens_bundled::<T, MINIMUMS>(x, first, out);
         }
         let parts = match T {
             ..FROM_IN_PARTS => 1,
             _ => self.octets.div_ceil(PART),
         };
-        let count = (self.count - self.bundled).div_ceil(2);
-        let waiting = waiting.resize(if parts > 1 { count * T * 16 } else { 0 });
-        let waiting = waiting.as_chunks_mut::<16>().0;
-        for part in (0..parts).map(|index| nth(index, parts, 0..self.octets)) {
-            let full = part.start..part.end.min(self.per_row / B::BLOCKS);
-            let ahead = match parts {
-                1 => AHEAD,
-                // What is read next is the same part of the rows that follow.
-                _ => {
-                    let bytes = full.len() * B::BLOCKS * size_of::<B>();
-                    self.per_row * size_of::<B>() * AHEAD.div_ceil(bytes.max(1))
-                }
-            };
-            for (pair, a) in (self.bundled..self.count).step_by(2).enumerate() {
-                // An odd last row is its own neighbour.
-                let b = (a + 1).min(self.count - 1);
-                let mut acc = [_mm512_setzero_ps(); T];
-                if part.start > 0 {
-                    for (acc, waiting) in acc.iter_mut().zip(&waiting[pair * T..]) {
-                        *acc = load_f32(waiting);
-                    }
-                }
-                let blocks_a = self.from(a)[full.start * B::BLOCKS..full.end * B::BLOCKS].chunks_exact(B::BLOCKS);
-                let blocks_b = self.from(b)[full.start * B::BLOCKS..full.end * B::BLOCKS].chunks_exact(B::BLOCKS);
-                for (o, (a, b)) in full.clone().zip(blocks_a.zip(blocks_b)) {
-                    let w = Two::<MINIMUMS>::new::<B>([
-                        octet_and_ask::<B, NEAR>(a, ahead),
-                        octet_and_ask::<B, NEAR>(b, ahead),
-                    ]);
-                    w.add_all::<B, T>(x, o, &mut acc);
-                }
-                if part.end < self.octets {
-                    for (acc, waiting) in acc.iter().zip(&mut waiting[pair * T..]) {
-                        store_f32(waiting, *acc);
-                    }
-                    continue;
-                }
-                if self.rest() > 0 {
-                    let w = Two::<MINIMUMS>::new::<B>([self.last_octet(a), self.last_octet(b)]);
-                    w.add_all::<B, T>(x, self.octets - 1, &mut acc);
-                }
-                store_two([a, b], acc, first, out);
+        let rows = match parts {
+            1 => 0,
+            _ => (self.count - self.bundled).div_ceil(2),
+        };
+        let sums = panel.sums.resize(rows * T * 16);
+        let sums = sums.as_chunks_mut().0.as_chunks_mut().0;
+        if self.bundled < self.count {
+            for part in (0..parts).map(|index| nth(index, parts, 0..self.octets)) {
+                let x = self.tokens_of::<T>(x, first, part.clone(), &mut panel.x);
+                self.tokens_alone::<T, MINIMUMS>(part, x, sums, first, out);
             }
+        }
+        T
+    }
+
+    /// Computes a part of the rows that are not bundled, for the tokens from `first` on.
+    #[inline(never)]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn tokens_alone<const T: usize, const MINIMUMS: usize>(
+        &self,
+        part: Range<usize>,
+        x: &[[OfToken; T]],
+        sums: &mut [[PerLane<f32>; T]],
+        first: usize,
+        out: &mut TileMut<'_>,
+    ) {
+        // Of a part, what is read next is the same part of the rows that follow.
+        let ahead = match sums.is_empty() {
+            true => AHEAD,
+            false => {
+                let bytes = part.len() * B::BLOCKS * size_of::<B>();
+                self.per_row * size_of::<B>() * AHEAD.div_ceil(bytes)
+            }
+        };
+        for (pair, a) in (self.bundled..self.count).step_by(2).enumerate() {
+            // An odd last row is its own neighbour.
+            let b = (a + 1).min(self.count - 1);
+            let mut acc = [_mm512_setzero_ps(); T];
+            if part.start > 0 {
+                for (acc, sums) in acc.iter_mut().zip(&sums[pair]) {
+                    *acc = load_f32(sums);
+                }
+            }
+            let mut x = x.iter();
+            let [of_a, of_b] = [
+                self.full_octets(a, part.clone()),
+                self.full_octets(b, part.clone()),
+            ];
+            for ((a, b), x) in of_a.zip(of_b).zip(&mut x) {
+                let w = Two::<MINIMUMS>::new::<B>([
+                    octet_and_ask::<B, NEAR>(a, ahead),
+                    octet_and_ask::<B, NEAR>(b, ahead),
+                ]);
+                w.add_all::<B, T>(x, &mut acc);
+            }
+            if part.end < self.octets {
+                for (acc, sums) in acc.iter().zip(&mut sums[pair]) {
+                    store_f32(sums, *acc);
+                }
+                continue;
+            }
+            if self.rest() > 0
+                && let Some(x) = x.next()
+            {
+                let w = Two::<MINIMUMS>::new::<B>([self.last_octet(a), self.last_octet(b)]);
+                w.add_all::<B, T>(x, &mut acc);
+            }
+            store_two([a, b], acc, first, out);
         }
     }
 
@@ -288,42 +291,39 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn tokens_bundled<const T: usize, const MINIMUMS: usize>(
         &self,
-        x: &[Row<'_>; T],
+        x: &[[OfToken; T]],
         first: usize,
         out: &mut TileMut<'_>,
     ) {
-        for x in x {
-            x.assert_len::<B>(self.bundle.octets());
-        }
         let bundles = self.bundled / self.bundle.rows;
         for a in (0..bundles).step_by(2) {
             // An odd last bundle is its own neighbour.
             let [a, b] = [a, (a + 1).min(bundles - 1)].map(|bundle| bundle * self.bundle.rows);
-            let mut octets = self.bundle_octets(a).zip(self.bundle_octets(b)).enumerate();
+            let mut octets = self.bundle_octets(a).zip(self.bundle_octets(b)).zip(x);
             let mut acc = [_mm512_setzero_ps(); T];
             for row in 0..self.bundle.rows {
                 let (full, groups) = self.bundle.row(row);
-                for (o, (a, b)) in octets.by_ref().take(full.len()) {
+                for ((a, b), x) in octets.by_ref().take(full.len()) {
                     let w = Two::<MINIMUMS>::new::<B>([
                         next_octet::<B, NEAR>(a),
                         next_octet::<B, NEAR>(b),
                     ]);
-                    w.add_all::<B, T>(x, o, &mut acc);
+                    w.add_all::<B, T>(x, &mut acc);
                 }
                 let mut next = [_mm512_setzero_ps(); T];
                 if groups > 0
-                    && let Some((o, (a, b))) = octets.next()
+                    && let Some(((a, b), x)) = octets.next()
                 {
                     let w = Two::<MINIMUMS>::new::<B>([
                         next_octet::<B, NEAR>(a),
                         next_octet::<B, NEAR>(b),
                     ]);
                     let others = 0x0101 * (0xff << groups & 0xff);
-                    for t in 0..T {
-                        let end = w.add::<B>(&x[t], o, acc[t]);
-                        let begin = w.add::<B>(&x[t], o, next[t]);
-                        acc[t] = _mm512_mask_mov_ps(end, others, acc[t]);
-                        next[t] = _mm512_maskz_mov_ps(others, begin);
+                    for (x, (acc, next)) in x.iter().zip(acc.iter_mut().zip(&mut next)) {
+                        let end = x.add_two::<B, MINIMUMS>(&w, *acc);
+                        let begin = x.add_two::<B, MINIMUMS>(&w, *next);
+                        *acc = _mm512_mask_mov_ps(end, others, *acc);
+                        *next = _mm512_maskz_mov_ps(others, begin);
                     }
                 }
                 store_two([a + row, b + row], acc, first, out);
@@ -331,44 +331,43 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
             }
         }
     }
-}
 
-/// The activations of the tokens from `first` on, as the format needs them.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq")]
-fn for_format<'a, B: Octets, const T: usize>(
-    x: Int8Rows<'a>,
-    first: usize,
-    panel: &'a mut Panel,
-) -> [Row<'a>; T] {
-    let mut rows = std::array::from_fn(|t| Row::new(x.row(first + t)));
-    if B::BY_WORDS {
-        let mut rest = panel.q.resize(T * x.padded);
-        for row in &mut rows {
-            let own;
-            (own, rest) = rest.split_at_mut(x.padded);
-            let own = bytemuck::cast_slice_mut(own).as_chunks_mut().0;
-            for (to, from) in own.iter_mut().zip(row.q) {
-                *to = *from;
-                to_word_order(to);
+    /// Some octets of the tokens from `first` on, as the format needs them.
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn tokens_of<'p, const T: usize>(
+        &self,
+        x: Int8Rows<'_>,
+        first: usize,
+        octets: Range<usize>,
+        to: &'p mut Lines<u8>,
+    ) -> &'p [[OfToken; T]] {
+        let to = OfToken::all(to, T * octets.len()).as_chunks_mut().0;
+        for t in 0..T {
+            let x = x.row(first + t);
+            for (o, to) in octets.clone().zip(&mut *to) {
+                to[t].put::<B>(&InLanes::of(x, o));
             }
-            row.q = own;
         }
+        to
     }
-    if B::MINIMUMS == 2 {
-        let halves = x.padded / GROUP * 2;
-        let mut rest = panel.m.resize(T * halves);
-        for row in &mut rows {
-            let own;
-            (own, rest) = rest.split_at_mut(halves);
-            let own = own.as_chunks_mut().0;
-            for ((to, d), sums) in own.iter_mut().zip(row.d).zip(row.neg_sums) {
-                store_f32(to, scaled_sums(d, sums));
+
+    /// The same, of all octets, for a bundle.
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn bundled_tokens<'p, const T: usize>(
+        &self,
+        x: Int8Rows<'_>,
+        first: usize,
+        to: &'p mut Lines<u8>,
+    ) -> &'p [[OfToken; T]] {
+        let to = OfToken::all(to, T * self.bundle.octets()).as_chunks_mut().0;
+        for t in 0..T {
+            let x = x.row(first + t);
+            for (o, to) in to.iter_mut().enumerate() {
+                to[t].put::<B>(&self.bundle.octet(x, o));
             }
-            row.half_sums = own;
         }
+        to
     }
-    rows
 }
 
 /// Stores the products of two rows with the tokens from `first` on.
@@ -384,51 +383,5 @@ fn store_two<const T: usize>(
         let out = out.row(out.rows().start + first + t);
         out[a] = fold(_mm512_castps512_ps256(acc));
         out[b] = fold(_mm512_extractf32x8_ps(acc, 1));
-    }
-}
-
-/// An octet of two rows side by side.
-struct Two<const MINIMUMS: usize> {
-    rows: [Octet; 2],
-    /// Scales of both, or of their first and last halves.
-    d: [__m512; 2],
-    m: [__m512; MINIMUMS],
-}
-
-impl<const MINIMUMS: usize> Two<MINIMUMS> {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn new<B: Octets>(rows: [Octet; 2]) -> Self {
-        let mut m = [_mm512_setzero_ps(); MINIMUMS];
-        for (half, m) in m.iter_mut().enumerate() {
-            *m = beside(rows[0].m[half], rows[1].m[half]);
-        }
-        let d = match B::HALVES_APART {
-            true => scales_of_halves(&rows[0], &rows[1]),
-            false => [beside(rows[0].d, rows[1].d); 2],
-        };
-        Two { rows, d, m }
-    }
-
-    /// Adds the products with octet `o` of all tokens.
-    #[inline]
-    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn add_all<B: Octets, const T: usize>(
-        &self,
-        x: &[Row<'_>; T],
-        o: usize,
-        acc: &mut [__m512; T],
-    ) {
-        for (acc, x) in acc.iter_mut().zip(x) {
-            *acc = self.add::<B>(x, o, *acc);
-        }
-    }
-
-    /// Adds the products with octet `o` of a token.
-    #[inline]
-    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn add<B: Octets>(&self, x: &Row<'_>, o: usize, acc: __m512) -> __m512 {
-        let isums = [dot::<B>(&self.rows[0], x, o), dot::<B>(&self.rows[1], x, o)];
-        Scales::new(x, o).add::<B>(isums, self.d, &self.m, acc)
     }
 }

@@ -28,6 +28,7 @@ mod panel;
 mod quantize;
 mod super_blocks;
 mod tile;
+mod token;
 mod vector;
 
 use super::{Activations, Matrix, Scratch};

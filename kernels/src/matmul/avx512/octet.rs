@@ -27,12 +27,10 @@
 //! ```
 
 use super::vector::*;
-use crate::activation::{Int8Row, OCTET, OCTET_LEN};
+use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::{Block, GROUP, Minimum};
-use crate::matmul::avx2::vector::load_f32 as load_eight_f32;
 use crate::prefetch;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 /// A value for each lane.
 pub type PerLane<T> = [T; 16];
@@ -100,18 +98,6 @@ impl Octet {
         }
         let d = _mm256_mask_mov_ps(self.d, absent, nothing);
         Octet { d, m, ..self }
-    }
-}
-
-/// Brings the quants of an octet from lane order into word order.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub fn to_word_order(q: &mut [i8; OCTET_LEN]) {
-    let steps: &mut [[u8; 64]; 4] = bytemuck::cast_mut(q);
-    for [a, b] in steps.as_chunks_mut::<2>().0 {
-        let [first, last] = halves_beside(load(a), load(b));
-        store(a, first);
-        store(b, last);
     }
 }
 
@@ -334,64 +320,6 @@ pub fn look_up(values: &[i8; 16], raise: u8, q: [__m512i; 4]) -> [__m512i; 4] {
     found
 }
 
-/// Quantized activations of a row, cut into octets.
-#[derive(Clone, Copy)]
-pub struct Row<'a> {
-    /// Quants in lane order.
-    pub q: &'a [[i8; OCTET_LEN]],
-    /// The scale of each half's group.
-    pub d: &'a [PerLane<f32>],
-    /// `d · Σ q` of each half's group.
-    pub xsum: &'a [PerLane<f32>],
-    /// `− Σ q` of each half, in the order of the lanes.
-    pub neg_sums: &'a [PerLane<i32>],
-    /// `− d · Σ q` of each half, in the order of the lanes, in place and for formats with
-    /// minimums for halves; otherwise nothing.
-    pub half_sums: &'a [PerLane<f32>],
-}
-
-impl<'a> Row<'a> {
-    /// Cuts a row, which is a whole number of octets.
-    pub fn new(row: Int8Row<'a>) -> Row<'a> {
-        Row {
-            q: row.q.as_chunks().0,
-            d: row.d.as_chunks().0,
-            xsum: row.xsum.as_chunks().0,
-            neg_sums: row.neg_sums.as_chunks().0,
-            half_sums: &[],
-        }
-    }
-
-    /// Some octets of the row.
-    pub fn slice(self, octets: Range<usize>) -> Row<'a> {
-        Row {
-            q: &self.q[octets.clone()],
-            d: &self.d[octets.clone()],
-            xsum: &self.xsum[octets.clone()],
-            neg_sums: &self.neg_sums[octets.clone()],
-            half_sums: self.half_sums.get(octets).unwrap_or_default(),
-        }
-    }
-
-    /// Tells the compiler, array by array, how many octets there are.
-    #[inline]
-    pub fn assert_len<B: Octets>(&self, octets: usize) {
-        assert!(self.q.len() == octets);
-        assert!(self.d.len() == octets);
-        assert!(self.xsum.len() == octets);
-        assert!(self.neg_sums.len() == octets, "no lane order");
-        assert!(B::MINIMUMS < 2 || self.half_sums.len() == octets);
-    }
-}
-
-/// What minimums of halves are multiplied with: `− d · Σ q`, from the scales and the
-/// negative sums of an octet.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq")]
-pub fn scaled_sums(d: &PerLane<f32>, neg_sums: &PerLane<i32>) -> __m512 {
-    _mm512_mul_ps(load_f32(d), _mm512_cvtepi32_ps(load_i32(neg_sums)))
-}
-
 /// The scales of the first and the last halves of two rows side by side, if halves
 /// are apart.
 #[inline]
@@ -399,116 +327,6 @@ pub fn scaled_sums(d: &PerLane<f32>, neg_sums: &PerLane<i32>) -> __m512 {
 pub fn scales_of_halves(a: &Octet, b: &Octet) -> [__m512; 2] {
     let d = beside(a.d, b.d);
     halves_beside(a.s, b.s).map(|s| _mm512_mul_ps(d, _mm512_cvtepi32_ps(s)))
-}
-
-/// The sums of the products of an octet with octet `o` of a row, by lane: of
-/// halves of groups, or of what together makes a group.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-pub fn dot<B: Octets>(w: &Octet, x: &Row<'_>, o: usize) -> __m512i {
-    let mut sums = if B::RAISE == 0 {
-        _mm512_setzero_si512()
-    } else {
-        let raise = _mm512_set1_epi32(B::RAISE as i32);
-        _mm512_sllv_epi32(load_i32(&x.neg_sums[o]), raise)
-    };
-    let steps: &[[i8; 64]; 4] = bytemuck::cast_ref(&x.q[o]);
-    for (q, step) in w.q.iter().zip(steps) {
-        sums = _mm512_dpbusd_epi32(sums, *q, load_i8(step));
-    }
-    if B::FACTORS {
-        sums = _mm512_mullo_epi32(sums, w.s);
-    }
-    sums
-}
-
-/// Loads the lower eight lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load_lower(values: &PerLane<f32>) -> __m256 {
-    let [lower, _]: &[[f32; OCTET]; 2] = bytemuck::cast_ref(values);
-    load_eight_f32(lower)
-}
-
-/// Adds the products of an octet with octet `o` of a row to its eight partial
-/// sums.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-pub fn add<B: Octets>(w: &Octet, x: &Row<'_>, o: usize, acc: __m256) -> __m256 {
-    let isums = dot::<B>(w, x, o);
-    if B::HALVES_APART {
-        let scaled = _mm512_mul_ps(load_f32(&x.d[o]), _mm512_cvtepi32_ps(isums));
-        let d = _mm512_mul_ps(beside(w.d, w.d), _mm512_cvtepi32_ps(w.s));
-        let [d, scaled] = [split(d), split(scaled)];
-        return _mm256_fmadd_ps(d[1], scaled[1], _mm256_fmadd_ps(d[0], scaled[0], acc));
-    }
-    let isums = _mm256_cvtepi32_ps(add_halves(isums));
-    let scaled = _mm256_mul_ps(load_lower(&x.d[o]), isums);
-    let acc = _mm256_fmadd_ps(w.d, scaled, acc);
-    match B::MINIMUM {
-        Minimum::None => acc,
-        Minimum::Per32 => _mm256_fmadd_ps(w.m[0], load_lower(&x.xsum[o]), acc),
-        Minimum::Per16 => {
-            let [first, last]: &[[f32; OCTET]; 2] = bytemuck::cast_ref(&x.half_sums[o]);
-            let acc = _mm256_fnmadd_ps(w.m[0], load_eight_f32(first), acc);
-            _mm256_fnmadd_ps(w.m[1], load_eight_f32(last), acc)
-        }
-    }
-}
-
-/// What the sums of two rows, side by side, meet of an octet of activations.
-pub struct Scales<const MINIMUMS: usize> {
-    d: __m512,
-    /// `d · Σ q` of groups, or `− d · Σ q` of halves.
-    xsum: [__m512; MINIMUMS],
-}
-
-impl<const MINIMUMS: usize> Scales<MINIMUMS> {
-    /// Of octet `o`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq")]
-    pub fn new(x: &Row<'_>, o: usize) -> Self {
-        let d = load_f32(&x.d[o]);
-        let mut xsum = [d; MINIMUMS];
-        match &mut xsum[..] {
-            [] => {}
-            [xsum] => *xsum = load_f32(&x.xsum[o]),
-            [first, last, ..] => {
-                let halves: &[[f32; OCTET]; 2] = bytemuck::cast_ref(&x.half_sums[o]);
-                *first = load_f32_twice(&halves[0]);
-                *last = load_f32_twice(&halves[1]);
-            }
-        }
-        Scales { d, xsum }
-    }
-
-    /// As [`add`], for two rows side by side, whose halves have scales of their own if
-    /// they are apart.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub fn add<B: Octets>(
-        &self,
-        [a, b]: [__m512i; 2],
-        d: [__m512; 2],
-        m: &[__m512; MINIMUMS],
-        mut acc: __m512,
-    ) -> __m512 {
-        let scaled = |isums| _mm512_mul_ps(self.d, _mm512_cvtepi32_ps(isums));
-        let [first, last] = halves_beside(a, b);
-        if B::HALVES_APART {
-            acc = _mm512_fmadd_ps(d[0], scaled(first), acc);
-            acc = _mm512_fmadd_ps(d[1], scaled(last), acc);
-        } else {
-            acc = _mm512_fmadd_ps(d[0], scaled(_mm512_add_epi32(first, last)), acc);
-        }
-        for (m, xsum) in m.iter().zip(self.xsum) {
-            acc = match MINIMUMS {
-                1 => _mm512_fmadd_ps(*m, xsum, acc),
-                _ => _mm512_fnmadd_ps(*m, xsum, acc),
-            };
-        }
-        acc
-    }
 }
 
 /// The lower and the upper eight lanes.
