@@ -74,7 +74,7 @@ pub fn check(kernel: &MatmulKernel) -> Option<String> {
         let bytes = ordinary_weights(kernel.format, rows, cols, &mut random);
         let weight = Matrix::new(kernel.format, rows, cols, &bytes)
             .expect("the bytes were made for the shape");
-        for tokens in [1, 3, 32] {
+        for tokens in [1, 3, 8, 32] {
             let x: Vec<f32> = (0..tokens * cols).map(|_| random.float()).collect();
             let expected = product(Isa::Scalar, weight, &x, tokens);
             let found = product(kernel.isa, weight, &x, tokens);

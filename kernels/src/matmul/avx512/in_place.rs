@@ -26,7 +26,7 @@ const FROM_IN_PARTS: usize = 5;
 /// Octets of a part: those of the tokens stay in the first-level cache.
 const PART: usize = 8;
 
-/// Computes a strip; `NEAR`: see [`next_octet`].
+/// Computes a strip; `NEAR`: see [`octet_and_ask`].
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub fn strip<B: Octets, const NEAR: bool>(
     weight: Matrix<'_>,

@@ -31,8 +31,9 @@ mod tile;
 mod token;
 mod vector;
 
+use super::panel::Panel;
 use super::{Activations, Matrix, Scratch};
-use crate::activation::Order;
+use crate::activation::{Int8Rows, Order};
 use crate::prefetch;
 use crate::team::TileMut;
 pub(super) use bf16::{bf16, form};
@@ -48,11 +49,22 @@ pub(super) unsafe fn blocks<B: Octets>(
     out: &mut TileMut<'_>,
     scratch: &mut Scratch,
 ) {
-    match x.int8.order {
-        Order::TwoRows => panel::strip::<B>(weight, x.int8, out, &mut scratch.panel),
-        _ if prefetch::prefers_first_level() => {
-            in_place::strip::<B, true>(weight, x.int8, out, &mut scratch.panel)
-        }
-        _ => in_place::strip::<B, false>(weight, x.int8, out, &mut scratch.panel),
+    match prefetch::prefers_first_level() {
+        true => strip::<B, true>(weight, x.int8, out, &mut scratch.panel),
+        false => strip::<B, false>(weight, x.int8, out, &mut scratch.panel),
+    }
+}
+
+/// Computes a strip; `NEAR`: see [`octet_and_ask`](octet::octet_and_ask).
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn strip<B: Octets, const NEAR: bool>(
+    weight: Matrix<'_>,
+    x: Int8Rows<'_>,
+    out: &mut TileMut<'_>,
+    panel: &mut Panel,
+) {
+    match x.order {
+        Order::TwoRows => panel::strip::<B, NEAR>(weight, x, out, panel),
+        _ => in_place::strip::<B, NEAR>(weight, x, out, panel),
     }
 }

@@ -158,16 +158,16 @@ pub trait Octets: Block {
 pub const AHEAD: usize = 8192;
 
 /// Unpacks an octet of rows that are read one after the other, and asks for what
-/// is read later, to be in the first-level cache (`NEAR`) or in the second: see
-/// [`prefetch::prefers_first_level`]. (To ask that here, each time, made reading from a
-/// cache an eighth slower.)
+/// is read later.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 pub fn next_octet<B: Octets, const NEAR: bool>(blocks: &[B]) -> Octet {
     octet_and_ask::<B, NEAR>(blocks, AHEAD)
 }
 
-/// Unpacks an octet, and asks for what lies so many bytes ahead.
+/// Unpacks an octet, and asks for what lies so many bytes ahead, to be in the first-level
+/// cache (`NEAR`) or in the second: see [`prefetch::prefers_first_level`]. (To ask that
+/// here, each time, made reading from a cache an eighth slower.)
 #[inline]
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
 pub fn octet_and_ask<B: Octets, const NEAR: bool>(blocks: &[B], ahead: usize) -> Octet {

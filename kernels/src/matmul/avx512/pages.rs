@@ -42,7 +42,7 @@ impl<'a> Pages<'a> {
     /// Unpacks some octets of a strip; the last row stands in for those of the last
     /// sheet that the matrix does not have.
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-    pub fn unpack<B: Octets>(
+    pub fn unpack<B: Octets, const NEAR: bool>(
         weight: Matrix<'_>,
         part: Range<usize>,
         panel: &'a mut Panel,
@@ -78,8 +78,8 @@ impl<'a> Pages<'a> {
             let full = full.zip(b.chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
                 let rows = [
-                    octet_and_ask::<B, false>(a, ahead),
-                    octet_and_ask::<B, false>(b, ahead),
+                    octet_and_ask::<B, NEAR>(a, ahead),
+                    octet_and_ask::<B, NEAR>(b, ahead),
                 ];
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }

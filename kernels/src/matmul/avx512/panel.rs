@@ -31,9 +31,9 @@ const PART: usize = 8;
 /// Sheets whose products are stored side by side.
 const SHEETS: usize = 4;
 
-/// Computes a strip.
+/// Computes a strip; `NEAR`: see [`octet_and_ask`](super::octet::octet_and_ask).
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub fn strip<B: Octets>(
+pub fn strip<B: Octets, const NEAR: bool>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
     out: &mut TileMut<'_>,
@@ -55,7 +55,7 @@ pub fn strip<B: Octets>(
     let folded = of_lines::<Folded>(folded, sheets * TILES);
     for part in (0..parts).map(|index| nth(index, parts, 0..octets)) {
         let product = Product {
-            pages: &Pages::unpack::<B>(weight, part, panel),
+            pages: &Pages::unpack::<B, NEAR>(weight, part, panel),
             offset: B::PANEL_OFFSET,
             x,
             weights: weight.bytes(),
