@@ -138,6 +138,27 @@ impl FromStr for Isa {
     }
 }
 
+/// Whether this is a Zen 5 or a later processor of its maker, for choices that were
+/// measured there and that no instruction set tells.
+pub fn is_zen_5_or_later() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid;
+        use std::sync::LazyLock;
+        static IS_ZEN_5_OR_LATER: LazyLock<bool> = LazyLock::new(|| {
+            #[allow(unused_unsafe, reason = "older compilers ask for it")]
+            // SAFETY: every x86-64 processor has the instruction.
+            let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1)) };
+            let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+            let family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
+            vendor.as_flattened() == b"AuthenticAMD" && family >= 26
+        });
+        *IS_ZEN_5_OR_LATER
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

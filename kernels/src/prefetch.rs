@@ -1,6 +1,8 @@
 //! Asking for memory before it is read. Hints: they may name any address and
 //! change nothing.
 
+use crate::isa::is_zen_5_or_later;
+
 /// Whether this processor takes what is read from memory best into its first-level
 /// cache, not the second.
 ///
@@ -8,22 +10,7 @@
 /// first level, a core reads Q4_0 from memory 1.2 times as fast; on a Zen 4, Q8_0 at 25
 /// GB/s where with the second it reads 29. Others have not been measured.
 pub fn prefers_first_level() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::__cpuid;
-        use std::sync::LazyLock;
-        static IS_ZEN_5_OR_LATER: LazyLock<bool> = LazyLock::new(|| {
-            #[allow(unused_unsafe, reason = "older compilers ask for it")]
-            // SAFETY: every x86-64 processor has the instruction.
-            let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1)) };
-            let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
-            let family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
-            vendor.as_flattened() == b"AuthenticAMD" && family >= 26
-        });
-        *IS_ZEN_5_OR_LATER
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    is_zen_5_or_later()
 }
 
 /// Asks for all lines of what lies `ahead` bytes after `values`, to be in the

@@ -110,7 +110,7 @@ pub enum Order {
 
 impl Order {
     /// The order that the kernels of an instruction set work on, with so many tokens.
-    pub const fn of(isa: Isa, tokens: usize) -> Order {
+    pub fn of(isa: Isa, tokens: usize) -> Order {
         match isa {
             Isa::Avx512 if tokens < min_tokens(isa, ActivationForm::Int8) => Order::Lanes,
             Isa::Avx512 => Order::TwoRows,
