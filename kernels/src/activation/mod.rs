@@ -80,11 +80,11 @@
 
 mod pair;
 
-use crate::format::{ActivationForm, GROUP};
+use crate::format::GROUP;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
-use crate::matmul::min_tokens;
+use crate::matmul::min_tokens_avx512;
 use crate::team::Region;
 use std::ops::Range;
 
@@ -112,7 +112,7 @@ impl Order {
     /// The order that the kernels of an instruction set work on, with so many tokens.
     pub fn of(isa: Isa, tokens: usize) -> Order {
         match isa {
-            Isa::Avx512 if tokens < min_tokens(isa, ActivationForm::Int8) => Order::Lanes,
+            Isa::Avx512 if tokens < min_tokens_avx512() => Order::Lanes,
             Isa::Avx512 => Order::TwoRows,
             _ => Order::Paired,
         }

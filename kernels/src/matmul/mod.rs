@@ -45,7 +45,7 @@ mod panel;
 mod registry;
 mod scalar;
 
-pub(crate) use panel::min_tokens;
+pub(crate) use panel::min_tokens_avx512;
 pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
@@ -340,7 +340,8 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
         .unwrap_or(1)
         .max(1);
     let outputs: usize = jobs.iter().map(|job| job.weight.rows()).sum();
-    if jobs.iter().all(|job| rows < min_tokens(isa, form_of(job))) {
+    let in_place = |job: &Job<'_>| rows < panel::min_tokens(isa, job.weight.format());
+    if jobs.iter().all(in_place) {
         let even = outputs.div_ceil(threads * 4);
         return (STREAM_BYTES / row_bytes)
             .clamp(16, 1024)

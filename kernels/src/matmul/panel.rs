@@ -16,23 +16,33 @@
 //!
 //! so that the four activations they meet are one broadcast for all rows.
 
-use crate::format::ActivationForm;
+use crate::format::{ActivationForm, Format};
 use crate::isa::{Isa, is_zen_5_or_later};
 use crate::lines::Lines;
+use std::ops::Range;
 
-/// From this many tokens on, strips are unpacked into panels. (On AVX2 the two
-/// ways are as fast as each other between 8 tokens, for Q2_K, and 16.)
+/// From this many tokens on, strips are unpacked into panels.
 pub const MIN_TOKENS: usize = 12;
 
-/// The same for a form of activations: AVX-512 takes eight tokens of block formats in
-/// place at a time, as fast as from panels; on a Zen 5, twice eight are faster (16 tokens
-/// by 3 to 13 %, Q6_K slower by 5; 9 tokens by 5 to 40 %).
-pub fn min_tokens(isa: Isa, form: ActivationForm) -> usize {
-    match (isa, form) {
-        (Isa::Avx512, ActivationForm::Int8) if is_zen_5_or_later() => 17,
-        (Isa::Avx512, ActivationForm::Int8) => 9,
+/// The same for an instruction set and a format.
+///
+/// Measured on a Zen 5, of Q4_0, Q4_K, Q6_K and Q8_0: with AVX-VNNI, panels are faster
+/// from 5 to 8 tokens on; with AVX2, of Q6_K, whose halves cost less there, with 5 already,
+/// of the others from 8 to more than 10.
+pub fn min_tokens(isa: Isa, format: Format) -> usize {
+    match (isa, format.info().activations) {
+        (Isa::Avx512, ActivationForm::Int8) => min_tokens_avx512(),
+        (Isa::AvxVnni, ActivationForm::Int8) => 7,
+        (Isa::Avx2, _) if format == Format::Q6_K => 5,
         _ => MIN_TOKENS,
     }
+}
+
+/// The same for AVX-512 and all block formats, whose activations differ: it takes eight
+/// tokens in place at a time, as fast as from panels; on a Zen 5, twice eight are faster
+/// (16 tokens by 3 to 13 %, Q6_K slower by 5; 9 tokens by 5 to 40 %).
+pub fn min_tokens_avx512() -> usize {
+    if is_zen_5_or_later() { 17 } else { 9 }
 }
 
 /// A thread's buffers for a panel and for what is summed from it.
@@ -90,4 +100,19 @@ pub fn float_strip_rows(outputs: usize, threads: usize) -> usize {
 /// So many rows that all threads have some of the `outputs`.
 fn rows_for_all(outputs: usize, threads: usize) -> usize {
     outputs.div_ceil(4 * threads)
+}
+
+/// Stretch `index` of `count` even ones.
+pub fn nth(index: usize, count: usize, of: Range<usize>) -> Range<usize> {
+    let [start, end] = [index, index + 1].map(|index| of.start + index * of.len() / count);
+    start..end
+}
+
+/// How far ahead of a part of a row memory is asked for, where it would be `ahead` bytes
+/// if rows were whole: what is read next is the same part of the rows that follow.
+pub fn ahead_of_part(row_bytes: usize, part_bytes: usize, ahead: usize) -> usize {
+    match part_bytes == row_bytes {
+        true => ahead,
+        false => row_bytes * ahead.div_ceil(part_bytes.max(1)),
+    }
 }

@@ -5,6 +5,7 @@ use super::octet::{Octet, Octets};
 use super::pages::{Pages, Step, Sums};
 use super::tokens::{Beside, Tokens};
 use crate::activation::OCTET_LEN;
+use crate::isa::Isa;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -19,6 +20,9 @@ use std::ops::Range;
 /// Of all methods: the processor has AVX2, FMA and F16C, as it does where there
 /// is a token; the compiler does not know.
 pub trait Level: Copy + 'static {
+    /// The instruction set.
+    const ISA: Isa;
+
     /// The token, if the processor has the instructions.
     fn new() -> Option<Self>;
 

@@ -32,7 +32,7 @@ pub(super) use {
 
 use self::level::Level;
 use self::octet::Octets;
-use super::{Activations, Matrix, Scratch, panel::MIN_TOKENS};
+use super::{Activations, Matrix, Scratch, panel::min_tokens};
 use crate::team::TileMut;
 
 /// The kernel of a format at a level.
@@ -44,7 +44,7 @@ pub(super) unsafe fn blocks<L: Level, B: Octets>(
     scratch: &mut Scratch,
 ) {
     let l = L::new().expect("the registry runs a kernel only where its instructions are");
-    if x.rows < MIN_TOKENS {
+    if x.rows < min_tokens(L::ISA, B::FORMAT) {
         in_place::strip::<L, B>(l, weight, x.int8, out);
     } else {
         panel::strip::<L, B>(l, weight, x.int8, out, &mut scratch.panel);

@@ -31,6 +31,8 @@ use std::ops::Range;
 pub struct Plain(());
 
 impl Level for Plain {
+    const ISA: Isa = Isa::Avx2;
+
     #[inline]
     fn new() -> Option<Plain> {
         Isa::Avx2.is_available().then_some(Plain(()))

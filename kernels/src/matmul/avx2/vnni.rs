@@ -130,6 +130,8 @@ const fn offset<B: Octets>() -> u8 {
 }
 
 impl<E: Encoding> Level for Vnni<E> {
+    const ISA: Isa = Isa::AvxVnni;
+
     #[inline]
     fn new() -> Option<Self> {
         (Isa::Avx2.is_available() && E::is_available()).then_some(Vnni(PhantomData))

@@ -7,7 +7,6 @@
 
 use super::bundle::Bundle;
 use super::octet::{AHEAD, Octet, Octets, PerLane, last_octet, next_octet, octet_and_ask};
-use super::panel::nth;
 use super::token::{InLanes, OfToken, Two};
 use super::vector::{load_f32, store_f32};
 use crate::activation::{Int8Rows, OCTET_LEN};
@@ -15,7 +14,7 @@ use crate::format::{GROUP, blocks};
 use crate::lines::Lines;
 use crate::matmul::Matrix;
 use crate::matmul::avx2::vector::fold;
-use crate::matmul::panel::Panel;
+use crate::matmul::panel::{Panel, ahead_of_part, nth};
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -241,14 +240,9 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         first: usize,
         out: &mut TileMut<'_>,
     ) {
-        // Of a part, what is read next is the same part of the rows that follow.
-        let ahead = match sums.is_empty() {
-            true => AHEAD,
-            false => {
-                let bytes = part.len() * B::BLOCKS * size_of::<B>();
-                self.per_row * size_of::<B>() * AHEAD.div_ceil(bytes)
-            }
-        };
+        let blocks = part.start * B::BLOCKS..self.per_row.min(part.end * B::BLOCKS);
+        let [row_bytes, part_bytes] = [self.per_row, blocks.len()].map(|n| n * size_of::<B>());
+        let ahead = ahead_of_part(row_bytes, part_bytes, AHEAD);
         for (pair, a) in (self.bundled..self.count).step_by(2).enumerate() {
             // An odd last row is its own neighbour.
             let b = (a + 1).min(self.count - 1);

@@ -21,7 +21,7 @@ use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::blocks;
 use crate::matmul::Matrix;
-use crate::matmul::panel::Panel;
+use crate::matmul::panel::{Panel, ahead_of_part};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -62,11 +62,8 @@ impl<'a> Pages<'a> {
         let all = blocks::<B>(weight.bytes());
         let per_row = weight.cols() / B::LEN;
         let blocks = part.start * B::BLOCKS..per_row.min(part.end * B::BLOCKS);
-        // Of a part, what is read next is the same part of the rows that follow.
-        let ahead = match blocks.len() == per_row {
-            true => AHEAD,
-            false => weight.row_bytes() * AHEAD.div_ceil(blocks.len() * size_of::<B>()),
-        };
+        let part_bytes = blocks.len() * size_of::<B>();
+        let ahead = ahead_of_part(weight.row_bytes(), part_bytes, AHEAD);
         for pair in 0..sheets * ROW_PAIRS {
             let [a, b] = [2 * pair, 2 * pair + 1].map(|row| {
                 let row = row.min(weight.rows() - 1);

@@ -15,7 +15,7 @@ use super::vector::*;
 use crate::activation::{Int8Rows, OCTET_LEN, ONES, Pair};
 use crate::lines::Lines;
 use crate::matmul::Matrix;
-use crate::matmul::panel::{Panel, are_few};
+use crate::matmul::panel::{Panel, are_few, nth};
 use crate::prefetch;
 use crate::team::TileMut;
 use bytemuck::{Pod, Zeroable};
@@ -70,12 +70,6 @@ pub fn strip<B: Octets, const NEAR: bool>(
         }
     }
     [panel.sums, panel.products] = lines;
-}
-
-/// Stretch `index` of `count` even ones.
-pub fn nth(index: usize, count: usize, of: Range<usize>) -> Range<usize> {
-    let [start, end] = [index, index + 1].map(|index| of.start + index * of.len() / count);
-    start..end
 }
 
 /// So many values that fill whole lines.
