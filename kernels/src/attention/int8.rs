@@ -8,39 +8,39 @@ use crate::format::{F16, GROUP};
 use crate::lanes::{LANES, Lanes, Op};
 use std::ops::Range;
 
-/// Query rows as integers.
+/// Query rows as integers: `[blocks][rows]`.
 #[derive(Default)]
-pub struct Int8Query {
-    /// `[rows][blocks]`
-    q: Vec<[i8; GROUP]>,
-    /// Scales.
-    d: Vec<f32>,
-    /// Sums of the integers.
-    sums: Vec<i32>,
+pub struct Int8Query(Vec<Block>);
+
+/// A block of 32 dimensions of a row.
+#[derive(Clone, Copy, Default)]
+struct Block {
+    q: [i8; GROUP],
+    /// The scale.
+    d: f32,
+    /// `−128 · Σ q`.
+    lowered: i32,
 }
 
 impl Int8Query {
     /// Quantizes scaled query rows, `[rows][dim]`.
     #[inline(always)]
     pub fn quantize<L: Lanes>(&mut self, l: L, q: &[f32], dim: usize) {
-        let count = q.len() / dim * dim.div_ceil(GROUP);
-        self.q.resize(count, [0; GROUP]);
-        self.d.resize(count, 0.0);
-        self.sums.resize(count, 0);
-        let mut at = 0;
-        for row in q.chunks_exact(dim) {
-            for x in row.chunks(GROUP) {
+        let rows = q.len() / dim;
+        self.0.resize(rows * dim.div_ceil(GROUP), Block::default());
+        for (r, row) in q.chunks_exact(dim).enumerate() {
+            for (block, x) in row.chunks(GROUP).enumerate() {
                 let (low, high) = x.split_at(x.len().min(LANES));
                 let halves = [l.load_part(low, 0.0), l.load_part(high, 0.0)];
                 let (d, quants) = quantize_with(l, halves, |amax| {
                     amax.is_finite().then(|| (amax / 127.0, 127.0 / amax))
                 });
-                for (quants, to) in quants.into_iter().zip(self.q[at].as_chunks_mut().0) {
+                let to = &mut self.0[block * rows + r];
+                for (quants, to) in quants.into_iter().zip(to.q.as_chunks_mut().0) {
                     l.store_i8(quants, to);
                 }
-                self.d[at] = d;
-                self.sums[at] = l.fold_int(quants[0]) + l.fold_int(quants[1]);
-                at += 1;
+                to.d = d;
+                to.lowered = -128 * (l.fold_int(quants[0]) + l.fold_int(quants[1]));
             }
         }
     }
@@ -98,19 +98,22 @@ impl Int8Scores<'_> {
         }
         let pieces = self.panels.len() * rows.len() / R * self.blocks;
         let mut ahead = Ahead::new(std::mem::take(&mut self.ahead), pieces);
+        let all_rows = self.query.0.len() / self.blocks;
         for panel in self.panels.clone() {
+            let here = panel * self.blocks..(panel + 1) * self.blocks;
+            let (keys, scales) = (&self.keys[here.clone()], &self.scales[here]);
             for row in rows.clone().step_by(R) {
                 let mut scores = [l.splat(0.0); R];
-                for block in 0..self.blocks {
+                let query = self.query.0.chunks_exact(all_rows);
+                for ((keys, scales), query) in keys.iter().zip(scales).zip(query) {
                     ahead.ask();
-                    let at = panel * self.blocks + block;
-                    let d = l.load_f16(&self.scales[at]);
-                    let of = |r: usize| (row + r) * self.blocks + block;
-                    let q: [&[i8; GROUP]; R] = std::array::from_fn(|r| &self.query.q[of(r)]);
-                    let sums = std::array::from_fn(|r| self.query.sums[of(r)]);
-                    let dots = l.dot32(&self.keys[at], q, sums);
+                    let d = l.load_f16(scales);
+                    let query: &[Block; R] = query[row..].first_chunk().expect("rows of it");
+                    let q: [&[i8; GROUP]; R] = std::array::from_fn(|r| &query[r].q);
+                    let lowered = std::array::from_fn(|r| query[r].lowered);
+                    let dots = l.dot32(keys, q, lowered);
                     for r in 0..R {
-                        let d = l.mul(l.splat(self.query.d[of(r)]), d);
+                        let d = l.mul(l.splat(query[r].d), d);
                         scores[r] = l.fma(l.to_float(dots[r]), d, scores[r]);
                     }
                 }
@@ -122,14 +125,14 @@ impl Int8Scores<'_> {
     }
 }
 
-/// Weights times the scales of a block of values.
+/// Weights times the scales of values, block by block.
 pub struct ScaleWeights<'a> {
     pub rows: Range<usize>,
     /// `[rows][KEY_PANELS]`
     pub weights: &'a [[f32; LANES]],
-    /// The block's scales.
-    pub scales: &'a [F16; CHUNK],
-    /// `[rows][KEY_PANELS]`
+    /// `[blocks]`
+    pub scales: &'a [[F16; CHUNK]],
+    /// `[blocks][rows][KEY_PANELS]`
     pub out: &'a mut [[f32; LANES]],
 }
 
@@ -138,13 +141,17 @@ impl Op for ScaleWeights<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let (scales, _) = self.scales.as_chunks();
-        let (weights, _) = self.weights.as_chunks::<KEY_PANELS>();
-        let (out, _) = self.out.as_chunks_mut::<KEY_PANELS>();
-        let weights = &weights[self.rows.clone()];
-        for (weights, out) in weights.iter().zip(&mut out[self.rows]) {
-            for ((weights, scales), out) in weights.iter().zip(scales).zip(out) {
-                l.store(l.mul(l.load(weights), l.load_f16(scales)), out);
+        let all = self.weights.len();
+        let rows = self.rows.start * KEY_PANELS..self.rows.end * KEY_PANELS;
+        let weights = self.weights[rows.clone()].as_chunks::<KEY_PANELS>().0;
+        for (scales, out) in self.scales.iter().zip(self.out.chunks_exact_mut(all)) {
+            let out = out[rows.clone()].as_chunks_mut::<KEY_PANELS>().0;
+            let scales: [L::F; KEY_PANELS] =
+                std::array::from_fn(|i| l.load_f16(&scales.as_chunks().0[i]));
+            for (weights, out) in weights.iter().zip(out) {
+                for i in 0..KEY_PANELS {
+                    l.store(l.mul(l.load(&weights[i]), scales[i]), &mut out[i]);
+                }
             }
         }
     }

@@ -7,6 +7,9 @@
 //! scores:  a = query rows, i = dimension, b[n] = 16 keys, transposed
 //! values:  a = weights p,  i = position,  b[n] = 16 dimensions of the values
 //! ```
+//!
+//! Where values are integers with scales, each block of panels has its own `a`: weights
+//! times its scales.
 
 use super::ahead::Ahead;
 use crate::format::F16;
@@ -57,8 +60,11 @@ pub fn panels_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
 /// Steps between requests for what lies ahead.
 const STEPS: usize = 4;
 
-/// The product.
-pub struct Multiply<'a, E> {
+/// Panels that share `a` where there is only one.
+pub const ALL: usize = usize::MAX;
+
+/// The product, of which `BLOCK` panels share `a`.
+pub struct Multiply<'a, E, const BLOCK: usize> {
     /// Rows of `a`, `a_stride` apart, and of `out`.
     pub rows: Range<usize>,
     /// The panels, which are also the columns of `out`.
@@ -67,6 +73,8 @@ pub struct Multiply<'a, E> {
     pub inner: Range<usize>,
     pub a: &'a [f32],
     pub a_stride: usize,
+    /// From that of a block to that of the next.
+    pub a_block: usize,
     /// Panels of `b_stride` sixteens each.
     pub b: &'a [[E; LANES]],
     pub b_stride: usize,
@@ -79,16 +87,17 @@ pub struct Multiply<'a, E> {
     pub ahead: &'a [u8],
 }
 
-impl<'a, E> Multiply<'a, E> {
+impl<'a, E, const BLOCK: usize> Multiply<'a, E, BLOCK> {
     /// The same product with the panels in another form.
     #[inline(always)]
-    pub fn with<T>(self, b: &'a [[T; LANES]]) -> Multiply<'a, T> {
+    pub fn with<T>(self, b: &'a [[T; LANES]]) -> Multiply<'a, T, BLOCK> {
         let Multiply {
             rows,
             panels,
             inner,
             a,
             a_stride,
+            a_block,
             b_stride,
             out,
             out_stride,
@@ -102,6 +111,7 @@ impl<'a, E> Multiply<'a, E> {
             inner,
             a,
             a_stride,
+            a_block,
             b,
             b_stride,
             out,
@@ -112,7 +122,7 @@ impl<'a, E> Multiply<'a, E> {
     }
 }
 
-impl<E: Element> Op for Multiply<'_, E> {
+impl<E: Element, const BLOCK: usize> Op for Multiply<'_, E, BLOCK> {
     type Out = ();
 
     #[inline(always)]
@@ -141,7 +151,7 @@ impl<E: Element> Op for Multiply<'_, E> {
     }
 }
 
-impl<E: Element> Multiply<'_, E> {
+impl<E: Element, const BLOCK: usize> Multiply<'_, E, BLOCK> {
     /// Does the rows that are left, `R` at a time, and leaves fewer than `R`.
     #[inline(always)]
     fn rows<L: Lanes, const R: usize, const N: usize>(&mut self, l: L) {
@@ -185,8 +195,13 @@ impl<E: Element> Multiply<'_, E> {
         ahead: &mut Ahead<'_>,
     ) {
         let (inner, len) = (self.inner.start, self.inner.len());
-        let a: [&[f32]; R] =
-            std::array::from_fn(|r| &self.a[(row + r) * self.a_stride + inner..][..len]);
+        // A tile is in one block, or its halves are in one each.
+        let halves = BLOCK == N / 2;
+        let of_block = |panel: usize, row: usize| {
+            &self.a[panel / BLOCK * self.a_block + row * self.a_stride + inner..][..len]
+        };
+        let a: [&[f32]; R] = std::array::from_fn(|r| of_block(panel, row + r));
+        let last: [&[f32]; R] = std::array::from_fn(|r| of_block(panel + N - 1, row + r));
         let b: [&[[E; LANES]]; N] =
             std::array::from_fn(|n| &self.b[(panel + n) * self.b_stride + inner..][..len]);
         let mut acc = [[l.splat(0.0); N]; R];
@@ -210,8 +225,10 @@ impl<E: Element> Multiply<'_, E> {
             for i in i..end {
                 let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
                 for r in 0..R {
-                    let a = l.splat(a[r][i]);
+                    let first = l.splat(a[r][i]);
+                    let last = if halves { l.splat(last[r][i]) } else { first };
                     for n in 0..N {
+                        let a = if n < N / 2 { first } else { last };
                         acc[r][n] = l.fma(a, b[n], acc[r][n]);
                     }
                 }

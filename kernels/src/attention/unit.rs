@@ -7,7 +7,7 @@
 use super::SPLIT;
 use super::cache::{CHUNK, KEY_PANELS, KvFormat, KvLayer};
 use super::int8::{Int8Query, Int8Scores, ScaleWeights};
-use super::panel::{Element, Multiply, Widen, panels};
+use super::panel::{ALL, Element, Multiply, Widen, panels};
 use super::part::Part;
 use super::state::{State, StateRef, state_len};
 use super::weights::Weights;
@@ -39,7 +39,7 @@ struct Buffers {
     /// Panels of keys or values as `f32`.
     wide: Vec<[f32; LANES]>,
     /// Scores, then weights of a chunk, `[rows][KEY_PANELS]`; and those times
-    /// the scales of the values.
+    /// the scales of each block of the values.
     weights: Vec<[f32; LANES]>,
     scaled: Vec<[f32; LANES]>,
     /// By row: the factor on what was summed before a chunk.
@@ -146,9 +146,10 @@ impl Unit<'_> {
         buffers.factors.resize(sixteens, [0.0; LANES]);
         if self.cache.format() == KvFormat::Q8_0 {
             buffers.int8.quantize(l, q, dim);
+            let blocks = self.cache.head_dim_v().div_ceil(GROUP);
             buffers
                 .scaled
-                .resize(self.rows() * KEY_PANELS, [0.0; LANES]);
+                .resize(blocks * self.rows() * KEY_PANELS, [0.0; LANES]);
         }
     }
 
@@ -192,12 +193,13 @@ impl Unit<'_> {
         } = buffers;
 
         let dim = self.cache.head_dim_k();
-        let scores = Multiply {
+        let scores = Multiply::<_, ALL> {
             rows: rows.clone(),
             panels: part.panels.clone(),
             inner: 0..dim,
             a: q,
             a_stride: dim,
+            a_block: 0,
             b: keys,
             b_stride: dim,
             out: weights,
@@ -224,12 +226,13 @@ impl Unit<'_> {
             l.call(Widen { from, to: wide })
         });
         self.alike(part, |rows, seen| {
-            let sums = Multiply {
+            let sums = Multiply::<_, ALL> {
                 rows,
                 panels: 0..self.groups(),
                 inner: seen,
                 a: weights.as_flattened(),
                 a_stride: CHUNK,
+                a_block: 0,
                 b: values,
                 b_stride: CHUNK,
                 out: state.values,
@@ -252,7 +255,7 @@ impl Unit<'_> {
         let values = panels::<i8>(head.values);
         let value_scales: &[[F16; CHUNK]] = bytemuck::cast_slice(head.value_scales);
         let next = self.next_head(part);
-        let (next_first, next) = next.split_at(next.len() / 2 / 64 * 64);
+        let (next_first, mut next_rest) = next.split_at(next.len() / 2 / 64 * 64);
         let Buffers {
             int8,
             wide,
@@ -285,34 +288,32 @@ impl Unit<'_> {
             let from = values;
             l.call(Widen { from, to: wide })
         });
-        let mut nexts = next.chunks(next.len().div_ceil(value_scales.len()).max(1));
-        for (block, scales) in value_scales.iter().enumerate() {
-            l.call(ScaleWeights {
-                rows: rows.clone(),
-                weights,
-                scales,
-                out: scaled,
-            });
-            self.alike(part, |rows, seen| {
-                let sums = Multiply {
-                    rows,
-                    panels: 2 * block..self.groups().min(2 * block + 2),
-                    inner: seen,
-                    a: scaled.as_flattened(),
-                    a_stride: CHUNK,
-                    b: values,
-                    b_stride: CHUNK,
-                    out: state.values,
-                    out_stride: self.groups(),
-                    factors: Some(factors.as_flattened()),
-                    ahead: nexts.next().unwrap_or(&[]),
-                };
-                match wide {
-                    Some(values) => l.call(sums.with(values)),
-                    None => l.call(sums),
-                }
-            });
-        }
+        l.call(ScaleWeights {
+            rows: rows.clone(),
+            weights,
+            scales: value_scales,
+            out: scaled,
+        });
+        self.alike(part, |rows, seen| {
+            let sums = Multiply::<_, { GROUP / LANES }> {
+                rows,
+                panels: 0..self.groups(),
+                inner: seen,
+                a: scaled.as_flattened(),
+                a_stride: CHUNK,
+                a_block: weights.as_flattened().len(),
+                b: values,
+                b_stride: CHUNK,
+                out: state.values,
+                out_stride: self.groups(),
+                factors: Some(factors.as_flattened()),
+                ahead: std::mem::take(&mut next_rest),
+            };
+            match wide {
+                Some(values) => l.call(sums.with(values)),
+                None => l.call(sums),
+            }
+        });
     }
 }
 

@@ -227,22 +227,29 @@ impl Lanes for Avx512 {
         self,
         a: &[[i8; 4 * LANES]; 8],
         b: [&[i8; 32]; R],
-        sums: [i32; R],
+        lowered: [i32; R],
     ) -> [__m512i; R] {
         simd! {
             // VPDPBUSD wants one operand unsigned: a + 128, which adds 128·Σb.
             let offset = _mm512_set1_epi8(-128);
             let mut products = [_mm512_setzero_si512(); R];
-            for (product, sum) in products.iter_mut().zip(sums) {
-                *product = _mm512_set1_epi32(-128 * sum);
+            for (product, lowered) in products.iter_mut().zip(lowered) {
+                *product = _mm512_set1_epi32(lowered);
             }
-            for (i, a) in a.iter().enumerate() {
-                let a = _mm512_loadu_si512(a.as_ptr().cast());
-                let a = _mm512_xor_si512(a, offset);
-                for (product, b) in products.iter_mut().zip(b) {
-                    *product = _mm512_dpbusd_epi32(*product, a, _mm512_set1_epi32(four(b, i)));
-                }
+            // Unrolled by hand: the compiler leaves a loop.
+            macro_rules! steps {
+                ($($i:literal)*) => {
+                    $(
+                        let step = _mm512_loadu_si512(a[$i].as_ptr().cast());
+                        let step = _mm512_xor_si512(step, offset);
+                        for (product, b) in products.iter_mut().zip(b) {
+                            let four = _mm512_set1_epi32(four(b, $i));
+                            *product = _mm512_dpbusd_epi32(*product, step, four);
+                        }
+                    )*
+                };
             }
+            steps!(0 1 2 3 4 5 6 7);
             products
         }
     }

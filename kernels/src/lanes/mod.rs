@@ -191,12 +191,13 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     /// `Σ a[i/4][4·lane + i%4] · b[r][i]` over `i` in 0..32, for each `r`: the
     /// products of sixteen vectors, four elements at a time side by side, with
-    /// `R` others. Exact. No element is −128; `sums[r]` is `Σ b[r]`.
+    /// `R` others. Exact. No element is −128; `lowered[r]` is `−128 · Σ b[r]`, what
+    /// undoes that elements of `a` are raised to be unsigned.
     fn dot32<const R: usize>(
         self,
         a: &[[i8; 4 * LANES]; 8],
         b: [&[i8; 32]; R],
-        sums: [i32; R],
+        lowered: [i32; R],
     ) -> [Self::I; R];
 
     /// Reads up to sixteen values; the remaining lanes are `fill`.

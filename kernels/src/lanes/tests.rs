@@ -125,8 +125,8 @@ impl Op for All {
             std::array::from_fn(|i| std::array::from_fn(|j| quant(64 * i + j)));
         let few: [[i8; 32]; 3] =
             std::array::from_fn(|i| std::array::from_fn(|j| quant(700 + 32 * i + j)));
-        let sums = few.map(|few| few.into_iter().map(i32::from).sum());
-        let dots = l.dot32(&many, [&few[0], &few[1], &few[2]], sums);
+        let lowered = few.map(|few| -128 * few.into_iter().map(i32::from).sum::<i32>());
+        let dots = l.dot32(&many, [&few[0], &few[1], &few[2]], lowered);
         for (row, dot) in dots.into_iter().enumerate() {
             let name = ["dot32 0", "dot32 1", "dot32 2"][row];
             l.store(l.to_float(dot), &mut stored);
