@@ -19,11 +19,9 @@ use crate::team::TileMut;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// From so many tokens on, they meet long rows in parts.
-const FROM_IN_PARTS: usize = 5;
-
-/// Octets of a part: those of the tokens stay in the first-level cache.
-const PART: usize = 8;
+/// Octets of all tokens that stay in the first-level cache: rows that have more are met
+/// in parts.
+const TOGETHER: usize = 64;
 
 /// Computes a strip; `NEAR`: see [`octet_and_ask`].
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -210,10 +208,7 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
             let x = self.bundled_tokens::<T>(x, first, &mut panel.x);
             self.tokens_bundled::<T, MINIMUMS>(x, first, out);
         }
-        let parts = match T {
-            ..FROM_IN_PARTS => 1,
-            _ => self.octets.div_ceil(PART),
-        };
+        let parts = (T * self.octets).div_ceil(TOGETHER);
         let rows = match parts {
             1 => 0,
             _ => (self.count - self.bundled).div_ceil(2),
