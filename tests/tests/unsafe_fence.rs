@@ -19,6 +19,7 @@ const FENCED: &[(&str, &str)] = &[
     ("engine/src/mapping.rs", "maps files"),
     ("engine/src/scheduling.rs", "asks the scheduler"),
     ("engine/src/signals.rs", "handles signals"),
+    ("kernels/src/isa.rs", "asks the processor for its family"),
     (
         "kernels/src/team.rs",
         "hands out disjoint parts of outputs to threads",

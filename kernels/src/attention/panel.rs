@@ -60,14 +60,14 @@ pub fn panels_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
 /// Steps between requests for what lies ahead.
 const STEPS: usize = 4;
 
-/// Panels that share `a` where there is only one.
+/// A block of all panels.
 pub const ALL: usize = usize::MAX;
 
-/// The product, of which `BLOCK` panels share `a`.
+/// The product; `BLOCK` panels share `a`.
 pub struct Multiply<'a, E, const BLOCK: usize> {
     /// Rows of `a`, `a_stride` apart, and of `out`.
     pub rows: Range<usize>,
-    /// The panels, which are also the columns of `out`.
+    /// The panels, which are also the columns of `out`; whole blocks, or up to the end.
     pub panels: Range<usize>,
     /// Which `i` of a row and of a panel take part.
     pub inner: Range<usize>,
