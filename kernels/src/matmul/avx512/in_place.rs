@@ -4,6 +4,10 @@
 //! The eight partial sums of an output are the eight lanes of one register, or
 //! of half of one: for more than one token, two rows go side by side, so that
 //! activations are loaded once for both.
+//!
+//! What the tokens have for an octet lies side by side ([`OfToken`]); where that of
+//! all octets is more than the first-level cache holds, rows are met in parts, and
+//! their sums wait in between.
 
 use super::bundle::Bundle;
 use super::octet::{AHEAD, Octet, Octets, PerLane, last_octet, next_octet, octet_and_ask};
