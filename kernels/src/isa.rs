@@ -140,7 +140,7 @@ impl FromStr for Isa {
 
 /// Whether this is a Zen 5 or a later processor of its maker, for choices that were
 /// measured there and that no instruction set tells.
-pub fn is_zen_5_or_later() -> bool {
+pub(crate) fn is_zen_5_or_later() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::__cpuid;

@@ -113,6 +113,6 @@ pub fn nth(index: usize, count: usize, of: Range<usize>) -> Range<usize> {
 pub fn ahead_of_part(row_bytes: usize, part_bytes: usize, ahead: usize) -> usize {
     match part_bytes == row_bytes {
         true => ahead,
-        false => row_bytes * ahead.div_ceil(part_bytes.max(1)),
+        false => row_bytes * ahead.div_ceil(part_bytes),
     }
 }

@@ -13,7 +13,7 @@ use super::bundle::Bundle;
 use super::octet::{AHEAD, Octet, Octets, PerLane, last_octet, next_octet, octet_and_ask};
 use super::token::{InLanes, OfToken, Two};
 use super::vector::{load_f32, store_f32};
-use crate::activation::{Int8Rows, OCTET_LEN};
+use crate::activation::{Int8Row, Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
 use crate::lines::Lines;
 use crate::matmul::Matrix;
@@ -105,8 +105,7 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     /// Some octets of a row, as far as they are full.
     #[inline]
     fn full_octets(&self, row: usize, octets: Range<usize>) -> impl Iterator<Item = &[B]> {
-        let blocks = octets.start * B::BLOCKS..self.per_row.min(octets.end * B::BLOCKS);
-        let full = self.from(row)[blocks].chunks_exact(B::BLOCKS);
+        let full = self.from(row)[self.blocks_of(&octets)].chunks_exact(B::BLOCKS);
         full.take(octets.len())
     }
 
@@ -132,6 +131,25 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         last_octet(&self.from(row)[self.per_row - rest..], rest)
     }
 
+    /// All octets of the tokens from `first` on, as a bundle meets them.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn for_bundles<'p, const T: usize>(
+        &self,
+        x: Int8Rows<'_>,
+        first: usize,
+        to: &'p mut Lines<u8>,
+    ) -> &'p [[OfToken; T]] {
+        let octet = |x: Int8Row<'_>, o| self.bundle.octet(x, o);
+        lay_out::<B, T>(x, first, 0..self.bundle.octets(), to, octet)
+    }
+
+    /// The blocks of some octets of a row.
+    #[inline]
+    fn blocks_of(&self, octets: &Range<usize>) -> Range<usize> {
+        octets.start * B::BLOCKS..self.per_row.min(octets.end * B::BLOCKS)
+    }
+
     /// Computes all rows for one token.
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn single(
@@ -143,11 +161,11 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     ) -> usize {
         let out = out.row(out.rows().start + first);
         if self.bundled > 0 {
-            let x = self.bundled_tokens::<1>(x, first, &mut panel.x);
+            let x = self.for_bundles::<1>(x, first, &mut panel.x);
             self.single_bundled(x.as_flattened(), &mut out[..self.bundled]);
         }
         if self.bundled < self.count {
-            let x = self.tokens_of::<1>(x, first, 0..self.octets, &mut panel.x);
+            let x = lay_out::<B, 1>(x, first, 0..self.octets, &mut panel.x, InLanes::of);
             self.single_alone(x.as_flattened(), &mut out[self.bundled..]);
         }
         1
@@ -209,7 +227,7 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         panel: &mut Panel,
     ) -> usize {
         if self.bundled > 0 {
-            let x = self.bundled_tokens::<T>(x, first, &mut panel.x);
+            let x = self.for_bundles::<T>(x, first, &mut panel.x);
             self.tokens_bundled::<T, MINIMUMS>(x, first, out);
         }
         let parts = (T * self.octets).div_ceil(TOGETHER);
@@ -221,7 +239,7 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         let sums = sums.as_chunks_mut().0.as_chunks_mut().0;
         if self.bundled < self.count {
             for part in (0..parts).map(|index| nth(index, parts, 0..self.octets)) {
-                let x = self.tokens_of::<T>(x, first, part.clone(), &mut panel.x);
+                let x = lay_out::<B, T>(x, first, part.clone(), &mut panel.x, InLanes::of);
                 self.tokens_alone::<T, MINIMUMS>(part, x, sums, first, out);
             }
         }
@@ -239,8 +257,8 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         first: usize,
         out: &mut TileMut<'_>,
     ) {
-        let blocks = part.start * B::BLOCKS..self.per_row.min(part.end * B::BLOCKS);
-        let [row_bytes, part_bytes] = [self.per_row, blocks.len()].map(|n| n * size_of::<B>());
+        let blocks = [self.per_row, self.blocks_of(&part).len()];
+        let [row_bytes, part_bytes] = blocks.map(|n| n * size_of::<B>());
         let ahead = ahead_of_part(row_bytes, part_bytes, AHEAD);
         for (pair, a) in (self.bundled..self.count).step_by(2).enumerate() {
             // An odd last row is its own neighbour.
@@ -324,43 +342,26 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
             }
         }
     }
+}
 
-    /// Some octets of the tokens from `first` on, as the format needs them.
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn tokens_of<'p, const T: usize>(
-        &self,
-        x: Int8Rows<'_>,
-        first: usize,
-        octets: Range<usize>,
-        to: &'p mut Lines<u8>,
-    ) -> &'p [[OfToken; T]] {
-        let to = OfToken::all(to, T * octets.len()).as_chunks_mut().0;
-        for t in 0..T {
-            let x = x.row(first + t);
-            for (o, to) in octets.clone().zip(&mut *to) {
-                to[t].put::<B>(&InLanes::of(x, o));
-            }
+/// Some octets of the tokens from `first` on, as the format needs them; `octet` takes one
+/// from a row.
+#[target_feature(enable = "avx512f,avx512dq")]
+fn lay_out<'p, B: Octets, const T: usize>(
+    x: Int8Rows<'_>,
+    first: usize,
+    octets: Range<usize>,
+    to: &'p mut Lines<u8>,
+    octet: impl Fn(Int8Row<'_>, usize) -> InLanes,
+) -> &'p [[OfToken; T]] {
+    let to = OfToken::all(to, T * octets.len()).as_chunks_mut().0;
+    for t in 0..T {
+        let x = x.row(first + t);
+        for (o, to) in octets.clone().zip(&mut *to) {
+            to[t].put::<B>(&octet(x, o));
         }
-        to
     }
-
-    /// The same, of all octets, for a bundle.
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn bundled_tokens<'p, const T: usize>(
-        &self,
-        x: Int8Rows<'_>,
-        first: usize,
-        to: &'p mut Lines<u8>,
-    ) -> &'p [[OfToken; T]] {
-        let to = OfToken::all(to, T * self.bundle.octets()).as_chunks_mut().0;
-        for t in 0..T {
-            let x = x.row(first + t);
-            for (o, to) in to.iter_mut().enumerate() {
-                to[t].put::<B>(&self.bundle.octet(x, o));
-            }
-        }
-        to
-    }
+    to
 }
 
 /// Stores the products of two rows with the tokens from `first` on.
