@@ -4,8 +4,8 @@
     pip install gguf numpy llama-cpp-python
     make.py QUANTIZE LLAMA_COMMIT [NAME ...]     # QUANTIZE: path of a llama-quantize; without names: everything
 
-Every model is random weights around one topic: a block format that all its matrices are stored in, or one feature
-of the llama family in F32. See README.md for the definitions.
+Every model is random weights around one topic: a block format that all its matrices are stored in, one feature of
+the llama family in F32, or another family. See README.md for the definitions.
 """
 import json
 import os
@@ -37,8 +37,10 @@ class Shape:
     head_dim: int = 0  # 0: embd / heads
     tied: bool = False
     experts: int = 0
-    biases: bool = False
+    biases: tuple = ()  # matrices that have one
+    head_norms: bool = False
     rope_freqs: bool = False
+    family: str = "llama"
     metadata: dict = field(default_factory=dict)
 
 
@@ -63,25 +65,39 @@ def feature(**changes):
     return Shape(**{"embd": 32, "ff": 48, "heads": 4, "kv_heads": 2, "layers": 2, **changes})
 
 
+ALL = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+QKV = ALL[:3]
+
 FEATURES = {
     "llama-untied": feature(),
     "llama-tied": feature(tied=True),
     "llama-no-gqa": feature(kv_heads=4),
     "llama-mqa": feature(kv_heads=1),
     "llama-head-dim": feature(head_dim=20),
-    "llama-biases": feature(biases=True),
+    "llama-biases": feature(biases=ALL),
     "llama-rope-freqs": feature(rope_freqs=True),
     "llama-rope-linear": feature(metadata={"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
     "llama-experts": feature(ff=32, experts=4, metadata={"expert_count": 4, "expert_used_count": 2}),
-}
+    "qwen2": feature(family="qwen2", biases=QKV, tied=True),
+    "qwen3": feature(family="qwen3", head_norms=True, head_dim=12),
+    "qwen3moe": feature(family="qwen3moe", head_norms=True, head_dim=16, ff=24, experts=6,
+                        metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24}),
+}  # fmt: skip
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
-WITHOUT = {"llama-biases": {"biases": False}, "llama-rope-freqs": {"rope_freqs": False}, "llama-rope-linear": {"metadata": {}}}
+WITHOUT = {
+    "llama-biases": {"biases": ()},
+    "llama-rope-freqs": {"rope_freqs": False},
+    "llama-rope-linear": {"metadata": {}},
+    "qwen2": {"family": "llama"},
+    "qwen3": {"family": "llama", "head_norms": False},
+    "qwen3moe": {"family": "llama", "head_norms": False},
+}
 
 
 def write_f32(path, s: Shape):
     """One F32 model of this shape. Weights depend on the tensor's name, not on which others exist."""
     head = s.head_dim or s.embd // s.heads
-    w = gguf.GGUFWriter(path, "llama")
+    w = gguf.GGUFWriter(path, s.family)
     w.add_vocab_size(len(TOKENS))
     w.add_context_length(256)
     w.add_embedding_length(s.embd)
@@ -97,7 +113,7 @@ def write_f32(path, s: Shape):
         w.add_value_length(head)
     for key, value in s.metadata.items():
         kind = {str: gguf.GGUFValueType.STRING, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
-        w.add_key_value("llama." + key, value, kind)
+        w.add_key_value(f"{s.family}.{key}", value, kind)
     w.add_tokenizer_model("llama")
     w.add_token_list(TOKENS)
     w.add_token_scores([float(-i) for i in range(len(TOKENS))])
@@ -131,15 +147,19 @@ def write_f32(path, s: Shape):
             ("ffn_up", s.ff, s.embd, 1.0),
             ("ffn_down", s.embd, s.ff, 1.0),
         ):
+            has_bias = name in s.biases
             name = f"blk.{i}.{name}"
             if s.experts and ".ffn_" in name:
                 matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
             else:
                 matrix(name + ".weight", rows, k, gain=gain)
-            if s.biases:
+            if has_bias:
                 vector(name + ".bias", rows, 0.0, 0.5)
         if s.experts:
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
+        if s.head_norms:
+            vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
+            vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
         vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
         vector(f"blk.{i}.ffn_norm.weight", s.embd, 1.0, 0.2)
     vector("output_norm.weight", s.embd, 1.0, 0.2)

@@ -4,7 +4,12 @@
 //! layer, and says how a layer computes. Everything around the layers
 //! (embedding, final norm, output) is common and lives in [`crate::model`].
 
-pub mod llama;
+mod attention;
+mod decoder;
+mod feed_forward;
+mod linear;
+mod llama;
+mod qwen;
 mod rope;
 
 use crate::backend::{Backend, Device, Step};
@@ -12,6 +17,7 @@ use crate::error::ModelError;
 use crate::network::{Network, Runner};
 use crate::tensors::{Loader, Tensors};
 use gguf::Metadata;
+use linear::Linear;
 
 /// Hyperparameters that every family has.
 #[derive(Clone, Debug)]
@@ -26,7 +32,9 @@ pub struct Config {
     pub context_length: usize,
     /// Epsilon of the norms.
     pub norm_eps: f32,
-    /// Key and value heads.
+    /// Query heads.
+    pub n_head: usize,
+    /// Key and value heads, each of which serves as many query heads.
     pub n_head_kv: usize,
     /// Width of a key head.
     pub head_dim_k: usize,
@@ -34,13 +42,50 @@ pub struct Config {
     pub head_dim_v: usize,
 }
 
+impl Config {
+    /// Reads and checks them.
+    fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Self, ModelError> {
+        let n_embd = keys.require("embedding_length", 1..=MAX_WIDTH)?;
+        let n_layer = keys.require("block_count", 1..=1024)?;
+        let n_head = keys.require("attention.head_count", 1..=MAX_WIDTH)?;
+        let n_head_kv = keys
+            .optional("attention.head_count_kv", 1..=n_head)?
+            .unwrap_or(n_head);
+        if !n_head.is_multiple_of(n_head_kv) {
+            let key = keys.key("attention.head_count_kv");
+            let expected = format!("a divisor of {n_head} heads");
+            return Err(ModelError::value(&key, expected, n_head_kv));
+        }
+        let head_dim_k = match keys.optional("attention.key_length", 1..=MAX_WIDTH / n_head)? {
+            Some(found) => found,
+            None if n_embd.is_multiple_of(n_head) => n_embd / n_head,
+            None => {
+                let key = keys.key("attention.head_count");
+                let expected = format!("a divisor of the width {n_embd}");
+                return Err(ModelError::value(&key, expected, n_head));
+            }
+        };
+        let head_dim_v = keys
+            .optional("attention.value_length", 1..=MAX_WIDTH / n_head)?
+            .unwrap_or(head_dim_k);
+        Ok(Config {
+            n_embd,
+            n_layer,
+            n_vocab: tensors.vocabulary_rows()?,
+            context_length: keys.require("context_length", 1..=1 << 30)?,
+            norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
+            n_head,
+            n_head_kv,
+            head_dim_k,
+            head_dim_v,
+        })
+    }
+}
+
 /// A model family.
 pub trait Family: Sized + Send + Sync + 'static {
     /// A layer's weights on a device.
     type Layer<D: Device>: Send + Sync;
-
-    /// Reads and checks the hyperparameters.
-    fn from_file(metadata: &Metadata<'_>, tensors: &Tensors) -> Result<Self, ModelError>;
 
     /// What every family has.
     fn config(&self) -> &Config;
@@ -69,16 +114,26 @@ pub trait Family: Sized + Send + Sync + 'static {
 pub const MAX_WIDTH: usize = 1 << 18;
 
 /// Makes a network of a family from a file.
-type Build = fn(&Metadata<'_>, &Tensors) -> Result<Box<dyn Network>, ModelError>;
+type Build = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Box<dyn Network>, ModelError>;
 
-/// The family table: `general.architecture` and the family that runs it.
-static FAMILIES: &[(&str, Build)] = &[("llama", build::<llama::Llama>)];
+/// The family table: `general.architecture` and what reads its hyperparameters.
+static FAMILIES: &[(&str, Build)] = &[
+    ("llama", |keys, tensors| {
+        build(llama::from_file, keys, tensors)
+    }),
+    ("qwen2", |keys, tensors| build(qwen::second, keys, tensors)),
+    ("qwen3", |keys, tensors| build(qwen::third, keys, tensors)),
+    ("qwen3moe", |keys, tensors| {
+        build(qwen::third_experts, keys, tensors)
+    }),
+];
 
 fn build<F: Family>(
-    metadata: &Metadata<'_>,
+    from_file: fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<F, ModelError>,
+    keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
 ) -> Result<Box<dyn Network>, ModelError> {
-    let family = F::from_file(metadata, tensors)?;
+    let family = from_file(keys, tensors)?;
     Ok(Box::new(Runner::new(family, tensors)?))
 }
 
@@ -86,7 +141,7 @@ fn build<F: Family>(
 pub fn network(metadata: &Metadata<'_>, tensors: &Tensors) -> Result<Box<dyn Network>, ModelError> {
     let found = metadata.require_str("general.architecture")?;
     match FAMILIES.iter().find(|(name, _)| *name == found) {
-        Some((_, build)) => build(metadata, tensors),
+        Some((_, build)) => build(&Hyperparameters::new(metadata)?, tensors),
         None => Err(ModelError::Architecture {
             found: found.to_owned(),
             known: FAMILIES

@@ -1,7 +1,7 @@
 //! The CPU backend: weights stay where the file is mapped, operations run on
 //! the thread team.
 
-use super::{AttentionShape, Backend, Device, Experts, Product, Step};
+use super::{AttentionShape, Backend, Device, Experts, HeadNorms, Product, QueriesAndKeys, Step};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
@@ -348,15 +348,27 @@ impl Backend for CpuBackend<'_> {
         &mut self,
         layer: usize,
         shape: &AttentionShape,
-        rope: &Rope,
+        prepared: &QueriesAndKeys<'_, Self>,
         q: &mut Tensor,
         k: &mut Tensor,
         v: &Tensor,
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
-        self.region.label("rope");
         let isa = self.kernels.isa();
+        if let Some(HeadNorms {
+            q: of_q,
+            k: of_k,
+            eps,
+        }) = prepared.norms
+        {
+            self.region.label("head norms");
+            for (x, weight) in [(&mut *q, of_q), (&mut *k, of_k)] {
+                ops::rms_norm_in_place(self.region, isa, &mut x.data, weight.values(), eps);
+            }
+        }
+        self.region.label("rope");
+        let rope = prepared.rope;
         let key = std::ptr::from_ref(rope);
         if self.angles.as_ref().is_none_or(|(of, _)| *of != key) {
             let mut angles = RopeAngles::default();

@@ -7,14 +7,13 @@ mod error;
 pub use error::GpuError;
 
 use super::profile::GpuProfile;
-use super::{AttentionShape, Backend, Device, Experts, Product, Step};
+use super::{AttentionShape, Backend, Device, Experts, Product, QueriesAndKeys, Step};
 use crate::cache::KvFormat;
 use crate::cancel::Cancel;
 use crate::loading::{LoadError, Loading};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
-use kernels::ops::Rope;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -290,7 +289,7 @@ impl Backend for GpuBackend {
         &mut self,
         _: usize,
         _: &AttentionShape,
-        _: &Rope,
+        _: &QueriesAndKeys<'_, Self>,
         _: &mut Tensor,
         _: &mut Tensor,
         _: &Tensor,

@@ -17,6 +17,7 @@ use crate::cache::KvCache;
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
+use kernels::ops::Rope;
 use std::ops::Range;
 
 /// Holds weights.
@@ -153,6 +154,25 @@ pub struct AttentionShape {
     pub scale: f32,
 }
 
+/// What is done to the heads of queries and keys before they meet: they are normed,
+/// if the model does that, and turned to their positions.
+pub struct QueriesAndKeys<'a, B: Backend + ?Sized> {
+    /// The norms.
+    pub norms: Option<HeadNorms<'a, B>>,
+    /// How heads turn.
+    pub rope: &'a Rope,
+}
+
+/// RMS norms of every head.
+pub struct HeadNorms<'a, B: Backend + ?Sized> {
+    /// Weight of a head of queries.
+    pub q: &'a <B::Device as Device>::Vector,
+    /// Weight of a head of keys.
+    pub k: &'a <B::Device as Device>::Vector,
+    /// Epsilon of both.
+    pub eps: f32,
+}
+
 /// A layer's experts.
 pub struct Experts<'a, B: Backend + ?Sized> {
     /// Scores of the experts, `[experts, width]`.
@@ -217,8 +237,8 @@ pub trait Backend {
         sum: &mut Self::Tensor,
     );
 
-    /// Rotates every head of `q` and `k` to its token's position, appends `k` and
-    /// `v` to the layer's cache of each sequence, and lets every token's queries
+    /// Norms every head of `q` and `k` and turns it to its token's position, as
+    /// `prepared` says, appends `k` and `v` to the layer's cache of each sequence, and lets every token's queries
     /// attend to its own sequence up to itself. Of the tokens whose rows the step
     /// does not keep, keys and values are appended and nothing else is computed:
     /// `out` has the rows that it keeps. What `q` and `k` hold afterwards means
@@ -228,7 +248,7 @@ pub trait Backend {
         &mut self,
         layer: usize,
         shape: &AttentionShape,
-        rope: &kernels::ops::Rope,
+        prepared: &QueriesAndKeys<'_, Self>,
         q: &mut Self::Tensor,
         k: &mut Self::Tensor,
         v: &Self::Tensor,

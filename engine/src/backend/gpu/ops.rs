@@ -7,9 +7,8 @@ use super::products::format_piece;
 use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
-use crate::backend::{AttentionShape, Backend, Experts, Product, Step};
+use crate::backend::{AttentionShape, Backend, Experts, Product, QueriesAndKeys, Step};
 use kernels::format::ActivationForm;
-use kernels::ops::Rope;
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
@@ -207,28 +206,8 @@ impl Backend for GpuBackend {
 
     fn rms_norm(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, out: &mut Tensor) {
         assert_eq!((x.rows, x.cols), (out.rows, out.cols), "rows and width");
-        let quantized = match x.has_groups() {
-            true => out.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
-        let workgroups = [x.rows as u32, 1, 1];
-        // One for each four, if there are so many.
-        let most = self.context.limits.max_compute_invocations_per_workgroup;
-        let lanes = match most >= 1024 {
-            true => x.cols / 4,
-            false => 1,
-        };
-        let (_, lanes) = tile_of(piece::LANES, lanes);
-        let row = match x.cols.is_multiple_of(4) {
-            true => &piece::ROW_FOURS,
-            false => &piece::ROW_VALUES,
-        };
-        self.recorder.dispatch(
-            Kernel::new(Op::RmsNorm, &[lanes, row, self.reduce()]),
-            &[&x.float, &weight.buffer, &out.float, &quantized],
-            &[x.cols as u32, u32::from(x.has_groups()), eps.to_bits()],
-            workgroups,
-        );
+        let quantized = x.has_groups().then(|| out.int8().clone());
+        self.norm([1, x.rows], x, (weight, eps), out, quantized);
         out.is_written(x.has_groups());
     }
 
@@ -250,14 +229,22 @@ impl Backend for GpuBackend {
         &mut self,
         layer: usize,
         shape: &AttentionShape,
-        rope: &Rope,
+        prepared: &QueriesAndKeys<'_, Self>,
         q: &mut Tensor,
         k: &mut Tensor,
         v: &Tensor,
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
-        let turn = self.turn(rope, shape.n_head, &step.positions);
+        if let Some(norms) = &prepared.norms {
+            for (x, weight) in [(&mut *q, norms.q), (&mut *k, norms.k)] {
+                let normed = self.tensor(x.rows, x.cols);
+                let heads = x.cols / shape.head_dim_k;
+                self.norm([heads, x.rows], x, (weight, norms.eps), &normed, None);
+                *x = normed;
+            }
+        }
+        let turn = self.turn(prepared.rope, shape.n_head, &step.positions);
         let all = step.kept.is_none();
         let mut left = &step.sequences[..];
         while let Some(sequence) = left.first() {
@@ -330,6 +317,38 @@ impl Backend for GpuBackend {
 }
 
 impl GpuBackend {
+    /// RMS norms of `count` pieces of `x`, side by side and one below the other, and
+    /// the same as 8-bit integers, if that is wanted.
+    fn norm(
+        &mut self,
+        count: [usize; 2],
+        x: &Tensor,
+        (weight, eps): (&GpuVector, f32),
+        out: &Tensor,
+        quantized: Option<Arc<Buffer>>,
+    ) {
+        let cols = x.cols / count[0];
+        // One for each four, if there are so many.
+        let most = self.context.limits.max_compute_invocations_per_workgroup;
+        let lanes = match most >= 1024 {
+            true => cols / 4,
+            false => 1,
+        };
+        let (_, lanes) = tile_of(piece::LANES, lanes);
+        let row = match cols.is_multiple_of(4) {
+            true => &piece::ROW_FOURS,
+            false => &piece::ROW_VALUES,
+        };
+        let wants_int8 = u32::from(quantized.is_some());
+        let quantized = quantized.unwrap_or_else(|| self.recorder.unwritten());
+        self.recorder.dispatch(
+            Kernel::new(Op::RmsNorm, &[lanes, row, self.reduce()]),
+            &[&x.float, &weight.buffer, &out.float, &quantized],
+            &[cols as u32, wants_int8, eps.to_bits()],
+            [count[0] as u32, count[1] as u32, 1],
+        );
+    }
+
     /// Leaves the `count` highest of each piece of `[rows, cols]` candidates.
     fn select_highest(
         &mut self,

@@ -1,9 +1,9 @@
 //! Cases of attention, with the rope before it.
 
 use super::case::Side;
-use super::data::{floats, matrix, read};
+use super::data::{floats, matrix, read, vector};
 use crate::arch::Config;
-use crate::backend::{AttentionShape, Backend, Product, Rows, Step};
+use crate::backend::{AttentionShape, Backend, HeadNorms, Product, QueriesAndKeys, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use kernels::Format;
 use kernels::ops::{Pairing, Rope, RopeScaling};
@@ -22,6 +22,7 @@ fn cache<B: Backend>(
         n_vocab: 1,
         context_length: positions,
         norm_eps: 1e-5,
+        n_head: shape.n_head,
         n_head_kv: shape.n_head_kv,
         head_dim_k: shape.head_dim_k,
         head_dim_v: shape.head_dim_v,
@@ -53,14 +54,16 @@ fn rotation(pairing: Pairing, n_rot: usize) -> Rope {
         .expect("the parameters make a rotation")
 }
 
-/// What attention makes of turned queries and keys: of two sequences, so that one of
+/// What attention makes of turned, perhaps normed queries and keys: of two sequences, so that one of
 /// them does not begin with the first row, and then of one more token of each.
 pub(super) fn rope<B: Backend>(
     side: &mut Side<'_, B>,
     pairing: Pairing,
     head_dim: usize,
     n_rot: usize,
+    normed: bool,
 ) -> Option<Vec<f32>> {
+    let weights = [4, 5].map(|seed| vector(side.device, seed, head_dim));
     let shape = AttentionShape {
         n_head: 4,
         n_head_kv: 2,
@@ -98,8 +101,20 @@ pub(super) fn rope<B: Backend>(
             positions,
             kept: None,
         };
+        let [of_q, of_k] = &weights;
+        let norms = HeadNorms {
+            q: of_q,
+            k: of_k,
+            eps: 1e-5,
+        };
+        let prepared = QueriesAndKeys {
+            norms: normed.then_some(norms),
+            rope,
+        };
         let backend = &mut *side.backend;
-        backend.attention(0, &shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
+        backend.attention(
+            0, &shape, &prepared, &mut q, &mut k, &v, &mut step, &mut out,
+        );
         found.extend(read(backend, &out));
     }
     Some(found)
@@ -190,7 +205,8 @@ fn attend<B: Backend>(
         positions: positions.clone(),
         kept: None,
     };
-    backend.attention(0, shape, rope, &mut q, &mut k, &v, &mut step, &mut out);
+    let prepared = QueriesAndKeys { norms: None, rope };
+    backend.attention(0, shape, &prepared, &mut q, &mut k, &v, &mut step, &mut out);
     for (cache, count) in sequences {
         cache.advance(*count);
     }

@@ -60,6 +60,8 @@ pub(super) enum Case {
         pairing: Pairing,
         head_dim: usize,
         n_rot: usize,
+        /// Whether heads are normed before.
+        normed: bool,
     },
     Attention {
         kv: KvFormat,
@@ -248,7 +250,8 @@ impl Case {
                 pairing,
                 head_dim,
                 n_rot,
-            } => rope(side, pairing, head_dim, n_rot).unwrap_or_default(),
+                normed,
+            } => rope(side, pairing, head_dim, n_rot, normed).unwrap_or_default(),
             Case::Attention {
                 kv,
                 ref shape,
@@ -314,8 +317,10 @@ impl fmt::Display for Case {
                 pairing,
                 head_dim,
                 n_rot,
+                normed,
             } => {
-                write!(f, "{pairing:?} {n_rot} of {head_dim}")
+                let norm = if *normed { ", normed" } else { "" };
+                write!(f, "{pairing:?} {n_rot} of {head_dim}{norm}")
             }
             Case::Attention {
                 kv,

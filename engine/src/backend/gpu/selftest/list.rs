@@ -41,12 +41,17 @@ pub(super) fn all() -> Vec<Case> {
     for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
         cases.push(Case::SiluMul { rows, cols });
     }
-    for pairing in [Pairing::Adjacent, Pairing::Halves] {
+    for (pairing, normed) in [
+        (Pairing::Adjacent, false),
+        (Pairing::Halves, false),
+        (Pairing::Halves, true),
+    ] {
         for (head_dim, n_rot) in [(64, 64), (80, 32), (6, 6)] {
             cases.push(Case::Rope {
                 pairing,
                 head_dim,
                 n_rot,
+                normed,
             });
         }
     }

@@ -1,10 +1,9 @@
 //! Dimensions of well-known models.
 //!
-//! Source: the configurations that their makers published. All are built as
-//! models of the `llama` family. For those that are not of it the table says
-//! so: their matrices are right, and with them what time and memory go to; what
-//! else is particular about them (extra norms, windows of attention) is not
-//! there.
+//! Source: the configurations that their makers published. Models of families
+//! that the engine does not have are built as `llama`, and the table says so:
+//! their matrices are right, and with them what time and memory go to; what else
+//! is particular about them (extra norms, windows of attention) is not there.
 
 use firstlight::arch::Config;
 use gguf::write::Writer;
@@ -16,7 +15,9 @@ pub struct Shape {
     pub name: &'static str,
     /// Parameters of the real model, as published.
     pub published_parameters: u64,
-    /// Whether the real model is of another family.
+    /// What it is built as.
+    family: &'static str,
+    /// Whether the real model is of a family that the engine does not have.
     pub stand_in: bool,
     n_embd: u32,
     pub(super) n_layer: u32,
@@ -27,8 +28,6 @@ pub struct Shape {
     n_vocab: u32,
     /// Whether the output is the embedding.
     pub(super) tied: bool,
-    /// Whether q, k and v have a bias.
-    biases: bool,
     /// Experts, and how many a token uses; 0 for a dense model.
     pub(super) experts: (u32, u32),
     context: u32,
@@ -61,12 +60,13 @@ pub struct Tensor {
 macro_rules! shapes {
     ($($name:literal $published:literal $family:ident:
        $embd:literal x $layer:literal, ff $ff:literal $(x $experts:literal use $used:literal)?,
-       heads $head:literal / $kv:literal of $dim:literal $(+ $biases:ident)?,
+       heads $head:literal / $kv:literal of $dim:literal,
        vocab $vocab:literal $output:ident, context $context:literal, rope $base:literal;)*) => {
         /// The table.
         pub static SHAPES: &[Shape] = &[$(Shape {
             name: $name,
             published_parameters: $published,
+            family: shapes!(@family $family),
             stand_in: shapes!(@stand_in $family),
             n_embd: $embd,
             n_layer: $layer,
@@ -76,18 +76,17 @@ macro_rules! shapes {
             head_dim: $dim,
             n_vocab: $vocab,
             tied: shapes!(@tied $output),
-            biases: shapes!(@biases $($biases)?),
             experts: (0 $(+ $experts)?, 0 $(+ $used)?),
             context: $context,
             rope_base: $base,
         }),*];
     };
-    (@stand_in llama) => { false };
+    (@family stand_in) => { "llama" };
+    (@family $family:ident) => { stringify!($family) };
     (@stand_in stand_in) => { true };
+    (@stand_in $family:ident) => { false };
     (@tied tied) => { true };
     (@tied untied) => { false };
-    (@biases) => { false };
-    (@biases biases) => { true };
 }
 
 shapes! {
@@ -100,9 +99,12 @@ shapes! {
     "llama-3.1-70b"  70_553_706_496 llama: 8192 x 80, ff 28672, heads 64 / 8 of 128, vocab 128256 untied, context 131072, rope 500000.0;
     "mistral-7b"     7_248_023_552  llama: 4096 x 32, ff 14336, heads 32 / 8 of 128, vocab 32768 untied, context 32768, rope 1000000.0;
     "mixtral-8x7b"   46_702_792_704 llama: 4096 x 32, ff 14336 x 8 use 2, heads 32 / 8 of 128, vocab 32000 untied, context 32768, rope 1000000.0;
-    "qwen2.5-0.5b"   494_032_768    stand_in: 896 x 24, ff 4864, heads 14 / 2 of 64 + biases, vocab 151936 tied, context 32768, rope 1000000.0;
-    "qwen2.5-7b"     7_615_616_512  stand_in: 3584 x 28, ff 18944, heads 28 / 4 of 128 + biases, vocab 152064 untied, context 32768, rope 1000000.0;
-    "qwen3-4b"       4_022_468_096  stand_in: 2560 x 36, ff 9728, heads 32 / 8 of 128, vocab 151936 tied, context 40960, rope 1000000.0;
+    "qwen2.5-0.5b"   494_032_768    qwen2: 896 x 24, ff 4864, heads 14 / 2 of 64, vocab 151936 tied, context 32768, rope 1000000.0;
+    "qwen2.5-7b"     7_615_616_512  qwen2: 3584 x 28, ff 18944, heads 28 / 4 of 128, vocab 152064 untied, context 32768, rope 1000000.0;
+    "qwen3-0.6b"     596_049_920    qwen3: 1024 x 28, ff 3072, heads 16 / 8 of 128, vocab 151936 tied, context 40960, rope 1000000.0;
+    "qwen3-4b"       4_022_468_096  qwen3: 2560 x 36, ff 9728, heads 32 / 8 of 128, vocab 151936 tied, context 40960, rope 1000000.0;
+    "qwen3-8b"       8_190_735_360  qwen3: 4096 x 36, ff 12288, heads 32 / 8 of 128, vocab 151936 untied, context 40960, rope 1000000.0;
+    "qwen3-30b-a3b"  30_532_122_624 qwen3moe: 2048 x 48, ff 768 x 128 use 8, heads 32 / 4 of 128, vocab 151936 untied, context 40960, rope 1000000.0;
     "gemma-3-1b"     999_885_952    stand_in: 1152 x 26, ff 6912, heads 4 / 1 of 256, vocab 262144 tied, context 32768, rope 1000000.0;
     "gemma-2-2b"     2_614_341_888  stand_in: 2304 x 26, ff 9216, heads 8 / 4 of 256, vocab 256000 tied, context 8192, rope 10000.0;
     "phi-4"          14_659_507_200 stand_in: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
@@ -124,6 +126,7 @@ impl Shape {
             n_vocab: self.n_vocab as usize,
             context_length: self.context as usize,
             norm_eps: 1e-5,
+            n_head: self.n_head as usize,
             n_head_kv: self.n_head_kv as usize,
             head_dim_k: self.head_dim as usize,
             head_dim_v: self.head_dim as usize,
@@ -170,10 +173,15 @@ impl Shape {
             add(Role::Matrix, "attn_q.weight", &[embd, q]);
             add(Role::AttnK, "attn_k.weight", &[embd, kv]);
             add(Role::AttnV, "attn_v.weight", &[embd, kv]);
-            if self.biases {
+            if self.family == "qwen2" {
                 add(Role::Float, "attn_q.bias", &[q]);
                 add(Role::Float, "attn_k.bias", &[kv]);
                 add(Role::Float, "attn_v.bias", &[kv]);
+            }
+            if self.family.starts_with("qwen3") {
+                let head = u64::from(self.head_dim);
+                add(Role::Float, "attn_q_norm.weight", &[head]);
+                add(Role::Float, "attn_k_norm.weight", &[head]);
             }
             add(Role::AttnOutput, "attn_output.weight", &[q, embd]);
             add(Role::Float, "ffn_norm.weight", &[embd]);
@@ -201,26 +209,31 @@ impl Shape {
 
     /// Adds the metadata of the model and of a vocabulary of its size.
     pub fn metadata(&self, writer: Writer<'static>) -> Writer<'static> {
-        let writer = writer
-            .metadata("general.architecture", "llama")
-            .metadata("llama.vocab_size", self.n_vocab)
-            .metadata("llama.context_length", self.context)
-            .metadata("llama.embedding_length", self.n_embd)
-            .metadata("llama.block_count", self.n_layer)
-            .metadata("llama.feed_forward_length", self.n_ff)
-            .metadata("llama.attention.head_count", self.n_head)
-            .metadata("llama.attention.head_count_kv", self.n_head_kv)
-            .metadata("llama.attention.key_length", self.head_dim)
-            .metadata("llama.attention.value_length", self.head_dim)
-            .metadata("llama.attention.layer_norm_rms_epsilon", 1e-5f32)
-            .metadata("llama.rope.dimension_count", self.head_dim)
-            .metadata("llama.rope.freq_base", self.rope_base);
-        let writer = match self.experts {
-            (0, _) => writer,
-            (count, used) => writer
-                .metadata("llama.expert_count", count)
-                .metadata("llama.expert_used_count", used),
-        };
+        let key = |name: &str| format!("{}.{name}", self.family);
+        let mut writer = writer
+            .metadata("general.architecture", self.family)
+            .metadata(&key("attention.layer_norm_rms_epsilon"), 1e-5f32)
+            .metadata(&key("rope.freq_base"), self.rope_base);
+        let (experts, used) = self.experts;
+        for (name, value) in [
+            ("vocab_size", self.n_vocab),
+            ("context_length", self.context),
+            ("embedding_length", self.n_embd),
+            ("block_count", self.n_layer),
+            ("feed_forward_length", self.n_ff),
+            ("attention.head_count", self.n_head),
+            ("attention.head_count_kv", self.n_head_kv),
+            ("attention.key_length", self.head_dim),
+            ("attention.value_length", self.head_dim),
+            ("rope.dimension_count", self.head_dim),
+            ("expert_count", experts),
+            ("expert_used_count", used),
+            ("expert_feed_forward_length", self.n_ff),
+        ] {
+            if experts > 0 || !name.starts_with("expert") {
+                writer = writer.metadata(&key(name), value);
+            }
+        }
         self.vocabulary(writer)
     }
 

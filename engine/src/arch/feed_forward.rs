@@ -1,0 +1,117 @@
+//! The feed-forward network of a layer: gated, dense or a mixture of experts.
+
+use super::{Hyperparameters, Linear, MAX_WIDTH};
+use crate::backend::{Backend, Device, Experts};
+use crate::error::ModelError;
+use crate::tensors::Loader;
+
+/// Its hyperparameters.
+pub struct FeedForward {
+    n_embd: usize,
+    n_ff: usize,
+    /// Experts and how many each token uses.
+    experts: Option<(usize, usize)>,
+}
+
+/// Its weights in a layer.
+pub enum Weights<D: Device> {
+    /// One network for all tokens.
+    Dense {
+        gate: Linear<D>,
+        up: Linear<D>,
+        down: Linear<D>,
+    },
+    /// Networks of which each token uses some.
+    Experts {
+        router: D::Matrix,
+        gate: D::Matrix,
+        up: D::Matrix,
+        down: D::Matrix,
+    },
+}
+
+impl FeedForward {
+    /// The same for all tokens.
+    pub fn dense(keys: &Hyperparameters<'_, '_>, n_embd: usize) -> Result<Self, ModelError> {
+        Ok(FeedForward {
+            n_embd,
+            n_ff: keys.require("feed_forward_length", 1..=MAX_WIDTH)?,
+            experts: None,
+        })
+    }
+
+    /// Experts whose width is what the key `length` says, as far as there are any.
+    pub fn with_experts(
+        keys: &Hyperparameters<'_, '_>,
+        n_embd: usize,
+        length: &str,
+    ) -> Result<Self, ModelError> {
+        match keys.optional("expert_count", 0..=4096)? {
+            None | Some(0) => FeedForward::dense(keys, n_embd),
+            Some(count) => Ok(FeedForward {
+                n_embd,
+                n_ff: keys.require(length, 1..=MAX_WIDTH)?,
+                experts: Some((count, keys.require("expert_used_count", 1..=count)?)),
+            }),
+        }
+    }
+
+    /// Finds the tensors of layer `index`.
+    pub fn load<D: Device>(
+        &self,
+        index: usize,
+        loader: &Loader<'_, D>,
+    ) -> Result<Weights<D>, ModelError> {
+        let FeedForward { n_embd, n_ff, .. } = *self;
+        let name = |tensor: &str| format!("blk.{index}.{tensor}");
+        let Some((count, _)) = self.experts else {
+            let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
+            let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
+            let down = Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?;
+            return Ok(Weights::Dense { gate, up, down });
+        };
+        let stack = |tensor, rows, cols| loader.matrices(&name(tensor), count, rows, cols);
+        Ok(Weights::Experts {
+            router: loader.matrix(&name("ffn_gate_inp.weight"), count, n_embd)?,
+            gate: stack("ffn_gate_exps.weight", n_ff, n_embd)?,
+            up: stack("ffn_up_exps.weight", n_ff, n_embd)?,
+            down: stack("ffn_down_exps.weight", n_embd, n_ff)?,
+        })
+    }
+
+    /// `x += ffn(normed)`, row by row.
+    pub fn add<B: Backend>(
+        &self,
+        b: &mut B,
+        weights: &Weights<B::Device>,
+        normed: &B::Tensor,
+        rows: usize,
+        x: &mut B::Tensor,
+    ) {
+        match weights {
+            Weights::Dense { gate, up, down } => {
+                let mut hidden = b.tensor(rows, self.n_ff);
+                let mut other = b.tensor(rows, self.n_ff);
+                b.gate_up(normed, gate.product(&mut hidden), up.product(&mut other));
+                down.add(b, &hidden, x);
+            }
+            Weights::Experts {
+                router,
+                gate,
+                up,
+                down,
+            } => {
+                let (count, used) = self.experts.expect("the layer has experts");
+                let experts = Experts {
+                    router,
+                    gate,
+                    up,
+                    down,
+                    count,
+                    used,
+                };
+                b.experts(normed, &experts, x);
+            }
+        }
+    }
+}
