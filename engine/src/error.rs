@@ -69,6 +69,8 @@ pub enum Error {
         available_bytes: u64,
     },
     #[error(transparent)]
+    Chat(#[from] crate::chat::ChatError),
+    #[error(transparent)]
     Load(#[from] crate::loading::LoadError),
     #[error(transparent)]
     Gpu(#[from] crate::backend::gpu::GpuError),

@@ -26,6 +26,7 @@ pub mod arch;
 pub mod backend;
 pub mod cache;
 mod cancel;
+pub mod chat;
 mod error;
 mod files;
 pub mod loading;

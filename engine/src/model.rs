@@ -8,6 +8,7 @@ use crate::backend::gpu::{Gpu, GpuError, GpuOptions, Uploads};
 use crate::backend::{Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use crate::cancel::Cancel;
+use crate::chat::{self, ChatError, ChatTemplate};
 use crate::error::ModelError;
 use crate::files;
 use crate::loading::{LoadError, LoadMode, LoadOptions, Loading, Plan, Progress};
@@ -76,6 +77,8 @@ struct Inner {
     path: PathBuf,
     network: Box<dyn Network>,
     tokenizer: Tokenizer,
+    /// The source of the file's chat template.
+    chat_template: Option<String>,
     tensor_bytes: u64,
     uploads: Option<Uploads>,
     loading: Loading,
@@ -149,6 +152,10 @@ impl Model {
             path: path.to_owned(),
             reason,
         };
+        let chat_template = metadata
+            .get_str(chat::TEMPLATE_KEY)
+            .map_err(|reason| wrong(reason.into()))?
+            .map(str::to_owned);
         let tensors = Tensors::new(&shards);
         record("header", begun);
         let (set_up, tokenizer) = std::thread::scope(|scope| {
@@ -222,6 +229,7 @@ impl Model {
                 path: path.to_owned(),
                 network,
                 tokenizer,
+                chat_template,
                 tensor_bytes: tensors.len_bytes(),
                 uploads,
                 loading,
@@ -266,6 +274,22 @@ impl Model {
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.inner.tokenizer
+    }
+
+    /// Whether the file has a chat template: whether it was trained for
+    /// conversations.
+    pub fn has_chat_template(&self) -> bool {
+        self.inner.chat_template.is_some()
+    }
+
+    /// The chat template of the file.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it cannot be read.
+    pub fn chat_template(&self) -> Result<ChatTemplate, ChatError> {
+        let source = self.inner.chat_template.as_deref();
+        ChatTemplate::parse(source.ok_or(ChatError::Missing)?)
     }
 
     /// Bytes of all weights.

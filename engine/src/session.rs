@@ -245,6 +245,31 @@ impl Session {
         Ok(())
     }
 
+    /// Makes these the session's tokens, of which those that were computed already
+    /// and are the same so far are not computed again.
+    ///
+    /// # Errors
+    ///
+    /// If the context cannot hold them: nothing is ever cut off. The session is
+    /// then as before.
+    pub fn replace_tokens(&mut self, tokens: &[u32]) -> Result<(), Error> {
+        let (prompt, context) = (tokens.len(), self.cache.capacity());
+        if prompt > context {
+            return Err(Error::PromptTooLong { prompt, context });
+        }
+        let same = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b);
+        // The last one has to be computed for what follows it.
+        let kept = same
+            .count()
+            .min(self.cache.len())
+            .min(prompt.saturating_sub(1));
+        self.cache.truncate(kept);
+        self.pending = tokens[kept..].to_vec();
+        self.tokens = tokens.to_vec();
+        self.stats = Stats::default();
+        Ok(())
+    }
+
     /// Computes part of what was fed, if it is much, and always leaves the end
     /// of it to the first generated token. Returns how many tokens remain, or
     /// `None` if nothing was done.

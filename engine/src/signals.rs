@@ -18,14 +18,27 @@ pub fn exit_on_bus_error() {
 }
 
 /// Lets the first interrupt (Ctrl-C) cancel, and the second end the process the
-/// usual way. A process that was started to ignore interrupts goes on doing so.
+/// usual way, as the first does again when what is returned is dropped. A process
+/// that was started to ignore interrupts goes on doing so.
 ///
-/// The first call decides what is cancelled.
-pub fn cancel_on_interrupt(cancel: &Cancel) {
+/// The first call in a process decides what is cancelled.
+#[must_use = "interrupts cancel as long as this value lives"]
+pub fn cancel_on_interrupt(cancel: &Cancel) -> Interrupts {
     #[cfg(unix)]
     unix::on_interrupt(cancel);
     #[cfg(not(unix))]
     let _ = cancel;
+    Interrupts(())
+}
+
+/// Interrupts cancel: see [`cancel_on_interrupt`].
+pub struct Interrupts(());
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        unix::end_on_interrupt();
+    }
 }
 
 #[cfg(unix)]
@@ -103,9 +116,9 @@ mod unix {
 
     /// Installs a handler that gets the signal's details.
     fn install(signal: libc::c_int, handler: usize, flags: libc::c_int) {
-        // SAFETY: the structure is filled in completely; both handlers of this file
-        // have the signature that SA_SIGINFO asks for and call only functions that
-        // are safe in handlers.
+        // SAFETY: the structure is filled in completely; the handler is the system's
+        // way or one of this file's, which have the signature that SA_SIGINFO asks for
+        // and call only functions that are safe in handlers.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler;
@@ -119,17 +132,28 @@ mod unix {
         install(libc::SIGBUS, bus_error as *const () as usize, 0);
     }
 
-    pub fn on_interrupt(cancel: &Cancel) {
+    /// Whether this process was started to ignore interrupts.
+    fn ignores_interrupts() -> bool {
         // SAFETY: only asks; the structure is filled in by the call.
-        let ignored = unsafe {
+        unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             libc::sigaction(libc::SIGINT, std::ptr::null(), &mut action) == 0
                 && action.sa_sigaction == libc::SIG_IGN
-        };
-        if !ignored && INTERRUPTED.set(cancel.clone()).is_ok() {
+        }
+    }
+
+    pub fn on_interrupt(cancel: &Cancel) {
+        if !ignores_interrupts() {
+            INTERRUPTED.get_or_init(|| cancel.clone());
             // The system's way again after the first.
             let flags = libc::SA_RESETHAND | libc::SA_RESTART;
             install(libc::SIGINT, interrupt as *const () as usize, flags);
+        }
+    }
+
+    pub fn end_on_interrupt() {
+        if !ignores_interrupts() {
+            install(libc::SIGINT, libc::SIG_DFL, 0);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::Error;
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 /// No context holds a text of this size: what is longer is not meant, like
@@ -17,6 +17,26 @@ const LIMIT_BYTES: u64 = 1 << 28;
 /// If it cannot be read, is no UTF-8, or is longer than 256 MiB.
 pub fn read(name: &str, source: impl Read) -> Result<String, Error> {
     read_limited(name, source, LIMIT_BYTES)
+}
+
+/// Reads a line, without its end; `None` if nothing is left.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_line(name: &str, source: &mut impl BufRead) -> Result<Option<String>, Error> {
+    let mut line = Vec::new();
+    let mut limited = source.take(LIMIT_BYTES + 1);
+    let read = limited.read_until(b'\n', &mut line);
+    read.map_err(|reason| Error::Unreadable {
+        name: name.to_owned(),
+        reason,
+    })?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let line = read_limited(name, &line[..], LIMIT_BYTES)?;
+    Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 /// As [`read`], from a file.
@@ -108,6 +128,21 @@ mod tests {
         check(std::io::repeat(0), Err(long));
         let invalid = "stdin: expected UTF-8 text, found an invalid byte at 2";
         check(&b"ab\xffcd"[..], Err(invalid));
+    }
+
+    #[test]
+    fn lines_end_and_are_text() {
+        let mut source = &b"one\r\n\ntwo\xff\nthree"[..];
+        let mut line = || match read_line("stdin", &mut source) {
+            Ok(line) => line,
+            Err(error) => Some(error.to_string()),
+        };
+        assert_eq!(line().as_deref(), Some("one"));
+        assert_eq!(line().as_deref(), Some(""));
+        let invalid = "stdin: expected UTF-8 text, found an invalid byte at 3";
+        assert_eq!(line().as_deref(), Some(invalid));
+        assert_eq!(line().as_deref(), Some("three"));
+        assert_eq!(line(), None);
     }
 
     #[test]

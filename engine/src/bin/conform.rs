@@ -5,12 +5,13 @@
 //! on an error, 2 on wrong usage.
 
 mod conform {
+    pub mod chat;
     pub mod inspect;
     pub mod npy;
 }
 
 use clap::{Args, Parser, Subcommand};
-use conform::{inspect, npy};
+use conform::{chat, inspect, npy};
 use firstlight::backend::gpu::GpuOptions;
 use firstlight::backend::gpu::selftest::{self, Outcome};
 use firstlight::mapping::Mapping;
@@ -76,6 +77,8 @@ enum Command {
         #[arg(long, value_delimiter = ',', required = true, value_name = "IDS")]
         tokens: Vec<u32>,
     },
+    /// Print the text that a chat template makes of messages
+    Chat(chat::ChatArgs),
     /// Measure how well the model predicts a text
     #[command(
         after_help = "The text is cut into pieces of N tokens, the second half of each is predicted."
@@ -223,6 +226,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 false => writeln!(out, "{text}")?,
             }
         }
+        Command::Chat(args) => chat::chat(&args, &mut out)?,
         Command::Perplexity {
             model: args,
             file,
@@ -244,12 +248,27 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 
 /// The tokenizer of a file that may hold nothing else.
 fn tokenizer(path: &Path) -> Result<Tokenizer, firstlight::Error> {
+    with_metadata(path, |metadata| tokenizer_of(path, metadata))
+}
+
+/// What `read` finds in the metadata of a file.
+fn with_metadata<R>(
+    path: &Path,
+    read: impl FnOnce(&gguf::Metadata<'_>) -> Result<R, firstlight::Error>,
+) -> Result<R, firstlight::Error> {
     let mapping = Mapping::open(path)?;
     let file = gguf::Gguf::parse(&mapping).map_err(|reason| firstlight::Error::Format {
         path: path.to_owned(),
         reason,
     })?;
-    Tokenizer::new(file.metadata()).map_err(|reason| firstlight::Error::Tokenizer {
+    read(file.metadata())
+}
+
+fn tokenizer_of(
+    path: &Path,
+    metadata: &gguf::Metadata<'_>,
+) -> Result<Tokenizer, firstlight::Error> {
+    Tokenizer::new(metadata).map_err(|reason| firstlight::Error::Tokenizer {
         path: path.to_owned(),
         reason,
     })

@@ -4,6 +4,7 @@
 //! success, 1 on an error, 2 on wrong usage, 130 if it was interrupted.
 
 mod generate {
+    pub mod conversation;
     pub mod output;
     pub mod report;
     pub mod shaders;
@@ -15,8 +16,9 @@ use firstlight::backend::gpu;
 use firstlight::trace::Trace;
 use firstlight::{
     DeviceChoice, Finish, GpuLayers, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions,
-    Printable, Request, Sampling, Session, SessionOptions, signals, text,
+    Piece, Printable, Request, Sampling, Session, SessionOptions, Stats, signals, text,
 };
+use generate::conversation;
 use generate::output::Output;
 use generate::report::Report;
 use generate::shaders;
@@ -26,20 +28,21 @@ use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Parser)]
 #[command(
     name = "generate",
     version,
-    about = "Generates text with a language model from a GGUF file",
+    about = "Generates text, or talks, with a language model from a GGUF file",
     override_usage = "generate [OPTIONS] [PROMPT]",
     after_help = "Example: generate --model model.gguf --max-tokens 100 \"The best thing about the sea is\"",
     disable_help_flag = true,
     allow_negative_numbers = true
 )]
 struct Cli {
-    /// The beginning of the text [default: what comes from stdin]
+    /// What is said to the model, or, where it was not trained to be talked with,
+    /// the beginning of the text [default: what comes from stdin]
     prompt: Option<String>,
     /// Read the prompt from a file
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
@@ -107,6 +110,23 @@ struct Cli {
     /// The file is still being written: begin with what is there [default: if its name ends in .part]
     #[arg(long, help_heading = "Loading")]
     growing: bool,
+
+    /// Talk with the model, a line at a time
+    #[arg(long, help_heading = "Conversation")]
+    chat: bool,
+    /// Tell the model how to behave
+    #[arg(long, value_name = "TEXT", help_heading = "Conversation")]
+    system: Option<String>,
+    /// Jinja file that says how messages are written [default: what the model brings]
+    #[arg(long, value_name = "FILE", help_heading = "Conversation")]
+    template_file: Option<PathBuf>,
+    /// Go on with the prompt as it stands, instead of answering it
+    #[arg(
+        long,
+        conflicts_with_all = ["chat", "system", "template_file"],
+        help_heading = "Conversation"
+    )]
+    no_template: bool,
 
     /// Most tokens to generate [default: until the text ends]
     #[arg(long, value_name = "N", help_heading = "Text")]
@@ -274,10 +294,54 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
             gpu_shader_folder: (!cli.no_shader_cache).then(shaders::folder).flatten(),
         },
     )?;
+    let template = conversation::template(cli, &model)?;
+    say_what_computes(cli, &path, &model);
+    let opened = start.elapsed();
+    let session = model.session(&SessionOptions {
+        context: cli.context,
+        kv: cli.kv,
+    })?;
+    if cli.verbose {
+        let template = match template {
+            Some(_) => ", chat template",
+            None => "",
+        };
+        say(format_args!(
+            "context of {} tokens, {} cache{template}",
+            session.context(),
+            cli.kv
+        ));
+    }
+    let run = Run {
+        cli,
+        request: &request,
+        model: &model,
+        opened,
+        start,
+    };
+    let report = match template {
+        Some(template) => conversation::hold(&run, session, template, prompt)?,
+        None => run.continue_text(session, &prompt.unwrap_or_default())?,
+    };
+    if let (Some(path), Some(trace)) = (&cli.trace, &trace) {
+        write_trace(path, trace)
+            .map_err(|error| format!("{}: cannot be written: {error}", Printable(path)))?;
+    }
+    // The text is right all the same: something else that was asked for is not,
+    // such as keeping the model in memory.
+    if let Some(error) = model.load_error() {
+        say(format_args!("note: {error}"));
+    }
+    run.say_report(&report);
+    Ok(report.finish)
+}
+
+/// What computes the model, where it was asked for or is not the CPU.
+fn say_what_computes(cli: &Cli, path: &Path, model: &Model) {
     if cli.verbose {
         say(format_args!(
             "{}: {} layers, {:.1} MB of weights, {} on {} threads",
-            Printable(&path),
+            Printable(path),
             model.config().n_layer,
             model.tensor_bytes() as f64 / 1e6,
             model.isa(),
@@ -299,77 +363,98 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
     if let Some(reason) = model.gpu_refused() {
         say(format_args!("the CPU computes all layers: {reason}"));
     }
-    let opened = start.elapsed();
-    let mut session = model.session(&SessionOptions {
-        context: cli.context,
-        kv: cli.kv,
-    })?;
-    if cli.verbose {
-        say(format_args!(
-            "context of {} tokens, {} cache",
-            session.context(),
-            cli.kv
-        ));
-    }
-    session.feed(&prompt, request.parse_special)?;
-    signals::cancel_on_interrupt(&session.canceller());
-    let waiting = read_prompt(&mut session)?;
-    let mut waiting = Some(waiting);
+}
 
-    let mut out = Output::new();
-    let mut first_token = None;
-    let mut generation = session.resume(&request)?;
-    let mut arrived = (0, 0);
-    for piece in &mut generation {
-        if cli.verbose && model.gpu_arrived() != arrived {
-            arrived = model.gpu_arrived();
-            say(format_args!(
-                "{} of {} stages have arrived on the GPU",
-                arrived.0, arrived.1
-            ));
-        }
-        if waiting.take().is_some() && piece.is_ok() && out.is_terminal() {
-            // In a terminal the text stands there whole; a pipe gets only what
-            // is new.
-            out.write(&prompt)?;
-        }
-        match piece {
-            Ok(piece) => {
-                first_token.get_or_insert_with(|| start.elapsed());
-                out.write(&piece.text)?;
+/// What all that is done with an open model needs.
+struct Run<'a> {
+    cli: &'a Cli,
+    request: &'a Request,
+    model: &'a Model,
+    /// From the start of the program until the model was open.
+    opened: Duration,
+    start: Instant,
+}
+
+impl Run<'_> {
+    /// Goes on with a text as it stands.
+    fn continue_text(
+        &self,
+        mut session: Session,
+        prompt: &str,
+    ) -> Result<Report<'_>, Box<dyn Error>> {
+        session.feed(prompt, self.request.parse_special)?;
+        let _interrupts = signals::cancel_on_interrupt(&session.canceller());
+        let waiting = read_prompt(&mut session)?;
+        let mut out = Output::new();
+        let mut generation = session.resume(self.request)?;
+        // In a terminal the text stands there whole; a pipe gets only what is new.
+        let echo = if out.is_terminal() { prompt } else { "" };
+        let first_token = self.write(&mut generation, waiting, echo, &mut out)?;
+        Ok(self.report(generation.finish(), generation.stats(), first_token))
+    }
+
+    /// Writes what is generated as it comes, with `before` before the first of it.
+    /// Returns when that was there.
+    fn write(
+        &self,
+        pieces: &mut dyn Iterator<Item = Result<Piece, firstlight::Error>>,
+        waiting: Waiting,
+        before: &str,
+        out: &mut Output,
+    ) -> Result<Option<Instant>, Box<dyn Error>> {
+        let mut waiting = Some(waiting);
+        let mut first_token = None;
+        let mut arrived = (0, 0);
+        for piece in pieces {
+            if self.cli.verbose && self.model.gpu_arrived() != arrived {
+                arrived = self.model.gpu_arrived();
+                say(format_args!(
+                    "{} of {} stages have arrived on the GPU",
+                    arrived.0, arrived.1
+                ));
             }
-            Err(error) => {
-                // What there is stays, and the error stands on a line of its own.
-                out.end_line()?;
-                return Err(error.into());
+            if waiting.take().is_some() && piece.is_ok() {
+                out.write(before)?;
+            }
+            match piece {
+                Ok(piece) => {
+                    first_token.get_or_insert_with(Instant::now);
+                    out.write(&piece.text)?;
+                }
+                Err(error) => {
+                    // What there is stays, and the error stands on a line of its own.
+                    out.end_line()?;
+                    return Err(error.into());
+                }
             }
         }
+        drop(waiting);
+        out.end_line()?;
+        Ok(first_token)
     }
-    drop(waiting);
-    out.end_line()?;
-    let finish = generation.finish().unwrap_or(Finish::EndOfText);
-    let report = Report {
-        opened,
-        first_token,
-        finish,
-        stats: generation.stats(),
-        model: &model,
-        start,
-    };
-    if let (Some(path), Some(trace)) = (&cli.trace, &trace) {
-        write_trace(path, trace)
-            .map_err(|error| format!("{}: cannot be written: {error}", Printable(path)))?;
+
+    fn report(
+        &self,
+        finish: Option<Finish>,
+        stats: Stats,
+        first_token: Option<Instant>,
+    ) -> Report<'_> {
+        Report {
+            opened: self.opened,
+            first_token: first_token.map(|at| at - self.start),
+            finish: finish.unwrap_or(Finish::EndOfText),
+            stats,
+            model: self.model,
+            start: self.start,
+        }
     }
-    // The text is right all the same: something else that was asked for is not,
-    // such as keeping the model in memory.
-    if let Some(error) = model.load_error() {
-        say(format_args!("note: {error}"));
+
+    fn say_report(&self, report: &Report<'_>) {
+        match self.cli.stats {
+            Some(StatsForm::Json) => say(report.json()),
+            None => say(report.line()),
+        }
     }
-    match cli.stats {
-        Some(StatsForm::Json) => say(report.json()),
-        None => say(report.line()),
-    }
-    Ok(finish)
 }
 
 /// Takes most of the prompt through the model, and shows how far it is until
@@ -427,18 +512,23 @@ fn request(cli: &Cli) -> Result<Request, Box<dyn Error>> {
     })
 }
 
-fn prompt(cli: &Cli) -> Result<String, Box<dyn Error>> {
+/// The prompt: of a conversation, what is said first, if that does not come from
+/// stdin as the rest.
+fn prompt(cli: &Cli) -> Result<Option<String>, Box<dyn Error>> {
     if let Some(prompt) = &cli.prompt {
-        return Ok(prompt.clone());
+        return Ok(Some(prompt.clone()));
     }
     if let Some(path) = &cli.prompt_file {
-        return Ok(text::read_file(path)?);
+        return Ok(Some(text::read_file(path)?));
+    }
+    if cli.chat {
+        return Ok(None);
     }
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         return Err("no prompt: give one as an argument, with --prompt-file, or on stdin".into());
     }
-    Ok(text::read("stdin", stdin.lock())?)
+    Ok(Some(text::read("stdin", stdin.lock())?))
 }
 
 fn write_trace(path: &Path, trace: &Trace) -> std::io::Result<()> {

@@ -33,6 +33,7 @@ use pretokenizer::{Alphabet, PreTokenizer};
 use sentencepiece::SentencePiece;
 use special::{SpecialMatcher, SpecialTokens};
 use std::borrow::Cow;
+use std::ops::Range;
 use vocab::{TokenKind, Vocab};
 
 pub use detokenizer::{Decode, Detokenizer};
@@ -149,15 +150,20 @@ impl Tokenizer {
         self.encode_bytes(text.as_bytes(), options)
     }
 
+    /// The tokens of a text that comes in parts, each of which says whether the texts of control tokens in it become these
+    /// tokens. Parts are as if they were one text, but for what would become one token across their border.
+    pub fn encode_parts<'t>(&self, parts: impl IntoIterator<Item = (&'t str, bool)>) -> Vec<u32> {
+        let mut encoding = Encoding::new(self, 0);
+        for (text, parse_special) in parts {
+            encoding.add_text(text, parse_special);
+        }
+        encoding.tokens
+    }
+
     /// As [`encode`](Self::encode), for bytes that need not be UTF-8. Those that are not become byte tokens, so that
     /// decoding returns them.
     pub fn encode_bytes(&self, text: &[u8], options: Encode) -> Vec<u32> {
-        let mut encoding = Encoding {
-            tokenizer: self,
-            merger: Merger::default(),
-            after_special: true,
-            tokens: Vec::with_capacity(2 + text.len() / 4),
-        };
+        let mut encoding = Encoding::new(self, 2 + text.len() / 4);
         if options.add_special && self.adds_bos {
             encoding.tokens.extend(self.special.bos);
         }
@@ -169,6 +175,21 @@ impl Tokenizer {
             encoding.tokens.extend(self.special.eos);
         }
         encoding.tokens
+    }
+
+    /// Where a text has the texts of control tokens, which [`Encode::parse_special`] would read as such.
+    pub fn control_texts<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let found = self.matcher.find(&self.vocab, &text[from..], true)?;
+                let range = from + found.start..from + found.end;
+                from = range.end;
+                if self.is_special(found.token) {
+                    return Some(range);
+                }
+            }
+        })
     }
 
     /// The text of tokens that begin a text, without control tokens; what is not UTF-8 becomes U+FFFD.
@@ -320,7 +341,16 @@ struct Encoding<'t> {
     tokens: Vec<u32>,
 }
 
-impl Encoding<'_> {
+impl<'t> Encoding<'t> {
+    fn new(tokenizer: &'t Tokenizer, capacity: usize) -> Encoding<'t> {
+        Encoding {
+            tokenizer,
+            merger: Merger::default(),
+            after_special: true,
+            tokens: Vec::with_capacity(capacity),
+        }
+    }
+
     fn add_text(&mut self, text: &str, parse_special: bool) {
         let Tokenizer { vocab, matcher, .. } = self.tokenizer;
         let mut rest = text;

@@ -2,6 +2,7 @@
 //! stderr, and whatever can be wrong with what they are given.
 
 mod conform;
+mod conversation;
 mod files;
 mod gpu;
 #[cfg(unix)]
