@@ -4,6 +4,7 @@
 //! success, 1 on an error, 2 on wrong usage, 130 if it was interrupted.
 
 mod generate {
+    pub mod cli;
     pub mod conversation;
     pub mod output;
     pub mod report;
@@ -11,13 +12,14 @@ mod generate {
     pub mod waiting;
 }
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::Parser;
 use firstlight::backend::gpu;
 use firstlight::trace::Trace;
 use firstlight::{
-    DeviceChoice, Finish, GpuLayers, Isa, KvFormat, LoadMode, LoadOptions, Model, ModelOptions,
-    Piece, Printable, Request, Sampling, Session, SessionOptions, Stats, signals, text,
+    Finish, Model, ModelOptions, Piece, Printable, Request, Session, SessionOptions, Stats,
+    signals, text,
 };
+use generate::cli::{Cli, StatsForm};
 use generate::conversation;
 use generate::output::Output;
 use generate::report::Report;
@@ -29,196 +31,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-#[derive(Parser)]
-#[command(
-    name = "generate",
-    version,
-    about = "Generates text, or talks, with a language model from a GGUF file",
-    override_usage = "generate [OPTIONS] [PROMPT]",
-    after_help = "Example: generate --model model.gguf --max-tokens 100 \"The best thing about the sea is\"",
-    disable_help_flag = true,
-    allow_negative_numbers = true
-)]
-struct Cli {
-    /// What is said to the model, or, where it was not trained to be talked with,
-    /// the beginning of the text [default: what comes from stdin]
-    prompt: Option<String>,
-    /// Read the prompt from a file
-    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
-    prompt_file: Option<PathBuf>,
-    /// Print help
-    #[arg(long, short, action = ArgAction::HelpShort)]
-    help: (),
-
-    /// GGUF file [default: the small story model that comes with Firstlight]
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
-    model: Option<PathBuf>,
-    /// Tokens the context holds [default: what the model was trained for]
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    context: Option<usize>,
-    /// Format of the key-value cache: f16, f32 or q8_0
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "f16",
-        help_heading = "Model"
-    )]
-    kv: KvFormat,
-    /// Threads that compute [default: physical cores]
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    threads: Option<usize>,
-    /// Where to compute: auto (a GPU if it is likely to be faster), cpu or gpu
-    #[arg(
-        long,
-        value_name = "DEVICE",
-        default_value = "auto",
-        help_heading = "Model"
-    )]
-    device: DeviceChoice,
-    /// Layers the GPU computes, the rest is left to the CPU [default: as many as fit]
-    #[arg(
-        long,
-        value_name = "N|auto",
-        default_value = "auto",
-        hide_default_value = true,
-        help_heading = "Model"
-    )]
-    gpu_layers: GpuLayers,
-    /// Memory of the GPU that may be used, in MiB [default: what there is]
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    gpu_memory: Option<u64>,
-    /// Do not keep the GPU's compiled shaders in this user's cache folder
-    #[arg(long, help_heading = "Model")]
-    no_shader_cache: bool,
-    /// List the GPUs of this machine
-    #[arg(long, help_heading = "Model")]
-    list_devices: bool,
-    /// Instruction set [default: the best of this machine]
-    #[arg(long, value_name = "NAME", help_heading = "Model")]
-    isa: Option<Isa>,
-
-    /// Read the whole model before computing
-    #[arg(long, help_heading = "Loading")]
-    preload: bool,
-    /// Read weights only when they are touched
-    #[arg(long, conflicts_with = "preload", help_heading = "Loading")]
-    no_readahead: bool,
-    /// Keep the model in memory
-    #[arg(long, help_heading = "Loading")]
-    mlock: bool,
-    /// The file is still being written: begin with what is there [default: if its name ends in .part]
-    #[arg(long, help_heading = "Loading")]
-    growing: bool,
-
-    /// Talk with the model, a line at a time
-    #[arg(long, help_heading = "Conversation")]
-    chat: bool,
-    /// Tell the model how to behave
-    #[arg(long, value_name = "TEXT", help_heading = "Conversation")]
-    system: Option<String>,
-    /// Jinja file that says how messages are written [default: what the model brings]
-    #[arg(long, value_name = "FILE", help_heading = "Conversation")]
-    template_file: Option<PathBuf>,
-    /// Go on with the prompt as it stands, instead of answering it
-    #[arg(
-        long,
-        conflicts_with_all = ["chat", "system", "template_file"],
-        help_heading = "Conversation"
-    )]
-    no_template: bool,
-
-    /// Most tokens to generate [default: until the text ends]
-    #[arg(long, value_name = "N", help_heading = "Text")]
-    max_tokens: Option<usize>,
-    /// End the text before this string (repeatable)
-    #[arg(long, value_name = "STR", help_heading = "Text")]
-    stop: Vec<String>,
-
-    /// 0 takes the most probable token, higher is more adventurous
-    #[arg(
-        long,
-        value_name = "T",
-        default_value_t = 0.8,
-        help_heading = "Sampling"
-    )]
-    temperature: f32,
-    /// Choose among the K most probable tokens; 0: all
-    #[arg(
-        long,
-        value_name = "K",
-        default_value_t = 40,
-        help_heading = "Sampling"
-    )]
-    top_k: i64,
-    /// Choose among the most probable tokens that together reach P
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.95,
-        help_heading = "Sampling"
-    )]
-    top_p: f32,
-    /// Choose among tokens at least P times as probable as the first
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.05,
-        help_heading = "Sampling"
-    )]
-    min_p: f32,
-    /// Choose among tokens of typical surprise that together reach P
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 1.0,
-        help_heading = "Sampling"
-    )]
-    typical_p: f32,
-    /// Above 1 discourages repetition
-    #[arg(
-        long,
-        value_name = "R",
-        default_value_t = 1.0,
-        help_heading = "Sampling"
-    )]
-    repeat_penalty: f32,
-    /// Subtract F for every time a token occurred
-    #[arg(
-        long,
-        value_name = "F",
-        default_value_t = 0.0,
-        help_heading = "Sampling"
-    )]
-    frequency_penalty: f32,
-    /// Subtract F once for a token that occurred
-    #[arg(
-        long,
-        value_name = "F",
-        default_value_t = 0.0,
-        help_heading = "Sampling"
-    )]
-    presence_penalty: f32,
-    /// Make the choices repeatable
-    #[arg(long, value_name = "N", help_heading = "Sampling")]
-    seed: Option<u64>,
-
-    /// Say what is being done
-    #[arg(long, help_heading = "Reports")]
-    verbose: bool,
-    /// Write a timeline of reading and computing that Perfetto opens
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    trace: Option<PathBuf>,
-    /// Print the figures at the end in this form
-    #[arg(long, value_name = "FORM", help_heading = "Reports")]
-    stats: Option<StatsForm>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum StatsForm {
-    /// One JSON object on stderr
-    Json,
-}
 
 /// The exit status that shells give a program that an interrupt ended.
 const INTERRUPTED: u8 = 128 + 2;
@@ -274,7 +86,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
         list_devices()?;
         return Ok(Finish::EndOfText);
     }
-    let request = request(cli)?;
+    let request = cli.request()?;
     request.check()?;
     let prompt = prompt(cli)?;
     let trace = cli.trace.as_ref().map(|_| Arc::new(Trace::new(start)));
@@ -284,7 +96,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
         &ModelOptions {
             threads: cli.threads,
             isa: cli.isa,
-            load: load_options(cli, trace.clone()),
+            load: cli.load_options(trace.clone()),
             device: cli.device,
             gpu_layers: cli.gpu_layers,
             without_gpu_matrix_units: false,
@@ -319,7 +131,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
         opened,
         start,
     };
-    let report = match template {
+    let (report, finish) = match template {
         Some(template) => conversation::hold(&run, session, template, prompt)?,
         None => run.continue_text(session, &prompt.unwrap_or_default())?,
     };
@@ -333,7 +145,7 @@ fn run(cli: &Cli, start: Instant) -> Result<Finish, Box<dyn Error>> {
         say(format_args!("note: {error}"));
     }
     run.say_report(&report);
-    Ok(report.finish)
+    Ok(finish)
 }
 
 /// What computes the model, where it was asked for or is not the CPU.
@@ -381,7 +193,7 @@ impl Run<'_> {
         &self,
         mut session: Session,
         prompt: &str,
-    ) -> Result<Report<'_>, Box<dyn Error>> {
+    ) -> Result<(Report<'_>, Finish), Box<dyn Error>> {
         session.feed(prompt, self.request.parse_special)?;
         let _interrupts = signals::cancel_on_interrupt(&session.canceller());
         let waiting = read_prompt(&mut session)?;
@@ -390,7 +202,9 @@ impl Run<'_> {
         // In a terminal the text stands there whole; a pipe gets only what is new.
         let echo = if out.is_terminal() { prompt } else { "" };
         let first_token = self.write(&mut generation, waiting, echo, &mut out)?;
-        Ok(self.report(generation.finish(), generation.stats(), first_token))
+        let report = self.report(generation.finish(), generation.stats(), first_token);
+        let finish = report.finish;
+        Ok((report, finish))
     }
 
     /// Writes what is generated as it comes, with `before` before the first of it.
@@ -470,46 +284,6 @@ fn read_prompt(session: &mut Session) -> Result<Waiting, firstlight::Error> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn load_options(cli: &Cli, trace: Option<Arc<Trace>>) -> LoadOptions {
-    let part = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|extension| extension == "part")
-    };
-    LoadOptions {
-        mode: match (cli.preload, cli.no_readahead) {
-            (true, _) => LoadMode::Preload,
-            (_, true) => LoadMode::OnDemand,
-            _ => LoadMode::Progressive,
-        },
-        lock: cli.mlock,
-        growing: cli.growing || cli.model.as_ref().is_some_and(part),
-        trace,
-        ..LoadOptions::default()
-    }
-}
-
-fn request(cli: &Cli) -> Result<Request, Box<dyn Error>> {
-    let top_k = usize::try_from(cli.top_k)
-        .map_err(|_| format!("top-k is {}, expected 0 or more", cli.top_k))?;
-    Ok(Request {
-        sampling: Sampling {
-            temperature: cli.temperature,
-            top_k,
-            top_p: cli.top_p,
-            min_p: cli.min_p,
-            typical_p: cli.typical_p,
-            repeat_penalty: cli.repeat_penalty,
-            frequency_penalty: cli.frequency_penalty,
-            presence_penalty: cli.presence_penalty,
-            seed: cli.seed,
-            ..Sampling::default()
-        },
-        max_tokens: cli.max_tokens,
-        stop: cli.stop.clone(),
-        parse_special: false,
-    })
 }
 
 /// The prompt: of a conversation, what is said first, if that does not come from

@@ -1,8 +1,9 @@
 //! Talking with a model that was trained for it.
 
+use super::cli::Cli;
 use super::output::Output;
 use super::report::Report;
-use crate::{Cli, Run, read_prompt, say};
+use crate::{Run, read_prompt, say};
 use firstlight::chat::{Chat, ChatTemplate};
 use firstlight::{Finish, Model, Printable, Session, Stats, signals, text};
 use std::error::Error;
@@ -33,13 +34,14 @@ pub fn template(cli: &Cli, model: &Model) -> Result<Option<ChatTemplate>, Box<dy
 }
 
 /// Says the first message and writes the answer; with `--chat`, goes on with what
-/// comes from stdin until it ends.
+/// comes from stdin until it ends. Returns figures of the last answer, and why the
+/// conversation ended.
 pub fn hold<'a>(
     run: &'a Run<'_>,
     session: Session,
     template: ChatTemplate,
     first: Option<String>,
-) -> Result<Report<'a>, Box<dyn Error>> {
+) -> Result<(Report<'a>, Finish), Box<dyn Error>> {
     let is_watched = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let canceller = session.canceller();
     let mut chat = Chat::new(session, template);
@@ -86,12 +88,12 @@ pub fn hold<'a>(
         is_first = false;
         if report.finish == Finish::Cancelled {
             if !(run.cli.chat && is_watched) {
-                break;
+                return Ok((report, Finish::Cancelled));
             }
             canceller.reset();
         }
     }
-    Ok(report)
+    Ok((report, Finish::EndOfText))
 }
 
 /// What is said next: a line, or several between fences; `None` at the end of
