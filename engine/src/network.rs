@@ -1,7 +1,7 @@
 //! A model family with its weights: layers on one device or two, and what is
 //! common to all families around them.
 
-use crate::arch::{Config, Family};
+use crate::arch::{Config, Family, LogitScale};
 use crate::backend::cpu::{CpuBackend, CpuDevice};
 use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, Upload, Uploads};
 use crate::backend::{Backend, Device, Product, Rows, Step};
@@ -40,11 +40,22 @@ impl Readout {
         }
     }
 
-    /// Reads the logits.
-    fn read<B: Backend>(&mut self, backend: &mut B, logits: &B::Tensor) {
+    /// Reads the logits: what `scale` makes of the output's products.
+    fn read<B: Backend>(&mut self, backend: &mut B, products: &B::Tensor, scale: &LogitScale) {
+        let is_needed = *scale != LogitScale::NONE;
         match self {
-            Readout::All(values) => backend.read(logits, values),
-            Readout::Highest { count, found } => backend.highest(logits, *count, found),
+            Readout::All(values) => {
+                backend.read(products, values);
+                for value in values.iter_mut().filter(|_| is_needed) {
+                    *value = scale.apply(*value);
+                }
+            }
+            Readout::Highest { count, found } => {
+                backend.highest(products, *count, found);
+                for (_, value) in found.iter_mut().filter(|_| is_needed) {
+                    *value = scale.apply(*value);
+                }
+            }
         }
     }
 }
@@ -148,7 +159,7 @@ impl<D: Device> Output<D> {
                 out: &mut out,
             }],
         );
-        readout.read(backend, &out);
+        readout.read(backend, &out, &config.logits);
     }
 }
 
@@ -357,6 +368,7 @@ impl<F: Family> Network for Runner<F> {
             self.token_embd.read_rows_ahead(tokens);
         }
         let mut x = cpu.embed(&self.token_embd, tokens);
+        cpu.scale(&mut x, config.embedding_scale);
         let mut first = 0;
         if let Some(share) = share.filter(|share| share.layers > 0) {
             let mut values = Vec::new();

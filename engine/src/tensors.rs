@@ -210,6 +210,30 @@ impl<'a, D: Device> Loader<'a, D> {
         Ok(self.device.siblings(cols, found))
     }
 
+    /// The matrices whose rows, so many of each, lie one after the other in one
+    /// tensor. They are always multiplied with the same activations.
+    pub fn stacked(
+        &self,
+        name: &str,
+        rows: &[usize],
+        cols: usize,
+    ) -> Result<Vec<D::Matrix>, ModelError> {
+        let all = rows.iter().sum();
+        let (format, tensor) = self.find(name, &[cols, all])?;
+        let row_bytes = tensor.bytes.len() / all;
+        let mut start = tensor.bytes.range().start;
+        let parts = rows.iter().map(|&rows| {
+            let range = start..start + rows * row_bytes;
+            start = range.end;
+            Sibling {
+                format,
+                rows,
+                bytes: Bytes::new(tensor.bytes.mapping().clone(), range),
+            }
+        });
+        Ok(self.device.siblings(cols, parts.collect()))
+    }
+
     fn stack(&self, name: &str, dims: &[usize]) -> Result<D::Matrix, ModelError> {
         let (format, tensor) = self.find(name, dims)?;
         let (rows, cols) = (dims[1..].iter().product(), dims[0]);

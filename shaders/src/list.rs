@@ -148,23 +148,23 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::GatedInt8,
         file: wgsl!("gated"),
-        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, QUANTIZE, WEIGHT_ROW],
+        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, QUANTIZE, WEIGHT_ROW, GATE],
         slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(QUANTIZED_INPUT),
         params: GATED_PARAMS,
         needs: Needs::Nothing,
-        overrides: &["BIAS"],
+        overrides: &["BIAS", "GELU"],
         workgroup: Workgroup::Rows(32),
     },
     Shader {
         op: Op::GatedFloat,
         file: wgsl!("gated"),
-        shared: &[FLOATS, FLOAT_STEPS, ACTIVATION, QUANTIZE, WEIGHT_ROW],
+        shared: &[FLOATS, FLOAT_STEPS, ACTIVATION, QUANTIZE, WEIGHT_ROW, GATE],
         slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
         bindings: &gated_bindings(FLOAT_INPUT),
         params: GATED_PARAMS,
         needs: Needs::Nothing,
-        overrides: &["BIAS"],
+        overrides: &["BIAS", "GELU"],
         workgroup: Workgroup::Rows(32),
     },
     Shader {
@@ -178,7 +178,7 @@ pub static SHADERS: &[Shader] = &[
             write("out", "[rows, cols] f32"),
             QUANTIZED,
         ],
-        params: &["cols", "quantized", "eps"],
+        params: &["cols", "quantized", "eps", "added"],
         needs: Needs::Nothing,
         overrides: &[],
         workgroup: Workgroup::Row,
@@ -208,9 +208,9 @@ pub static SHADERS: &[Shader] = &[
         ..ELEMENTS
     },
     Shader {
-        op: Op::SiluMul,
-        file: wgsl!("silu_mul"),
-        shared: &[ACTIVATION, QUANTIZE, STRETCH],
+        op: Op::GateMul,
+        file: wgsl!("gate_mul"),
+        shared: &[ACTIVATION, QUANTIZE, STRETCH, GATE],
         slots: &[],
         bindings: &[
             write("gate", "[rows, cols] f32"),
@@ -218,6 +218,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
         ],
         params: STRETCH_PARAMS,
+        overrides: &["GELU"],
         workgroup: Workgroup::Elements(256),
         ..ELEMENTS
     },

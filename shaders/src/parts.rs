@@ -122,6 +122,7 @@ pub(crate) const ATTENTION: Shader = Shader {
         "splits",
         "split_keys",
         "scale",
+        "window",
         "quantized",
         "pairs",
         "halves",
@@ -143,6 +144,7 @@ pub(crate) const BATCH_PARAMS: &[&str] = &[
     "splits",
     "split_keys",
     "scale",
+    "window",
     "quantized",
     "pairs",
     "halves",
@@ -243,6 +245,7 @@ pub(crate) const APPEND: &[File] = &[wgsl!("shared/append")];
 /// Turns of heads.
 pub(crate) const TURN: &[File] = &[wgsl!("shared/turn")];
 /// The entry point of operations on fours of rows.
+pub(crate) const GATE: &[File] = &[wgsl!("shared/gate")];
 pub(crate) const STRETCH: &[File] = &[wgsl!("shared/stretch")];
 pub(crate) const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
 

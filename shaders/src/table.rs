@@ -27,7 +27,7 @@ pub enum Op {
     RmsNorm,
     Quantize,
     Halves,
-    SiluMul,
+    GateMul,
     RopeAppend,
     Resize,
     Attention,

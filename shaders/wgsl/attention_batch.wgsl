@@ -20,6 +20,8 @@ struct Params {
     splits: u32,
     split_keys: u32,
     scale: f32,
+    // Positions that a token sees, its own included; without end, if all.
+    window: u32,
     // Whether groups are quantized; `v_quads` is then a multiple of 8.
     quantized: u32,
     // Pairs of a head that turn, whether pairs are (i, i + pairs) rather than

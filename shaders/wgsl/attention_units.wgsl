@@ -224,10 +224,13 @@ fn main(
     let strip = subgroup * UNIT;
     // Keys of this split that any of the queries may see, and that the lane's may.
     let last_token = min((first_query + QUERIES - 1u) / params.group, params.tokens - 1u);
-    let begin = workgroup.z * params.split_keys;
-    let end = min(begin + params.split_keys, params.position + last_token + 1u);
+    let split = first_split(params.position) + workgroup.z * params.split_keys;
+    let begin = max(split, first_seen(params.position + first_query / params.group));
+    let end = min(split + params.split_keys, params.position + last_token + 1u);
     let own_query = min(first_query + strip + place / 2u, queries - 1u);
-    let own_end = min(end, params.position + own_query / params.group + 1u);
+    let own_position = params.position + own_query / params.group;
+    let own_begin = first_seen(own_position);
+    let own_end = min(end, own_position + 1u);
 
     for (var i = lane; i < QUERIES * WIDE; i += LANES) {
         let query = min(first_query + i / WIDE, queries - 1u);
@@ -287,7 +290,8 @@ fn main(
         var highest = vec4(LOWEST);
         for (var i = 0u; i < CHUNK / 8u; i += 1u) {
             let key = vec4(chunk + (2u * i + place % 2u) * 4u) + vec4(0u, 1u, 2u, 3u);
-            own_scores[i] = select(vec4(LOWEST), scores[own + 2u * i], key < vec4(own_end));
+            let is_seen = key >= vec4(own_begin) & key < vec4(own_end);
+            own_scores[i] = select(vec4(LOWEST), scores[own + 2u * i], is_seen);
             highest = max(highest, own_scores[i]);
         }
         var largest = max(max(highest.x, highest.y), max(highest.z, highest.w));

@@ -1,5 +1,5 @@
-// out = x / sqrt(mean(x^2) + eps) * weight, row by row; and the same row as
-// 8-bit integers for the products that follow. A workgroup has a row, a lane
+// out = x / sqrt(mean(x^2) + eps) * weight, row by row, or what it has plus that;
+// and the same row as 8-bit integers for the products that follow. A workgroup has a row, a lane
 // every LANES-th four of it; of these it keeps the first and reads the others
 // twice.
 
@@ -9,6 +9,8 @@ struct Params {
     // Whether groups are quantized; `cols` is then a multiple of 32.
     quantized: u32,
     eps: f32,
+    // Whether it is added to what is there.
+    added: u32,
 }
 
 @group(0) @binding(3) var<storage, read_write> quantized: array<u32>;
@@ -20,6 +22,10 @@ var<workgroup> row_scale: f32;
 
 // Stores a four of the result.
 fn put(four: vec4<f32>, row: u32, quad: u32, lane: u32) {
+    if params.added != 0u {
+        put_4(out_4(row, quad) + four, row, quad);
+        return;
+    }
     put_4(four, row, quad);
     if params.quantized != 0u {
         quantize(four, lane, row, quad, params.cols / 32u, quad * 4u < params.cols);

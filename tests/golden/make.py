@@ -39,6 +39,8 @@ class Shape:
     experts: int = 0
     biases: tuple = ()  # matrices that have one
     head_norms: bool = False
+    post_norms: bool = False
+    stacked: bool = False  # q, k, v and gate, up in one tensor each
     rope_freqs: bool = False
     family: str = "llama"
     metadata: dict = field(default_factory=dict)
@@ -77,20 +79,34 @@ FEATURES = {
     "llama-biases": feature(biases=ALL),
     "llama-rope-freqs": feature(rope_freqs=True),
     "llama-rope-linear": feature(metadata={"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
+    "llama-rope-yarn": feature(metadata={"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0,
+                                         "rope.scaling.original_context_length": 64}),
     "llama-experts": feature(ff=32, experts=4, metadata={"expert_count": 4, "expert_used_count": 2}),
     "qwen2": feature(family="qwen2", biases=QKV, tied=True),
     "qwen3": feature(family="qwen3", head_norms=True, head_dim=12),
     "qwen3moe": feature(family="qwen3moe", head_norms=True, head_dim=16, ff=24, experts=6,
                         metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24}),
+    "smollm3": feature(family="smollm3", layers=4),
+    "granite": feature(family="granite", metadata={"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5,
+                                                   "attention.scale": 0.2}),
+    "phi3": feature(family="phi3", stacked=True),
+    "gemma3": feature(family="gemma3", head_norms=True, post_norms=True, tied=True, head_dim=12, layers=3,
+                      metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
+                                "final_logit_softcapping": 9.0}),
 }  # fmt: skip
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
 WITHOUT = {
     "llama-biases": {"biases": ()},
     "llama-rope-freqs": {"rope_freqs": False},
     "llama-rope-linear": {"metadata": {}},
+    "llama-rope-yarn": {"metadata": {}},
     "qwen2": {"family": "llama"},
     "qwen3": {"family": "llama", "head_norms": False},
     "qwen3moe": {"family": "llama", "head_norms": False},
+    "smollm3": {"family": "llama"},
+    "granite": {"family": "llama", "metadata": {}},
+    "phi3": {"family": "llama", "stacked": False},
+    "gemma3": {"metadata": {}},
 }
 
 
@@ -137,6 +153,7 @@ def write_f32(path, s: Shape):
     matrix("token_embd.weight", len(TOKENS), s.embd, gain=4.0 if s.tied else np.sqrt(s.embd))
     if s.rope_freqs:  # as Llama 3's: high frequencies as they are, low ones slowed down by up to 8
         w.add_tensor("rope_freqs.weight", np.geomspace(1.0, 8.0, head // 2, dtype=np.float32))
+    stack = []
     for i in range(s.layers):
         for name, rows, k, gain in (
             ("attn_q", s.heads * head, s.embd, 1.2),
@@ -149,8 +166,15 @@ def write_f32(path, s: Shape):
         ):
             has_bias = name in s.biases
             name = f"blk.{i}.{name}"
+            part = next((p for p in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up") if name.endswith(p)), None)
             if s.experts and ".ffn_" in name:
                 matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
+            elif s.stacked and part:
+                stack.append(normal(name + ".weight", rows, k) * np.float32(gain / np.sqrt(k)))
+                if part in ("attn_v", "ffn_up"):
+                    target = {"attn_v": "attn_qkv", "ffn_up": "ffn_up"}[part]
+                    w.add_tensor(f"blk.{i}.{target}.weight", np.concatenate(stack))
+                    stack = []
             else:
                 matrix(name + ".weight", rows, k, gain=gain)
             if has_bias:
@@ -160,6 +184,9 @@ def write_f32(path, s: Shape):
         if s.head_norms:
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
+        if s.post_norms:
+            vector(f"blk.{i}.post_attention_norm.weight", s.embd, 1.0, 0.2)
+            vector(f"blk.{i}.post_ffw_norm.weight", s.embd, 1.0, 0.2)
         vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
         vector(f"blk.{i}.ffn_norm.weight", s.embd, 1.0, 0.2)
     vector("output_norm.weight", s.embd, 1.0, 0.2)

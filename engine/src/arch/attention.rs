@@ -1,6 +1,7 @@
 //! Self-attention of a layer, with queries in groups that share keys and values.
 
-use super::{Config, Hyperparameters, Linear};
+use super::linear::{Linear, Norm};
+use super::{Config, Hyperparameters};
 use crate::backend::{AttentionShape, Backend, Device, HeadNorms, QueriesAndKeys, Step};
 use crate::error::ModelError;
 use crate::tensors::{Loader, Tensors};
@@ -13,7 +14,23 @@ pub struct Attention {
     shape: AttentionShape,
     rope: Rope,
     /// Whether queries and keys are normed, head by head.
-    head_norms: bool,
+    pub head_norms: bool,
+    /// Every so manieth layer leaves heads unturned.
+    pub unturned: Option<usize>,
+    /// Layers that attend only to what came shortly before.
+    pub windows: Option<Windows>,
+    /// Whether the rows of q, k and v lie one after the other in one tensor.
+    pub stacked: bool,
+}
+
+/// Layers that attend only to what came shortly before.
+pub struct Windows {
+    /// Positions that a token sees there, its own included.
+    pub positions: usize,
+    /// Every so manieth layer sees all, if any does; the others are these.
+    pub period: Option<usize>,
+    /// How heads turn there.
+    pub rope: Rope,
 }
 
 /// Its weights in a layer.
@@ -27,13 +44,15 @@ pub struct Weights<D: Device> {
 }
 
 impl Attention {
-    /// With queries and keys that are turned as the metadata say, in these pairs.
+    /// With queries and keys that are turned as the metadata say, in these pairs,
+    /// and nothing special.
     pub fn new(
         keys: &Hyperparameters<'_, '_>,
         tensors: &Tensors,
         config: &Config,
         pairing: Pairing,
     ) -> Result<Self, ModelError> {
+        let default_scale = 1.0 / (config.head_dim_k as f32).sqrt();
         Ok(Attention {
             n_embd: config.n_embd,
             norm_eps: config.norm_eps,
@@ -42,19 +61,25 @@ impl Attention {
                 n_head_kv: config.n_head_kv,
                 head_dim_k: config.head_dim_k,
                 head_dim_v: config.head_dim_v,
-                scale: 1.0 / (config.head_dim_k as f32).sqrt(),
+                scale: keys.positive("attention.scale", Some(default_scale))?,
+                window: None,
             },
-            rope: super::rope::from_file(keys, tensors, config.head_dim_k, pairing)?,
+            rope: super::rope::from_file(keys, tensors, config, pairing)?,
             head_norms: false,
+            unturned: None,
+            windows: None,
+            stacked: false,
         })
     }
 
-    /// With a norm of every head of queries and keys.
-    pub fn with_head_norms(self) -> Self {
-        Attention {
-            head_norms: true,
-            ..self
-        }
+    /// With another factor of the scores.
+    pub fn set_scale(&mut self, scale: f32) {
+        self.shape.scale = scale;
+    }
+
+    /// How heads turn, unless a layer has a way of its own.
+    pub fn rope(&self) -> &Rope {
+        &self.rope
     }
 
     /// Finds the tensors of layer `index`.
@@ -71,12 +96,20 @@ impl Attention {
             ..
         } = self.shape;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
-        let qkv = [
-            (&*name("attn_q"), n_head * head_dim_k),
-            (&*name("attn_k"), n_head_kv * head_dim_k),
-            (&*name("attn_v"), n_head_kv * head_dim_v),
+        let [q, k, v] = [
+            n_head * head_dim_k,
+            n_head_kv * head_dim_k,
+            n_head_kv * head_dim_v,
         ];
-        let [q, k, v] = Linear::load_siblings(loader, qkv, self.n_embd)?;
+        let names = [
+            (&*name("attn_q"), q),
+            (&*name("attn_k"), k),
+            (&*name("attn_v"), v),
+        ];
+        let [q, k, v] = match self.stacked {
+            true => Linear::load_stacked(loader, &name("attn_qkv"), [q, k, v], self.n_embd)?,
+            false => Linear::load_siblings(loader, names, self.n_embd)?,
+        };
         let norm = |tensor| loader.vector(&name(tensor), head_dim_k);
         let norms = match self.head_norms {
             true => Some([norm("attn_q_norm.weight")?, norm("attn_k_norm.weight")?]),
@@ -97,18 +130,39 @@ impl Attention {
         })
     }
 
-    /// `x += attention(normed)`, of the rows that the step keeps; `x` has those
-    /// alone afterwards. If it keeps none, `x` stays as it is.
+    /// What layer `index` sees, and how heads turn there.
+    fn of_layer(&self, index: usize) -> (AttentionShape, Option<&Rope>) {
+        let is_every = |period: usize| (index + 1).is_multiple_of(period);
+        match &self.windows {
+            Some(windows) if !windows.period.is_some_and(is_every) => {
+                let window = Some(windows.positions);
+                let shape = AttentionShape {
+                    window,
+                    ..self.shape
+                };
+                (shape, Some(&windows.rope))
+            }
+            _ if self.unturned.is_some_and(is_every) => (self.shape, None),
+            _ => (self.shape, Some(&self.rope)),
+        }
+    }
+
+    /// `x += attention(normed)`, of the rows that the step keeps; where there is a
+    /// norm, of what is added. `x` has those rows alone afterwards; if there are
+    /// none, it stays as it is.
+    #[allow(clippy::too_many_arguments)] // weights, operands, and where they go
     pub fn add<B: Backend>(
         &self,
         b: &mut B,
         index: usize,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
+        norm: Option<Norm<'_, B::Device>>,
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
-        let (shape, rows) = (&self.shape, step.rows());
+        let (shape, rope) = self.of_layer(index);
+        let rows = step.rows();
         let mut q = b.tensor(rows, shape.n_head * shape.head_dim_k);
         let mut k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
         let mut v = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
@@ -120,18 +174,19 @@ impl Attention {
                 weights.v.product(&mut v),
             ],
         );
-        let mut attended = b.tensor(step.rows_kept(), shape.n_head * shape.head_dim_v);
+        let rows = step.rows_kept();
+        let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
         let prepared = QueriesAndKeys {
             norms: weights.norms.as_ref().map(|[q, k]| HeadNorms {
                 q,
                 k,
                 eps: self.norm_eps,
             }),
-            rope: &self.rope,
+            rope,
         };
         b.attention(
             index,
-            shape,
+            &shape,
             &prepared,
             &mut q,
             &mut k,
@@ -139,12 +194,12 @@ impl Attention {
             step,
             &mut attended,
         );
-        if step.rows_kept() == 0 {
+        if rows == 0 {
             return;
         }
         if let Some(kept) = &step.kept {
             *x = b.select(x, kept);
         }
-        weights.output.add(b, &attended, x);
+        weights.output.add(b, &attended, norm, rows, x);
     }
 }

@@ -1,14 +1,16 @@
 //! The layer that most families share.
 //!
 //! ```text
-//! x ─┬─ rms_norm ─ q,k,v ─ norm, rope (q,k) ─ attention ─ output ─(+)─┬─ rms_norm ─ ffn ─(+)─ x
-//!    └──────────────────────────────────────────────────────────────┘ └────────────────┘
+//! x ─┬─ norm ─ q,k,v ─ norm, rope (q,k) ─ attention ─ output ─ norm ─(+)─┬─ norm ─ ffn ─ norm ─(+)─ x
+//!    └──────────────────────────────────────────────────────────────────┘ └────────────────────┘
 //! ```
 //!
-//! What a family has of it and what not, and where its hyperparameters are, is in the family's file.
+//! What a family has of it and what not, and where its hyperparameters are, is in
+//! the family's file. All norms are RMS norms.
 
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
+use super::linear::Norm;
 use super::{Config, Family};
 use crate::backend::{Backend, Device, Step};
 use crate::error::ModelError;
@@ -19,14 +21,18 @@ pub struct Decoder {
     pub config: Config,
     pub attention: Attention,
     pub feed_forward: FeedForward,
+    /// Whether what is added to the residual stream is normed.
+    pub post_norms: bool,
 }
 
 /// A layer's weights.
 pub struct Layer<D: Device> {
     attn_norm: D::Vector,
     attention: attention::Weights<D>,
+    attn_post_norm: Option<D::Vector>,
     ffn_norm: D::Vector,
     feed_forward: feed_forward::Weights<D>,
+    ffn_post_norm: Option<D::Vector>,
 }
 
 impl Family for Decoder {
@@ -42,11 +48,17 @@ impl Family for Decoder {
         loader: &Loader<'_, D>,
     ) -> Result<Layer<D>, ModelError> {
         let norm = |name| loader.vector(&format!("blk.{index}.{name}"), self.config.n_embd);
+        let post_norm = |name| match self.post_norms {
+            true => norm(name).map(Some),
+            false => Ok(None),
+        };
         Ok(Layer {
             attn_norm: norm("attn_norm.weight")?,
             attention: self.attention.load(index, loader)?,
+            attn_post_norm: post_norm("post_attention_norm.weight")?,
             ffn_norm: norm("ffn_norm.weight")?,
             feed_forward: self.feed_forward.load(index, loader)?,
+            ffn_post_norm: post_norm("post_ffw_norm.weight")?,
         })
     }
 
@@ -61,10 +73,16 @@ impl Family for Decoder {
         let Config {
             n_embd, norm_eps, ..
         } = self.config;
+        let norm = |weight| Norm {
+            weight,
+            eps: norm_eps,
+            width: n_embd,
+        };
         let mut normed = b.tensor(step.rows(), n_embd);
         b.rms_norm(x, &layer.attn_norm, norm_eps, &mut normed);
+        let post_norm = layer.attn_post_norm.as_ref().map(norm);
         self.attention
-            .add(b, index, &layer.attention, &normed, step, x);
+            .add(b, index, &layer.attention, &normed, post_norm, step, x);
         // From here on, only the rows that are kept.
         let rows = step.rows_kept();
         if rows == 0 {
@@ -72,7 +90,8 @@ impl Family for Decoder {
         }
         let mut normed = b.tensor(rows, n_embd);
         b.rms_norm(x, &layer.ffn_norm, norm_eps, &mut normed);
+        let post_norm = layer.ffn_post_norm.as_ref().map(norm);
         self.feed_forward
-            .add(b, &layer.feed_forward, &normed, rows, x);
+            .add(b, &layer.feed_forward, &normed, post_norm, rows, x);
     }
 }

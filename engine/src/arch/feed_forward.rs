@@ -1,7 +1,8 @@
 //! The feed-forward network of a layer: gated, dense or a mixture of experts.
 
-use super::{Hyperparameters, Linear, MAX_WIDTH};
-use crate::backend::{Backend, Device, Experts};
+use super::linear::{Linear, Norm};
+use super::{Hyperparameters, MAX_WIDTH};
+use crate::backend::{Activation, Backend, Device, Experts};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -11,6 +12,10 @@ pub struct FeedForward {
     n_ff: usize,
     /// Experts and how many each token uses.
     experts: Option<(usize, usize)>,
+    /// What gates go through.
+    activation: Activation,
+    /// Whether the rows of gate and up lie one after the other in one tensor.
+    stacked: bool,
 }
 
 /// Its weights in a layer.
@@ -37,6 +42,8 @@ impl FeedForward {
             n_embd,
             n_ff: keys.require("feed_forward_length", 1..=MAX_WIDTH)?,
             experts: None,
+            activation: Activation::Silu,
+            stacked: false,
         })
     }
 
@@ -52,7 +59,22 @@ impl FeedForward {
                 n_embd,
                 n_ff: keys.require(length, 1..=MAX_WIDTH)?,
                 experts: Some((count, keys.require("expert_used_count", 1..=count)?)),
+                activation: Activation::Silu,
+                stacked: false,
             }),
+        }
+    }
+
+    /// With gates that go through another function.
+    pub fn with_activation(self, activation: Activation) -> Self {
+        FeedForward { activation, ..self }
+    }
+
+    /// With gate and up in one tensor, `ffn_up`.
+    pub fn with_stacked_weights(self) -> Self {
+        FeedForward {
+            stacked: true,
+            ..self
         }
     }
 
@@ -66,7 +88,10 @@ impl FeedForward {
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let Some((count, _)) = self.experts else {
             let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
-            let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
+            let [gate, up] = match self.stacked {
+                true => Linear::load_stacked(loader, &name("ffn_up"), [n_ff; 2], n_embd)?,
+                false => Linear::load_siblings(loader, names, n_embd)?,
+            };
             let down = Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?;
             return Ok(Weights::Dense { gate, up, down });
         };
@@ -79,12 +104,13 @@ impl FeedForward {
         })
     }
 
-    /// `x += ffn(normed)`, row by row.
+    /// `x += ffn(normed)`, row by row; where there is a norm, of what is added.
     pub fn add<B: Backend>(
         &self,
         b: &mut B,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
+        norm: Option<Norm<'_, B::Device>>,
         rows: usize,
         x: &mut B::Tensor,
     ) {
@@ -92,8 +118,9 @@ impl FeedForward {
             Weights::Dense { gate, up, down } => {
                 let mut hidden = b.tensor(rows, self.n_ff);
                 let mut other = b.tensor(rows, self.n_ff);
-                b.gate_up(normed, gate.product(&mut hidden), up.product(&mut other));
-                down.add(b, &hidden, x);
+                let (gate, up) = (gate.product(&mut hidden), up.product(&mut other));
+                b.gate_up(normed, self.activation, gate, up);
+                down.add(b, &hidden, norm, rows, x);
             }
             Weights::Experts {
                 router,
@@ -101,6 +128,7 @@ impl FeedForward {
                 up,
                 down,
             } => {
+                assert!(norm.is_none(), "no family norms what its experts add");
                 let (count, used) = self.experts.expect("the layer has experts");
                 let experts = Experts {
                     router,

@@ -39,6 +39,23 @@ impl<D: Device> Linear<D> {
         Ok(linears.unwrap_or_else(|_| panic!("one for each of {N} names")))
     }
 
+    /// The tensor `name.weight`, whose rows are those of several, one after the other.
+    pub fn load_stacked<const N: usize>(
+        loader: &Loader<'_, D>,
+        name: &str,
+        rows: [usize; N],
+        cols: usize,
+    ) -> Result<[Self; N], ModelError> {
+        let weights = loader.stacked(&format!("{name}.weight"), &rows, cols)?;
+        let linears: Vec<_> = weights
+            .into_iter()
+            .map(|weight| Linear { weight, bias: None })
+            .collect();
+        Ok(linears
+            .try_into()
+            .unwrap_or_else(|_| panic!("one for each of {N} parts")))
+    }
+
     /// One product of a call to [`Backend::matmul`].
     pub fn product<'a, B: Backend<Device = D>>(&'a self, out: &'a mut B::Tensor) -> Product<'a, B> {
         Product {
@@ -48,8 +65,30 @@ impl<D: Device> Linear<D> {
         }
     }
 
-    /// Adds the product to the residual stream.
-    pub fn add<B: Backend<Device = D>>(&self, backend: &mut B, x: &B::Tensor, sum: &mut B::Tensor) {
-        backend.matmul_add(x, &self.weight, self.bias.as_ref(), sum);
+    /// Adds the product to the residual stream, whose rows are so many; where there
+    /// is a norm, what is added is normed first.
+    pub fn add<B: Backend<Device = D>>(
+        &self,
+        b: &mut B,
+        x: &B::Tensor,
+        norm: Option<Norm<'_, D>>,
+        rows: usize,
+        sum: &mut B::Tensor,
+    ) {
+        match norm {
+            None => b.matmul_add(x, &self.weight, self.bias.as_ref(), sum),
+            Some(norm) => {
+                let mut out = b.tensor(rows, norm.width);
+                b.matmul(x, &mut [self.product(&mut out)]);
+                b.rms_norm_add(&out, norm.weight, norm.eps, sum);
+            }
+        }
     }
+}
+
+/// An RMS norm of rows of the residual stream.
+pub struct Norm<'a, D: Device> {
+    pub weight: &'a D::Vector,
+    pub eps: f32,
+    pub width: usize,
 }

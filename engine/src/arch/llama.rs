@@ -1,9 +1,10 @@
 //! The `llama` family: Llama 1 to 3.x, Mistral, TinyLlama, SmolLM, and
-//! mixtures of experts of the Mixtral kind.
+//! mixtures of experts of the Mixtral kind; and `smollm3`, which leaves the heads
+//! of every fourth layer unturned.
 //!
 //! Sources: Touvron et al., "LLaMA: Open and Efficient Foundation Language
-//! Models" (2023); Jiang et al., "Mixtral of Experts" (2024); tensor names and
-//! keys from the GGUF specification.
+//! Models" (2023); Jiang et al., "Mixtral of Experts" (2024); Yang et al., "Rope to
+//! Nope and Back Again" (2025); tensor names and keys from the GGUF specification.
 
 use super::attention::Attention;
 use super::decoder::Decoder;
@@ -19,6 +20,17 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     Ok(Decoder {
         attention: Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
         feed_forward: FeedForward::with_experts(keys, config.n_embd, "feed_forward_length")?,
+        post_norms: false,
         config,
     })
+}
+
+/// Reads and checks the hyperparameters of SmolLM's third generation.
+pub fn smol_third(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    let mut decoder = from_file(keys, tensors)?;
+    decoder.attention.unturned = Some(4);
+    Ok(decoder)
 }

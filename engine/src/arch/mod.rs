@@ -7,8 +7,11 @@
 mod attention;
 mod decoder;
 mod feed_forward;
+mod gemma;
+mod granite;
 mod linear;
 mod llama;
+mod phi;
 mod qwen;
 mod rope;
 
@@ -16,8 +19,8 @@ use crate::backend::{Backend, Device, Step};
 use crate::error::ModelError;
 use crate::network::{Network, Runner};
 use crate::tensors::{Loader, Tensors};
+use decoder::Decoder;
 use gguf::Metadata;
-use linear::Linear;
 
 /// Hyperparameters that every family has.
 #[derive(Clone, Debug)]
@@ -40,6 +43,37 @@ pub struct Config {
     pub head_dim_k: usize,
     /// Width of a value head.
     pub head_dim_v: usize,
+    /// Factor of the embeddings.
+    pub embedding_scale: f32,
+    /// What becomes of the output's products.
+    pub logits: LogitScale,
+}
+
+/// What becomes of the output's products before they are logits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogitScale {
+    /// Factor of them.
+    pub factor: f32,
+    /// What they stay below, in magnitude: `cap · tanh(x / cap)`.
+    pub cap: Option<f32>,
+}
+
+impl LogitScale {
+    /// They are the logits.
+    pub const NONE: LogitScale = LogitScale {
+        factor: 1.0,
+        cap: None,
+    };
+
+    /// What becomes of one: the order of several stays. What is no number is none
+    /// afterwards.
+    pub fn apply(&self, product: f32) -> f32 {
+        let scaled = product * self.factor;
+        match self.cap {
+            Some(cap) if scaled.is_finite() => cap * kernels::ops::tanh(scaled / cap),
+            _ => scaled,
+        }
+    }
 }
 
 impl Config {
@@ -78,6 +112,8 @@ impl Config {
             n_head_kv,
             head_dim_k,
             head_dim_v,
+            embedding_scale: 1.0,
+            logits: LogitScale::NONE,
         })
     }
 }
@@ -113,35 +149,29 @@ pub trait Family: Sized + Send + Sync + 'static {
 /// feed-forward network: what a step allocates stays within bounds.
 pub const MAX_WIDTH: usize = 1 << 18;
 
-/// Makes a network of a family from a file.
-type Build = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Box<dyn Network>, ModelError>;
+/// Reads and checks a family's hyperparameters.
+type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelError>;
 
-/// The family table: `general.architecture` and what reads its hyperparameters.
-static FAMILIES: &[(&str, Build)] = &[
-    ("llama", |keys, tensors| {
-        build(llama::from_file, keys, tensors)
-    }),
-    ("qwen2", |keys, tensors| build(qwen::second, keys, tensors)),
-    ("qwen3", |keys, tensors| build(qwen::third, keys, tensors)),
-    ("qwen3moe", |keys, tensors| {
-        build(qwen::third_experts, keys, tensors)
-    }),
+/// The family table: `general.architecture` and what reads it.
+static FAMILIES: &[(&str, FromFile)] = &[
+    ("gemma3", gemma::third),
+    ("granite", granite::from_file),
+    ("llama", llama::from_file),
+    ("phi3", phi::third),
+    ("qwen2", qwen::second),
+    ("qwen3", qwen::third),
+    ("qwen3moe", qwen::third_experts),
+    ("smollm3", llama::smol_third),
 ];
-
-fn build<F: Family>(
-    from_file: fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<F, ModelError>,
-    keys: &Hyperparameters<'_, '_>,
-    tensors: &Tensors,
-) -> Result<Box<dyn Network>, ModelError> {
-    let family = from_file(keys, tensors)?;
-    Ok(Box::new(Runner::new(family, tensors)?))
-}
 
 /// Makes the network that the file describes.
 pub fn network(metadata: &Metadata<'_>, tensors: &Tensors) -> Result<Box<dyn Network>, ModelError> {
     let found = metadata.require_str("general.architecture")?;
     match FAMILIES.iter().find(|(name, _)| *name == found) {
-        Some((_, build)) => build(&Hyperparameters::new(metadata)?, tensors),
+        Some((_, from_file)) => {
+            let decoder = from_file(&Hyperparameters::new(metadata)?, tensors)?;
+            Ok(Box::new(Runner::new(decoder, tensors)?))
+        }
         None => Err(ModelError::Architecture {
             found: found.to_owned(),
             known: FAMILIES
@@ -228,16 +258,22 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
 
     /// A float, finite and above zero.
     pub fn positive(&self, name: &str, default: Option<f32>) -> Result<f32, ModelError> {
+        match (self.optional_positive(name)?, default) {
+            (Some(found), _) => Ok(found),
+            (None, Some(default)) => Ok(default),
+            // Says which key is missing.
+            (None, None) => Ok(self.metadata.require_f32(&self.key(name))?),
+        }
+    }
+
+    /// A float, finite and above zero, or `None` if the file does not say.
+    pub fn optional_positive(&self, name: &str) -> Result<Option<f32>, ModelError> {
         let key = self.key(name);
-        let found = match (self.metadata.get_f32(&key)?, default) {
-            (Some(found), _) => found,
-            (None, Some(default)) => default,
-            (None, None) => self.metadata.require_f32(&key)?,
-        };
-        if found.is_finite() && found > 0.0 {
-            Ok(found)
-        } else {
-            Err(ModelError::value(&key, "a finite number above 0", found))
+        match self.metadata.get_f32(&key)? {
+            Some(found) if !(found.is_finite() && found > 0.0) => {
+                Err(ModelError::value(&key, "a finite number above 0", found))
+            }
+            found => Ok(found),
         }
     }
 

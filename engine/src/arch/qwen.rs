@@ -19,17 +19,16 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     Ok(Decoder {
         attention: Attention::new(keys, tensors, &config, Pairing::Halves)?,
         feed_forward: FeedForward::dense(keys, config.n_embd)?,
+        post_norms: false,
         config,
     })
 }
 
 /// Reads and checks the hyperparameters of the third generation.
 pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
-    let decoder = second(keys, tensors)?;
-    Ok(Decoder {
-        attention: decoder.attention.with_head_norms(),
-        ..decoder
-    })
+    let mut decoder = second(keys, tensors)?;
+    decoder.attention.head_norms = true;
+    Ok(decoder)
 }
 
 /// Reads and checks the hyperparameters of the third generation's mixtures of
@@ -38,11 +37,8 @@ pub fn third_experts(
     keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
-    let decoder = third(keys, tensors)?;
-    let n_embd = decoder.config.n_embd;
+    let mut decoder = third(keys, tensors)?;
     let width = "expert_feed_forward_length";
-    Ok(Decoder {
-        feed_forward: FeedForward::with_experts(keys, n_embd, width)?,
-        ..decoder
-    })
+    decoder.feed_forward = FeedForward::with_experts(keys, decoder.config.n_embd, width)?;
+    Ok(decoder)
 }

@@ -1,21 +1,22 @@
 //! Rotary position embedding as the metadata describes it.
 
-use super::Hyperparameters;
+use super::{Config, Hyperparameters};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use gguf::Escaped;
-use kernels::ops::{Pairing, Rope, RopeScaling};
+use kernels::ops::{Pairing, Rope, RopeScaling, Yarn};
 
 /// Reads base, scaling and per-frequency factors.
 ///
-/// `rope.scaling.type` may be absent, `none` or `linear`; others belong to
-/// families that are not supported yet and are refused.
+/// `rope.scaling.type` may be absent, `none`, `linear` or `yarn`; others belong
+/// to families that are not supported yet and are refused.
 pub fn from_file(
     keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
-    head_dim: usize,
+    config: &Config,
     pairing: Pairing,
 ) -> Result<Rope, ModelError> {
+    let head_dim = config.head_dim_k;
     let n_rot = keys
         .optional("rope.dimension_count", 1..=head_dim)?
         .unwrap_or(head_dim);
@@ -23,18 +24,16 @@ pub fn from_file(
         let key = keys.key("rope.dimension_count");
         return Err(ModelError::value(&key, "an even number", n_rot));
     }
-    let base = keys.positive("rope.freq_base", Some(10000.0))?;
-    if base <= 1.0 {
-        let key = keys.key("rope.freq_base");
-        return Err(ModelError::value(&key, "a number above 1", base));
-    }
+    let base = base(keys, "rope.freq_base", 10000.0)?;
     let scaling = match keys.text("rope.scaling.type")? {
         None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
         Some("none") => RopeScaling::None,
         Some("linear") => linear(keys.positive("rope.scaling.factor", Some(1.0))?),
+        Some("yarn") => RopeScaling::Yarn(yarn(keys, config)?),
         Some(other) => {
             let key = keys.key("rope.scaling.type");
-            return Err(ModelError::value(&key, "none or linear", Escaped(other)));
+            let expected = "none, linear or yarn";
+            return Err(ModelError::value(&key, expected, Escaped(other)));
         }
     };
     let factors = match tensors.get("rope_freqs.weight") {
@@ -57,6 +56,51 @@ pub fn from_file(
     };
     Rope::new(pairing, n_rot, f64::from(base), factors.as_deref(), scaling)
         .map_err(|reason| ModelError::value(&keys.key("rope"), "usable parameters", reason))
+}
+
+/// Of layers that attend to a window: another base, and no scaling.
+pub fn of_windows(
+    keys: &Hyperparameters<'_, '_>,
+    rope: &Rope,
+    default_base: f32,
+) -> Result<Rope, ModelError> {
+    let base = base(keys, "rope.freq_base_swa", default_base)?;
+    let rope = Rope::new(
+        rope.pairing(),
+        rope.n_rot(),
+        f64::from(base),
+        None,
+        RopeScaling::None,
+    );
+    rope.map_err(|reason| ModelError::value(&keys.key("rope"), "usable parameters", reason))
+}
+
+fn base(keys: &Hyperparameters<'_, '_>, name: &str, default: f32) -> Result<f32, ModelError> {
+    let base = keys.positive(name, Some(default))?;
+    if base <= 1.0 {
+        return Err(ModelError::value(&keys.key(name), "a number above 1", base));
+    }
+    Ok(base)
+}
+
+fn yarn(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<Yarn, ModelError> {
+    let number = |name: &str, default| {
+        let found = keys.positive(&format!("rope.scaling.{name}"), Some(default));
+        found.map(f64::from)
+    };
+    let extrapolation = number("yarn_ext_factor", 1.0)?;
+    if extrapolation != 1.0 {
+        let key = keys.key("rope.scaling.yarn_ext_factor");
+        return Err(ModelError::value(&key, "1", extrapolation));
+    }
+    let original = keys.optional("rope.scaling.original_context_length", 1..=1 << 30)?;
+    Ok(Yarn {
+        factor: number("factor", 1.0)?,
+        original_context: original.unwrap_or(config.context_length),
+        beta_fast: number("yarn_beta_fast", 32.0)?,
+        beta_slow: number("yarn_beta_slow", 1.0)?,
+        attention_factor: number("attn_factor", 1.0)?,
+    })
 }
 
 fn linear(factor: f32) -> RopeScaling {

@@ -1,7 +1,9 @@
 //! The CPU backend: weights stay where the file is mapped, operations run on
 //! the thread team.
 
-use super::{AttentionShape, Backend, Device, Experts, HeadNorms, Product, QueriesAndKeys, Step};
+use super::{
+    Activation, AttentionShape, Backend, Device, Experts, HeadNorms, Product, QueriesAndKeys, Step,
+};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
@@ -132,7 +134,7 @@ impl<'r> Parts<'r> {
             workspace: self.workspace,
             attention: self.attention,
             pool: self.pool,
-            angles: None,
+            angles: Vec::new(),
         }
     }
 }
@@ -144,9 +146,9 @@ pub struct CpuBackend<'r> {
     workspace: &'r mut Workspace,
     attention: &'r mut attention::Workspace,
     pool: &'r Pool,
-    /// The step's angles, of the rope that was used last: one pass sees one
-    /// step, so they need computing once.
-    angles: Option<(*const Rope, RopeAngles)>,
+    /// The step's angles, of each rope that was used: one pass sees one step, so
+    /// they need computing once.
+    angles: Vec<(*const Rope, RopeAngles)>,
 }
 
 /// Activations `[rows, cols]`; the buffer goes back to the pool.
@@ -191,6 +193,27 @@ impl CpuBackend<'_> {
             x.rows,
             jobs,
         );
+    }
+
+    /// The angles of a rope at the step's positions.
+    fn angles(&mut self, rope: &Rope, positions: &[usize]) -> &RopeAngles {
+        let key = std::ptr::from_ref(rope);
+        let known = self.angles.iter().position(|(of, _)| *of == key);
+        let index = known.unwrap_or_else(|| {
+            let mut angles = RopeAngles::default();
+            rope.angles(positions, &mut angles);
+            self.angles.push((key, angles));
+            self.angles.len() - 1
+        });
+        &self.angles[index].1
+    }
+
+    /// `x *= factor`.
+    pub fn scale(&mut self, x: &mut Tensor, factor: f32) {
+        if factor != 1.0 {
+            self.region.label("scale");
+            ops::scale(self.region, self.kernels.isa(), &mut x.data, factor);
+        }
     }
 
     /// Which tokens use which expert, with what weight: `[token]` lists of
@@ -311,6 +334,13 @@ impl Backend for CpuBackend<'_> {
         );
     }
 
+    fn rms_norm_add(&mut self, x: &Tensor, weight: &Vector, eps: f32, sum: &mut Tensor) {
+        let mut normed = self.tensor(x.rows, x.cols);
+        self.rms_norm(x, weight, eps, &mut normed);
+        self.region.label("add");
+        ops::add(self.region, self.kernels.isa(), &mut sum.data, &normed.data);
+    }
+
     fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
         let mut jobs: Vec<Job<'_>> = products
             .iter_mut()
@@ -368,16 +398,11 @@ impl Backend for CpuBackend<'_> {
             }
         }
         self.region.label("rope");
-        let rope = prepared.rope;
-        let key = std::ptr::from_ref(rope);
-        if self.angles.as_ref().is_none_or(|(of, _)| *of != key) {
-            let mut angles = RopeAngles::default();
-            rope.angles(&step.positions, &mut angles);
-            self.angles = Some((key, angles));
-        }
-        if let Some((_, angles)) = &self.angles {
+        if let Some(rope) = prepared.rope {
+            let region = self.region;
+            let angles = self.angles(rope, &step.positions);
             for x in [&mut *q, &mut *k] {
-                ops::rope(self.region, isa, &mut x.data, shape.head_dim_k, angles);
+                ops::rope(region, isa, &mut x.data, shape.head_dim_k, angles);
             }
         }
         self.region.label("append");
@@ -411,14 +436,18 @@ impl Backend for CpuBackend<'_> {
             &attention::Heads {
                 n_head: shape.n_head,
                 scale: shape.scale,
-                window: None,
+                window: shape.window,
             },
         );
     }
 
-    fn silu_mul(&mut self, gate: &mut Tensor, up: &Tensor) {
-        self.region.label("silu_mul");
-        ops::silu_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
+    fn gate_mul(&mut self, activation: Activation, gate: &mut Tensor, up: &Tensor) {
+        self.region.label("gate_mul");
+        let gate_mul = match activation {
+            Activation::Silu => ops::silu_mul,
+            Activation::Gelu => ops::gelu_mul,
+        };
+        gate_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
@@ -456,7 +485,7 @@ impl Backend for CpuBackend<'_> {
                     job(experts.up, expert, &mut up),
                 ],
             );
-            self.silu_mul(&mut gate, &up);
+            self.gate_mul(Activation::Silu, &mut gate, &up);
             self.run(&gate, &mut [job(experts.down, expert, &mut down)]);
             for (index, (&row, weight)) in users.iter().zip(weights).enumerate() {
                 for (sum, value) in sum.row_mut(row).iter_mut().zip(down.row(index)) {

@@ -7,7 +7,7 @@ mod error;
 pub use error::GpuError;
 
 use super::profile::GpuProfile;
-use super::{AttentionShape, Backend, Device, Experts, Product, QueriesAndKeys, Step};
+use super::{Activation, AttentionShape, Backend, Device, Experts, Product, QueriesAndKeys, Step};
 use crate::cache::KvFormat;
 use crate::cancel::Cancel;
 use crate::loading::{LoadError, Loading};
@@ -281,6 +281,10 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
+    fn rms_norm_add(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
+        match self.0 {}
+    }
+
     fn matmul_add(&mut self, _: &Tensor, _: &GpuMatrix, _: Option<&GpuVector>, _: &mut Tensor) {
         match self.0 {}
     }
@@ -299,7 +303,7 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn silu_mul(&mut self, _: &mut Tensor, _: &Tensor) {
+    fn gate_mul(&mut self, _: Activation, _: &mut Tensor, _: &Tensor) {
         match self.0 {}
     }
 

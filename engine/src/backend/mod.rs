@@ -152,15 +152,26 @@ pub struct AttentionShape {
     pub head_dim_v: usize,
     /// Factor of the scores.
     pub scale: f32,
+    /// How many positions a token sees, its own included; `None`: all.
+    pub window: Option<usize>,
+}
+
+/// What the gates of a feed-forward network go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x / (1 + exp(−x))`.
+    Silu,
+    /// The form of GELU with tanh.
+    Gelu,
 }
 
 /// What is done to the heads of queries and keys before they meet: they are normed,
-/// if the model does that, and turned to their positions.
+/// if the model does that, and turned to their positions, if the layer does that.
 pub struct QueriesAndKeys<'a, B: Backend + ?Sized> {
     /// The norms.
     pub norms: Option<HeadNorms<'a, B>>,
     /// How heads turn.
-    pub rope: &'a Rope,
+    pub rope: Option<&'a Rope>,
 }
 
 /// RMS norms of every head.
@@ -225,6 +236,15 @@ pub trait Backend {
         out: &mut Self::Tensor,
     );
 
+    /// `sum += x / rms(x) · weight`, row by row.
+    fn rms_norm_add(
+        &mut self,
+        x: &Self::Tensor,
+        weight: &<Self::Device as Device>::Vector,
+        eps: f32,
+        sum: &mut Self::Tensor,
+    );
+
     /// `out = x·wᵀ (+ bias)` for each product; all share `x`.
     fn matmul(&mut self, x: &Self::Tensor, products: &mut [Product<'_, Self>]);
 
@@ -256,17 +276,23 @@ pub trait Backend {
         out: &mut Self::Tensor,
     );
 
-    /// `gate = silu(x·gateᵀ) · x·upᵀ`, with the biases they have. What the second
-    /// product's tensor holds afterwards means nothing.
-    fn gate_up(&mut self, x: &Self::Tensor, gate: Product<'_, Self>, up: Product<'_, Self>) {
+    /// `gate = activation(x·gateᵀ) · x·upᵀ`, with the biases they have. What the
+    /// second product's tensor holds afterwards means nothing.
+    fn gate_up(
+        &mut self,
+        x: &Self::Tensor,
+        activation: Activation,
+        gate: Product<'_, Self>,
+        up: Product<'_, Self>,
+    ) {
         let mut products = [gate, up];
         self.matmul(x, &mut products);
         let [gate, up] = products;
-        self.silu_mul(gate.out, up.out);
+        self.gate_mul(activation, gate.out, up.out);
     }
 
-    /// `gate = silu(gate) · up`.
-    fn silu_mul(&mut self, gate: &mut Self::Tensor, up: &Self::Tensor);
+    /// `gate = activation(gate) · up`.
+    fn gate_mul(&mut self, activation: Activation, gate: &mut Self::Tensor, up: &Self::Tensor);
 
     /// `sum += Σ weight_e · down_e(silu(gate_e(x)) · up_e(x))` over the experts
     /// with the highest scores, weighted by the softmax of those scores.

@@ -1,4 +1,5 @@
-//! Elementary functions in `f64` from plain arithmetic, for rope's angles.
+//! Elementary functions in `f64` from plain arithmetic, for rope's angles and for
+//! logits.
 //!
 //! The standard library's `sin`, `exp` and so on are the platform's and differ
 //! from one to the next in the last bit. These use only `+ − × ÷`, comparisons
@@ -49,6 +50,16 @@ pub fn exp(x: f64) -> f64 {
 /// `base^y` for a positive base.
 pub fn pow(base: f64, y: f64) -> f64 {
     exp(y * ln(base))
+}
+
+/// Hyperbolic tangent, rounded once.
+pub fn tanh(x: f32) -> f32 {
+    // It is ±1 in `f32` long before.
+    let e = match f64::from(x) {
+        x if x.is_nan() => return f32::NAN,
+        x => exp(2.0 * x.clamp(-20.0, 20.0)),
+    };
+    ((e - 1.0) / (e + 1.0)) as f32
 }
 
 /// Sine and cosine of an angle in radians, `|x|` up to 2^30.

@@ -16,6 +16,7 @@ mod rope;
 mod softmax;
 
 pub use argmax::argmax;
+pub use elementary::tanh;
 pub use elementwise::{add, add_bias, scale};
 pub use exp::{exp, exp_to_one};
 pub use gate::{gelu, gelu_mul, silu, silu_mul};

@@ -14,6 +14,11 @@ fn weight_4(quad: u32) -> vec4<f32> {
     return weight[quad];
 }
 
+fn out_4(row: u32, quad: u32) -> vec4<f32> {
+    let quads = params.cols / 4u;
+    return out[row * quads + min(quad, quads - 1u)];
+}
+
 // Stores a four of a row, and nothing past its end.
 fn put_4(four: vec4<f32>, row: u32, quad: u32) {
     let quads = params.cols / 4u;

@@ -15,6 +15,11 @@ fn weight_4(quad: u32) -> vec4<f32> {
     return vec4(weight[at], weight[at + 1u], weight[at + 2u], weight[at + 3u]);
 }
 
+fn out_4(row: u32, quad: u32) -> vec4<f32> {
+    let at = row * params.cols + quad * 4u;
+    return vec4(out[at], out[at + 1u], out[at + 2u], out[at + 3u]);
+}
+
 // Stores a four of a row, and nothing past its end.
 fn put_4(four: vec4<f32>, row: u32, quad: u32) {
     for (var i = 0u; i < 4u; i += 1u) {

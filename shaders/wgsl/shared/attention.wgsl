@@ -108,8 +108,9 @@ fn main(
     let first_query = part.tile * QUERIES;
     // Keys of this split that any of the queries may see.
     let last_token = min((first_query + QUERIES - 1u) / params.group, part.tokens - 1u);
-    let begin = workgroup.z * params.split_keys;
-    let end = min(begin + params.split_keys, part.position + last_token + 1u);
+    let split = first_split(part.position) + workgroup.z * params.split_keys;
+    let begin = max(split, first_seen(part.position + first_query / params.group));
+    let end = min(split + params.split_keys, part.position + last_token + 1u);
 
     prepare(part, kv_head, begin, end, lane);
     for (var i = lane; i < QUERIES * params.k_quads; i += LANES) {
@@ -118,7 +119,8 @@ fn main(
         let head = row * params.heads + kv_head * params.group + query % params.group;
         fours[i] = query_4(row, head, i % params.k_quads);
     }
-    // The first key that a query may not see.
+    // The first key that comes too late for a query. It sees as many before that as
+    // the window has, which the last comparison counts.
     var limit: array<u32, QUERIES>;
     for (var r = 0u; r < QUERIES; r += 1u) {
         limit[r] = part.position + min(first_query + r, queries - 1u) / params.group + 1u;
@@ -171,7 +173,7 @@ fn main(
                 let r = i % QUERIES;
                 if lane % SHARE == r % SHARE {
                     scores[r * CHUNK + key - chunk] =
-                        select(LOWEST, score, key < end && key < limit[r]);
+                        select(LOWEST, score, key < end && key < limit[r] && limit[r] - key <= params.window);
                 }
             }
         }

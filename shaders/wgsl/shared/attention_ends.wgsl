@@ -9,3 +9,13 @@
 // [rows, heads, v_quads / 8] activations
 @group(0) @binding(5) var<storage, read_write> quantized: array<u32>;
 @group(1) @binding(0) var<uniform> params: Params;
+
+// The first position that the token at a position sees; 0 without a window.
+fn first_seen(position: u32) -> u32 {
+    return select(0u, position + 1u - params.window, position >= params.window);
+}
+
+// Where the first split of the keys begins, for tokens from a position on.
+fn first_split(position: u32) -> u32 {
+    return first_seen(position) / CHUNK * CHUNK;
+}

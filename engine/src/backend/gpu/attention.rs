@@ -88,6 +88,19 @@ pub(super) fn keys_of_split(keys: usize, workgroups: usize, wanted: usize) -> us
     keys.div_ceil(splits.max(1)).next_multiple_of(CHUNK)
 }
 
+/// Keys that some of so many tokens from a position on see, from the chunk on that
+/// the first of them is in: those that are split.
+pub(super) fn seen_keys(window: Option<usize>, position: usize, tokens: usize) -> usize {
+    let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
+    position + tokens - first / CHUNK * CHUNK
+}
+
+/// Positions that a token sees, as shaders have it.
+pub(super) fn window(shape: &AttentionShape) -> u32 {
+    let window = shape.window.map(u32::try_from);
+    window.and_then(Result::ok).unwrap_or(u32::MAX)
+}
+
 impl GpuBackend {
     /// The same heads in another width.
     fn resized(&mut self, x: &Tensor, (head_dim, new_dim): (usize, usize)) -> Tensor {
@@ -110,18 +123,27 @@ impl GpuBackend {
         );
     }
 
-    /// How a rope turns the heads of these positions. The angles are the same in
-    /// all layers of a step.
-    pub(super) fn turn(&mut self, rope: &Rope, heads: usize, positions: &[usize]) -> Turn {
+    /// How a rope turns the heads of these positions, if there is one. The angles
+    /// are the same in all layers of a step.
+    pub(super) fn turn(&mut self, rope: Option<&Rope>, heads: usize, positions: &[usize]) -> Turn {
+        let Some(rope) = rope else {
+            return Turn {
+                angles: self.recorder.unread(),
+                heads,
+                pairs: 0,
+                halves: false,
+            };
+        };
         let key = std::ptr::from_ref(rope) as usize;
-        let present = self.angles.take().filter(|(of, _)| *of == key);
-        let (_, angles) = present.unwrap_or_else(|| {
+        let known = self.angles.iter().find(|(of, _)| *of == key);
+        let angles = known.map(|(_, angles)| angles.clone()).unwrap_or_else(|| {
             let mut angles = RopeAngles::default();
             rope.angles(positions, &mut angles);
             let table = [angles.cos(), angles.sin()].concat();
-            (key, self.recorder.upload(bytemuck::cast_slice(&table)))
+            let angles = self.recorder.upload(bytemuck::cast_slice(&table));
+            self.angles.push((key, angles.clone()));
+            angles
         });
-        self.angles = Some((key, angles.clone()));
         Turn {
             angles,
             heads,
@@ -246,7 +268,7 @@ impl GpuBackend {
             None => query_tile(shape, part.tokens),
         };
         let tiles = (part.tokens * group).div_ceil(size);
-        let keys = part.position + part.tokens;
+        let keys = seen_keys(shape.window, part.position, part.tokens);
         let wanted = match part.tokens {
             1 => WORKGROUPS_OF_ONE,
             _ => ATTENTION_WORKGROUPS,
@@ -279,6 +301,7 @@ impl GpuBackend {
             splits as u32,
             split_keys as u32,
             shape.scale.to_bits(),
+            window(shape),
             u32::from(quantized && splits == 1),
             new.map_or(0, |(_, _, turn)| turn.pairs as u32),
             u32::from(new.is_some_and(|(_, _, turn)| turn.halves)),

@@ -1,7 +1,9 @@
 //! Attention of several sequences that go on with one token each: one dispatch
 //! serves as many of them as it has bindings for.
 
-use super::attention::{Turn, WORKGROUPS_OF_ONE, keys_of_split, quantizes, query_tile};
+use super::attention::{
+    Turn, WORKGROUPS_OF_ONE, keys_of_split, quantizes, query_tile, seen_keys, window,
+};
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
 use super::profile::Work;
@@ -46,7 +48,8 @@ impl GpuBackend {
         let (size, queries) = query_tile(shape, 1);
         let tiles = group.div_ceil(size);
         // Splits of all have as many keys, so that a long past gets more of them.
-        let keys: Vec<usize> = sequences.iter().map(|each| each.position + 1).collect();
+        let seen = |each: &Rows<'_>| seen_keys(shape.window, each.position, 1);
+        let keys: Vec<usize> = sequences.iter().map(seen).collect();
         let all_keys: usize = keys.iter().sum();
         let split_keys = keys_of_split(all_keys, tiles * shape.n_head_kv, WORKGROUPS_OF_ONE);
         let splits = keys
@@ -80,6 +83,7 @@ impl GpuBackend {
             splits as u32,
             split_keys as u32,
             shape.scale.to_bits(),
+            window(shape),
             u32::from(quantizes(shape.head_dim_v) && splits == 1),
             turn.pairs as u32,
             u32::from(turn.halves),

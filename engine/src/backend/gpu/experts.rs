@@ -8,7 +8,7 @@ use super::products::format_piece;
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::weights::GpuMatrix;
-use crate::backend::{Backend, Experts, Product};
+use crate::backend::{Activation, Backend, Experts, Product};
 use kernels::format::ActivationForm;
 use shaders::Op;
 use shaders::table::Workgroup;
@@ -54,7 +54,7 @@ pub(super) fn experts(
     let mut outputs = backend.tensor(items, down.rows / count);
     backend.of_experts(x, gate, &routes, used, &mut hidden);
     backend.of_experts(x, up, &routes, used, &mut other);
-    backend.silu_mul(&mut hidden, &other);
+    backend.gate_mul(Activation::Silu, &mut hidden, &other);
     backend.of_experts(&hidden, down, &routes, 1, &mut outputs);
 
     let workgroups = backend.elements(Op::Mix, x.rows * sum.cols);

@@ -3,11 +3,11 @@
 use super::attention::{Part, quantizes};
 use super::context::{Buffer, Context};
 use super::pipelines::Kernel;
-use super::products::format_piece;
+use super::products::{format_piece, set};
 use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
-use crate::backend::{AttentionShape, Backend, Experts, Product, QueriesAndKeys, Step};
+use crate::backend::{Activation, AttentionShape, Backend, Experts, Product, QueriesAndKeys, Step};
 use kernels::format::ActivationForm;
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
@@ -21,8 +21,8 @@ pub struct GpuBackend {
     pub(super) context: Arc<Context>,
     pub(super) recorder: Recorder,
     pub(super) pool: Arc<Pool>,
-    /// Cosines and sines of the present step, and the rope they belong to.
-    pub(super) angles: Option<(usize, Arc<Buffer>)>,
+    /// Cosines and sines of the present step, and the ropes they belong to.
+    pub(super) angles: Vec<(usize, Arc<Buffer>)>,
 }
 
 impl GpuBackend {
@@ -30,7 +30,7 @@ impl GpuBackend {
         GpuBackend {
             recorder: Recorder::new(context.clone()),
             pool: Pool::new(context.clone()),
-            angles: None,
+            angles: Vec::new(),
             context,
         }
     }
@@ -38,7 +38,7 @@ impl GpuBackend {
     /// Begins a forward pass.
     pub(super) fn begin(&mut self) {
         self.recorder.begin();
-        self.angles = None;
+        self.angles.clear();
     }
 
     /// Submits what is left of a forward pass whose results nobody reads.
@@ -207,8 +207,14 @@ impl Backend for GpuBackend {
     fn rms_norm(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, out: &mut Tensor) {
         assert_eq!((x.rows, x.cols), (out.rows, out.cols), "rows and width");
         let quantized = x.has_groups().then(|| out.int8().clone());
-        self.norm([1, x.rows], x, (weight, eps), out, quantized);
+        self.norm([1, x.rows], x, (weight, eps), out, quantized, false);
         out.is_written(x.has_groups());
+    }
+
+    fn rms_norm_add(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, sum: &mut Tensor) {
+        assert_eq!((x.rows, x.cols), (sum.rows, sum.cols), "rows and width");
+        self.norm([1, x.rows], x, (weight, eps), sum, None, true);
+        sum.is_written(false);
     }
 
     fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
@@ -240,7 +246,14 @@ impl Backend for GpuBackend {
             for (x, weight) in [(&mut *q, norms.q), (&mut *k, norms.k)] {
                 let normed = self.tensor(x.rows, x.cols);
                 let heads = x.cols / shape.head_dim_k;
-                self.norm([heads, x.rows], x, (weight, norms.eps), &normed, None);
+                self.norm(
+                    [heads, x.rows],
+                    x,
+                    (weight, norms.eps),
+                    &normed,
+                    None,
+                    false,
+                );
                 *x = normed;
             }
         }
@@ -282,24 +295,32 @@ impl Backend for GpuBackend {
         out.is_written(quantizes(shape.head_dim_v));
     }
 
-    fn gate_up(&mut self, x: &Tensor, gate: Product<'_, Self>, up: Product<'_, Self>) {
+    fn gate_up(
+        &mut self,
+        x: &Tensor,
+        activation: Activation,
+        gate: Product<'_, Self>,
+        up: Product<'_, Self>,
+    ) {
         if self.is_gated_at_once(x, &gate, &up) {
-            return self.gated(x, &gate, &up);
+            return self.gated(x, activation, &gate, &up);
         }
         let mut products = [gate, up];
         self.products(x, &mut products);
         let [gate, up] = products;
-        self.silu_mul(gate.out, up.out);
+        self.gate_mul(activation, gate.out, up.out);
     }
 
-    fn silu_mul(&mut self, gate: &mut Tensor, up: &Tensor) {
+    fn gate_mul(&mut self, activation: Activation, gate: &mut Tensor, up: &Tensor) {
         let quantized = match gate.has_groups() {
             true => gate.int8().clone(),
             false => self.recorder.unwritten(),
         };
-        let workgroups = self.elements(Op::SiluMul, gate.rows * gate.cols.div_ceil(4));
+        let workgroups = self.elements(Op::GateMul, gate.rows * gate.cols.div_ceil(4));
+        let mut kernel = Kernel::new(Op::GateMul, &[]);
+        kernel.constants[0] = set("GELU", activation == Activation::Gelu);
         self.recorder.dispatch(
-            Kernel::new(Op::SiluMul, &[]),
+            kernel,
             &[&gate.float, &up.float, &quantized],
             &[
                 gate.rows as u32,
@@ -318,7 +339,8 @@ impl Backend for GpuBackend {
 
 impl GpuBackend {
     /// RMS norms of `count` pieces of `x`, side by side and one below the other, and
-    /// the same as 8-bit integers, if that is wanted.
+    /// the same as 8-bit integers, if that is wanted; or added to what is there.
+    #[allow(clippy::too_many_arguments)] // what is normed, how, and where it goes
     fn norm(
         &mut self,
         count: [usize; 2],
@@ -326,6 +348,7 @@ impl GpuBackend {
         (weight, eps): (&GpuVector, f32),
         out: &Tensor,
         quantized: Option<Arc<Buffer>>,
+        added: bool,
     ) {
         let cols = x.cols / count[0];
         // One for each four, if there are so many.
@@ -344,7 +367,7 @@ impl GpuBackend {
         self.recorder.dispatch(
             Kernel::new(Op::RmsNorm, &[lanes, row, self.reduce()]),
             &[&x.float, &weight.buffer, &out.float, &quantized],
-            &[cols as u32, wants_int8, eps.to_bits()],
+            &[cols as u32, wants_int8, eps.to_bits(), u32::from(added)],
             [count[0] as u32, count[1] as u32, 1],
         );
     }

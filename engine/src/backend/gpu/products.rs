@@ -11,7 +11,7 @@ use super::profile::Work;
 use super::tensor::Tensor;
 use super::units::Plan;
 use super::weights::{GpuMatrix, GpuVector, MOST_SIBLINGS, Slice};
-use crate::backend::Product;
+use crate::backend::{Activation, Product};
 use kernels::Format;
 use kernels::format::ActivationForm;
 use shaders::table::Workgroup;
@@ -265,8 +265,14 @@ impl GpuBackend {
         x.rows <= MATVEC_TOKENS && gate.weight.rows == up.weight.rows && follows(gate, up)
     }
 
-    /// `gate = silu(x·gateᵀ) · x·upᵀ` for few tokens.
-    pub(super) fn gated(&mut self, x: &Tensor, gate: &Product<'_, Self>, up: &Product<'_, Self>) {
+    /// `gate = activation(x·gateᵀ) · x·upᵀ` for few tokens.
+    pub(super) fn gated(
+        &mut self,
+        x: &Tensor,
+        activation: Activation,
+        gate: &Product<'_, Self>,
+        up: &Product<'_, Self>,
+    ) {
         check_shapes(x, gate.weight, gate.out);
         let (weight, out) = (gate.weight, &*gate.out);
         let (input, _) = self.input(x, weight.format);
@@ -277,6 +283,7 @@ impl GpuBackend {
         let (tile, tokens) = tile_of(piece::TOKENS, x.rows);
         let mut kernel = Kernel::new(op, &[format_piece(weight.format), tokens, self.teams()]);
         kernel.constants[0] = set("BIAS", gate.bias.is_some());
+        kernel.constants[1] = set("GELU", activation == Activation::Gelu);
         let quantized = match out.has_groups() {
             true => out.int8().clone(),
             false => self.recorder.unwritten(),

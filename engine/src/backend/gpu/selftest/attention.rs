@@ -2,7 +2,7 @@
 
 use super::case::Side;
 use super::data::{floats, matrix, read, vector};
-use crate::arch::Config;
+use crate::arch::{Config, LogitScale};
 use crate::backend::{AttentionShape, Backend, HeadNorms, Product, QueriesAndKeys, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use kernels::Format;
@@ -26,6 +26,8 @@ fn cache<B: Backend>(
         n_head_kv: shape.n_head_kv,
         head_dim_k: shape.head_dim_k,
         head_dim_v: shape.head_dim_v,
+        embedding_scale: 1.0,
+        logits: LogitScale::NONE,
     };
     let mut cache = KvCache::new(&config, kv, positions);
     if let Some(gpu) = side.gpu {
@@ -58,7 +60,7 @@ fn rotation(pairing: Pairing, n_rot: usize) -> Rope {
 /// them does not begin with the first row, and then of one more token of each.
 pub(super) fn rope<B: Backend>(
     side: &mut Side<'_, B>,
-    pairing: Pairing,
+    pairing: Option<Pairing>,
     head_dim: usize,
     n_rot: usize,
     normed: bool,
@@ -70,6 +72,7 @@ pub(super) fn rope<B: Backend>(
         head_dim_k: head_dim,
         head_dim_v: 12,
         scale: 1.0,
+        window: None,
     };
     let mut caches = [
         cache(side, KvFormat::F32, &shape, 4)?,
@@ -79,7 +82,7 @@ pub(super) fn rope<B: Backend>(
         reserve(side, cache, 4)?;
     }
     // A rope for each step: backends keep the angles of one as long as a pass.
-    let ropes = [rotation(pairing, n_rot), rotation(pairing, n_rot)];
+    let ropes = [pairing, pairing].map(|pairing| Some(rotation(pairing?, n_rot)));
     let steps = [
         ([0..2, 2..5], [0, 0], vec![0, 1, 77, 1000, 4095]),
         ([0..1, 1..2], [2, 3], vec![2, 5000]),
@@ -109,7 +112,7 @@ pub(super) fn rope<B: Backend>(
         };
         let prepared = QueriesAndKeys {
             norms: normed.then_some(norms),
-            rope,
+            rope: rope.as_ref(),
         };
         let backend = &mut *side.backend;
         backend.attention(
@@ -205,7 +208,10 @@ fn attend<B: Backend>(
         positions: positions.clone(),
         kept: None,
     };
-    let prepared = QueriesAndKeys { norms: None, rope };
+    let prepared = QueriesAndKeys {
+        norms: None,
+        rope: Some(rope),
+    };
     backend.attention(0, shape, &prepared, &mut q, &mut k, &v, &mut step, &mut out);
     for (cache, count) in sequences {
         cache.advance(*count);

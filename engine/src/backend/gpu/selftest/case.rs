@@ -4,7 +4,7 @@ use super::super::{Gpu, products};
 use super::Variant;
 use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
-use crate::backend::{AttentionShape, Backend, Device, Experts, Product, Sibling};
+use crate::backend::{Activation, AttentionShape, Backend, Device, Experts, Product, Sibling};
 use crate::cache::KvFormat;
 use kernels::Format;
 use kernels::ops::Pairing;
@@ -36,6 +36,7 @@ pub(super) enum Case {
         tokens: usize,
         outputs: usize,
         bias: bool,
+        activation: Activation,
         /// Whether a product follows, whose activations it quantizes.
         product: bool,
     },
@@ -51,13 +52,20 @@ pub(super) enum Case {
         rows: usize,
         cols: usize,
     },
-    SiluMul {
+    /// Added to what is there.
+    RmsNormAdd {
+        rows: usize,
+        cols: usize,
+    },
+    GateMul {
+        activation: Activation,
         rows: usize,
         cols: usize,
     },
     /// With attention after it, of two sequences.
     Rope {
-        pairing: Pairing,
+        /// What turns together, if anything does.
+        pairing: Option<Pairing>,
         head_dim: usize,
         n_rot: usize,
         /// Whether heads are normed before.
@@ -100,10 +108,11 @@ impl Case {
             Case::GateUp { product: false, .. } => "gate_up",
             Case::GateUp { product: true, .. } => "gate_up, matmul",
             Case::Chain { gate: false, .. } => "rms_norm, matmul",
-            Case::Chain { gate: true, .. } => "silu_mul, matmul",
+            Case::Chain { gate: true, .. } => "gate_mul, matmul",
             Case::Embed { .. } => "embed",
             Case::RmsNorm { .. } => "rms_norm",
-            Case::SiluMul { .. } => "silu_mul",
+            Case::RmsNormAdd { .. } => "rms_norm_add",
+            Case::GateMul { .. } => "gate_mul",
             Case::Rope { .. } | Case::Attention { product: false, .. } => "attention",
             Case::Attention { product: true, .. } => "attention, matmul",
             Case::Select => "select",
@@ -118,7 +127,8 @@ impl Case {
             Case::Product { tokens, .. }
             | Case::Siblings { tokens, .. }
             | Case::GateUp { tokens, .. } => *tokens <= products::MATVEC_TOKENS,
-            Case::Chain { .. } | Case::RmsNorm { .. } | Case::Experts { .. } => true,
+            Case::Chain { .. } | Case::Experts { .. } => true,
+            Case::RmsNorm { .. } | Case::RmsNormAdd { .. } => true,
             _ => false,
         }
     }
@@ -184,11 +194,11 @@ impl Case {
             // One activation of many may round the other way: by 1 of 127.
             Case::Chain { .. } | Case::Experts { .. } | Case::GateUp { product: true, .. } => 4e-3,
             Case::Embed { .. } => 1e-6,
-            Case::RmsNorm { .. } => 2e-6,
+            Case::RmsNorm { .. } | Case::RmsNormAdd { .. } => 2e-6,
             // A product of two products.
             Case::GateUp { .. } | Case::Rope { .. } => 1e-5,
             // Exponentials of devices are a few units in the last place off.
-            Case::SiluMul { .. } => 4e-6,
+            Case::GateMul { .. } => 4e-6,
             Case::Attention { product: true, .. } => 4e-3,
             Case::Attention { kv, .. } => match kv {
                 KvFormat::F32 => 1e-5,
@@ -223,8 +233,9 @@ impl Case {
                 tokens,
                 outputs,
                 bias,
+                activation,
                 product,
-            } => gate_up(side, formats, [tokens, outputs], bias, product),
+            } => gate_up(side, formats, [tokens, outputs], bias, activation, product),
             Case::Chain { gate, cols } => chain(side, gate, cols),
             Case::Embed { format } => {
                 let (rows, cols) = (40, 256);
@@ -239,11 +250,22 @@ impl Case {
                 side.backend.rms_norm(&x, &weight, 1e-5, &mut out);
                 read(side.backend, &out)
             }
-            Case::SiluMul { rows, cols } => {
+            Case::RmsNormAdd { rows, cols } => {
+                let x = side.backend.write(&floats(1, rows * cols), cols);
+                let weight = vector(side.device, 2, cols);
+                let mut sum = side.backend.write(&floats(3, rows * cols), cols);
+                side.backend.rms_norm_add(&x, &weight, 1e-5, &mut sum);
+                read(side.backend, &sum)
+            }
+            Case::GateMul {
+                activation,
+                rows,
+                cols,
+            } => {
                 let wide: Vec<f32> = floats(1, rows * cols).iter().map(|x| x * 20.0).collect();
                 let mut gate = side.backend.write(&wide, cols);
                 let up = side.backend.write(&floats(2, rows * cols), cols);
-                side.backend.silu_mul(&mut gate, &up);
+                side.backend.gate_mul(activation, &mut gate, &up);
                 read(side.backend, &gate)
             }
             Case::Rope {
@@ -302,17 +324,23 @@ impl fmt::Display for Case {
                 tokens,
                 outputs,
                 bias,
+                activation,
                 ..
             } => {
                 let added = if *bias { ", bias" } else { "" };
                 let (a, b) = (a.name(), b.name());
-                write!(f, "{a}, {b} {tokens} x {outputs}{added}")
+                write!(f, "{activation:?} {a}, {b} {tokens} x {outputs}{added}")
             }
             Case::Chain { cols, .. } => write!(f, "Q8_0 {cols}"),
             Case::Embed { format } => write!(f, "{}", format.name()),
-            Case::RmsNorm { rows, cols } | Case::SiluMul { rows, cols } => {
+            Case::RmsNorm { rows, cols } | Case::RmsNormAdd { rows, cols } => {
                 write!(f, "{rows} x {cols}")
             }
+            Case::GateMul {
+                activation,
+                rows,
+                cols,
+            } => write!(f, "{activation:?} {rows} x {cols}"),
             Case::Rope {
                 pairing,
                 head_dim,
@@ -320,7 +348,10 @@ impl fmt::Display for Case {
                 normed,
             } => {
                 let norm = if *normed { ", normed" } else { "" };
-                write!(f, "{pairing:?} {n_rot} of {head_dim}{norm}")
+                match pairing {
+                    Some(pairing) => write!(f, "{pairing:?} {n_rot} of {head_dim}{norm}"),
+                    None => write!(f, "not turned, {head_dim}{norm}"),
+                }
             }
             Case::Attention {
                 kv,
@@ -333,6 +364,9 @@ impl fmt::Display for Case {
                     "{kv} {}/{} heads of {}/{}",
                     shape.n_head, shape.n_head_kv, shape.head_dim_k, shape.head_dim_v
                 )?;
+                if let Some(window) = shape.window {
+                    write!(f, ", window of {window}")?;
+                }
                 let mut each = sequences.iter();
                 each.try_for_each(|[past, tokens]| write!(f, ", {tokens} after {past}"))
             }
@@ -416,6 +450,7 @@ fn gate_up<B: Backend>(
     formats: [Format; 2],
     [tokens, outputs]: [usize; 2],
     bias: bool,
+    activation: Activation,
     product: bool,
 ) -> Vec<f32> {
     let inputs = 768;
@@ -436,7 +471,7 @@ fn gate_up<B: Backend>(
         bias: bias.then_some(&biases[i]),
         out,
     });
-    side.backend.gate_up(&x, gate, up);
+    side.backend.gate_up(&x, activation, gate, up);
     if !product {
         return read(side.backend, &hidden);
     }
@@ -459,7 +494,7 @@ fn chain<B: Backend>(side: &mut Side<'_, B>, gate: bool, cols: usize) -> Vec<f32
     let from = match gate {
         true => {
             let up = side.backend.write(&floats(2, rows * cols), cols);
-            side.backend.silu_mul(&mut x, &up);
+            side.backend.gate_mul(Activation::Silu, &mut x, &up);
             &x
         }
         false => {

@@ -2,7 +2,7 @@
 //! straddle what workgroups and tiles hold.
 
 use super::case::Case;
-use crate::backend::AttentionShape;
+use crate::backend::{Activation, AttentionShape};
 use crate::cache::KvFormat;
 use kernels::Format;
 use kernels::ops::Pairing;
@@ -39,12 +39,19 @@ pub(super) fn all() -> Vec<Case> {
         true,
     ));
     for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
-        cases.push(Case::SiluMul { rows, cols });
+        for activation in [Activation::Silu, Activation::Gelu] {
+            cases.push(Case::GateMul {
+                activation,
+                rows,
+                cols,
+            });
+        }
     }
     for (pairing, normed) in [
-        (Pairing::Adjacent, false),
-        (Pairing::Halves, false),
-        (Pairing::Halves, true),
+        (Some(Pairing::Adjacent), false),
+        (Some(Pairing::Halves), false),
+        (Some(Pairing::Halves), true),
+        (None, false),
     ] {
         for (head_dim, n_rot) in [(64, 64), (80, 32), (6, 6)] {
             cases.push(Case::Rope {
@@ -107,12 +114,23 @@ fn reducing() -> Vec<Case> {
     }
     // Not in one dispatch.
     cases.push(gate_up([Format::Q4_0, Format::Q4_1], 1, 40, false));
+    for format in [Format::Q4_K, Format::F16] {
+        cases.push(Case::GateUp {
+            formats: [format; 2],
+            tokens: 2,
+            outputs: 96,
+            bias: true,
+            activation: Activation::Gelu,
+            product: false,
+        });
+    }
     for (format, tokens) in [(Format::Q8_0, 1), (Format::BF16, 5)] {
         cases.push(Case::GateUp {
             formats: [format; 2],
             tokens,
             outputs: 1088,
             bias: false,
+            activation: Activation::Silu,
             product: true,
         });
     }
@@ -124,6 +142,7 @@ fn reducing() -> Vec<Case> {
     }
     for (rows, cols) in [(1, 64), (3, 172), (2, 2048), (5, 1)] {
         cases.push(Case::RmsNorm { rows, cols });
+        cases.push(Case::RmsNormAdd { rows, cols });
     }
     for format in [Format::Q4_K, Format::MXFP4, Format::F16] {
         cases.push(Case::Experts { format, tokens: 1 });
@@ -182,11 +201,16 @@ fn attention() -> Vec<Case> {
         head_dim_k,
         head_dim_v,
         scale: 3.0,
+        window: None,
     };
     // Scores of wide heads would leave nothing but the largest.
     let flat = |n_head, n_head_kv, head_dim_k, head_dim_v| AttentionShape {
         scale: 1.0,
         ..shape(n_head, n_head_kv, head_dim_k, head_dim_v)
+    };
+    let within = |window, shape| AttentionShape {
+        window: Some(window),
+        ..shape
     };
     let cases: &[(_, &'static [[usize; 2]])] = &[
         (shape(1, 1, 4, 4), &[[0, 1]]),
@@ -227,6 +251,21 @@ fn attention() -> Vec<Case> {
         (flat(8, 2, 128, 128), &[[100, 70]]),
         (flat(3, 3, 96, 80), &[[300, 17]]),
         (flat(2, 1, 32, 128), &[[1500, 40]]),
+        // Windows: of one position, that begin and end within chunks, at their ends and
+        // in splits of the keys, of one token, several, and sequences together.
+        (within(1, shape(4, 2, 16, 16)), &[[40, 3]]),
+        (within(100, shape(4, 2, 64, 64)), &[[300, 1]]),
+        (within(128, shape(4, 2, 64, 64)), &[[255, 1]]),
+        (within(129, shape(6, 2, 20, 12)), &[[100, 70]]),
+        (within(1030, shape(2, 1, 32, 32)), &[[1500, 1]]),
+        (within(1200, shape(2, 2, 32, 128)), &[[1400, 3]]),
+        (
+            within(50, shape(8, 2, 32, 32)),
+            &[[5, 1], [49, 1], [50, 1], [700, 1], [128, 1]],
+        ),
+        (within(40, flat(6, 2, 64, 64)), &[[0, 128]]),
+        (within(64, flat(8, 2, 128, 128)), &[[100, 70]]),
+        (within(1100, flat(2, 1, 32, 128)), &[[1500, 40]]),
     ];
     // Heads of whole groups, without and with splits of the keys.
     let before_products: [(_, &'static [[usize; 2]]); 7] = [
@@ -282,6 +321,7 @@ fn gate_up(formats: [Format; 2], tokens: usize, outputs: usize, bias: bool) -> C
         tokens,
         outputs,
         bias,
+        activation: Activation::Silu,
         product: false,
     }
 }

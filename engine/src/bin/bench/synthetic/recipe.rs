@@ -98,6 +98,12 @@ impl Recipe {
             },
             _ if self.mix == Mix::Pure => self.base,
             Role::AttnV | Role::AttnK if shape.experts.0 == 8 => Q8_0,
+            Role::AttnQkv => match (self.mix, self.base) {
+                (Mix::Q3KM, _) => Q4_K,
+                (Mix::MoreBits, Q4_K) => Q5_K,
+                (Mix::MoreBits, Q5_K) => Q6_K,
+                _ => self.base,
+            },
             Role::AttnV => {
                 let ty = match self.mix {
                     Mix::Q3KM if layer < 2 => Q5_K,

@@ -5,7 +5,7 @@
 //! their matrices are right, and with them what time and memory go to; what else
 //! is particular about them (extra norms, windows of attention) is not there.
 
-use firstlight::arch::Config;
+use firstlight::arch::{Config, LogitScale};
 use gguf::write::Writer;
 
 /// A model's dimensions.
@@ -32,6 +32,8 @@ pub struct Shape {
     pub(super) experts: (u32, u32),
     context: u32,
     rope_base: f32,
+    /// Positions that most layers see; 0 for all.
+    window: u32,
 }
 
 /// What a tensor is for.
@@ -39,6 +41,7 @@ pub struct Shape {
 pub enum Role {
     Embedding,
     Output,
+    AttnQkv,
     AttnV,
     AttnK,
     AttnOutput,
@@ -61,7 +64,8 @@ macro_rules! shapes {
     ($($name:literal $published:literal $family:ident:
        $embd:literal x $layer:literal, ff $ff:literal $(x $experts:literal use $used:literal)?,
        heads $head:literal / $kv:literal of $dim:literal,
-       vocab $vocab:literal $output:ident, context $context:literal, rope $base:literal;)*) => {
+       vocab $vocab:literal $output:ident, context $context:literal, rope $base:literal
+       $(, window $window:literal)?;)*) => {
         /// The table.
         pub static SHAPES: &[Shape] = &[$(Shape {
             name: $name,
@@ -79,6 +83,7 @@ macro_rules! shapes {
             experts: (0 $(+ $experts)?, 0 $(+ $used)?),
             context: $context,
             rope_base: $base,
+            window: 0 $(+ $window)?,
         }),*];
     };
     (@family stand_in) => { "llama" };
@@ -105,9 +110,11 @@ shapes! {
     "qwen3-4b"       4_022_468_096  qwen3: 2560 x 36, ff 9728, heads 32 / 8 of 128, vocab 151936 tied, context 40960, rope 1000000.0;
     "qwen3-8b"       8_190_735_360  qwen3: 4096 x 36, ff 12288, heads 32 / 8 of 128, vocab 151936 untied, context 40960, rope 1000000.0;
     "qwen3-30b-a3b"  30_532_122_624 qwen3moe: 2048 x 48, ff 768 x 128 use 8, heads 32 / 4 of 128, vocab 151936 untied, context 40960, rope 1000000.0;
-    "gemma-3-1b"     999_885_952    stand_in: 1152 x 26, ff 6912, heads 4 / 1 of 256, vocab 262144 tied, context 32768, rope 1000000.0;
+    "gemma-3-1b"     999_885_952    gemma3: 1152 x 26, ff 6912, heads 4 / 1 of 256, vocab 262144 tied, context 32768, rope 1000000.0, window 512;
+    "gemma-3-4b"     3_880_099_328  gemma3: 2560 x 34, ff 10240, heads 8 / 4 of 256, vocab 262144 tied, context 131072, rope 1000000.0, window 1024;
     "gemma-2-2b"     2_614_341_888  stand_in: 2304 x 26, ff 9216, heads 8 / 4 of 256, vocab 256000 tied, context 8192, rope 10000.0;
-    "phi-4"          14_659_507_200 stand_in: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
+    "smollm3-3b"     3_075_098_624  smollm3: 2048 x 36, ff 11008, heads 16 / 4 of 128, vocab 128256 tied, context 65536, rope 5000000.0;
+    "phi-4"          14_659_507_200 phi3: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
 }
 
 impl Shape {
@@ -130,6 +137,8 @@ impl Shape {
             n_head_kv: self.n_head_kv as usize,
             head_dim_k: self.head_dim as usize,
             head_dim_v: self.head_dim as usize,
+            embedding_scale: 1.0,
+            logits: LogitScale::NONE,
         }
     }
 
@@ -169,23 +178,36 @@ impl Shape {
             let mut add = |role, name: &str, dims: &[u64]| {
                 add(layer, role, format!("blk.{layer}.{name}"), dims);
             };
+            let is_stacked = self.family == "phi3";
             add(Role::Float, "attn_norm.weight", &[embd]);
-            add(Role::Matrix, "attn_q.weight", &[embd, q]);
-            add(Role::AttnK, "attn_k.weight", &[embd, kv]);
-            add(Role::AttnV, "attn_v.weight", &[embd, kv]);
+            if is_stacked {
+                add(Role::AttnQkv, "attn_qkv.weight", &[embd, q + 2 * kv]);
+            } else {
+                add(Role::Matrix, "attn_q.weight", &[embd, q]);
+                add(Role::AttnK, "attn_k.weight", &[embd, kv]);
+                add(Role::AttnV, "attn_v.weight", &[embd, kv]);
+            }
             if self.family == "qwen2" {
                 add(Role::Float, "attn_q.bias", &[q]);
                 add(Role::Float, "attn_k.bias", &[kv]);
                 add(Role::Float, "attn_v.bias", &[kv]);
             }
-            if self.family.starts_with("qwen3") {
+            if self.family.starts_with("qwen3") || self.family == "gemma3" {
                 let head = u64::from(self.head_dim);
                 add(Role::Float, "attn_q_norm.weight", &[head]);
                 add(Role::Float, "attn_k_norm.weight", &[head]);
             }
             add(Role::AttnOutput, "attn_output.weight", &[q, embd]);
+            if self.family == "gemma3" {
+                add(Role::Float, "post_attention_norm.weight", &[embd]);
+                add(Role::Float, "post_ffw_norm.weight", &[embd]);
+            }
             add(Role::Float, "ffn_norm.weight", &[embd]);
             match u64::from(self.experts.0) {
+                0 if is_stacked => {
+                    add(Role::Matrix, "ffn_up.weight", &[embd, 2 * ff]);
+                    add(Role::FfnDown, "ffn_down.weight", &[ff, embd]);
+                }
                 0 => {
                     add(Role::Matrix, "ffn_gate.weight", &[embd, ff]);
                     add(Role::Matrix, "ffn_up.weight", &[embd, ff]);
@@ -229,8 +251,13 @@ impl Shape {
             ("expert_count", experts),
             ("expert_used_count", used),
             ("expert_feed_forward_length", self.n_ff),
+            ("attention.sliding_window", self.window),
         ] {
-            if experts > 0 || !name.starts_with("expert") {
+            let is_there = match name {
+                "attention.sliding_window" => self.window > 0,
+                _ => experts > 0 || !name.starts_with("expert"),
+            };
+            if is_there {
                 writer = writer.metadata(&key(name), value);
             }
         }

@@ -1,0 +1,35 @@
+//! The `granite` family: `llama` with factors on embeddings, scores, what is added
+//! to the residual stream, and logits.
+//!
+//! The factor `r` of what is added needs no operation: the residual stream is
+//! kept divided by `r`, and a norm of `x / r` is that of `x` if its epsilon is
+//! divided by `r²`.
+//!
+//! Source: "Granite 3.0 Language Models" (2024); keys from the GGUF
+//! specification.
+
+use super::attention::Attention;
+use super::decoder::Decoder;
+use super::feed_forward::FeedForward;
+use super::{Config, Hyperparameters, LogitScale};
+use crate::error::ModelError;
+use crate::tensors::Tensors;
+use kernels::ops::Pairing;
+
+/// Reads and checks the hyperparameters.
+pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let mut config = Config::from_file(keys, tensors)?;
+    let residual_scale = keys.positive("residual_scale", Some(1.0))?;
+    config.embedding_scale = keys.positive("embedding_scale", Some(1.0))? / residual_scale;
+    config.norm_eps /= residual_scale * residual_scale;
+    config.logits = LogitScale {
+        factor: 1.0 / keys.positive("logit_scale", None)?,
+        cap: None,
+    };
+    Ok(Decoder {
+        attention: Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
+        feed_forward: FeedForward::dense(keys, config.n_embd)?,
+        post_norms: false,
+        config,
+    })
+}
