@@ -189,6 +189,16 @@ impl Tiny {
         });
     }
 
+    /// The same keys and tensors as a model of another family.
+    pub fn of_family(mut self, name: &str) -> Tiny {
+        for (key, _) in &mut self.metadata {
+            if let Some(rest) = key.strip_prefix("llama.") {
+                *key = format!("{name}.{rest}");
+            }
+        }
+        self.set("general.architecture", name)
+    }
+
     /// Sets a key, in place if there is one of that name.
     pub fn set(mut self, key: &str, value: impl Into<OwnedValue>) -> Tiny {
         let value = value.into();

@@ -20,11 +20,10 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     let config = Config::from_file(keys, tensors)?;
     for name in ["rope_factors_long.weight", "rope_factors_short.weight"] {
         if tensors.get(name).is_some() {
-            return Err(ModelError::value(
-                name,
-                "no factors for long contexts, which are not supported",
-                "a tensor",
-            ));
+            return Err(ModelError::UnsupportedTensor {
+                name: name.to_owned(),
+                what: "factors for long contexts",
+            });
         }
     }
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;

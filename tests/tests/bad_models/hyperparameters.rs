@@ -4,6 +4,7 @@ use super::{open, refused, refused_values, shaped};
 use firstlight::{KvFormat, SessionOptions};
 use firstlight_tests::tiny::Tiny;
 use gguf::TensorType;
+use gguf::write::OwnedValue;
 
 #[test]
 fn architectures() {
@@ -20,9 +21,9 @@ fn architectures() {
     ];
     for (name, shown) in rows {
         let message = open(&Tiny::default().set(key, *name)).err().unwrap();
-        let expected =
-            format!("FILE: architecture {shown} is not supported, expected one of llama");
+        let expected = format!("FILE: architecture {shown} is not supported, expected one of ");
         assert!(message.starts_with(&expected), "{message}");
+        assert!(message.contains(" llama,"), "{message}");
     }
     let long = open(&Tiny::default().set(key, "x".repeat(1 << 20)))
         .err()
@@ -204,6 +205,72 @@ fn values_for_each_layer() {
 }
 
 #[test]
+fn families() {
+    let family = |name| Tiny::default().of_family(name);
+    // What the tiny model has is enough for some.
+    for name in ["llama", "qwen2", "smollm3"] {
+        assert!(open(&family(name)).is_ok(), "{name}");
+    }
+    let missing = |name: &str| format!("tensor \"blk.0.{name}\" is missing");
+    refused(&family("qwen3"), &missing("attn_q_norm.weight"));
+    refused(&family("gemma3"), &missing("attn_q_norm.weight"));
+    refused(&family("phi3"), &missing("attn_qkv.weight"));
+    let scale = "granite.logit_scale";
+    refused(
+        &family("granite"),
+        &format!("metadata key \"{scale}\" is missing, expected a floating-point number"),
+    );
+    let numbers: &[(&str, &str, OwnedValue, &str)] = &[
+        (
+            "granite",
+            "logit_scale",
+            0_f32.into(),
+            " is 0, expected a finite number above 0",
+        ),
+        (
+            "gemma3",
+            "attention.sliding_window",
+            0_u32.into(),
+            " is 0, expected 1 to 1073741824",
+        ),
+        (
+            "gemma3",
+            "attention.sliding_window_pattern",
+            0_u32.into(),
+            " is 0, expected 1 to 6",
+        ),
+        (
+            "gemma3",
+            "rope.freq_base_swa",
+            1_f32.into(),
+            " is 1, expected a number above 1",
+        ),
+        (
+            "gemma3",
+            "final_logit_softcapping",
+            f32::NAN.into(),
+            " is NaN, expected a finite number above 0",
+        ),
+        (
+            "llama",
+            "attention.scale",
+            (-1_f32).into(),
+            " is -1, expected a finite number above 0",
+        ),
+    ];
+    for (name, key, value, expected) in numbers {
+        let model = family(name).set(&format!("{name}.attention.sliding_window"), 4_u32);
+        let key = format!("{name}.{key}");
+        let message = format!("metadata key \"{key}\"{expected}");
+        refused(&model.set(&key, value.clone()), &message);
+    }
+    refused(
+        &family("phi3").with_tensor("rope_factors_long.weight", TensorType::F32, &[4]),
+        "tensor \"rope_factors_long.weight\" holds factors for long contexts, which are not supported",
+    );
+}
+
+#[test]
 fn rope() {
     refused_values(vec![
         (
@@ -254,12 +321,12 @@ fn rope() {
         (
             "rope.scaling.type",
             "longrope".into(),
-            " is \"longrope\", expected none or linear",
+            " is \"longrope\", expected none, linear or yarn",
         ),
         (
             "rope.scaling.type",
             "\x1b[2J".into(),
-            " is \"\\u{1b}[2J\", expected none or linear",
+            " is \"\\u{1b}[2J\", expected none, linear or yarn",
         ),
     ]);
     let linear = Tiny::default().set("llama.rope.scaling.type", "linear");
@@ -275,6 +342,33 @@ fn rope() {
                 "metadata key \"llama.rope.scaling.factor\" is {shown}, expected a finite number above 0"
             ),
         );
+    }
+    let yarn = Tiny::default()
+        .set("llama.rope.scaling.type", "yarn")
+        .set("llama.rope.scaling.factor", 4_f32);
+    assert!(open(&yarn).is_ok());
+    let rows: [(&str, OwnedValue, &str); 4] = [
+        (
+            "factor",
+            0_f32.into(),
+            "is 0, expected a finite number above 0",
+        ),
+        (
+            "original_context_length",
+            0_u32.into(),
+            "is 0, expected 1 to 1073741824",
+        ),
+        ("yarn_ext_factor", 0.5_f32.into(), "is 0.5, expected 1"),
+        (
+            "yarn_beta_fast",
+            f32::NAN.into(),
+            "is NaN, expected a finite number above 0",
+        ),
+    ];
+    for (name, value, expected) in rows {
+        let key = format!("llama.rope.scaling.{name}");
+        let message = format!("metadata key \"{key}\" {expected}");
+        refused(&yarn.clone().set(&key, value), &message);
     }
     let factors = "rope_freqs.weight";
     for len in [1, 3, 8] {

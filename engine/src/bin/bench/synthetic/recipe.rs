@@ -98,7 +98,7 @@ impl Recipe {
             },
             _ if self.mix == Mix::Pure => self.base,
             Role::AttnV | Role::AttnK if shape.experts.0 == 8 => Q8_0,
-            Role::AttnQkv => match (self.mix, self.base) {
+            Role::AttnQkv => match (&self.mix, self.base) {
                 (Mix::Q3KM, _) => Q4_K,
                 (Mix::MoreBits, Q4_K) => Q5_K,
                 (Mix::MoreBits, Q5_K) => Q6_K,
