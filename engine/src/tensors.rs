@@ -76,7 +76,13 @@ impl Tensors {
 
     /// A small tensor of floats, not read yet.
     pub fn vector(&self, name: &str, len: usize) -> Result<Vector, ModelError> {
-        let tensor = self.require(name, &[len])?;
+        self.vector_of(name, &[len])
+    }
+
+    /// The same of any shape, row after row.
+    pub fn vector_of(&self, name: &str, dims: &[usize]) -> Result<Vector, ModelError> {
+        let tensor = self.require(name, dims)?;
+        let len = dims.iter().product();
         match Format::from_tensor_type(tensor.ty) {
             Some(format @ (Format::F32 | Format::F16 | Format::BF16)) => {
                 Ok(Vector::new(format, len, tensor.bytes.clone()))
@@ -257,6 +263,11 @@ impl<'a, D: Device> Loader<'a, D> {
     /// A vector of parameters, such as a norm's weight.
     pub fn vector(&self, name: &str, len: usize) -> Result<D::Vector, ModelError> {
         Ok(self.device.vector(self.tensors.vector(name, len)?))
+    }
+
+    /// The vectors of several matrices, one after the other in one tensor.
+    pub fn vector_of(&self, name: &str, dims: &[usize]) -> Result<D::Vector, ModelError> {
+        Ok(self.device.vector(self.tensors.vector_of(name, dims)?))
     }
 
     /// A vector that a file may lack, such as a bias.

@@ -153,7 +153,7 @@ pub static SHADERS: &[Shader] = &[
         bindings: &gated_bindings(QUANTIZED_INPUT),
         params: GATED_PARAMS,
         needs: Needs::Nothing,
-        overrides: &["BIAS", "GELU"],
+        overrides: &["BIAS", "ACTIVATION"],
         workgroup: Workgroup::Rows(32),
     },
     Shader {
@@ -164,7 +164,7 @@ pub static SHADERS: &[Shader] = &[
         bindings: &gated_bindings(FLOAT_INPUT),
         params: GATED_PARAMS,
         needs: Needs::Nothing,
-        overrides: &["BIAS", "GELU"],
+        overrides: &["BIAS", "ACTIVATION"],
         workgroup: Workgroup::Rows(32),
     },
     Shader {
@@ -218,7 +218,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
         ],
         params: STRETCH_PARAMS,
-        overrides: &["GELU"],
+        overrides: &["ACTIVATION"],
         workgroup: Workgroup::Elements(256),
         ..ELEMENTS
     },
@@ -342,6 +342,7 @@ pub static SHADERS: &[Shader] = &[
             read("partial", "[splits, tokens, heads, v_quads + 1] four f32"),
             write("out", "[rows, heads, v_quads] four f32"),
             QUANTIZED,
+            read("sinks", "[heads] f32"),
         ],
         params: &[
             "tokens",
@@ -351,6 +352,7 @@ pub static SHADERS: &[Shader] = &[
             "splits",
             "quantized",
         ],
+        overrides: &["SINKS"],
         ..ELEMENTS
     },
     Shader {
@@ -403,10 +405,10 @@ pub static SHADERS: &[Shader] = &[
         file: wgsl!("expert"),
         shared: &[BLOCKS, INT8_INPUT, INT8_STEPS],
         slots: &[Slot::Int8Format, Slot::Teams],
-        bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS, EXPERT_BIASES],
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
-        overrides: &[],
+        overrides: &["BIAS"],
         workgroup: Workgroup::Rows(8),
     },
     Shader {
@@ -414,10 +416,10 @@ pub static SHADERS: &[Shader] = &[
         file: wgsl!("expert"),
         shared: &[FLOATS, FLOAT_STEPS],
         slots: &[Slot::FloatFormat, Slot::Teams],
-        bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS],
+        bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS, EXPERT_BIASES],
         params: EXPERT_PARAMS,
         needs: Needs::Nothing,
-        overrides: &[],
+        overrides: &["BIAS"],
         workgroup: Workgroup::Rows(8),
     },
     Shader {

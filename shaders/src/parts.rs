@@ -186,6 +186,7 @@ pub(crate) const EXPERT_PARAMS: &[&str] = &[
     "outputs",
     "sharing",
 ];
+pub(crate) const EXPERT_BIASES: Binding = read("bias", "[experts, outputs] f32");
 pub(crate) const ROUTES: Binding = read("routes", "[items] expert, weight");
 pub(crate) const ITEMS: Binding = write("out", "[items, outputs] f32");
 pub(crate) const TOKENS: Binding = read("tokens", "[tokens] u32");

@@ -17,7 +17,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 // [rows, heads, v_quads / 8]
 @group(0) @binding(2) var<storage, read_write> quantized: array<u32>;
+@group(0) @binding(3) var<storage, read> sinks: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
+
+// Whether every head has a score that takes its share and adds nothing.
+override SINKS: bool = false;
 
 const LANES: u32 = 64u;
 // Splits that a lane loads before it uses the first.
@@ -62,6 +66,13 @@ fn main(
                 total = fma(weight, lasts[i].y, total);
             }
         }
+    }
+    if SINKS {
+        let sink = sinks[row % params.heads];
+        let highest = max(largest, sink);
+        let rescale = exp(largest - highest);
+        sum *= rescale;
+        total = fma(total, rescale, exp(sink - highest));
     }
     let at = (params.first_row * params.heads + row) * params.v_quads + quad;
     if index < count {

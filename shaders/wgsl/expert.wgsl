@@ -18,7 +18,12 @@ struct Params {
 // [items] expert, and its weight as the bits of an f32
 @group(0) @binding(2) var<storage, read> routes: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+// [experts, outputs]
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
+
+// Whether products have a bias added.
+override BIAS: bool = false;
 
 const TOKENS: u32 = 1u;
 const ROWS: u32 = 8u;
@@ -45,7 +50,11 @@ fn step_row(tile: u32, item: u32, step: u32, r: u32) -> u32 {
 fn take(tile: u32, item: u32, step: u32, i: u32, product: f32) {
     let row = tile * ROWS + step * AT_ONCE + i;
     if row < params.outputs && slice_row(item, row) < params.rows {
-        out[item * params.outputs + row] = product;
+        var value = product;
+        if BIAS {
+            value += bias[routes[item].x * params.outputs + row];
+        }
+        out[item * params.outputs + row] = value;
     }
 }
 

@@ -1,4 +1,4 @@
-// gate = activated(gate) * up; and the result as 8-bit integers.
+// gate = gated(gate, up); and the result as 8-bit integers.
 
 @group(0) @binding(0) var<storage, read_write> gate: array<f32>;
 @group(0) @binding(1) var<storage, read> up: array<f32>;
@@ -8,8 +8,7 @@ fn kernel(begin: u32, count: u32) -> vec4<f32> {
     var four: vec4<f32>;
     for (var i = 0u; i < 4u; i += 1u) {
         if i < count {
-            let value = gate[begin + i];
-            four[i] = activated(value) * up[begin + i];
+            four[i] = gated(gate[begin + i], up[begin + i]);
             gate[begin + i] = four[i];
         }
     }

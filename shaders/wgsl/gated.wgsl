@@ -1,4 +1,4 @@
-// hidden = activated(gate) * up, of two products with the same activations: the rows
+// hidden = gated(gate, up), of two products with the same activations: the rows
 // of `up` follow those of `gate` in one buffer. A workgroup makes 32 values of
 // each of its tokens, which it also leaves as 8-bit integers; a step takes the
 // same rows of each matrix, two or one.
@@ -67,7 +67,7 @@ fn finish(tile: u32, token: u32, lane: u32) {
             gate += gate_bias[output];
             up += up_bias[output];
         }
-        let value = activated(gate) * up;
+        let value = gated(gate, up);
         hidden[i] = value;
         if first + row < params.outputs && token + i / ROWS < params.tokens {
             out[(token + i / ROWS) * params.outputs + output] = value;

@@ -40,6 +40,7 @@ class Shape:
     biases: tuple = ()  # matrices that have one
     head_norms: bool = False
     post_norms: bool = False
+    sinks: bool = False
     stacked: bool = False  # q, k, v and gate, up in one tensor each
     rope_freqs: bool = False
     family: str = "llama"
@@ -93,6 +94,9 @@ FEATURES = {
     "gemma3": feature(family="gemma3", head_norms=True, post_norms=True, tied=True, head_dim=12, layers=3,
                       metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
                                 "final_logit_softcapping": 9.0}),
+    "gpt-oss": feature(family="gpt-oss", layers=3, ff=24, experts=6, sinks=True, biases=ALL,
+                       metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                                 "attention.sliding_window": 5}),
 }  # fmt: skip
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
 WITHOUT = {
@@ -177,10 +181,14 @@ def write_f32(path, s: Shape):
                     stack = []
             else:
                 matrix(name + ".weight", rows, k, gain=gain)
-            if has_bias:
+            if has_bias and s.experts and ".ffn_" in name:
+                w.add_tensor(name + "_exps.bias", np.float32(0.5) * normal(name + ".bias", s.experts, rows))
+            elif has_bias:
                 vector(name + ".bias", rows, 0.0, 0.5)
         if s.experts:
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
+            if s.biases:
+                vector(f"blk.{i}.ffn_gate_inp.bias", s.experts, 0.0, 0.5)
         if s.head_norms:
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
@@ -188,7 +196,10 @@ def write_f32(path, s: Shape):
             vector(f"blk.{i}.post_attention_norm.weight", s.embd, 1.0, 0.2)
             vector(f"blk.{i}.post_ffw_norm.weight", s.embd, 1.0, 0.2)
         vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
-        vector(f"blk.{i}.ffn_norm.weight", s.embd, 1.0, 0.2)
+        if s.sinks:
+            vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
+        ffn_norm = "post_attention_norm" if s.family == "gpt-oss" else "ffn_norm"
+        vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
     vector("output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)

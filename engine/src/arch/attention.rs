@@ -21,6 +21,8 @@ pub struct Attention {
     pub windows: Option<Windows>,
     /// Whether the rows of q, k and v lie one after the other in one tensor.
     pub stacked: bool,
+    /// Whether every head has a sink.
+    pub sinks: bool,
 }
 
 /// Layers that attend only to what came shortly before.
@@ -41,6 +43,8 @@ pub struct Weights<D: Device> {
     output: Linear<D>,
     /// Norms of the heads of queries and of keys.
     norms: Option<[D::Vector; 2]>,
+    /// For each query head a score that adds nothing.
+    sinks: Option<D::Vector>,
 }
 
 impl Attention {
@@ -69,6 +73,7 @@ impl Attention {
             unturned: None,
             windows: None,
             stacked: false,
+            sinks: false,
         })
     }
 
@@ -115,6 +120,10 @@ impl Attention {
             true => Some([norm("attn_q_norm.weight")?, norm("attn_k_norm.weight")?]),
             false => None,
         };
+        let sinks = match self.sinks {
+            true => Some(loader.vector(&name("attn_sinks.weight"), n_head)?),
+            false => None,
+        };
         let output = Linear::load(
             loader,
             &name("attn_output"),
@@ -127,6 +136,7 @@ impl Attention {
             v,
             output,
             norms,
+            sinks,
         })
     }
 
@@ -183,6 +193,7 @@ impl Attention {
                 eps: self.norm_eps,
             }),
             rope,
+            sinks: weights.sinks.as_ref(),
         };
         b.attention(
             index,

@@ -23,7 +23,12 @@ pub struct Decoder {
     pub feed_forward: FeedForward,
     /// Whether what is added to the residual stream is normed.
     pub post_norms: bool,
+    /// The tensor that norms what the feed-forward network sees.
+    pub ffn_norm: &'static str,
 }
+
+/// Its usual name.
+pub const FFN_NORM: &str = "ffn_norm.weight";
 
 /// A layer's weights.
 pub struct Layer<D: Device> {
@@ -56,7 +61,7 @@ impl Family for Decoder {
             attn_norm: norm("attn_norm.weight")?,
             attention: self.attention.load(index, loader)?,
             attn_post_norm: post_norm("post_attention_norm.weight")?,
-            ffn_norm: norm("ffn_norm.weight")?,
+            ffn_norm: norm(self.ffn_norm)?,
             feed_forward: self.feed_forward.load(index, loader)?,
             ffn_post_norm: post_norm("post_ffw_norm.weight")?,
         })

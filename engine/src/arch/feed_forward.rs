@@ -2,7 +2,7 @@
 
 use super::linear::{Linear, Norm};
 use super::{Hyperparameters, MAX_WIDTH};
-use crate::backend::{Activation, Backend, Device, Experts};
+use crate::backend::{Activation, Backend, Device, ExpertBiases, Experts};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -16,6 +16,8 @@ pub struct FeedForward {
     activation: Activation,
     /// Whether the rows of gate and up lie one after the other in one tensor.
     stacked: bool,
+    /// Whether experts and their router have biases.
+    expert_biases: bool,
 }
 
 /// Its weights in a layer.
@@ -32,6 +34,8 @@ pub enum Weights<D: Device> {
         gate: D::Matrix,
         up: D::Matrix,
         down: D::Matrix,
+        /// Of the router, and of gate, up and down.
+        biases: Option<[D::Vector; 4]>,
     },
 }
 
@@ -44,6 +48,7 @@ impl FeedForward {
             experts: None,
             activation: Activation::Silu,
             stacked: false,
+            expert_biases: false,
         })
     }
 
@@ -61,6 +66,7 @@ impl FeedForward {
                 experts: Some((count, keys.require("expert_used_count", 1..=count)?)),
                 activation: Activation::Silu,
                 stacked: false,
+                expert_biases: false,
             }),
         }
     }
@@ -68,6 +74,14 @@ impl FeedForward {
     /// With gates that go through another function.
     pub fn with_activation(self, activation: Activation) -> Self {
         FeedForward { activation, ..self }
+    }
+
+    /// With biases of the experts and of their router.
+    pub fn with_expert_biases(self) -> Self {
+        FeedForward {
+            expert_biases: true,
+            ..self
+        }
     }
 
     /// With gate and up in one tensor, `ffn_up`.
@@ -95,12 +109,23 @@ impl FeedForward {
             let down = Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?;
             return Ok(Weights::Dense { gate, up, down });
         };
+        let bias = |tensor, rows| loader.vector_of(&name(tensor), &[rows, count]);
+        let biases = match self.expert_biases {
+            true => Some([
+                loader.vector(&name("ffn_gate_inp.bias"), count)?,
+                bias("ffn_gate_exps.bias", n_ff)?,
+                bias("ffn_up_exps.bias", n_ff)?,
+                bias("ffn_down_exps.bias", n_embd)?,
+            ]),
+            false => None,
+        };
         let stack = |tensor, rows, cols| loader.matrices(&name(tensor), count, rows, cols);
         Ok(Weights::Experts {
             router: loader.matrix(&name("ffn_gate_inp.weight"), count, n_embd)?,
             gate: stack("ffn_gate_exps.weight", n_ff, n_embd)?,
             up: stack("ffn_up_exps.weight", n_ff, n_embd)?,
             down: stack("ffn_down_exps.weight", n_embd, n_ff)?,
+            biases,
         })
     }
 
@@ -127,6 +152,7 @@ impl FeedForward {
                 gate,
                 up,
                 down,
+                biases,
             } => {
                 assert!(norm.is_none(), "no family norms what its experts add");
                 let (count, used) = self.experts.expect("the layer has experts");
@@ -137,6 +163,15 @@ impl FeedForward {
                     down,
                     count,
                     used,
+                    activation: self.activation,
+                    biases: biases
+                        .as_ref()
+                        .map(|[router, gate, up, down]| ExpertBiases {
+                            router,
+                            gate,
+                            up,
+                            down,
+                        }),
                 };
                 b.experts(normed, &experts, x);
             }

@@ -7,7 +7,7 @@
 //! specification.
 
 use super::attention::{Attention, Windows};
-use super::decoder::Decoder;
+use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, LogitScale};
 use crate::backend::Activation;
@@ -48,6 +48,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
         attention,
         feed_forward: feed_forward.with_activation(Activation::Gelu),
         post_norms: true,
+        ffn_norm: FFN_NORM,
         config,
     })
 }

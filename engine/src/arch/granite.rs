@@ -9,7 +9,7 @@
 //! specification.
 
 use super::attention::Attention;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, LogitScale};
 use crate::error::ModelError;
@@ -30,6 +30,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         attention: Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
         feed_forward: FeedForward::dense(keys, config.n_embd)?,
         post_norms: false,
+        ffn_norm: FFN_NORM,
         config,
     })
 }

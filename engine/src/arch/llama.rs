@@ -7,7 +7,7 @@
 //! Nope and Back Again" (2025); tensor names and keys from the GGUF specification.
 
 use super::attention::Attention;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters};
 use crate::error::ModelError;
@@ -21,6 +21,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         attention: Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
         feed_forward: FeedForward::with_experts(keys, config.n_embd, "feed_forward_length")?,
         post_norms: false,
+        ffn_norm: FFN_NORM,
         config,
     })
 }

@@ -8,6 +8,7 @@ mod attention;
 mod decoder;
 mod feed_forward;
 mod gemma;
+mod gpt_oss;
 mod granite;
 mod linear;
 mod llama;
@@ -155,6 +156,7 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
     ("gemma3", gemma::third),
+    ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
     ("llama", llama::from_file),
     ("phi3", phi::third),

@@ -8,7 +8,7 @@
 //! specification.
 
 use super::attention::{Attention, Windows};
-use super::decoder::Decoder;
+use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters};
 use crate::error::ModelError;
@@ -41,6 +41,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
         attention,
         feed_forward: FeedForward::dense(keys, config.n_embd)?.with_stacked_weights(),
         post_norms: false,
+        ffn_norm: FFN_NORM,
         config,
     })
 }

@@ -6,7 +6,7 @@
 //! tensor names and keys from the GGUF specification.
 
 use super::attention::Attention;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters};
 use crate::error::ModelError;
@@ -20,6 +20,7 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
         attention: Attention::new(keys, tensors, &config, Pairing::Halves)?,
         feed_forward: FeedForward::dense(keys, config.n_embd)?,
         post_norms: false,
+        ffn_norm: FFN_NORM,
         config,
     })
 }

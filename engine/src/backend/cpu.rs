@@ -226,7 +226,10 @@ impl CpuBackend<'_> {
             &mut [Job {
                 weight: experts.router.view(),
                 out,
-                store: Store::Set,
+                store: match &experts.biases {
+                    Some(biases) => Store::Bias(biases.router.values()),
+                    None => Store::Set,
+                },
             }],
         );
         (0..x.rows)
@@ -437,6 +440,7 @@ impl Backend for CpuBackend<'_> {
                 n_head: shape.n_head,
                 scale: shape.scale,
                 window: shape.window,
+                sinks: prepared.sinks.map(Vector::values),
             },
         );
     }
@@ -446,6 +450,7 @@ impl Backend for CpuBackend<'_> {
         let gate_mul = match activation {
             Activation::Silu => ops::silu_mul,
             Activation::Gelu => ops::gelu_mul,
+            Activation::Limited => ops::limited_mul,
         };
         gate_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
     }
@@ -453,15 +458,26 @@ impl Backend for CpuBackend<'_> {
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
         let routes = self.route(x, experts);
         let rows_each = |matrix: &CpuMatrix| matrix.rows / experts.count;
-        fn job<'a>(stack: &'a CpuMatrix, expert: usize, out: &'a mut Tensor) -> Job<'a> {
-            let first = expert * out.cols;
-            let weight = stack.view().slice_rows(first..first + out.cols);
+        fn job<'a>(
+            stack: &'a CpuMatrix,
+            bias: Option<&'a Vector>,
+            expert: usize,
+            out: &'a mut Tensor,
+        ) -> Job<'a> {
+            let rows = expert * out.cols..(expert + 1) * out.cols;
             Job {
-                weight,
+                weight: stack.view().slice_rows(rows.clone()),
                 out: MatMut::new(&mut out.data, out.rows),
-                store: Store::Set,
+                store: match bias {
+                    Some(bias) => Store::Bias(&bias.values()[rows]),
+                    None => Store::Set,
+                },
             }
         }
+        let [gate_bias, up_bias, down_bias] = match &experts.biases {
+            Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
+            None => [None; 3],
+        };
         for expert in 0..experts.count {
             let (users, weights): (Vec<usize>, Vec<f32>) = routes
                 .iter()
@@ -481,12 +497,15 @@ impl Backend for CpuBackend<'_> {
             self.run(
                 &x,
                 &mut [
-                    job(experts.gate, expert, &mut gate),
-                    job(experts.up, expert, &mut up),
+                    job(experts.gate, gate_bias, expert, &mut gate),
+                    job(experts.up, up_bias, expert, &mut up),
                 ],
             );
-            self.gate_mul(Activation::Silu, &mut gate, &up);
-            self.run(&gate, &mut [job(experts.down, expert, &mut down)]);
+            self.gate_mul(experts.activation, &mut gate, &up);
+            self.run(
+                &gate,
+                &mut [job(experts.down, down_bias, expert, &mut down)],
+            );
             for (index, (&row, weight)) in users.iter().zip(weights).enumerate() {
                 for (sum, value) in sum.row_mut(row).iter_mut().zip(down.row(index)) {
                     *sum = weight.mul_add(*value, *sum);

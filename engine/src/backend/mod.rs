@@ -163,15 +163,20 @@ pub enum Activation {
     Silu,
     /// The form of GELU with tanh.
     Gelu,
+    /// The limited gate of gpt-oss: see `kernels::ops::limited_mul`.
+    Limited,
 }
 
-/// What is done to the heads of queries and keys before they meet: they are normed,
-/// if the model does that, and turned to their positions, if the layer does that.
+/// How the heads of queries and keys meet: they are normed before, if the model does
+/// that, and turned to their positions, if the layer does that.
 pub struct QueriesAndKeys<'a, B: Backend + ?Sized> {
     /// The norms.
     pub norms: Option<HeadNorms<'a, B>>,
     /// How heads turn.
     pub rope: Option<&'a Rope>,
+    /// For each head of queries a score that takes its share of the softmax and adds
+    /// nothing.
+    pub sinks: Option<&'a <B::Device as Device>::Vector>,
 }
 
 /// RMS norms of every head.
@@ -198,6 +203,22 @@ pub struct Experts<'a, B: Backend + ?Sized> {
     pub count: usize,
     /// How many each token uses.
     pub used: usize,
+    /// What gates go through.
+    pub activation: Activation,
+    /// What is added to the products, if anything is.
+    pub biases: Option<ExpertBiases<'a, B>>,
+}
+
+/// What is added to the products of experts.
+pub struct ExpertBiases<'a, B: Backend + ?Sized> {
+    /// To the scores.
+    pub router: &'a <B::Device as Device>::Vector,
+    /// To all gates, one expert after the other.
+    pub gate: &'a <B::Device as Device>::Vector,
+    /// To what they gate.
+    pub up: &'a <B::Device as Device>::Vector,
+    /// To the outputs.
+    pub down: &'a <B::Device as Device>::Vector,
 }
 
 /// Computes.
@@ -294,7 +315,7 @@ pub trait Backend {
     /// `gate = activation(gate) · up`.
     fn gate_mul(&mut self, activation: Activation, gate: &mut Self::Tensor, up: &Self::Tensor);
 
-    /// `sum += Σ weight_e · down_e(silu(gate_e(x)) · up_e(x))` over the experts
+    /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
     /// with the highest scores, weighted by the softmax of those scores.
     fn experts(&mut self, x: &Self::Tensor, experts: &Experts<'_, Self>, sum: &mut Self::Tensor);
 }

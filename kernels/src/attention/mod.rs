@@ -40,6 +40,13 @@
 //! out[d] = O[d] · (1 / ΣL)             ΣL folded in halves
 //! ```
 //!
+//! With a *sink*, a score `a` of each head that every query sees and that has no
+//! value:
+//!
+//! ```text
+//! M' = max(M, a)      out[d] = O[d] · (e / fma(e, ΣL, exp(a − M')))      e = exp(M − M')
+//! ```
+//!
 //! A NaN or infinite score makes the row NaN.
 //!
 //! With a Q8_0 cache, whose keys and values are integers `i` with a scale `d`
@@ -94,13 +101,15 @@ const TILE_ROWS: usize = 64;
 
 /// The query heads and how they attend.
 #[derive(Clone, Copy, Debug)]
-pub struct Heads {
+pub struct Heads<'a> {
     /// Query heads; a multiple of the cache's heads.
     pub n_head: usize,
     /// Factor on the scores, usually `1 / √head_dim_k`.
     pub scale: f32,
     /// How many positions a token sees, its own included; `None`: all.
     pub window: Option<usize>,
+    /// For each query head a score that takes its share and adds nothing.
+    pub sinks: Option<&'a [f32]>,
 }
 
 /// The tokens of one sequence in a step, whose keys and values are in the
@@ -147,6 +156,7 @@ struct Sequence<'a> {
     group: usize,
     scale: f32,
     window: usize,
+    sinks: Option<&'a [f32]>,
 }
 
 impl<'a> Sequence<'a> {
@@ -172,6 +182,9 @@ impl<'a> Sequence<'a> {
             group: self.group,
             scale: self.scale,
             window: self.window,
+            sinks: self
+                .sinks
+                .map(|sinks| &sinks[head * self.group..][..self.group]),
         }
     }
 
@@ -203,7 +216,7 @@ pub fn attention(
     out: &mut [f32],
     q: &[f32],
     seqs: &[AttentionSeq<'_>],
-    heads: &Heads,
+    heads: &Heads<'_>,
 ) {
     let Some(first) = seqs.first() else {
         assert!(out.is_empty() && q.is_empty(), "rows of no sequence");
@@ -215,6 +228,8 @@ pub fn attention(
         "{n_head} query heads for {n_head_kv} of keys"
     );
     assert_ne!(heads.window, Some(0), "a window of no positions");
+    let sinks = heads.sinks.map_or(n_head, <[f32]>::len);
+    assert_eq!(sinks, n_head, "a sink for each query head");
     let group = n_head / n_head_kv;
     let (dim_k, dim_v) = (first.cache.head_dim_k(), first.cache.head_dim_v());
 
@@ -251,6 +266,7 @@ pub fn attention(
             group,
             scale: heads.scale,
             window: heads.window.unwrap_or(usize::MAX),
+            sinks: heads.sinks,
         });
         outs.push(MatMut::new(out, seq.tokens));
     }

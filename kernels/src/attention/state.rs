@@ -73,10 +73,20 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Writes row `row` divided by its sum.
+    /// Writes row `row` divided by its sum, to which a sink adds its share.
     #[inline(always)]
-    pub fn write_row<L: Lanes>(&self, l: L, row: usize, out: &mut [f32]) {
-        let inverse = l.splat(1.0 / l.fold(l.load(&self.sum[row])));
+    pub fn write_row<L: Lanes>(&self, l: L, row: usize, sink: Option<f32>, out: &mut [f32]) {
+        let sum = l.fold(l.load(&self.sum[row]));
+        let inverse = match sink {
+            None => l.splat(1.0 / sum),
+            Some(sink) => {
+                let old = self.max[row];
+                let max = if old > sink { old } else { sink };
+                let a = exp_to_one(l, l.splat(old - max));
+                let b = exp_to_one(l, l.splat(sink - max));
+                l.div(a, l.fma(a, l.splat(sum), b))
+            }
+        };
         let groups = self.values.len() / self.max.len();
         let values = &self.values[row * groups..(row + 1) * groups];
         for (values, out) in values.iter().zip(out.chunks_mut(LANES)) {

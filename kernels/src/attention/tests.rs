@@ -25,6 +25,7 @@ struct Case {
     dim_k: usize,
     dim_v: usize,
     window: Option<usize>,
+    sinks: bool,
     tokens: usize,
 }
 
@@ -35,12 +36,19 @@ struct Tensors {
 }
 
 impl Case {
-    fn heads(&self) -> Heads {
+    fn heads<'a>(&self, sinks: &'a [f32]) -> Heads<'a> {
         Heads {
             n_head: self.n_head,
             scale: 1.0 / (self.dim_k as f32).sqrt(),
             window: self.window,
+            sinks: self.sinks.then_some(sinks),
         }
+    }
+
+    /// From far below the scores to far above.
+    fn sinks(&self) -> Vec<f32> {
+        let spread = |head| 8.0 * head as f32 / self.n_head as f32 - 4.0;
+        (0..self.n_head).map(spread).collect()
     }
 
     fn cache(&self) -> KvLayer {
@@ -111,7 +119,7 @@ impl Case {
                     &mut out,
                     &q,
                     &seqs,
-                    &self.heads(),
+                    &self.heads(&self.sinks()),
                 );
                 all.extend(out);
             }
@@ -149,7 +157,10 @@ impl Case {
         };
         let scores: Vec<f64> = (first..=token).map(score).collect();
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+        let mut sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+        if self.sinks {
+            sum += (f64::from(self.sinks()[head]) - max).exp();
+        }
         let mut out = vec![0.0; self.dim_v];
         for (j, score) in (first..=token).zip(scores) {
             let weight = (score - max).exp() / sum;
@@ -225,6 +236,7 @@ fn heads_and_dimensions() {
                     dim_k,
                     dim_v,
                     window: None,
+                    sinks: false,
                     tokens: 70,
                 };
                 check(case, 0, &[1, 7, 70]);
@@ -244,6 +256,7 @@ fn depths() {
                 dim_k: 16,
                 dim_v: 16,
                 window: None,
+                sinks: false,
                 tokens,
             };
             let pieces: &[usize] = if tokens > 600 {
@@ -270,6 +283,26 @@ fn windows() {
                 dim_k: 16,
                 dim_v: 24,
                 window: Some(window),
+                sinks: false,
+                tokens,
+            };
+            check(case, tokens - 60, &[1, 7, 60]);
+        }
+    }
+}
+
+#[test]
+fn sinks() {
+    for format in KvFormat::ALL {
+        for (window, tokens) in [(None, 70), (Some(20), 70), (None, 1100)] {
+            let case = Case {
+                format,
+                n_head: 8,
+                n_head_kv: 2,
+                dim_k: 16,
+                dim_v: 24,
+                window,
+                sinks: true,
                 tokens,
             };
             check(case, tokens - 60, &[1, 7, 60]);
@@ -289,6 +322,7 @@ fn sequences_do_not_see_each_other() {
                 dim_k: 32,
                 dim_v: 32,
                 window: None,
+                sinks: false,
                 tokens,
             };
             (case, new)
@@ -320,7 +354,7 @@ fn sequences_do_not_see_each_other() {
             }
             let mut out = vec![0.0; expected.len()];
             let mut workspace = Workspace::new(threads);
-            let heads = cases[0].0.heads();
+            let heads = cases[0].0.heads(&[]);
             team.region(|region| {
                 attention(region, isa, &mut workspace, &mut out, &q, &seqs, &heads);
             });
@@ -341,6 +375,7 @@ fn what_lies_behind_the_end_does_not_matter() {
         dim_k: 16,
         dim_v: 16,
         window: None,
+        sinks: false,
         tokens: 40,
     };
     let tensors = case.tensors(1);
@@ -377,7 +412,7 @@ fn what_lies_behind_the_end_does_not_matter() {
             &mut out,
             &tensors.q,
             &seqs,
-            &case.heads(),
+            &case.heads(&[]),
         );
     });
     assert_eq!(bits(&expected), bits(&out));
@@ -392,6 +427,7 @@ fn a_bad_score_is_never_silent() {
         dim_k: 16,
         dim_v: 16,
         window: None,
+        sinks: false,
         tokens: 600,
     };
     for bad in [f32::NAN, f32::INFINITY] {

@@ -63,6 +63,8 @@ pub struct Unit<'a> {
     pub scale: f32,
     /// Positions that a token sees, its own included.
     pub window: usize,
+    /// The sinks of the group's heads.
+    pub sinks: Option<&'a [f32]>,
 }
 
 impl Unit<'_> {
@@ -411,7 +413,8 @@ fn write<L: Lanes>(l: L, unit: &Unit<'_>, total: &State<'_>, out: &mut TileMut<'
     let dim = unit.cache.head_dim_v();
     for (token, row) in out.rows().enumerate() {
         for (head, out) in out.row(row).chunks_exact_mut(dim).enumerate() {
-            total.write_row(l, token * unit.group + head, out);
+            let sink = unit.sinks.map(|sinks| sinks[head]);
+            total.write_row(l, token * unit.group + head, sink, out);
         }
     }
 }

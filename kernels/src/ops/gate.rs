@@ -7,6 +7,9 @@
 //! gelu(x) = x / (1 + exp(c · (x + 0.044715·x³)))     c = −2·√(2/π)
 //! ```
 //!
+//! A gate that is limited, as gpt-oss has it, is `g = min(gate, 7)` and becomes `g / (1 +
+//! exp(−1.702·g)) · (max(min(up, 7), −7) + 1)`.
+//!
 //! `exp` is [`super::exp`]. Gelu is the form with tanh, written with `½ (1 +
 //! tanh u) = 1 / (1 + exp(−2u))`; its argument is computed as
 //! `(c·x) · fma(0.044715, x·x, 1)`.
@@ -66,6 +69,23 @@ impl<F: Unary> Binary for Gate<F> {
     }
 }
 
+/// The limited gate.
+#[derive(Clone, Copy)]
+struct Limited;
+
+impl Binary for Limited {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, gate: L::F, up: L::F) -> L::F {
+        let (one, limit) = (l.splat(1.0), l.splat(7.0));
+        // What is no number stays so.
+        let gate = l.select_gt(gate, limit, limit, gate);
+        let up = l.select_gt(up, limit, limit, up);
+        let up = l.select_gt(l.splat(-7.0), up, l.splat(-7.0), up);
+        let e = exp(l, l.mul(gate, l.splat(-1.702)));
+        l.mul(l.div(gate, l.add(one, e)), l.add(up, one))
+    }
+}
+
 struct Map<'a, F> {
     f: F,
     x: &'a mut [f32],
@@ -107,6 +127,15 @@ pub fn gelu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
 /// If the lengths differ.
 pub fn silu_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
     in_place(region, isa, Gate(Silu), gate, up);
+}
+
+/// `gate[i] = limited(gate[i], up[i])`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn limited_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
+    in_place(region, isa, Limited, gate, up);
 }
 
 /// `gate[i] = gelu(gate[i]) · up[i]`.

@@ -19,7 +19,7 @@ pub use argmax::argmax;
 pub use elementary::tanh;
 pub use elementwise::{add, add_bias, scale};
 pub use exp::{exp, exp_to_one};
-pub use gate::{gelu, gelu_mul, silu, silu_mul};
+pub use gate::{gelu, gelu_mul, limited_mul, silu, silu_mul};
 pub use norm::{layer_norm, rms_norm, rms_norm_in_place};
 pub use rope::{Pairing, Rope, RopeAngles, RopeError, RopeScaling, Yarn, rope};
 pub use softmax::{softmax, softmax_row};

@@ -183,6 +183,21 @@ fn element_by_element() {
             },
         );
         check(
+            "limited_mul",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, row| limited_mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| {
+                let limited = |(x, y): (&f64, f64)| {
+                    let x = x.min(7.0);
+                    let alpha = f64::from(1.702_f32);
+                    x / (1.0 + (-alpha * x).exp()) * (y.clamp(-7.0, 7.0) + 1.0)
+                };
+                x.iter().zip(exact(row)).map(limited).collect()
+            },
+        );
+        check(
             "silu",
             &x,
             cols,

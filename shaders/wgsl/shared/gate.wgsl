@@ -1,9 +1,25 @@
-// What gates go through: x / (1 + exp(-x)), or the form of GELU with tanh, whose
-// exponent has the factor -2 * sqrt(2 / pi).
+// What gates do: activated(gate) * up, the activation being x / (1 + exp(-x)), the
+// form of GELU with tanh, or that of gpt-oss, which limits both factors.
 
-override GELU: bool = false;
+const SILU: u32 = 0u;
+const GELU: u32 = 1u;
+const LIMITED: u32 = 2u;
 
-fn activated(x: f32) -> f32 {
-    let exponent = select(-x, -1.5957691 * x * fma(0.044715, x * x, 1.0), GELU);
-    return x / (1.0 + exp(exponent));
+override ACTIVATION: u32 = SILU;
+
+// Of GELU, the exponent's factor is -2 * sqrt(2 / pi).
+fn gated(gate: f32, up: f32) -> f32 {
+    switch ACTIVATION {
+        case GELU: {
+            let exponent = -1.5957691 * gate * fma(0.044715, gate * gate, 1.0);
+            return gate / (1.0 + exp(exponent)) * up;
+        }
+        case LIMITED: {
+            let limited = min(gate, 7.0);
+            return limited / (1.0 + exp(-1.702 * limited)) * (clamp(up, -7.0, 7.0) + 1.0);
+        }
+        default: {
+            return gate / (1.0 + exp(-gate)) * up;
+        }
+    }
 }

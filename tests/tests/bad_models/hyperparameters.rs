@@ -215,6 +215,10 @@ fn families() {
     refused(&family("qwen3"), &missing("attn_q_norm.weight"));
     refused(&family("gemma3"), &missing("attn_q_norm.weight"));
     refused(&family("phi3"), &missing("attn_qkv.weight"));
+    refused(
+        &family("gpt-oss"),
+        "metadata key \"gpt-oss.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
+    );
     let scale = "granite.logit_scale";
     refused(
         &family("granite"),

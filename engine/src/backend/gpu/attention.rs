@@ -5,10 +5,11 @@ use super::cache::GpuKvLayer;
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
-use super::products::MATVEC_TOKENS;
+use super::products::{MATVEC_TOKENS, set};
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::units;
+use super::weights::GpuVector;
 use crate::backend::{AttentionShape, Backend};
 use kernels::ops::{Pairing, Rope, RopeAngles};
 use shaders::piece::HeadWidth;
@@ -31,11 +32,30 @@ const QUERY_QUADS: usize = 512;
 /// Keys that a workgroup takes at once.
 const CHUNK: usize = 128;
 
+/// The heads and what they meet beside keys.
+#[derive(Clone, Copy)]
+pub(super) struct Heads<'a> {
+    pub shape: &'a AttentionShape,
+    /// For each head of queries a score that adds nothing.
+    pub sinks: Option<&'a GpuVector>,
+}
+
 /// A sequence's part of a step.
 pub(super) struct Part {
     pub tokens: usize,
     pub first_row: usize,
     pub position: usize,
+}
+
+impl Heads<'_> {
+    /// Splits of the keys. Sinks count where the splits are put together, so there
+    /// are several then, if need be one without keys.
+    pub fn splits(&self, needed: usize) -> usize {
+        match self.sinks {
+            Some(_) => needed.max(2),
+            None => needed,
+        }
+    }
 }
 
 impl Part {
@@ -212,7 +232,7 @@ impl GpuBackend {
     pub(super) fn attend_to_cache(
         &mut self,
         cache: &GpuKvLayer,
-        shape: &AttentionShape,
+        heads: Heads<'_>,
         q: &Tensor,
         part: &Part,
         out: &Tensor,
@@ -221,17 +241,21 @@ impl GpuBackend {
         let padded = AttentionShape {
             head_dim_k,
             head_dim_v,
-            ..*shape
+            ..*heads.shape
+        };
+        let padded = Heads {
+            shape: &padded,
+            ..heads
         };
         let [k_padding, v_padding] = cache.padding();
         let padded_q = k_padding.map(|widths| self.resized(q, widths));
         let q = padded_q.as_ref().unwrap_or(q);
         let Some((head_dim, padded_dim)) = v_padding else {
-            return self.attend(cache, &padded, q, None, part, out);
+            return self.attend(cache, padded, q, None, part, out);
         };
         // The rows of other sequences are in `out` already.
         let padded_out = self.resized(out, (head_dim, padded_dim));
-        self.attend(cache, &padded, q, None, part, &padded_out);
+        self.attend(cache, padded, q, None, part, &padded_out);
         self.resize(&padded_out, padded_dim, out, head_dim);
     }
 
@@ -255,12 +279,13 @@ impl GpuBackend {
     pub(super) fn attend(
         &mut self,
         cache: &GpuKvLayer,
-        shape: &AttentionShape,
+        of_heads: Heads<'_>,
         q: &Tensor,
         new: Option<(&Tensor, &Tensor, &Turn)>,
         part: &Part,
         out: &Tensor,
     ) {
+        let shape = of_heads.shape;
         let group = shape.n_head / shape.n_head_kv;
         let heads = self.heads_on_units(cache, shape, part.tokens);
         let (size, queries) = match heads {
@@ -274,7 +299,7 @@ impl GpuBackend {
             _ => ATTENTION_WORKGROUPS,
         };
         let split_keys = keys_of_split(keys, tiles * shape.n_head_kv, wanted);
-        let splits = keys.div_ceil(split_keys);
+        let splits = of_heads.splits(keys.div_ceil(split_keys));
         let v_quads = shape.head_dim_v / 4;
         let rows = part.tokens * shape.n_head;
         let partial =
@@ -328,7 +353,7 @@ impl GpuBackend {
         });
         if let Some(partial) = partial {
             let rows = part.first_row..part.first_row + part.tokens;
-            self.combine(&partial, shape, rows, splits, out);
+            self.combine(&partial, of_heads, rows, splits, out);
             self.pool.give(partial);
         }
     }
@@ -337,18 +362,23 @@ impl GpuBackend {
     pub(super) fn combine(
         &mut self,
         partial: &Arc<Buffer>,
-        shape: &AttentionShape,
+        heads: Heads<'_>,
         rows: Range<usize>,
         splits: usize,
         out: &Tensor,
     ) {
+        let shape = heads.shape;
         let quantized = quantizes(shape.head_dim_v);
         let int8 = self.attended_int8(shape, out);
         let v_quads = shape.head_dim_v / 4;
         let workgroups = self.elements(Op::AttentionCombine, rows.len() * shape.n_head * v_quads);
+        let mut kernel = Kernel::new(Op::AttentionCombine, &[]);
+        kernel.constants[0] = set("SINKS", heads.sinks.is_some());
+        let unread = self.recorder.unread();
+        let sinks = heads.sinks.map_or(&unread, |sinks| &sinks.buffer);
         self.recorder.dispatch(
-            Kernel::new(Op::AttentionCombine, &[]),
-            &[partial, &out.float, &int8],
+            kernel,
+            &[partial, &out.float, &int8, sinks],
             &[
                 rows.len() as u32,
                 rows.start as u32,

@@ -2,13 +2,13 @@
 //! serves as many of them as it has bindings for.
 
 use super::attention::{
-    Turn, WORKGROUPS_OF_ONE, keys_of_split, quantizes, query_tile, seen_keys, window,
+    Heads, Turn, WORKGROUPS_OF_ONE, keys_of_split, quantizes, query_tile, seen_keys, window,
 };
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
 use super::profile::Work;
 use super::tensor::Tensor;
-use crate::backend::{AttentionShape, Rows};
+use crate::backend::Rows;
 use shaders::Op;
 
 /// Sequences that a dispatch serves: `shaders/wgsl/attention_batch.wgsl` binds the
@@ -37,11 +37,12 @@ impl GpuBackend {
         &mut self,
         sequences: &[Rows<'_>],
         layer: usize,
-        shape: &AttentionShape,
+        heads: Heads<'_>,
         q: &Tensor,
         (k, v, turn): (&Tensor, &Tensor, &Turn),
         out: &Tensor,
     ) {
+        let shape = heads.shape;
         let count = sequences.len();
         let first_row = sequences[0].rows.start;
         let group = shape.n_head / shape.n_head_kv;
@@ -56,6 +57,7 @@ impl GpuBackend {
             .iter()
             .max()
             .map_or(1, |most| most.div_ceil(split_keys));
+        let splits = heads.splits(splits);
         let v_quads = shape.head_dim_v / 4;
         let part_bytes = (splits * count * shape.n_head * (v_quads + 1) * 16) as u64;
         let partial = (splits > 1).then(|| self.pool.take(part_bytes));
@@ -108,7 +110,7 @@ impl GpuBackend {
             ..Work::default()
         });
         if let Some(partial) = partial {
-            self.combine(&partial, shape, first_row..first_row + count, splits, out);
+            self.combine(&partial, heads, first_row..first_row + count, splits, out);
             self.pool.give(partial);
         }
     }

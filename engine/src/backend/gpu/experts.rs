@@ -4,17 +4,17 @@
 use super::context::Buffer;
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
-use super::products::format_piece;
+use super::products::{format_piece, set};
 use super::profile::Work;
 use super::tensor::Tensor;
-use super::weights::GpuMatrix;
-use crate::backend::{Activation, Backend, Experts, Product};
+use super::weights::{GpuMatrix, GpuVector};
+use crate::backend::{Backend, Experts, Product};
 use kernels::format::ActivationForm;
 use shaders::Op;
 use shaders::table::Workgroup;
 use std::sync::Arc;
 
-/// `sum += Σ weight_e · down_e(silu(gate_e(x)) · up_e(x))`.
+/// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))`.
 pub(super) fn experts(
     backend: &mut GpuBackend,
     x: &Tensor,
@@ -28,13 +28,15 @@ pub(super) fn experts(
         down,
         count,
         used,
+        activation,
+        ref biases,
     } = *experts;
     let mut scores = backend.tensor(x.rows, count);
     backend.matmul(
         x,
         &mut [Product {
             weight: router,
-            bias: None,
+            bias: biases.as_ref().map(|biases| biases.router),
             out: &mut scores,
         }],
     );
@@ -52,10 +54,14 @@ pub(super) fn experts(
     let mut hidden = backend.tensor(items, gate.rows / count);
     let mut other = backend.tensor(items, up.rows / count);
     let mut outputs = backend.tensor(items, down.rows / count);
-    backend.of_experts(x, gate, &routes, used, &mut hidden);
-    backend.of_experts(x, up, &routes, used, &mut other);
-    backend.gate_mul(Activation::Silu, &mut hidden, &other);
-    backend.of_experts(&hidden, down, &routes, 1, &mut outputs);
+    let [gate_bias, up_bias, down_bias] = match biases {
+        Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
+        None => [None; 3],
+    };
+    backend.of_experts(x, (gate, gate_bias), &routes, used, &mut hidden);
+    backend.of_experts(x, (up, up_bias), &routes, used, &mut other);
+    backend.gate_mul(activation, &mut hidden, &other);
+    backend.of_experts(&hidden, (down, down_bias), &routes, 1, &mut outputs);
 
     let workgroups = backend.elements(Op::Mix, x.rows * sum.cols);
     backend.recorder.dispatch(
@@ -74,7 +80,7 @@ impl GpuBackend {
     fn of_experts(
         &mut self,
         x: &Tensor,
-        stack: &GpuMatrix,
+        (stack, bias): (&GpuMatrix, Option<&GpuVector>),
         routes: &Arc<Buffer>,
         sharing: usize,
         out: &mut Tensor,
@@ -91,7 +97,9 @@ impl GpuBackend {
         } else {
             Op::ExpertFloat
         };
-        let kernel = Kernel::new(op, &[format_piece(stack.format), self.teams()]);
+        let mut kernel = Kernel::new(op, &[format_piece(stack.format), self.teams()]);
+        kernel.constants[0] = set("BIAS", bias.is_some());
+        let bias = self.bias(bias);
         let Workgroup::Rows(rows) = op.shader().workgroup else {
             panic!("{op:?} counts rows");
         };
@@ -99,7 +107,7 @@ impl GpuBackend {
         for slice in &stack.slices {
             self.recorder.dispatch(
                 kernel,
-                &[&slice.buffer, input, routes, &out.float],
+                &[&slice.buffer, input, routes, &out.float, &bias],
                 &[
                     slice.rows.len() as u32,
                     slice.rows.start as u32,

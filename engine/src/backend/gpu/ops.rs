@@ -1,9 +1,9 @@
 //! The operations that families call, as dispatches of shaders.
 
-use super::attention::{Part, quantizes};
+use super::attention::{Heads, Part, quantizes};
 use super::context::{Buffer, Context};
 use super::pipelines::Kernel;
-use super::products::{format_piece, set};
+use super::products::{constant_of, format_piece};
 use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
@@ -258,6 +258,10 @@ impl Backend for GpuBackend {
             }
         }
         let turn = self.turn(prepared.rope, shape.n_head, &step.positions);
+        let heads = Heads {
+            shape,
+            sinks: prepared.sinks,
+        };
         let all = step.kept.is_none();
         let mut left = &step.sequences[..];
         while let Some(sequence) = left.first() {
@@ -268,19 +272,19 @@ impl Backend for GpuBackend {
             let (these, others) = left.split_at(count);
             left = others;
             if count > 1 {
-                self.attend_together(these, layer, shape, q, (k, v, &turn), out);
+                self.attend_together(these, layer, heads, q, (k, v, &turn), out);
                 continue;
             }
             let part = Part::new(sequence.rows.clone(), sequence.position);
             let cache = sequence.cache.gpu_layer(layer);
             let append = Op::AttentionAppend;
             if all && part.tokens == 1 && self.appends_at_once(append, cache, &turn) {
-                self.attend(cache, shape, q, Some((k, v, &turn)), &part, out);
+                self.attend(cache, heads, q, Some((k, v, &turn)), &part, out);
                 continue;
             }
             self.append(cache, Some((q, &turn)), k, v, &part);
             if all {
-                self.attend_to_cache(cache, shape, q, &part, out);
+                self.attend_to_cache(cache, heads, q, &part, out);
             }
         }
         if let Some(kept) = step.kept.as_ref().filter(|kept| !kept.is_empty()) {
@@ -288,7 +292,7 @@ impl Backend for GpuBackend {
             for queries in step.queries() {
                 let part = Part::new(queries.rows, queries.position);
                 let cache = step.sequences[queries.sequence].cache.gpu_layer(layer);
-                self.attend_to_cache(cache, shape, &q, &part, out);
+                self.attend_to_cache(cache, heads, &q, &part, out);
             }
         }
         // Whole groups are never padded.
@@ -318,7 +322,7 @@ impl Backend for GpuBackend {
         };
         let workgroups = self.elements(Op::GateMul, gate.rows * gate.cols.div_ceil(4));
         let mut kernel = Kernel::new(Op::GateMul, &[]);
-        kernel.constants[0] = set("GELU", activation == Activation::Gelu);
+        kernel.constants[0] = constant_of(activation);
         self.recorder.dispatch(
             kernel,
             &[&gate.float, &up.float, &quantized],

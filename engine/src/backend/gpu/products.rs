@@ -88,6 +88,15 @@ pub(super) fn computes_in_half(format: Format) -> bool {
     matches!(format, Format::F16 | Format::BF16)
 }
 
+/// What tells a shader the activation of gates; see `shaders/wgsl/shared/gate.wgsl`.
+pub(super) fn constant_of(activation: Activation) -> Option<(&'static str, u32)> {
+    match activation {
+        Activation::Silu => None,
+        Activation::Gelu => Some(("ACTIVATION", 1)),
+        Activation::Limited => Some(("ACTIVATION", 2)),
+    }
+}
+
 /// A constant that is set.
 pub(super) fn set(name: &'static str, is_set: bool) -> Option<(&'static str, u32)> {
     is_set.then_some((name, 1))
@@ -283,7 +292,7 @@ impl GpuBackend {
         let (tile, tokens) = tile_of(piece::TOKENS, x.rows);
         let mut kernel = Kernel::new(op, &[format_piece(weight.format), tokens, self.teams()]);
         kernel.constants[0] = set("BIAS", gate.bias.is_some());
-        kernel.constants[1] = set("GELU", activation == Activation::Gelu);
+        kernel.constants[1] = constant_of(activation);
         let quantized = match out.has_groups() {
             true => out.int8().clone(),
             false => self.recorder.unwritten(),
@@ -338,7 +347,7 @@ impl GpuBackend {
         self.context.matrix_units && tokens > MATVEC_TOKENS && is_int8(format)
     }
 
-    fn bias(&self, bias: Option<&GpuVector>) -> Arc<Buffer> {
+    pub(super) fn bias(&self, bias: Option<&GpuVector>) -> Arc<Buffer> {
         bias.map_or_else(|| self.recorder.unread(), |bias| bias.buffer.clone())
     }
 

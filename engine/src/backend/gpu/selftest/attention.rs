@@ -113,6 +113,7 @@ pub(super) fn rope<B: Backend>(
         let prepared = QueriesAndKeys {
             norms: normed.then_some(norms),
             rope: rope.as_ref(),
+            sinks: None,
         };
         let backend = &mut *side.backend;
         backend.attention(
@@ -130,6 +131,7 @@ pub(super) fn attention<B: Backend>(
     kv: KvFormat,
     shape: &AttentionShape,
     sequences: &[[usize; 2]],
+    sinks: bool,
     product: bool,
 ) -> Option<Vec<f32>> {
     let out_width = shape.n_head * shape.head_dim_v;
@@ -146,7 +148,8 @@ pub(super) fn attention<B: Backend>(
         for (count, rope) in [past / 3, past - past / 3].into_iter().zip(ropes) {
             let seed = 100 * caches.len() + cache.len();
             if count > 0 {
-                let out = attend(side, shape, rope, &mut [(&mut cache, count)], seed as u64)?;
+                let tokens = &mut [(&mut cache, count)];
+                let out = attend(side, shape, rope, false, tokens, seed as u64)?;
                 // What is recorded has to be submitted before the cache grows.
                 read(side.backend, &out);
             }
@@ -155,7 +158,7 @@ pub(super) fn attention<B: Backend>(
     }
     let tokens = sequences.iter().map(|&[_, tokens]| tokens);
     let mut together: Vec<_> = caches.iter_mut().zip(tokens).collect();
-    let attended = attend(side, shape, last, &mut together, 7777)?;
+    let attended = attend(side, shape, last, sinks, &mut together, 7777)?;
     let backend = &mut *side.backend;
     let Some(weight) = &after else {
         return Some(read(backend, &attended));
@@ -176,6 +179,7 @@ fn attend<B: Backend>(
     side: &mut Side<'_, B>,
     shape: &AttentionShape,
     rope: &Rope,
+    sinks: bool,
     sequences: &mut [(&mut KvCache, usize)],
     seed: u64,
 ) -> Option<B::Tensor> {
@@ -208,9 +212,12 @@ fn attend<B: Backend>(
         positions: positions.clone(),
         kept: None,
     };
+    // From below the scores to above them.
+    let sinks = sinks.then(|| vector(side.device, 5, shape.n_head));
     let prepared = QueriesAndKeys {
         norms: None,
         rope: Some(rope),
+        sinks: sinks.as_ref(),
     };
     backend.attention(0, shape, &prepared, &mut q, &mut k, &v, &mut step, &mut out);
     for (cache, count) in sequences {

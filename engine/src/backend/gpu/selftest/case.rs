@@ -4,7 +4,9 @@ use super::super::{Gpu, products};
 use super::Variant;
 use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
-use crate::backend::{Activation, AttentionShape, Backend, Device, Experts, Product, Sibling};
+use crate::backend::{
+    Activation, AttentionShape, Backend, Device, ExpertBiases, Experts, Product, Sibling,
+};
 use crate::cache::KvFormat;
 use kernels::Format;
 use kernels::ops::Pairing;
@@ -77,6 +79,8 @@ pub(super) enum Case {
         /// Of each sequence the tokens that are in its cache before, and those that
         /// are added.
         sequences: &'static [[usize; 2]],
+        /// Whether heads have sinks.
+        sinks: bool,
         /// Whether a product follows, whose activations it quantizes.
         product: bool,
     },
@@ -89,6 +93,8 @@ pub(super) enum Case {
     Experts {
         format: Format,
         tokens: usize,
+        /// Whether they have biases and limited gates.
+        limited: bool,
     },
 }
 
@@ -278,15 +284,20 @@ impl Case {
                 kv,
                 ref shape,
                 sequences,
+                sinks,
                 product,
-            } => attention(side, kv, shape, sequences, product).unwrap_or_default(),
+            } => attention(side, kv, shape, sequences, sinks, product).unwrap_or_default(),
             Case::Select => {
                 let x = side.backend.write(&floats(1, 7 * 33), 33);
                 let out = side.backend.select(&x, &[6, 0, 6]);
                 read(side.backend, &out)
             }
             Case::Highest { cols, count } => highest(side.backend, cols, count),
-            Case::Experts { format, tokens } => experts(side, format, tokens),
+            Case::Experts {
+                format,
+                tokens,
+                limited,
+            } => experts(side, format, tokens, limited),
         }
     }
 }
@@ -357,6 +368,7 @@ impl fmt::Display for Case {
                 kv,
                 shape,
                 sequences,
+                sinks,
                 ..
             } => {
                 write!(
@@ -364,6 +376,9 @@ impl fmt::Display for Case {
                     "{kv} {}/{} heads of {}/{}",
                     shape.n_head, shape.n_head_kv, shape.head_dim_k, shape.head_dim_v
                 )?;
+                if *sinks {
+                    f.write_str(", sinks")?;
+                }
                 if let Some(window) = shape.window {
                     write!(f, ", window of {window}")?;
                 }
@@ -372,7 +387,14 @@ impl fmt::Display for Case {
             }
             Case::Select => f.write_str("3 rows of 33"),
             Case::Highest { cols, count } => write!(f, "{count} of {cols}"),
-            Case::Experts { format, tokens } => write!(f, "{} {tokens} tokens", format.name()),
+            Case::Experts {
+                format,
+                tokens,
+                limited,
+            } => {
+                let limited = if *limited { ", limited, biases" } else { "" };
+                write!(f, "{} {tokens} tokens{limited}", format.name())
+            }
         }
     }
 }
@@ -533,12 +555,24 @@ fn highest<B: Backend>(backend: &mut B, cols: usize, count: usize) -> Vec<f32> {
         .collect()
 }
 
-fn experts<B: Backend>(side: &mut Side<'_, B>, format: Format, tokens: usize) -> Vec<f32> {
+fn experts<B: Backend>(
+    side: &mut Side<'_, B>,
+    format: Format,
+    tokens: usize,
+    limited: bool,
+) -> Vec<f32> {
     let (count, used, width, n_ff) = (5, 2, 256, 512);
     let router = matrix(side.device, Format::F32, count, width, 1);
     let gate = matrix(side.device, format, count * n_ff, width, 2);
     let up = matrix(side.device, format, count * n_ff, width, 3);
     let down = matrix(side.device, format, count * width, n_ff, 4);
+    let lengths = [
+        (7, count),
+        (8, count * n_ff),
+        (9, count * n_ff),
+        (10, count * width),
+    ];
+    let biases = lengths.map(|(seed, len)| vector(side.device, seed, len));
     let small: Vec<f32> = exact_activations(5, tokens * width)
         .iter()
         .map(|x| x / 64.0)
@@ -552,6 +586,16 @@ fn experts<B: Backend>(side: &mut Side<'_, B>, format: Format, tokens: usize) ->
         down: &down,
         count,
         used,
+        activation: match limited {
+            true => Activation::Limited,
+            false => Activation::Silu,
+        },
+        biases: limited.then_some(ExpertBiases {
+            router: &biases[0],
+            gate: &biases[1],
+            up: &biases[2],
+            down: &biases[3],
+        }),
     };
     side.backend.experts(&x, &experts, &mut sum);
     read(side.backend, &sum)

@@ -39,7 +39,7 @@ pub(super) fn all() -> Vec<Case> {
         true,
     ));
     for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
-        for activation in [Activation::Silu, Activation::Gelu] {
+        for activation in [Activation::Silu, Activation::Gelu, Activation::Limited] {
             cases.push(Case::GateMul {
                 activation,
                 rows,
@@ -145,8 +145,13 @@ fn reducing() -> Vec<Case> {
         cases.push(Case::RmsNormAdd { rows, cols });
     }
     for format in [Format::Q4_K, Format::MXFP4, Format::F16] {
-        cases.push(Case::Experts { format, tokens: 1 });
-        cases.push(Case::Experts { format, tokens: 7 });
+        for (tokens, limited) in [(1, false), (7, false), (3, true)] {
+            cases.push(Case::Experts {
+                format,
+                tokens,
+                limited,
+            });
+        }
     }
     cases
 }
@@ -189,7 +194,11 @@ pub(super) fn sliced() -> Vec<Case> {
         cases.push(product(format, 20, 41, 1280));
         cases.push(siblings([format; 3], 2, false));
         cases.push(Case::Embed { format });
-        cases.push(Case::Experts { format, tokens: 3 });
+        cases.push(Case::Experts {
+            format,
+            tokens: 3,
+            limited: true,
+        });
     }
     cases
 }
@@ -277,10 +286,20 @@ fn attention() -> Vec<Case> {
         (shape(2, 1, 32, 32), &[[1500, 1], [20, 1], [700, 1]]),
         (shape(2, 1, 64, 96), &[[1100, 40]]),
     ];
+    // As before products, and with windows, of few tokens and many.
+    let with_sinks: [(_, &'static [[usize; 2]]); 6] = [
+        (shape(4, 2, 64, 64), &[[127, 1]]),
+        (shape(4, 2, 64, 33), &[[30, 3]]),
+        (within(40, shape(2, 1, 32, 32)), &[[1500, 1]]),
+        (shape(2, 1, 32, 32), &[[1500, 1], [20, 1], [700, 1]]),
+        (shape(2, 1, 64, 96), &[[1100, 40]]),
+        (within(64, flat(8, 2, 128, 128)), &[[100, 70]]),
+    ];
     let case = |kv, shape, sequences, product| Case::Attention {
         kv,
         shape,
         sequences,
+        sinks: false,
         product,
     };
     let with = |kv: KvFormat| {
@@ -290,8 +309,17 @@ fn attention() -> Vec<Case> {
     let with_product = before_products
         .into_iter()
         .map(|(shape, sequences)| case(KvFormat::F32, shape, sequences, true));
+    let sinks = [KvFormat::F32, KvFormat::F16].into_iter().flat_map(|kv| {
+        with_sinks.map(|(shape, sequences)| Case::Attention {
+            kv,
+            shape,
+            sequences,
+            sinks: true,
+            product: false,
+        })
+    });
     let all = KvFormat::ALL.into_iter().flat_map(with);
-    all.chain(with_product).collect()
+    all.chain(with_product).chain(sinks).collect()
 }
 
 fn product(format: Format, tokens: usize, outputs: usize, inputs: usize) -> Case {

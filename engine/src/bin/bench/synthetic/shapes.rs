@@ -87,6 +87,7 @@ macro_rules! shapes {
         }),*];
     };
     (@family stand_in) => { "llama" };
+    (@family gpt_oss) => { "gpt-oss" };
     (@family $family:ident) => { stringify!($family) };
     (@stand_in stand_in) => { true };
     (@stand_in $family:ident) => { false };
@@ -113,6 +114,7 @@ shapes! {
     "gemma-3-1b"     999_885_952    gemma3: 1152 x 26, ff 6912, heads 4 / 1 of 256, vocab 262144 tied, context 32768, rope 1000000.0, window 512;
     "gemma-3-4b"     3_880_099_328  gemma3: 2560 x 34, ff 10240, heads 8 / 4 of 256, vocab 262144 tied, context 131072, rope 1000000.0, window 1024;
     "gemma-2-2b"     2_614_341_888  stand_in: 2304 x 26, ff 9216, heads 8 / 4 of 256, vocab 256000 tied, context 8192, rope 10000.0;
+    "gpt-oss-20b"    20_914_757_184 gpt_oss: 2880 x 24, ff 2880 x 32 use 4, heads 64 / 8 of 64, vocab 201088 untied, context 131072, rope 150000.0, window 128;
     "smollm3-3b"     3_075_098_624  smollm3: 2048 x 36, ff 11008, heads 16 / 4 of 128, vocab 128256 tied, context 65536, rope 5000000.0;
     "phi-4"          14_659_507_200 phi3: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
 }
@@ -179,6 +181,7 @@ impl Shape {
                 add(layer, role, format!("blk.{layer}.{name}"), dims);
             };
             let is_stacked = self.family == "phi3";
+            let is_gpt_oss = self.family == "gpt-oss";
             add(Role::Float, "attn_norm.weight", &[embd]);
             if is_stacked {
                 add(Role::AttnQkv, "attn_qkv.weight", &[embd, q + 2 * kv]);
@@ -187,7 +190,7 @@ impl Shape {
                 add(Role::AttnK, "attn_k.weight", &[embd, kv]);
                 add(Role::AttnV, "attn_v.weight", &[embd, kv]);
             }
-            if self.family == "qwen2" {
+            if self.family == "qwen2" || is_gpt_oss {
                 add(Role::Float, "attn_q.bias", &[q]);
                 add(Role::Float, "attn_k.bias", &[kv]);
                 add(Role::Float, "attn_v.bias", &[kv]);
@@ -198,11 +201,19 @@ impl Shape {
                 add(Role::Float, "attn_k_norm.weight", &[head]);
             }
             add(Role::AttnOutput, "attn_output.weight", &[q, embd]);
+            if is_gpt_oss {
+                add(Role::Float, "attn_output.bias", &[embd]);
+                add(Role::Float, "attn_sinks.weight", &[u64::from(self.n_head)]);
+            }
             if self.family == "gemma3" {
                 add(Role::Float, "post_attention_norm.weight", &[embd]);
                 add(Role::Float, "post_ffw_norm.weight", &[embd]);
             }
-            add(Role::Float, "ffn_norm.weight", &[embd]);
+            let ffn_norm = match is_gpt_oss {
+                true => "post_attention_norm.weight",
+                false => "ffn_norm.weight",
+            };
+            add(Role::Float, ffn_norm, &[embd]);
             match u64::from(self.experts.0) {
                 0 if is_stacked => {
                     add(Role::Matrix, "ffn_up.weight", &[embd, 2 * ff]);
@@ -218,6 +229,12 @@ impl Shape {
                     add(Role::Matrix, "ffn_gate_exps.weight", &[embd, ff, n]);
                     add(Role::Matrix, "ffn_up_exps.weight", &[embd, ff, n]);
                     add(Role::FfnDown, "ffn_down_exps.weight", &[ff, embd, n]);
+                    if is_gpt_oss {
+                        add(Role::Float, "ffn_gate_inp.bias", &[n]);
+                        add(Role::Float, "ffn_gate_exps.bias", &[ff, n]);
+                        add(Role::Float, "ffn_up_exps.bias", &[ff, n]);
+                        add(Role::Float, "ffn_down_exps.bias", &[embd, n]);
+                    }
                 }
             }
         }

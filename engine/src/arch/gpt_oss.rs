@@ -1,0 +1,38 @@
+//! The `gpt-oss` family: mixtures of experts with biases and limited gates, a sink
+//! for every head, and attention to a window in every other layer.
+//!
+//! Source: "gpt-oss-120b & gpt-oss-20b Model Card" (2025) and the reference code
+//! published with it; tensor names and keys from the GGUF specification.
+
+use super::attention::{Attention, Windows};
+use super::decoder::Decoder;
+use super::feed_forward::FeedForward;
+use super::{Config, Hyperparameters};
+use crate::backend::Activation;
+use crate::error::ModelError;
+use crate::tensors::Tensors;
+use kernels::ops::Pairing;
+
+/// Reads and checks the hyperparameters.
+pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let config = Config::from_file(keys, tensors)?;
+    let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
+    attention.sinks = true;
+    attention.windows = Some(Windows {
+        positions: keys.require("attention.sliding_window", 1..=1 << 30)?,
+        period: Some(2),
+        rope: attention.rope().clone(),
+    });
+    let width = "expert_feed_forward_length";
+    let feed_forward = FeedForward::with_experts(keys, config.n_embd, width)?;
+    Ok(Decoder {
+        attention,
+        feed_forward: feed_forward
+            .with_activation(Activation::Limited)
+            .with_expert_biases(),
+        post_norms: false,
+        // It stands where others norm what attention adds.
+        ffn_norm: "post_attention_norm.weight",
+        config,
+    })
+}
