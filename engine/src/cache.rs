@@ -4,13 +4,19 @@ use crate::arch::Config;
 use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer};
 pub use kernels::attention::KvFormat;
 use kernels::attention::{CHUNK, KvLayer};
+use kernels::delta::DeltaState;
 
 /// Keys and values of a sequence, one layer after the other: those of the first
 /// layers on the GPU if it computes them, the others in memory.
 ///
-/// Memory is taken in chunks as the sequence grows.
+/// Memory is taken in chunks as the sequence grows. Layers of Gated DeltaNet have
+/// neither keys nor values but a state, which cannot be taken back token by token.
 pub struct KvCache {
     layers: Vec<KvLayer>,
+    /// Of layers that have one: the state, and what the step under way makes of it.
+    states: Vec<Option<[DeltaState; 2]>>,
+    /// The states at an earlier length, and that length.
+    mark: Option<(usize, Vec<Option<DeltaState>>)>,
     /// The first layers, if a GPU computes them.
     on_gpu: Vec<GpuKvLayer>,
     /// How many of those the GPU has: their [`KvLayer`]s are empty. The others
@@ -35,6 +41,13 @@ impl KvCache {
         };
         KvCache {
             layers: (0..config.n_layer).map(|_| layer()).collect(),
+            states: (0..config.n_layer)
+                .map(|index| {
+                    let shape = config.delta_of(index)?;
+                    Some([DeltaState::new(shape), DeltaState::new(shape)])
+                })
+                .collect(),
+            mark: None,
             on_gpu: Vec::new(),
             moved: 0,
             len: 0,
@@ -94,9 +107,52 @@ impl KvCache {
         self.capacity
     }
 
-    /// Forgets all tokens from position `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+    /// Forgets all tokens from position `len` on, and as many more as it takes to
+    /// have a state from there: those since the mark, if that is not after it, or all.
+    /// Returns how many are left.
+    pub fn truncate(&mut self, len: usize) -> usize {
+        if len < self.len {
+            self.len = match (&self.mark, self.has_states()) {
+                (_, false) => len,
+                (Some((marked, states)), true) if *marked <= len => {
+                    for (state, marked) in self.states.iter_mut().zip(states) {
+                        if let (Some([state, _]), Some(marked)) = (state, marked) {
+                            state.clone_from(marked);
+                        }
+                    }
+                    *marked
+                }
+                (_, true) => {
+                    let states = self.states.iter_mut().flatten();
+                    states.for_each(|[state, _]| state.reset());
+                    self.mark = None;
+                    0
+                }
+            };
+        }
+        self.len
+    }
+
+    /// Whether it has states, so that it cannot be cut anywhere.
+    pub fn has_states(&self) -> bool {
+        self.states.iter().any(Option::is_some)
+    }
+
+    /// Marks the present length as one that the cache can be cut to.
+    pub fn mark(&mut self) {
+        if self.has_states() {
+            let states = self.states.iter();
+            let states = states.map(|states| states.as_ref().map(|[state, _]| state.clone()));
+            self.mark = Some((self.len, states.collect()));
+        }
+    }
+
+    /// A layer's state, and where the step under way leaves the next.
+    pub(crate) fn state_mut(&mut self, layer: usize) -> (&DeltaState, &mut DeltaState) {
+        let [before, after] = self.states[layer]
+            .as_mut()
+            .expect("a layer of Gated DeltaNet");
+        (before, after)
     }
 
     /// Makes room for `tokens` more tokens.
@@ -115,8 +171,11 @@ impl KvCache {
             self.len,
             self.capacity
         );
-        for layer in &mut self.layers[self.moved..] {
-            layer.reserve(self.len + tokens);
+        let layers = self.layers[self.moved..].iter_mut();
+        for (layer, state) in layers.zip(&self.states[self.moved..]) {
+            if state.is_none() {
+                layer.reserve(self.len + tokens);
+            }
         }
         for layer in &mut self.on_gpu[..self.moved] {
             layer.reserve(self.len + tokens)?;
@@ -140,9 +199,14 @@ impl KvCache {
         &self.on_gpu[layer]
     }
 
-    /// Counts tokens that every layer has appended.
+    /// Counts tokens that every layer has appended, and takes over what they have
+    /// made of its states.
     pub(crate) fn advance(&mut self, tokens: usize) {
         self.len += tokens;
+        if tokens > 0 {
+            let states = self.states.iter_mut().flatten();
+            states.for_each(|[state, next]| std::mem::swap(state, next));
+        }
     }
 
     /// Bytes a cache of that shape takes for each token, all layers together.
@@ -154,6 +218,7 @@ impl KvCache {
             config.head_dim_v,
         );
         let bytes = layer.bytes_for(CHUNK) / CHUNK;
-        (bytes * config.n_layer) as u64
+        let attends = |index: &usize| config.delta_of(*index).is_none();
+        (bytes * (0..config.n_layer).filter(attends).count()) as u64
     }
 }

@@ -215,9 +215,9 @@ impl Model {
                     network.rehearse(gpu, kv, threads)?;
                 }
                 // Nobody has asked for the GPU: the CPU can compute the model.
-                Err(PlaceError::Gpu(reason @ GpuError::HeadWidth { .. }))
-                    if options.device == DeviceChoice::Auto =>
-                {
+                Err(PlaceError::Gpu(
+                    reason @ (GpuError::HeadWidth { .. } | GpuError::Layers { .. }),
+                )) if options.device == DeviceChoice::Auto => {
                     gpu_refused = Some(reason);
                 }
                 Err(PlaceError::Gpu(reason)) => return Err(Error::Gpu(reason)),

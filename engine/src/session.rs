@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 /// comes out; short enough that progress can be shown and work be cancelled.
 const PROMPT_CHUNK: usize = 512;
 
+/// Tokens of a prompt's end that are computed apart where a cache cannot be cut
+/// anywhere: more than what chat templates put before an answer.
+const PROMPT_END: usize = 16;
+
 /// How a session is set up.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
@@ -263,7 +267,7 @@ impl Session {
             .count()
             .min(self.cache.len())
             .min(prompt.saturating_sub(1));
-        self.cache.truncate(kept);
+        let kept = self.cache.truncate(kept);
         self.pending = tokens[kept..].to_vec();
         self.tokens = tokens.to_vec();
         self.stats = Stats::default();
@@ -276,8 +280,16 @@ impl Session {
     ///
     /// Calling this is optional: it is for those who want to show progress.
     pub fn advance(&mut self) -> Result<Option<usize>, Error> {
-        let count = PROMPT_CHUNK;
-        if self.pending.len() <= count {
+        let mut count = PROMPT_CHUNK;
+        if self.cache.has_states() {
+            // What comes next may differ from the end of this, and then has something
+            // to go on from.
+            count = count.min(self.pending.len().saturating_sub(PROMPT_END));
+            if self.pending.len() == PROMPT_END {
+                self.cache.mark();
+            }
+        }
+        if self.pending.len() <= count || count == 0 {
             return Ok(None);
         }
         let start = Instant::now();

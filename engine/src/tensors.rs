@@ -95,6 +95,13 @@ impl Tensors {
         }
     }
 
+    /// The same, of a matrix, column after column.
+    pub fn transposed(&self, name: &str, dims: [usize; 2]) -> Result<Vector, ModelError> {
+        let mut vector = self.vector_of(name, &dims)?;
+        vector.row_len = Some(dims[0]);
+        Ok(vector)
+    }
+
     /// The tensor of that name and shape.
     fn require(&self, name: &str, dims: &[usize]) -> Result<&Tensor, ModelError> {
         let missing = || ModelError::MissingTensor {
@@ -133,6 +140,8 @@ pub struct Vector {
     format: Format,
     len: usize,
     bytes: Bytes,
+    /// Of a matrix whose values come column after column.
+    row_len: Option<usize>,
     values: OnceLock<Vec<f32>>,
 }
 
@@ -143,6 +152,7 @@ impl Vector {
             format,
             len,
             bytes,
+            row_len: None,
             values: OnceLock::new(),
         }
     }
@@ -158,6 +168,10 @@ impl Vector {
         self.values.get_or_init(|| {
             let mut values = vec![0.0; self.len];
             self.format.dequantize(&self.bytes, &mut values);
+            if let Some(cols) = self.row_len {
+                let column = |col| values.iter().skip(col).step_by(cols).copied();
+                values = (0..cols).flat_map(column).collect();
+            }
             values
         })
     }
@@ -268,6 +282,11 @@ impl<'a, D: Device> Loader<'a, D> {
     /// The vectors of several matrices, one after the other in one tensor.
     pub fn vector_of(&self, name: &str, dims: &[usize]) -> Result<D::Vector, ModelError> {
         Ok(self.device.vector(self.tensors.vector_of(name, dims)?))
+    }
+
+    /// A matrix of parameters, column after column.
+    pub fn transposed(&self, name: &str, dims: [usize; 2]) -> Result<D::Vector, ModelError> {
+        Ok(self.device.vector(self.tensors.transposed(name, dims)?))
     }
 
     /// A vector that a file may lack, such as a bias.

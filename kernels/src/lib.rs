@@ -24,6 +24,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod delta;
 pub mod format;
 pub mod isa;
 pub mod lanes;

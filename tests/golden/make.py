@@ -41,6 +41,8 @@ class Shape:
     head_norms: bool = False
     post_norms: bool = False
     sinks: bool = False
+    gated: bool = False  # attention whose q has gates beside every head
+    delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
     stacked: bool = False  # q, k, v and gate, up in one tensor each
     rope_freqs: bool = False
     family: str = "llama"
@@ -97,6 +99,9 @@ FEATURES = {
     "gpt-oss": feature(family="gpt-oss", layers=3, ff=24, experts=6, sinks=True, biases=ALL,
                        metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                  "attention.sliding_window": 5}),
+    "qwen35": feature(family="qwen35", layers=4, head_norms=True, head_dim=16, gated=True, delta=3,
+                      metadata={"ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4,
+                                "ssm.group_count": 2, "full_attention_interval": 3}),
 }  # fmt: skip
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
 WITHOUT = {
@@ -131,6 +136,8 @@ def write_f32(path, s: Shape):
     if s.head_dim:
         w.add_key_length(head)
         w.add_value_length(head)
+    if s.family == "qwen35":
+        w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
         kind = {str: gguf.GGUFValueType.STRING, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
         w.add_key_value(f"{s.family}.{key}", value, kind)
@@ -159,6 +166,17 @@ def write_f32(path, s: Shape):
         w.add_tensor("rope_freqs.weight", np.geomspace(1.0, 8.0, head // 2, dtype=np.float32))
     stack = []
     for i in range(s.layers):
+        delta = s.delta and (i + 1) % s.delta
+        if delta:
+            n_k, n_v, dim = (s.metadata["ssm." + key] for key in ("group_count", "time_step_rank", "state_size"))
+            channels = (2 * n_k + n_v) * dim
+            for name, rows in (("attn_qkv", channels), ("attn_gate", n_v * dim), ("ssm_alpha", n_v), ("ssm_beta", n_v)):
+                matrix(f"blk.{i}.{name}.weight", rows, s.embd)
+            matrix(f"blk.{i}.ssm_conv1d.weight", channels, s.metadata["ssm.conv_kernel"])
+            vector(f"blk.{i}.ssm_a", n_v, -0.5, 0.1)
+            vector(f"blk.{i}.ssm_dt.bias", n_v, 0.0, 0.5)
+            vector(f"blk.{i}.ssm_norm.weight", dim, 1.0, 0.2)
+            matrix(f"blk.{i}.ssm_out.weight", s.embd, n_v * dim)
         for name, rows, k, gain in (
             ("attn_q", s.heads * head, s.embd, 1.2),
             ("attn_k", s.kv_heads * head, s.embd, 1.2),
@@ -168,6 +186,10 @@ def write_f32(path, s: Shape):
             ("ffn_up", s.ff, s.embd, 1.0),
             ("ffn_down", s.embd, s.ff, 1.0),
         ):
+            if delta and name.startswith("attn_"):
+                continue
+            if s.gated and name == "attn_q":
+                rows *= 2
             has_bias = name in s.biases
             name = f"blk.{i}.{name}"
             part = next((p for p in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up") if name.endswith(p)), None)
@@ -189,7 +211,7 @@ def write_f32(path, s: Shape):
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
             if s.biases:
                 vector(f"blk.{i}.ffn_gate_inp.bias", s.experts, 0.0, 0.5)
-        if s.head_norms:
+        if s.head_norms and not delta:
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
         if s.post_norms:
@@ -198,7 +220,7 @@ def write_f32(path, s: Shape):
         vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
-        ffn_norm = "post_attention_norm" if s.family == "gpt-oss" else "ffn_norm"
+        ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "qwen35") else "ffn_norm"
         vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
     vector("output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:

@@ -79,7 +79,7 @@ fn on_gpu(layers: GpuLayers) -> ModelOptions {
 fn open_with(path: &Path, name: &str, options: &ModelOptions) -> Option<Model> {
     match Model::open(path, options) {
         Ok(model) => Some(model),
-        Err(Error::Gpu(error @ GpuError::HeadWidth { .. })) => {
+        Err(Error::Gpu(error @ (GpuError::HeadWidth { .. } | GpuError::Layers { .. }))) => {
             println!("{name}: {error}");
             None
         }

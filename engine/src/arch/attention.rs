@@ -23,6 +23,8 @@ pub struct Attention {
     pub stacked: bool,
     /// Whether every head has a sink.
     pub sinks: bool,
+    /// Whether results pass gates, whose rows follow each head's of q.
+    pub gated: bool,
 }
 
 /// Layers that attend only to what came shortly before.
@@ -74,6 +76,7 @@ impl Attention {
             windows: None,
             stacked: false,
             sinks: false,
+            gated: false,
         })
     }
 
@@ -102,7 +105,7 @@ impl Attention {
         } = self.shape;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let [q, k, v] = [
-            n_head * head_dim_k,
+            n_head * head_dim_k * if self.gated { 2 } else { 1 },
             n_head_kv * head_dim_k,
             n_head_kv * head_dim_v,
         ];
@@ -176,14 +179,30 @@ impl Attention {
         let mut q = b.tensor(rows, shape.n_head * shape.head_dim_k);
         let mut k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
         let mut v = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
-        b.matmul(
-            normed,
-            &mut [
-                weights.q.product(&mut q),
-                weights.k.product(&mut k),
-                weights.v.product(&mut v),
-            ],
-        );
+        let mut gate = None;
+        if self.gated {
+            let mut both = b.tensor(rows, 2 * shape.n_head * shape.head_dim_k);
+            let mut gates = b.tensor(rows, shape.n_head * shape.head_dim_k);
+            b.matmul(
+                normed,
+                &mut [
+                    weights.q.product(&mut both),
+                    weights.k.product(&mut k),
+                    weights.v.product(&mut v),
+                ],
+            );
+            b.deal(&both, shape.head_dim_k, &mut q, &mut gates);
+            gate = Some(gates);
+        } else {
+            b.matmul(
+                normed,
+                &mut [
+                    weights.q.product(&mut q),
+                    weights.k.product(&mut k),
+                    weights.v.product(&mut v),
+                ],
+            );
+        }
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
         let prepared = QueriesAndKeys {
@@ -210,6 +229,10 @@ impl Attention {
         }
         if let Some(kept) = &step.kept {
             *x = b.select(x, kept);
+            gate = gate.map(|gate| b.select(&gate, kept));
+        }
+        if let Some(gate) = &gate {
+            b.sigmoid_mul(&mut attended, gate);
         }
         weights.output.add(b, &attended, norm, rows, x);
     }

@@ -11,7 +11,7 @@
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
 use super::linear::Norm;
-use super::{Config, Family};
+use super::{Config, Family, delta};
 use crate::backend::{Backend, Device, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
@@ -33,11 +33,17 @@ pub const FFN_NORM: &str = "ffn_norm.weight";
 /// A layer's weights.
 pub struct Layer<D: Device> {
     attn_norm: D::Vector,
-    attention: attention::Weights<D>,
+    mixer: Mixer<D>,
     attn_post_norm: Option<D::Vector>,
     ffn_norm: D::Vector,
     feed_forward: feed_forward::Weights<D>,
     ffn_post_norm: Option<D::Vector>,
+}
+
+/// What mixes tokens.
+enum Mixer<D: Device> {
+    Attention(attention::Weights<D>),
+    Delta(delta::Weights<D>),
 }
 
 impl Family for Decoder {
@@ -59,7 +65,10 @@ impl Family for Decoder {
         };
         Ok(Layer {
             attn_norm: norm("attn_norm.weight")?,
-            attention: self.attention.load(index, loader)?,
+            mixer: match self.config.delta_of(index) {
+                Some(shape) => Mixer::Delta(delta::load(&self.config, shape, index, loader)?),
+                None => Mixer::Attention(self.attention.load(index, loader)?),
+            },
             attn_post_norm: post_norm("post_attention_norm.weight")?,
             ffn_norm: norm(self.ffn_norm)?,
             feed_forward: self.feed_forward.load(index, loader)?,
@@ -85,9 +94,16 @@ impl Family for Decoder {
         };
         let mut normed = b.tensor(step.rows(), n_embd);
         b.rms_norm(x, &layer.attn_norm, norm_eps, &mut normed);
-        let post_norm = layer.attn_post_norm.as_ref().map(norm);
-        self.attention
-            .add(b, index, &layer.attention, &normed, post_norm, step, x);
+        match &layer.mixer {
+            Mixer::Delta(weights) => {
+                delta::add(b, &self.config, index, weights, &normed, step, x);
+            }
+            Mixer::Attention(weights) => {
+                let post_norm = layer.attn_post_norm.as_ref().map(norm);
+                self.attention
+                    .add(b, index, weights, &normed, post_norm, step, x);
+            }
+        }
         // From here on, only the rows that are kept.
         let rows = step.rows_kept();
         if rows == 0 {

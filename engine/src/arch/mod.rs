@@ -6,6 +6,7 @@
 
 mod attention;
 mod decoder;
+mod delta;
 mod feed_forward;
 mod gemma;
 mod gpt_oss;
@@ -22,6 +23,7 @@ use crate::network::{Network, Runner};
 use crate::tensors::{Loader, Tensors};
 use decoder::Decoder;
 use gguf::Metadata;
+use kernels::delta::DeltaShape;
 
 /// Hyperparameters that every family has.
 #[derive(Clone, Debug)]
@@ -48,6 +50,24 @@ pub struct Config {
     pub embedding_scale: f32,
     /// What becomes of the output's products.
     pub logits: LogitScale,
+    /// Layers that have Gated DeltaNet instead of attention.
+    pub delta: Option<DeltaLayers>,
+}
+
+/// Layers that have Gated DeltaNet instead of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaLayers {
+    /// Their heads.
+    pub shape: DeltaShape,
+    /// Every so manieth layer attends, the others are these.
+    pub period: usize,
+}
+
+impl DeltaLayers {
+    /// Whether layer `index` is one.
+    pub fn has(&self, index: usize) -> bool {
+        !(index + 1).is_multiple_of(self.period)
+    }
 }
 
 /// What becomes of the output's products before they are logits.
@@ -115,7 +135,15 @@ impl Config {
             head_dim_v,
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
+            delta: None,
         })
+    }
+
+    /// Whether layer `index` has Gated DeltaNet instead of attention: of these
+    /// layers, and how they are shaped.
+    pub fn delta_of(&self, index: usize) -> Option<&DeltaShape> {
+        let delta = self.delta.as_ref().filter(|delta| delta.has(index));
+        delta.map(|delta| &delta.shape)
     }
 }
 
@@ -162,6 +190,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("phi3", phi::third),
     ("qwen2", qwen::second),
     ("qwen3", qwen::third),
+    ("qwen35", qwen::third_and_a_half),
     ("qwen3moe", qwen::third_experts),
     ("smollm3", llama::smol_third),
 ];
@@ -243,6 +272,23 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
                 Err(ModelError::value(&key, expected, found))
             }
         }
+    }
+
+    /// Several integers, or none if the file does not say.
+    pub fn integers(&self, name: &str) -> Result<Vec<u64>, ModelError> {
+        let key = self.key(name);
+        let Some(found) = self.metadata.get(&key) else {
+            return Ok(Vec::new());
+        };
+        let wrong = || ModelError::value(&key, "an array of integers", found);
+        let gguf::Value::Array(array) = found else {
+            return Err(wrong());
+        };
+        let number = |value: gguf::Value<'_>| u64::try_from(value.integer()?).ok();
+        array
+            .iter()
+            .map(|value| number(value).ok_or_else(wrong))
+            .collect()
     }
 
     /// An integer in `range`.

@@ -1,6 +1,8 @@
-//! The `qwen2`, `qwen3` and `qwen3moe` families: what sets them apart from `llama`
-//! is how dimensions of a head are paired for the rope, biases of q, k and v in
-//! the second generation, and norms of every head of q and k in the third.
+//! The `qwen2`, `qwen3`, `qwen3moe` and `qwen35` families: what sets them apart from
+//! `llama` is how dimensions of a head are paired for the rope, biases of q, k and v
+//! in the second generation, norms of every head of q and k in the third, and in 3.5
+//! that three layers of four have Gated DeltaNet instead of attention, whose results
+//! pass gates in the fourth.
 //!
 //! Sources: "Qwen2 Technical Report" (2024); "Qwen3 Technical Report" (2025);
 //! tensor names and keys from the GGUF specification.
@@ -8,7 +10,7 @@
 use super::attention::Attention;
 use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters};
+use super::{Config, DeltaLayers, Hyperparameters, delta};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
@@ -30,6 +32,52 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     let mut decoder = second(keys, tensors)?;
     decoder.attention.head_norms = true;
     Ok(decoder)
+}
+
+/// Reads and checks the hyperparameters of 3.5.
+pub fn third_and_a_half(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    let mut decoder = third(keys, tensors)?;
+    check_sections(keys, decoder.attention.rope().n_rot() / 2)?;
+    let config = &mut decoder.config;
+    // The last layers predict further tokens and are not needed.
+    let further = keys.optional("nextn_predict_layers", 0..=config.n_layer - 1)?;
+    config.n_layer -= further.unwrap_or(0);
+    config.delta = Some(DeltaLayers {
+        shape: delta::shape_from_file(keys)?,
+        period: keys
+            .optional("full_attention_interval", 1..=1024)?
+            .unwrap_or(4),
+    });
+    decoder.attention.gated = true;
+    decoder.ffn_norm = "post_attention_norm.weight";
+    Ok(decoder)
+}
+
+/// Pairs of dimensions turn, one after the other, by the time, the height and the
+/// width of what is seen, each as many as its section says. Text has one position in
+/// all three, so its rope is as any other; what no section has would stay unturned.
+fn check_sections(keys: &Hyperparameters<'_, '_>, pairs: usize) -> Result<(), ModelError> {
+    let name = "rope.dimension_sections";
+    let sections = keys.integers(name)?;
+    let has = |pair: usize| {
+        sections
+            .get(pair % 3)
+            .is_some_and(|&len| pair / 3 < len as usize)
+    };
+    match sections.is_empty() || (0..pairs).all(has) {
+        true => Ok(()),
+        false => {
+            let expected = format!("three that have all of {pairs} pairs");
+            Err(ModelError::value(
+                &keys.key(name),
+                expected,
+                format!("{sections:?}"),
+            ))
+        }
+    }
 }
 
 /// Reads and checks the hyperparameters of the third generation's mixtures of

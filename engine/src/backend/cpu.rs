@@ -2,11 +2,13 @@
 //! the thread team.
 
 use super::{
-    Activation, AttentionShape, Backend, Device, Experts, HeadNorms, Product, QueriesAndKeys, Step,
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, HeadNorms,
+    Product, QueriesAndKeys, Step,
 };
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
+use kernels::delta::{self, DeltaShape};
 use kernels::lines::Lines;
 use kernels::matmul::{self, Job, Matrix, Store, Workspace};
 use kernels::ops::{self, Rope, RopeAngles};
@@ -66,6 +68,7 @@ pub struct Cpu {
     kernels: Kernels,
     workspace: Workspace,
     attention: attention::Workspace,
+    delta: delta::Workspace,
     pool: Pool,
 }
 
@@ -81,6 +84,7 @@ impl Cpu {
             kernels,
             workspace: Workspace::new(threads),
             attention: attention::Workspace::new(threads),
+            delta: delta::Workspace::default(),
             pool: Pool::default(),
         }
     }
@@ -112,6 +116,7 @@ impl Cpu {
             kernels: &self.kernels,
             workspace: &mut self.workspace,
             attention: &mut self.attention,
+            delta: &mut self.delta,
             pool: &self.pool,
         };
         (&self.team, parts)
@@ -123,6 +128,7 @@ struct Parts<'r> {
     kernels: &'r Kernels,
     workspace: &'r mut Workspace,
     attention: &'r mut attention::Workspace,
+    delta: &'r mut delta::Workspace,
     pool: &'r Pool,
 }
 
@@ -133,6 +139,7 @@ impl<'r> Parts<'r> {
             kernels: self.kernels,
             workspace: self.workspace,
             attention: self.attention,
+            delta: self.delta,
             pool: self.pool,
             angles: Vec::new(),
         }
@@ -145,6 +152,7 @@ pub struct CpuBackend<'r> {
     kernels: &'r Kernels,
     workspace: &'r mut Workspace,
     attention: &'r mut attention::Workspace,
+    delta: &'r mut delta::Workspace,
     pool: &'r Pool,
     /// The step's angles, of each rope that was used: one pass sees one step, so
     /// they need computing once.
@@ -442,6 +450,71 @@ impl Backend for CpuBackend<'_> {
                 window: shape.window,
                 sinks: prepared.sinks.map(Vector::values),
             },
+        );
+    }
+
+    fn deal(&mut self, x: &Tensor, width: usize, first: &mut Tensor, second: &mut Tensor) {
+        self.region.label("deal");
+        let mut rows: Vec<_> = (x.data.chunks_exact(x.cols))
+            .zip(first.data.chunks_exact_mut(x.cols / 2))
+            .zip(second.data.chunks_exact_mut(x.cols / 2))
+            .collect();
+        self.region.chunks_mut(&mut rows, 1, |_, rows| {
+            for ((x, first), second) in rows {
+                let halves = first
+                    .chunks_exact_mut(width)
+                    .zip(second.chunks_exact_mut(width));
+                for (x, (first, second)) in x.chunks_exact(2 * width).zip(halves) {
+                    first.copy_from_slice(&x[..width]);
+                    second.copy_from_slice(&x[width..]);
+                }
+            }
+        });
+    }
+
+    fn sigmoid_mul(&mut self, x: &mut Tensor, gate: &Tensor) {
+        self.region.label("sigmoid_mul");
+        ops::sigmoid_mul(self.region, self.kernels.isa(), &mut x.data, &gate.data);
+    }
+
+    fn delta_net(
+        &mut self,
+        layer: usize,
+        shape: &DeltaShape,
+        weights: &DeltaWeights<'_, Self>,
+        inputs: &DeltaInputs<'_, Self>,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        self.region.label("delta_net");
+        let mut seqs: Vec<_> = (step.sequences.iter_mut())
+            .map(|sequence| {
+                let (before, after) = sequence.cache.state_mut(layer);
+                delta::DeltaSeq {
+                    before,
+                    after,
+                    tokens: sequence.rows.len(),
+                }
+            })
+            .collect();
+        delta::delta_net(
+            self.region,
+            self.kernels.isa(),
+            self.delta,
+            shape,
+            &delta::DeltaWeights {
+                conv: weights.conv.values(),
+                a: weights.a.values(),
+                bias: weights.bias.values(),
+                eps: weights.eps,
+            },
+            &delta::DeltaInputs {
+                qkv: &inputs.qkv.data,
+                alpha: &inputs.alpha.data,
+                beta: &inputs.beta.data,
+            },
+            &mut seqs,
+            &mut out.data,
         );
     }
 

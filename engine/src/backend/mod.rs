@@ -17,6 +17,7 @@ use crate::cache::KvCache;
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
+use kernels::delta::DeltaShape;
 use kernels::ops::Rope;
 use std::ops::Range;
 
@@ -221,6 +222,32 @@ pub struct ExpertBiases<'a, B: Backend + ?Sized> {
     pub down: &'a <B::Device as Device>::Vector,
 }
 
+/// What a layer of Gated DeltaNet has beside its products.
+pub struct DeltaWeights<'a, B: Backend + ?Sized> {
+    /// The convolution, `[inputs, channels]`.
+    pub conv: &'a <B::Device as Device>::Vector,
+    /// Factor of each head's decay.
+    pub a: &'a <B::Device as Device>::Vector,
+    /// Added to what decays follow from.
+    pub bias: &'a <B::Device as Device>::Vector,
+    /// Epsilon of the norms of queries and keys.
+    pub eps: f32,
+}
+
+/// What products make of the tokens for a layer of Gated DeltaNet.
+pub struct DeltaInputs<'a, B: Backend + ?Sized> {
+    /// Queries, keys and values, before the convolution.
+    pub qkv: &'a B::Tensor,
+    /// What the decays follow from, `[tokens, heads]`.
+    pub alpha: &'a B::Tensor,
+    /// How far memory is corrected, `[tokens, heads]`.
+    pub beta: &'a B::Tensor,
+}
+
+/// Whether a backend has the operations of Gated DeltaNet. One that does not refuses
+/// models with such layers when they are placed.
+const NO_DELTA: &str = "layers of Gated DeltaNet are not placed on this backend";
+
 /// Computes.
 pub trait Backend {
     /// Where the weights are.
@@ -296,6 +323,39 @@ pub trait Backend {
         step: &mut Step<'_>,
         out: &mut Self::Tensor,
     );
+
+    /// Cuts every row into pieces of `width` that go to the two in turn.
+    fn deal(
+        &mut self,
+        x: &Self::Tensor,
+        width: usize,
+        first: &mut Self::Tensor,
+        second: &mut Self::Tensor,
+    ) {
+        let _ = (x, width, first, second);
+        panic!("{NO_DELTA}");
+    }
+
+    /// `x = x · sigmoid(gate)`.
+    fn sigmoid_mul(&mut self, x: &mut Self::Tensor, gate: &Self::Tensor) {
+        let _ = (x, gate);
+        panic!("{NO_DELTA}");
+    }
+
+    /// Takes every sequence's tokens through a layer of Gated DeltaNet: see
+    /// [`kernels::delta`].
+    fn delta_net(
+        &mut self,
+        layer: usize,
+        shape: &DeltaShape,
+        weights: &DeltaWeights<'_, Self>,
+        inputs: &DeltaInputs<'_, Self>,
+        step: &mut Step<'_>,
+        out: &mut Self::Tensor,
+    ) {
+        let _ = (layer, shape, weights, inputs, step, out);
+        panic!("{NO_DELTA}");
+    }
 
     /// `gate = activation(x·gateᵀ) · x·upᵀ`, with the biases they have. What the
     /// second product's tensor holds afterwards means nothing.

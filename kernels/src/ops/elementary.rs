@@ -62,6 +62,28 @@ pub fn tanh(x: f32) -> f32 {
     ((e - 1.0) / (e + 1.0)) as f32
 }
 
+/// `exp(a · ln(1 + exp(x)))`, rounded once.
+pub fn decay_of(a: f32, x: f32) -> f32 {
+    let x = f64::from(x);
+    if x.is_nan() || a.is_nan() {
+        return f32::NAN;
+    }
+    // Beyond, the logarithm is `x` and what is left of the power is nothing.
+    let softplus = match x {
+        x if x > 40.0 => x.min(1e6),
+        x => ln(1.0 + exp(x.max(-700.0))),
+    };
+    exp((f64::from(a) * softplus).clamp(-700.0, 700.0)) as f32
+}
+
+/// `1 / (1 + exp(−x))`, rounded once.
+pub fn sigmoid_of(x: f32) -> f32 {
+    match f64::from(x) {
+        x if x.is_nan() => f32::NAN,
+        x => (1.0 / (1.0 + exp((-x).clamp(-700.0, 700.0)))) as f32,
+    }
+}
+
 /// Sine and cosine of an angle in radians, `|x|` up to 2^30.
 pub fn sin_cos(x: f64) -> (f64, f64) {
     /// π/2 in two pieces, the first with enough zeros that `n · HIGH` is exact.

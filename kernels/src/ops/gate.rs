@@ -69,6 +69,18 @@ impl<F: Unary> Binary for Gate<F> {
     }
 }
 
+/// What a gate lets through.
+#[derive(Clone, Copy)]
+struct Sigmoid;
+
+impl Binary for Sigmoid {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, x: L::F, gate: L::F) -> L::F {
+        let e = exp(l, l.mul(gate, l.splat(-1.0)));
+        l.div(x, l.add(l.splat(1.0), e))
+    }
+}
+
 /// The limited gate.
 #[derive(Clone, Copy)]
 struct Limited;
@@ -127,6 +139,15 @@ pub fn gelu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
 /// If the lengths differ.
 pub fn silu_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
     in_place(region, isa, Gate(Silu), gate, up);
+}
+
+/// `x[i] = x[i] / (1 + exp(−gate[i]))`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn sigmoid_mul(region: &Region<'_>, isa: Isa, x: &mut [f32], gate: &[f32]) {
+    in_place(region, isa, Sigmoid, x, gate);
 }
 
 /// `gate[i] = limited(gate[i], up[i])`.

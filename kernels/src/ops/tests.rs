@@ -183,6 +183,17 @@ fn element_by_element() {
             },
         );
         check(
+            "sigmoid_mul",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, row| sigmoid_mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| {
+                let gated = |(x, y): (&f64, f64)| x / (1.0 + (-y).exp());
+                x.iter().zip(exact(row)).map(gated).collect()
+            },
+        );
+        check(
             "limited_mul",
             &x,
             cols,

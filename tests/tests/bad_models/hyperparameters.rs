@@ -219,6 +219,61 @@ fn families() {
         &family("gpt-oss"),
         "metadata key \"gpt-oss.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
     );
+    let delta = || {
+        let numbers = [
+            ("ssm.group_count", 2_u32),
+            ("ssm.time_step_rank", 4),
+            ("ssm.state_size", 16),
+            ("ssm.conv_kernel", 4),
+            ("ssm.inner_size", 64),
+        ];
+        let model = family("qwen35");
+        numbers.into_iter().fold(model, |model, (name, value)| {
+            model.set(&format!("qwen35.{name}"), value)
+        })
+    };
+    refused(&delta(), &missing("attn_qkv.weight"));
+    let rows: [(&str, OwnedValue, &str); 7] = [
+        (
+            "ssm.group_count",
+            3_u32.into(),
+            "ssm.time_step_rank\" is 4, expected a multiple of 3 groups",
+        ),
+        (
+            "ssm.time_step_rank",
+            0_u32.into(),
+            "ssm.time_step_rank\" is 0, expected 2 to 1024",
+        ),
+        (
+            "ssm.state_size",
+            24_u32.into(),
+            "ssm.state_size\" is 24, expected a multiple of 16",
+        ),
+        (
+            "ssm.conv_kernel",
+            0_u32.into(),
+            "ssm.conv_kernel\" is 0, expected 1 to 16",
+        ),
+        (
+            "ssm.inner_size",
+            32_u32.into(),
+            "ssm.inner_size\" is 32, expected 4 heads of 16",
+        ),
+        (
+            "nextn_predict_layers",
+            2_u32.into(),
+            "nextn_predict_layers\" is 2, expected 0 to 1",
+        ),
+        (
+            "rope.dimension_sections",
+            vec![2_u32, 1, 0].into(),
+            "rope.dimension_sections\" is [2, 1, 0], expected three that have all of 4 pairs",
+        ),
+    ];
+    for (name, value, expected) in rows {
+        let model = delta().set(&format!("qwen35.{name}"), value);
+        refused(&model, &format!("metadata key \"qwen35.{expected}"));
+    }
     let scale = "granite.logit_scale";
     refused(
         &family("granite"),

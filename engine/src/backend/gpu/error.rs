@@ -35,6 +35,8 @@ pub enum GpuError {
     Failed { adapter: String, reason: String },
     #[error("the GPU cannot compute heads of width {found}, expected at most 512")]
     HeadWidth { found: usize },
+    #[error("the GPU cannot compute layers of {what}, only the CPU can")]
+    Layers { what: &'static str },
     #[error("GPU {adapter} has no room for a single layer with its cache")]
     NoRoom { adapter: String },
     #[error("this program was built without the feature gpu")]

@@ -126,6 +126,7 @@ impl Bench<'_> {
                     wanted: Wanted::Nothing,
                 }])?;
             }
+            cache.mark();
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ fn cache<B: Backend>(
         head_dim_v: shape.head_dim_v,
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
+        delta: None,
     };
     let mut cache = KvCache::new(&config, kv, positions);
     if let Some(gpu) = side.gpu {

@@ -141,6 +141,7 @@ impl Shape {
             head_dim_v: self.head_dim as usize,
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
+            delta: None,
         }
     }
 

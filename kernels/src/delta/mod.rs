@@ -1,0 +1,427 @@
+//! Gated DeltaNet: attention whose past is a matrix of fixed size for each head.
+//!
+//! ```text
+//! mixed[t, c] = silu( Σ_w conv[w, c] · x[t − width + 1 + w, c] )       the last `width` inputs
+//! q, k, v     = the heads of mixed[t]; q and k are normed and q is scaled
+//!
+//! S  = decay[t, h] · S
+//! S += k ⊗ beta[t, h] · (v − Sᵀk)           what k recalls is corrected towards v
+//! out[t, h] = Sᵀq
+//! ```
+//!
+//! Key heads are fewer: head `h` of the values has key head `h mod n_head_k`.
+//!
+//! # Definition
+//!
+//! The inputs of the convolution are multiplied in ascending order, the first
+//! rounded, the others with fma. A head of q or k is multiplied with `1 / √(Σx² +
+//! ε)`, the sum in sixteen partial sums by index modulo 16 that are folded in halves;
+//! for q, the numerator is `1 / √head_dim`. The gates come from the products `alpha`
+//! and `beta` of a token, computed in `f64` and rounded:
+//!
+//! ```text
+//! decay = exp( a[h] · ln(1 + exp(alpha[h] + bias[h])) )        beta = 1 / (1 + exp(−beta[h]))
+//! ```
+//!
+//! Sums over a head's keys, `Sᵀk` and `Sᵀq`, are four partial sums by index modulo 4,
+//! each with fma from 0, added as `(0 + 1) + (2 + 3)`. Tokens follow one another, so
+//! how many come together changes nothing.
+//!
+//! # How the work is split
+//!
+//! Columns of a matrix never meet: a unit of work is sixteen of a head, which stay in
+//! the first-level cache for all tokens.
+//!
+//! Sources: Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule",
+//! 2024; the conventions of Qwen3-Next.
+
+use crate::isa::Isa;
+use crate::lanes::{LANES, Lanes, Op};
+use crate::lines::Lines;
+use crate::ops::{decay_of, exp, sigmoid_of};
+use crate::team::Region;
+
+/// Heads of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaShape {
+    /// Heads of queries and of keys.
+    pub n_head_k: usize,
+    /// Heads of values, each with a matrix: a multiple of those.
+    pub n_head_v: usize,
+    /// Width of all heads: a multiple of 16.
+    pub head_dim: usize,
+    /// Inputs that the convolution sees of each channel.
+    pub width: usize,
+}
+
+impl DeltaShape {
+    /// Width of the queries and of the keys.
+    pub fn keys(&self) -> usize {
+        self.n_head_k * self.head_dim
+    }
+
+    /// Width of the values.
+    pub fn values(&self) -> usize {
+        self.n_head_v * self.head_dim
+    }
+
+    /// Channels of the convolution: queries, keys and values.
+    pub fn channels(&self) -> usize {
+        2 * self.keys() + self.values()
+    }
+
+    /// Values of a unit of work's part of a matrix.
+    fn unit_len(&self) -> usize {
+        self.head_dim * LANES
+    }
+
+    /// Bytes of a [`DeltaState`].
+    pub fn state_bytes(&self) -> usize {
+        4 * ((self.width - 1) * self.channels() + self.values() * self.head_dim)
+    }
+}
+
+/// What a sequence has left behind in a layer.
+#[derive(Clone)]
+pub struct DeltaState {
+    /// `[width − 1][channels]`: the last inputs, the oldest first.
+    inputs: Vec<f32>,
+    /// `[heads][sixteens of columns][head_dim][16]`.
+    matrices: Vec<f32>,
+}
+
+impl DeltaState {
+    /// Before the first token.
+    pub fn new(shape: &DeltaShape) -> DeltaState {
+        DeltaState {
+            inputs: vec![0.0; (shape.width - 1) * shape.channels()],
+            matrices: vec![0.0; shape.values() * shape.head_dim],
+        }
+    }
+
+    /// As before the first token.
+    pub fn reset(&mut self) {
+        self.inputs.fill(0.0);
+        self.matrices.fill(0.0);
+    }
+}
+
+/// A layer's parameters beside its matrices.
+#[derive(Clone, Copy)]
+pub struct DeltaWeights<'a> {
+    /// `[width][channels]`.
+    pub conv: &'a [f32],
+    /// Factor of each head's decay, below zero.
+    pub a: &'a [f32],
+    /// Added to `alpha`.
+    pub bias: &'a [f32],
+    /// Epsilon of the norms of q and k.
+    pub eps: f32,
+}
+
+/// What a layer's matrices make of the tokens.
+#[derive(Clone, Copy)]
+pub struct DeltaInputs<'a> {
+    /// `[tokens, channels]`.
+    pub qkv: &'a [f32],
+    /// `[tokens, n_head_v]`.
+    pub alpha: &'a [f32],
+    /// `[tokens, n_head_v]`.
+    pub beta: &'a [f32],
+}
+
+/// The tokens of one sequence in a step.
+pub struct DeltaSeq<'a> {
+    /// What was before them.
+    pub before: &'a DeltaState,
+    /// What they leave.
+    pub after: &'a mut DeltaState,
+    /// How many rows they have; rows of sequences follow one another.
+    pub tokens: usize,
+}
+
+/// Buffers that are reused from call to call.
+#[derive(Default)]
+pub struct Workspace {
+    /// `[tokens, channels]`: what the convolution makes of the inputs.
+    mixed: Lines<f32>,
+    /// `[units][tokens][16]`: results, a sequence after the other.
+    results: Lines<f32>,
+}
+
+/// Takes the tokens of `seqs` through a layer: `out` is `[tokens, n_head_v ·
+/// head_dim]`.
+///
+/// # Panics
+///
+/// If shapes do not fit.
+#[allow(clippy::too_many_arguments)] // where, with what, from what, to what
+pub fn delta_net(
+    region: &Region<'_>,
+    isa: Isa,
+    workspace: &mut Workspace,
+    shape: &DeltaShape,
+    weights: &DeltaWeights<'_>,
+    inputs: &DeltaInputs<'_>,
+    seqs: &mut [DeltaSeq<'_>],
+    out: &mut [f32],
+) {
+    let (channels, values, heads) = (shape.channels(), shape.values(), shape.n_head_v);
+    let tokens: usize = seqs.iter().map(|seq| seq.tokens).sum();
+    let rows = |x: &[f32]| x.len().checked_div(tokens).unwrap_or(0);
+    assert!(shape.head_dim.is_multiple_of(LANES), "heads of sixteens");
+    assert_eq!(rows(inputs.qkv), channels, "channels of the inputs");
+    assert_eq!(rows(inputs.alpha), heads, "heads of alpha");
+    assert_eq!(rows(inputs.beta), heads, "heads of beta");
+    assert_eq!(rows(out), values, "values of the outputs");
+    assert_eq!(
+        weights.conv.len(),
+        shape.width * channels,
+        "the convolution"
+    );
+    if tokens == 0 {
+        return;
+    }
+
+    let mut windows = Vec::with_capacity(tokens);
+    let mut first = 0;
+    for seq in seqs.iter() {
+        let own = &inputs.qkv[first * channels..][..seq.tokens * channels];
+        windows.extend((0..seq.tokens).map(|token| Window {
+            before: &seq.before.inputs,
+            inputs: own,
+            token,
+        }));
+        first += seq.tokens;
+    }
+    let mixed = workspace.mixed.resize(tokens * channels);
+    region.chunks_mut(mixed, channels, |row, mixed| {
+        let window = &windows[row];
+        isa.run(Mix {
+            shape,
+            weights,
+            window,
+            mixed,
+        });
+    });
+
+    let mixed = &*mixed;
+    let gates: Vec<[f32; 2]> = (inputs.alpha.iter().zip(inputs.beta).enumerate())
+        .map(|(at, (alpha, beta))| {
+            let head = at % heads;
+            let decay = decay_of(weights.a[head], alpha + weights.bias[head]);
+            [decay, sigmoid_of(*beta)]
+        })
+        .collect();
+    let units = values / LANES;
+    let mut results = workspace.results.resize(units * tokens * LANES);
+    let mut work = Vec::with_capacity(units * seqs.len());
+    let mut first = 0;
+    for seq in seqs.iter_mut() {
+        let before = seq.before.matrices.chunks_exact(shape.unit_len());
+        let after = seq.after.matrices.chunks_exact_mut(shape.unit_len());
+        let len = seq.tokens * LANES;
+        for (unit, (before, after)) in before.zip(after).enumerate() {
+            work.push(Unit {
+                shape,
+                mixed: &mixed[first * channels..],
+                gates: &gates[first * heads..],
+                unit,
+                before,
+                after,
+                results: results.split_off_mut(..len).unwrap_or_default(),
+            });
+        }
+        first += seq.tokens;
+    }
+    region.chunks_mut(&mut work, 1, |_, work| {
+        for unit in work {
+            isa.run(Recur(unit));
+        }
+    });
+    // Of each row its sequence's units, and which of their tokens it is.
+    let mut sources = Vec::with_capacity(tokens);
+    for units in work.chunks_exact(units) {
+        sources.extend((0..units[0].results.len() / LANES).map(|token| (units, token)));
+    }
+    region.chunks_mut(out, values, |row, out| {
+        let (units, token) = sources[row];
+        for (out, unit) in out.chunks_exact_mut(LANES).zip(units) {
+            out.copy_from_slice(&unit.results[token * LANES..][..LANES]);
+        }
+    });
+
+    let mut first = 0;
+    for seq in seqs.iter_mut() {
+        let own = &inputs.qkv[first * channels..][..seq.tokens * channels];
+        for (index, last) in seq.after.inputs.chunks_exact_mut(channels).enumerate() {
+            let window = Window {
+                before: &seq.before.inputs,
+                inputs: own,
+                token: seq.tokens,
+            };
+            last.copy_from_slice(window.input(index, shape));
+        }
+        first += seq.tokens;
+    }
+}
+
+/// The inputs that the convolution sees for a token.
+struct Window<'a> {
+    /// What the tokens before the step have left.
+    before: &'a [f32],
+    /// Those of the step.
+    inputs: &'a [f32],
+    /// Which of these the token is.
+    token: usize,
+}
+
+impl<'a> Window<'a> {
+    /// Number `index` of them, the oldest first.
+    fn input(&self, index: usize, shape: &DeltaShape) -> &'a [f32] {
+        let channels = shape.channels();
+        let row = |x: &'a [f32], at: usize| &x[at * channels..][..channels];
+        match (self.token + index).checked_sub(shape.width - 1) {
+            Some(at) => row(self.inputs, at),
+            None => row(self.before, self.token + index),
+        }
+    }
+}
+
+/// The convolution for a token, and the norms after it.
+struct Mix<'a, 'b> {
+    shape: &'a DeltaShape,
+    weights: &'a DeltaWeights<'a>,
+    window: &'a Window<'a>,
+    mixed: &'b mut [f32],
+}
+
+impl Op for Mix<'_, '_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let Mix {
+            shape,
+            weights,
+            window,
+            mixed,
+        } = self;
+        let mixed = mixed.as_chunks_mut::<LANES>().0;
+        let sixteens = mixed.len();
+        let weights_of = |index: usize| {
+            let conv = weights.conv.as_chunks::<LANES>().0;
+            &conv[index * sixteens..][..sixteens]
+        };
+        for index in 0..shape.width {
+            let inputs = window.input(index, shape).as_chunks::<LANES>().0;
+            let each = mixed.iter_mut().zip(inputs).zip(weights_of(index));
+            for ((sum, x), weight) in each {
+                let (x, weight) = (l.load(x), l.load(weight));
+                let value = match index {
+                    0 => l.mul(x, weight),
+                    _ => l.fma(x, weight, l.load(sum)),
+                };
+                l.store(value, sum);
+            }
+        }
+        for value in mixed.iter_mut() {
+            let x = l.load(value);
+            let e = exp(l, l.mul(x, l.splat(-1.0)));
+            l.store(l.div(x, l.add(l.splat(1.0), e)), value);
+        }
+        let per_head = shape.head_dim / LANES;
+        let scale = 1.0 / (shape.head_dim as f32).sqrt();
+        for (head, values) in mixed.chunks_exact_mut(per_head).enumerate() {
+            if head >= 2 * shape.n_head_k {
+                break;
+            }
+            let mut squares = l.splat(0.0);
+            for value in values.iter() {
+                let x = l.load(value);
+                squares = l.fma(x, x, squares);
+            }
+            let numerator = if head < shape.n_head_k { scale } else { 1.0 };
+            let factor = l.splat(numerator / (l.fold(squares) + weights.eps).sqrt());
+            for value in values {
+                l.store(l.mul(l.load(value), factor), value);
+            }
+        }
+    }
+}
+
+/// Sixteen columns of a head's matrix, and the tokens of a sequence.
+struct Unit<'a> {
+    shape: &'a DeltaShape,
+    /// `[tokens, channels]`, and more.
+    mixed: &'a [f32],
+    /// `[tokens, heads]`: decay and beta.
+    gates: &'a [[f32; 2]],
+    unit: usize,
+    before: &'a [f32],
+    after: &'a mut [f32],
+    /// `[tokens][16]`.
+    results: &'a mut [f32],
+}
+
+/// Takes a unit through its tokens.
+struct Recur<'u, 'a>(&'u mut Unit<'a>);
+
+impl Op for Recur<'_, '_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let unit = self.0;
+        let shape = unit.shape;
+        let (dim, channels) = (shape.head_dim, shape.channels());
+        let per_head = dim / LANES;
+        let head = unit.unit / per_head;
+        let q_at = head % shape.n_head_k * dim;
+        let k_at = shape.keys() + q_at;
+        let v_at = 2 * shape.keys() + unit.unit * LANES;
+        unit.after.copy_from_slice(unit.before);
+        let state = unit.after.as_chunks_mut::<LANES>().0;
+        let zero = l.splat(0.0);
+        for (token, result) in unit
+            .results
+            .as_chunks_mut::<LANES>()
+            .0
+            .iter_mut()
+            .enumerate()
+        {
+            let row = &unit.mixed[token * channels..][..channels];
+            let q = row[q_at..][..dim].as_chunks::<4>().0;
+            let k = row[k_at..][..dim].as_chunks::<4>().0;
+            let v = row[v_at..].first_chunk().expect("sixteen values");
+            let [decay, beta] = unit.gates[token * shape.n_head_v + head];
+            let decay = l.splat(decay);
+            let mut recalled = [zero; 4];
+            for (state, k) in state.as_chunks_mut::<4>().0.iter_mut().zip(k) {
+                for i in 0..4 {
+                    let kept = l.mul(l.load(&state[i]), decay);
+                    l.store(kept, &mut state[i]);
+                    recalled[i] = l.fma(kept, l.splat(k[i]), recalled[i]);
+                }
+            }
+            let delta = l.mul(l.sub(l.load(v), sum_of(l, recalled)), l.splat(beta));
+            let mut sums = [zero; 4];
+            for ((state, k), q) in state.as_chunks_mut::<4>().0.iter_mut().zip(k).zip(q) {
+                for i in 0..4 {
+                    let new = l.fma(delta, l.splat(k[i]), l.load(&state[i]));
+                    l.store(new, &mut state[i]);
+                    sums[i] = l.fma(new, l.splat(q[i]), sums[i]);
+                }
+            }
+            l.store(sum_of(l, sums), result);
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_of<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> L::F {
+    l.add(l.add(a, b), l.add(c, d))
+}
+
+#[cfg(test)]
+mod tests;

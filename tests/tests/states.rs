@@ -1,0 +1,116 @@
+//! Caches of layers with a state: cut where there is one, and as before after a step
+//! that failed.
+
+use firstlight::{
+    Cancel, KvCache, KvFormat, Model, ModelOptions, Request, Sampling, Sequence, SessionOptions,
+    Wanted,
+};
+use std::path::Path;
+
+fn model() -> Model {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/qwen35.gguf");
+    let options = ModelOptions {
+        threads: Some(2),
+        ..ModelOptions::default()
+    };
+    Model::open(path, &options).unwrap()
+}
+
+fn tokens(count: u32) -> Vec<u32> {
+    (0..count).map(|i| 3 + i * 7 % 60).collect()
+}
+
+/// The logits of the last token.
+fn step(model: &Model, cache: &mut KvCache, tokens: &[u32]) -> Result<Vec<u32>, firstlight::Error> {
+    let sequence = Sequence {
+        cache,
+        tokens,
+        wanted: Wanted::Last,
+    };
+    let logits = model.step(&mut [sequence])?;
+    Ok(logits.into_iter().map(f32::to_bits).collect())
+}
+
+fn fresh(model: &Model, tokens: &[u32]) -> Vec<u32> {
+    let mut cache = model.cache(KvFormat::F16, 100).unwrap();
+    step(model, &mut cache, tokens).unwrap()
+}
+
+#[test]
+fn a_cache_is_cut_to_its_mark_or_to_nothing() {
+    let model = model();
+    let all = tokens(40);
+    let mut cache = model.cache(KvFormat::F16, 100).unwrap();
+    assert!(cache.has_states());
+    step(&model, &mut cache, &all[..10]).unwrap();
+    cache.mark();
+    for (len, left) in [(30, 22), (22, 22), (12, 10), (10, 10)] {
+        let rest = &all[cache.len()..22];
+        step(&model, &mut cache, rest).unwrap();
+        assert_eq!(cache.truncate(len), left, "cut to {len}");
+        let next = step(&model, &mut cache, &all[left..left + 5]).unwrap();
+        assert_eq!(
+            next,
+            fresh(&model, &all[..left + 5]),
+            "after a cut to {len}"
+        );
+        cache.truncate(10);
+    }
+    // Before the mark there is nothing to go on from, and then no mark.
+    step(&model, &mut cache, &all[10..20]).unwrap();
+    assert_eq!(cache.truncate(9), 0);
+    let again = step(&model, &mut cache, &all[..12]).unwrap();
+    assert_eq!(again, fresh(&model, &all[..12]));
+    assert_eq!(cache.truncate(11), 0);
+}
+
+#[test]
+fn a_step_that_is_cancelled_leaves_no_trace() {
+    let model = model();
+    let all = tokens(20);
+    let mut cache = model.cache(KvFormat::F16, 100).unwrap();
+    step(&model, &mut cache, &all[..10]).unwrap();
+    let cancel = Cancel::default();
+    let cancelled = model.cancelled_by(cancel.clone());
+    cancel.cancel();
+    assert!(
+        step(&cancelled, &mut cache, &all[10..15])
+            .unwrap_err()
+            .is_cancelled()
+    );
+    assert_eq!(cache.len(), 10);
+    let next = step(&model, &mut cache, &all[10..12]).unwrap();
+    assert_eq!(next, fresh(&model, &all[..12]));
+}
+
+#[test]
+fn sessions_go_on_from_what_is_the_same() {
+    let model = model();
+    let request = Request {
+        sampling: Sampling {
+            temperature: 0.0,
+            ..Sampling::default()
+        },
+        max_tokens: Some(6),
+        ..Request::default()
+    };
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let first = tokens(60);
+    // The end of the first, which a template puts before an answer, is not in the second.
+    let mut second = first[..50].to_vec();
+    second.extend(tokens(30));
+    // The mark of the second is after what both have in common.
+    for (tokens, computed) in [(&first, 60), (&second, 80 - 44), (&first, 60)] {
+        session.replace_tokens(tokens).unwrap();
+        let mut generation = session.resume(&request).unwrap();
+        let text: Vec<_> = (&mut generation)
+            .map(|piece| piece.unwrap().token)
+            .collect();
+        assert_eq!(generation.stats().prompt_tokens, computed);
+        let mut alone = model.session(&SessionOptions::default()).unwrap();
+        alone.feed_tokens(tokens).unwrap();
+        let expected = alone.resume(&request).unwrap();
+        let expected: Vec<_> = expected.map(|piece| piece.unwrap().token).collect();
+        assert_eq!(text, expected);
+    }
+}
