@@ -41,6 +41,7 @@ class Shape:
     head_norms: bool = False
     post_norms: bool = False
     sinks: bool = False
+    shared: int = 0  # width of an expert that all tokens use
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
     stacked: bool = False  # q, k, v and gate, up in one tensor each
@@ -102,6 +103,11 @@ FEATURES = {
     "qwen35": feature(family="qwen35", layers=4, head_norms=True, head_dim=16, gated=True, delta=3,
                       metadata={"ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4,
                                 "ssm.group_count": 2, "full_attention_interval": 3}),
+    "qwen35moe": feature(family="qwen35moe", layers=2, head_norms=True, head_dim=16, gated=True, delta=2, ff=24, experts=6,
+                         shared=40, metadata={
+                             "ssm.conv_kernel": 3, "ssm.inner_size": 32, "ssm.state_size": 16, "ssm.time_step_rank": 2,
+                             "ssm.group_count": 2, "full_attention_interval": 2, "expert_count": 6, "expert_used_count": 3,
+                             "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
 }  # fmt: skip
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
 WITHOUT = {
@@ -136,7 +142,7 @@ def write_f32(path, s: Shape):
     if s.head_dim:
         w.add_key_length(head)
         w.add_value_length(head)
-    if s.family == "qwen35":
+    if s.delta:
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
         kind = {str: gguf.GGUFValueType.STRING, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
@@ -209,6 +215,11 @@ def write_f32(path, s: Shape):
                 vector(name + ".bias", rows, 0.0, 0.5)
         if s.experts:
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
+            if s.shared:
+                matrix(f"blk.{i}.ffn_gate_shexp.weight", s.shared, s.embd)
+                matrix(f"blk.{i}.ffn_up_shexp.weight", s.shared, s.embd)
+                matrix(f"blk.{i}.ffn_down_shexp.weight", s.embd, s.shared)
+                vector(f"blk.{i}.ffn_gate_inp_shexp.weight", s.embd, 0.0, 0.3)
             if s.biases:
                 vector(f"blk.{i}.ffn_gate_inp.bias", s.experts, 0.0, 0.5)
         if s.head_norms and not delta:
@@ -220,7 +231,7 @@ def write_f32(path, s: Shape):
         vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
-        ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "qwen35") else "ffn_norm"
+        ffn_norm = "post_attention_norm" if s.family == "gpt-oss" or s.delta else "ffn_norm"
         vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
     vector("output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:

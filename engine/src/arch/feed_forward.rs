@@ -18,6 +18,8 @@ pub struct FeedForward {
     stacked: bool,
     /// Whether experts and their router have biases.
     expert_biases: bool,
+    /// Width of the expert that all tokens use beside those.
+    shared: Option<usize>,
 }
 
 /// Its weights in a layer.
@@ -36,7 +38,17 @@ pub enum Weights<D: Device> {
         down: D::Matrix,
         /// Of the router, and of gate, up and down.
         biases: Option<[D::Vector; 4]>,
+        shared: Option<Shared<D>>,
     },
+}
+
+/// An expert that all tokens use, each as far as its switch says.
+pub struct Shared<D: Device> {
+    width: usize,
+    gate: Linear<D>,
+    up: Linear<D>,
+    switch: Linear<D>,
+    down: Linear<D>,
 }
 
 impl FeedForward {
@@ -49,6 +61,7 @@ impl FeedForward {
             activation: Activation::Silu,
             stacked: false,
             expert_biases: false,
+            shared: None,
         })
     }
 
@@ -67,6 +80,7 @@ impl FeedForward {
                 activation: Activation::Silu,
                 stacked: false,
                 expert_biases: false,
+                shared: None,
             }),
         }
     }
@@ -74,6 +88,14 @@ impl FeedForward {
     /// With gates that go through another function.
     pub fn with_activation(self, activation: Activation) -> Self {
         FeedForward { activation, ..self }
+    }
+
+    /// With another expert of this width that all tokens use.
+    pub fn with_shared_expert(self, width: usize) -> Self {
+        FeedForward {
+            shared: Some(width),
+            ..self
+        }
     }
 
     /// With biases of the experts and of their router.
@@ -126,6 +148,10 @@ impl FeedForward {
             up: stack("ffn_up_exps.weight", n_ff, n_embd)?,
             down: stack("ffn_down_exps.weight", n_embd, n_ff)?,
             biases,
+            shared: match self.shared {
+                Some(width) => Some(Shared::load(&name, n_embd, width, loader)?),
+                None => None,
+            },
         })
     }
 
@@ -153,6 +179,7 @@ impl FeedForward {
                 up,
                 down,
                 biases,
+                shared,
             } => {
                 assert!(norm.is_none(), "no family norms what its experts add");
                 let (count, used) = self.experts.expect("the layer has experts");
@@ -174,7 +201,51 @@ impl FeedForward {
                         }),
                 };
                 b.experts(normed, &experts, x);
+                if let Some(shared) = shared {
+                    shared.add(b, normed, self.activation, rows, x);
+                }
             }
         }
+    }
+}
+
+impl<D: Device> Shared<D> {
+    fn load(
+        name: &impl Fn(&str) -> String,
+        n_embd: usize,
+        width: usize,
+        loader: &Loader<'_, D>,
+    ) -> Result<Self, ModelError> {
+        let names = [
+            (&*name("ffn_gate_shexp"), width),
+            (&*name("ffn_up_shexp"), width),
+        ];
+        let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
+        Ok(Shared {
+            width,
+            gate,
+            up,
+            switch: Linear::load(loader, &name("ffn_gate_inp_shexp"), 1, n_embd)?,
+            down: Linear::load(loader, &name("ffn_down_shexp"), n_embd, width)?,
+        })
+    }
+
+    /// `x += sigmoid(switch) · ffn(normed)`, row by row.
+    fn add<B: Backend<Device = D>>(
+        &self,
+        b: &mut B,
+        normed: &B::Tensor,
+        activation: Activation,
+        rows: usize,
+        x: &mut B::Tensor,
+    ) {
+        let mut hidden = b.tensor(rows, self.width);
+        let mut other = b.tensor(rows, self.width);
+        let mut switch = b.tensor(rows, 1);
+        let (gate, up) = (self.gate.product(&mut hidden), self.up.product(&mut other));
+        b.gate_up(normed, activation, gate, up);
+        b.matmul(normed, &mut [self.switch.product(&mut switch)]);
+        b.sigmoid_rows(&mut hidden, &switch);
+        self.down.add(b, &hidden, None, rows, x);
     }
 }

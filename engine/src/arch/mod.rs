@@ -191,6 +191,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("qwen2", qwen::second),
     ("qwen3", qwen::third),
     ("qwen35", qwen::third_and_a_half),
+    ("qwen35moe", qwen::third_and_a_half_experts),
     ("qwen3moe", qwen::third_experts),
     ("smollm3", llama::smol_third),
 ];

@@ -1,4 +1,4 @@
-//! The `qwen2`, `qwen3`, `qwen3moe` and `qwen35` families: what sets them apart from
+//! The `qwen2`, `qwen3`, `qwen3moe`, `qwen35` and `qwen35moe` families: what sets them apart from
 //! `llama` is how dimensions of a head are paired for the rope, biases of q, k and v
 //! in the second generation, norms of every head of q and k in the third, and in 3.5
 //! that three layers of four have Gated DeltaNet instead of attention, whose results
@@ -10,21 +10,14 @@
 use super::attention::Attention;
 use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
-use super::{Config, DeltaLayers, Hyperparameters, delta};
+use super::{Config, DeltaLayers, Hyperparameters, MAX_WIDTH, delta};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
 
 /// Reads and checks the hyperparameters of the second generation.
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
-    let config = Config::from_file(keys, tensors)?;
-    Ok(Decoder {
-        attention: Attention::new(keys, tensors, &config, Pairing::Halves)?,
-        feed_forward: FeedForward::dense(keys, config.n_embd)?,
-        post_norms: false,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    decoder(keys, tensors, FeedForward::dense)
 }
 
 /// Reads and checks the hyperparameters of the third generation.
@@ -34,22 +27,70 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     Ok(decoder)
 }
 
+/// Reads and checks the hyperparameters of the third generation's mixtures of
+/// experts.
+pub fn third_experts(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    let mut decoder = decoder(keys, tensors, experts)?;
+    decoder.attention.head_norms = true;
+    Ok(decoder)
+}
+
 /// Reads and checks the hyperparameters of 3.5.
 pub fn third_and_a_half(
     keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
-    let mut decoder = third(keys, tensors)?;
+    with_delta_layers(keys, third(keys, tensors)?)
+}
+
+/// Reads and checks the hyperparameters of 3.5's mixtures of experts.
+pub fn third_and_a_half_experts(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    let mut decoder = third_experts(keys, tensors)?;
+    let width = keys.require("expert_shared_feed_forward_length", 1..=MAX_WIDTH)?;
+    decoder.feed_forward = decoder.feed_forward.with_shared_expert(width);
+    with_delta_layers(keys, decoder)
+}
+
+/// What all generations have, with a feed-forward network of that kind.
+fn decoder(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+    feed_forward: fn(&Hyperparameters<'_, '_>, usize) -> Result<FeedForward, ModelError>,
+) -> Result<Decoder, ModelError> {
+    let config = Config::from_file(keys, tensors)?;
+    Ok(Decoder {
+        attention: Attention::new(keys, tensors, &config, Pairing::Halves)?,
+        feed_forward: feed_forward(keys, config.n_embd)?,
+        post_norms: false,
+        ffn_norm: FFN_NORM,
+        config,
+    })
+}
+
+fn experts(keys: &Hyperparameters<'_, '_>, n_embd: usize) -> Result<FeedForward, ModelError> {
+    FeedForward::with_experts(keys, n_embd, "expert_feed_forward_length")
+}
+
+/// The same with Gated DeltaNet in most layers, and gates in the others.
+fn with_delta_layers(
+    keys: &Hyperparameters<'_, '_>,
+    mut decoder: Decoder,
+) -> Result<Decoder, ModelError> {
     check_sections(keys, decoder.attention.rope().n_rot() / 2)?;
     let config = &mut decoder.config;
     // The last layers predict further tokens and are not needed.
     let further = keys.optional("nextn_predict_layers", 0..=config.n_layer - 1)?;
     config.n_layer -= further.unwrap_or(0);
+    let period = keys.optional("full_attention_interval", 1..=1024)?;
     config.delta = Some(DeltaLayers {
         shape: delta::shape_from_file(keys)?,
-        period: keys
-            .optional("full_attention_interval", 1..=1024)?
-            .unwrap_or(4),
+        period: period.unwrap_or(4),
     });
     decoder.attention.gated = true;
     decoder.ffn_norm = "post_attention_norm.weight";
@@ -63,31 +104,15 @@ fn check_sections(keys: &Hyperparameters<'_, '_>, pairs: usize) -> Result<(), Mo
     let name = "rope.dimension_sections";
     let sections = keys.integers(name)?;
     let has = |pair: usize| {
-        sections
-            .get(pair % 3)
-            .is_some_and(|&len| pair / 3 < len as usize)
+        let section = sections.get(pair % 3);
+        section.is_some_and(|&len| ((pair / 3) as u64) < len)
     };
     match sections.is_empty() || (0..pairs).all(has) {
         true => Ok(()),
         false => {
             let expected = format!("three that have all of {pairs} pairs");
-            Err(ModelError::value(
-                &keys.key(name),
-                expected,
-                format!("{sections:?}"),
-            ))
+            let found = format!("{sections:?}");
+            Err(ModelError::value(&keys.key(name), expected, found))
         }
     }
-}
-
-/// Reads and checks the hyperparameters of the third generation's mixtures of
-/// experts.
-pub fn third_experts(
-    keys: &Hyperparameters<'_, '_>,
-    tensors: &Tensors,
-) -> Result<Decoder, ModelError> {
-    let mut decoder = third(keys, tensors)?;
-    let width = "expert_feed_forward_length";
-    decoder.feed_forward = FeedForward::with_experts(keys, decoder.config.n_embd, width)?;
-    Ok(decoder)
 }

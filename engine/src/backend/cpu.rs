@@ -477,6 +477,11 @@ impl Backend for CpuBackend<'_> {
         ops::sigmoid_mul(self.region, self.kernels.isa(), &mut x.data, &gate.data);
     }
 
+    fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {
+        self.region.label("sigmoid_rows");
+        ops::sigmoid_rows(self.region, self.kernels.isa(), &mut x.data, &gates.data);
+    }
+
     fn delta_net(
         &mut self,
         layer: usize,

@@ -342,6 +342,12 @@ pub trait Backend {
         panic!("{NO_DELTA}");
     }
 
+    /// Multiplies every row with the sigmoid of its gate, `[rows, 1]`.
+    fn sigmoid_rows(&mut self, x: &mut Self::Tensor, gates: &Self::Tensor) {
+        let _ = (x, gates);
+        panic!("{NO_DELTA}");
+    }
+
     /// Takes every sequence's tokens through a layer of Gated DeltaNet: see
     /// [`kernels::delta`].
     fn delta_net(

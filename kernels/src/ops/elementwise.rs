@@ -1,6 +1,6 @@
 //! Sums and multiples, element by element; one rounding each.
 
-use super::{UNIT_LEN, row_count, unit_rows};
+use super::{UNIT_LEN, row_count, sigmoid_of, unit_rows};
 use crate::isa::Isa;
 use crate::lanes::{Lanes, Op};
 use crate::team::Region;
@@ -97,6 +97,20 @@ impl Op for Scale<'_> {
             *x *= self.factor;
         }
     }
+}
+
+/// `x[r, i] = x[r, i] / (1 + exp(−gate[r]))`, what multiplies a row rounded once.
+///
+/// # Panics
+///
+/// If `x` is not as many rows as there are gates.
+pub fn sigmoid_rows(region: &Region<'_>, isa: Isa, x: &mut [f32], gates: &[f32]) {
+    let cols = x.len().checked_div(gates.len()).unwrap_or(0);
+    assert_eq!(cols * gates.len(), x.len(), "rows for the gates");
+    region.chunks_mut(x, cols.max(1), |row, x| {
+        let factor = sigmoid_of(gates[row]);
+        isa.run(Scale { x, factor });
+    });
 }
 
 /// `x[i] = x[i] · factor`.

@@ -151,6 +151,20 @@ fn element_by_element() {
             |region, isa, x, _| scale(region, isa, x, 0.3),
             |_, x| x.iter().map(|x| x * f64::from(0.3_f32)).collect(),
         );
+        check(
+            "sigmoid_rows",
+            &x,
+            cols,
+            1e-7,
+            |region, isa, x, row| {
+                let rows = x.len() / cols;
+                sigmoid_rows(region, isa, x, &y[row..row + rows]);
+            },
+            |row, x| {
+                let factor = 1.0 / (1.0 + (-f64::from(y[row])).exp());
+                x.iter().map(|x| x * factor).collect()
+            },
+        );
         let silu64 = |x: f64| x / (1.0 + (-x).exp());
         let gelu64 = |x: f64| {
             let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
