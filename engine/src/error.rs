@@ -125,8 +125,6 @@ pub enum ModelError {
         expected: &'static str,
         found: f32,
     },
-    #[error("tensor {} holds {what}, which are not supported", Escaped(.name))]
-    UnsupportedTensor { name: String, what: &'static str },
     #[error("the tokenizer has {vocab} tokens, but token_embd.weight has {rows} rows")]
     VocabularySize { vocab: usize, rows: usize },
 }

@@ -46,6 +46,7 @@ class Shape:
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
     stacked: bool = False  # q, k, v and gate, up in one tensor each
     rope_freqs: bool = False
+    long_factors: bool = False  # of the rope, for contexts above the original one and others
     family: str = "llama"
     metadata: dict = field(default_factory=dict)
 
@@ -94,6 +95,8 @@ FEATURES = {
     "granite": feature(family="granite", metadata={"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5,
                                                    "attention.scale": 0.2}),
     "phi3": feature(family="phi3", stacked=True),
+    "phi3-long": feature(family="phi3", stacked=True, long_factors=True, metadata={
+        "rope.scaling.type": "longrope", "rope.scaling.original_context_length": 64, "rope.scaling.attn_factor": 1.2}),
     "gemma3": feature(family="gemma3", head_norms=True, post_norms=True, tied=True, head_dim=12, layers=3,
                       metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
                                 "final_logit_softcapping": 9.0}),
@@ -121,6 +124,7 @@ WITHOUT = {
     "smollm3": {"family": "llama"},
     "granite": {"family": "llama", "metadata": {}},
     "phi3": {"family": "llama", "stacked": False},
+    "phi3-long": {"metadata": {}, "long_factors": False},
     "gemma3": {"metadata": {}},
 }
 
@@ -171,6 +175,9 @@ def write_f32(path, s: Shape):
     if s.rope_freqs:  # as Llama 3's: high frequencies as they are, low ones slowed down by up to 8
         w.add_tensor("rope_freqs.weight", np.geomspace(1.0, 8.0, head // 2, dtype=np.float32))
     stack = []
+    if s.long_factors:
+        w.add_tensor("rope_factors_long.weight", np.geomspace(1.0, 12.0, head // 2, dtype=np.float32))
+        w.add_tensor("rope_factors_short.weight", np.geomspace(1.0, 1.5, head // 2, dtype=np.float32))
     for i in range(s.layers):
         delta = s.delta and (i + 1) % s.delta
         if delta:

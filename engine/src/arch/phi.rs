@@ -18,14 +18,6 @@ use kernels::ops::Pairing;
 /// Reads and checks the hyperparameters of the third generation.
 pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let config = Config::from_file(keys, tensors)?;
-    for name in ["rope_factors_long.weight", "rope_factors_short.weight"] {
-        if tensors.get(name).is_some() {
-            return Err(ModelError::UnsupportedTensor {
-                name: name.to_owned(),
-                what: "factors for long contexts",
-            });
-        }
-    }
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     attention.stacked = true;
     let window = keys.optional("attention.sliding_window", 0..=1 << 30)?;

@@ -8,8 +8,8 @@ use kernels::ops::{Pairing, Rope, RopeScaling, Yarn};
 
 /// Reads base, scaling and per-frequency factors.
 ///
-/// `rope.scaling.type` may be absent, `none`, `linear` or `yarn`; others belong
-/// to families that are not supported yet and are refused.
+/// `rope.scaling.type` may be absent, `none`, `linear`, `yarn` or `longrope`; others
+/// belong to families that are not supported yet and are refused.
 pub fn from_file(
     keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
@@ -30,23 +30,33 @@ pub fn from_file(
         Some("none") => RopeScaling::None,
         Some("linear") => linear(keys.positive("rope.scaling.factor", Some(1.0))?),
         Some("yarn") => RopeScaling::Yarn(yarn(keys, config)?),
+        // It stretches by factors alone.
+        Some("longrope") => RopeScaling::Yarn(Yarn {
+            factor: 1.0,
+            ..yarn(keys, config)?
+        }),
         Some(other) => {
             let key = keys.key("rope.scaling.type");
-            let expected = "none, linear or yarn";
+            let expected = "none, linear, yarn or longrope";
             return Err(ModelError::value(&key, expected, Escaped(other)));
         }
     };
-    let factors = match tensors.get("rope_freqs.weight") {
+    // Factors for long contexts are chosen by what the model was trained for, so that
+    // a text does not depend on how much of that a session wants to hold.
+    let is_long = config.context_length > original_context(keys, config)?;
+    let of_length = match is_long {
+        true => "rope_factors_long.weight",
+        false => "rope_factors_short.weight",
+    };
+    let names = ["rope_freqs.weight", of_length];
+    let factors = match names.into_iter().find(|name| tensors.get(name).is_some()) {
         None => None,
-        Some(_) => {
-            let factors = tensors.vector("rope_freqs.weight", n_rot / 2)?;
-            if let Some(bad) = factors
-                .values()
-                .iter()
-                .find(|factor| !factor.is_finite() || **factor <= 0.0)
-            {
+        Some(name) => {
+            let factors = tensors.vector(name, n_rot / 2)?;
+            let is_bad = |factor: &&f32| !factor.is_finite() || **factor <= 0.0;
+            if let Some(bad) = factors.values().iter().find(is_bad) {
                 return Err(ModelError::TensorValue {
-                    name: "rope_freqs.weight".to_owned(),
+                    name: name.to_owned(),
                     expected: "finite factors above 0",
                     found: *bad,
                 });
@@ -83,6 +93,12 @@ fn base(keys: &Hyperparameters<'_, '_>, name: &str, default: f32) -> Result<f32,
     Ok(base)
 }
 
+/// The context before it was extended.
+fn original_context(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<usize, ModelError> {
+    let found = keys.optional("rope.scaling.original_context_length", 1..=1 << 30)?;
+    Ok(found.unwrap_or(config.context_length))
+}
+
 fn yarn(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<Yarn, ModelError> {
     let number = |name: &str, default| {
         let found = keys.positive(&format!("rope.scaling.{name}"), Some(default));
@@ -93,10 +109,9 @@ fn yarn(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<Yarn, ModelEr
         let key = keys.key("rope.scaling.yarn_ext_factor");
         return Err(ModelError::value(&key, "1", extrapolation));
     }
-    let original = keys.optional("rope.scaling.original_context_length", 1..=1 << 30)?;
     Ok(Yarn {
         factor: number("factor", 1.0)?,
-        original_context: original.unwrap_or(config.context_length),
+        original_context: original_context(keys, config)?,
         beta_fast: number("yarn_beta_fast", 32.0)?,
         beta_slow: number("yarn_beta_slow", 1.0)?,
         attention_factor: number("attn_factor", 1.0)?,

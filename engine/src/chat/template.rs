@@ -82,6 +82,8 @@ impl Rendering {
 /// A template that has been read.
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    /// What it is told beside a conversation.
+    arguments: Vec<(String, Value)>,
 }
 
 impl ChatTemplate {
@@ -104,7 +106,17 @@ impl ChatTemplate {
             .map_err(|error| ChatError::Syntax {
                 reason: one_line(&error),
             })?;
-        Ok(ChatTemplate { environment })
+        Ok(ChatTemplate {
+            environment,
+            arguments: Vec::new(),
+        })
+    }
+
+    /// Tells the template something in every conversation: `value` as JSON, or as
+    /// text if it is none.
+    pub fn tell(&mut self, name: &str, value: &str) {
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        self.arguments.push((name.to_owned(), value));
     }
 
     /// The text of a conversation: a JSON list of messages with `role` and
@@ -152,8 +164,10 @@ impl ChatTemplate {
             })
         };
         // What comes first counts.
+        let arguments: Value = self.arguments.iter().cloned().collect();
         let values = context! {
             ..inputs,
+            ..arguments,
             ..context! {
                 add_generation_prompt => rendering.add_generation_prompt,
                 bos_token => rendering.bos,

@@ -77,6 +77,16 @@ fn an_object_brings_more_than_messages() {
 }
 
 #[test]
+fn templates_can_be_told_something() {
+    let mut template = ChatTemplate::parse("{{ think }} {{ name }} {{ tools | tojson }}").unwrap();
+    template.tell("think", "false");
+    template.tell("name", "Ada");
+    template.tell("tools", "[1]");
+    let text = template.render_json(HELLO, &rendering());
+    assert_eq!(text.unwrap(), "False Ada [1]");
+}
+
+#[test]
 fn errors_are_lines() {
     let rows = [
         ("{% if %}", HELLO, "the chat template cannot be read: "),

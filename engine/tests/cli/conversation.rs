@@ -52,6 +52,10 @@ fn lines_are_said_one_after_the_other() {
     let first = run(talking(&model).arg("the hen")).text();
     let system = run(talking(&model).args(["--system", "be kind", "the hen"])).text();
     assert_ne!(first, system);
+    let arg = ["--template-arg", "add_generation_prompt=false", "the hen"];
+    assert_ne!(run(talking(&model).args(arg)).text(), first);
+    let error = run(talking(&model).args(["--template-arg", "x", "y"])).error();
+    assert_eq!(error, "template-arg is \"x\", expected NAME=VALUE");
     let output = run_with(
         talking(&model).args(["--chat", "--verbose"]),
         "the hen\n\n\"\"\"a\nhat\"\"\"\n",

@@ -323,10 +323,6 @@ fn families() {
         let message = format!("metadata key \"{key}\"{expected}");
         refused(&model.set(&key, value.clone()), &message);
     }
-    refused(
-        &family("phi3").with_tensor("rope_factors_long.weight", TensorType::F32, &[4]),
-        "tensor \"rope_factors_long.weight\" holds factors for long contexts, which are not supported",
-    );
 }
 
 #[test]
@@ -379,13 +375,13 @@ fn rope() {
         ),
         (
             "rope.scaling.type",
-            "longrope".into(),
-            " is \"longrope\", expected none, linear or yarn",
+            "su".into(),
+            " is \"su\", expected none, linear, yarn or longrope",
         ),
         (
             "rope.scaling.type",
             "\x1b[2J".into(),
-            " is \"\\u{1b}[2J\", expected none, linear or yarn",
+            " is \"\\u{1b}[2J\", expected none, linear, yarn or longrope",
         ),
     ]);
     let linear = Tiny::default().set("llama.rope.scaling.type", "linear");
@@ -429,6 +425,13 @@ fn rope() {
         let message = format!("metadata key \"{key}\" {expected}");
         refused(&yarn.clone().set(&key, value), &message);
     }
+    let long = Tiny::default()
+        .set("llama.rope.scaling.original_context_length", 64_u32)
+        .with_tensor("rope_factors_long.weight", TensorType::F32, &[3]);
+    refused(
+        &long,
+        "tensor \"rope_factors_long.weight\" has shape [3], expected [4]",
+    );
     let factors = "rope_freqs.weight";
     for len in [1, 3, 8] {
         refused(

@@ -100,10 +100,13 @@ pub struct Cli {
     /// Jinja file that says how messages are written [default: what the model brings]
     #[arg(long, value_name = "FILE", help_heading = "Conversation")]
     pub template_file: Option<PathBuf>,
+    /// Tell the template something, as enable_thinking=false (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Conversation")]
+    pub template_arg: Vec<String>,
     /// Go on with the prompt as it stands, instead of answering it
     #[arg(
         long,
-        conflicts_with_all = ["chat", "system", "template_file"],
+        conflicts_with_all = ["chat", "system", "template_file", "template_arg"],
         help_heading = "Conversation"
     )]
     pub no_template: bool,

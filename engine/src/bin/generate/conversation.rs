@@ -14,12 +14,25 @@ const FENCE: &str = "\"\"\"";
 
 /// How messages are written, if the prompt is one.
 pub fn template(cli: &Cli, model: &Model) -> Result<Option<ChatTemplate>, Box<dyn Error>> {
+    let mut template = found(cli, model)?;
+    for argument in &cli.template_arg {
+        let (name, value) = argument
+            .split_once('=')
+            .ok_or_else(|| format!("template-arg is {argument:?}, expected NAME=VALUE"))?;
+        if let Some(template) = &mut template {
+            template.tell(name, value);
+        }
+    }
+    Ok(template)
+}
+
+fn found(cli: &Cli, model: &Model) -> Result<Option<ChatTemplate>, Box<dyn Error>> {
     if let Some(path) = &cli.template_file {
         let template = ChatTemplate::parse(&text::read_file(path)?);
         let template = template.map_err(|error| format!("{}: {error}", Printable(path)))?;
         return Ok(Some(template));
     }
-    let is_asked_for = cli.chat || cli.system.is_some();
+    let is_asked_for = cli.chat || cli.system.is_some() || !cli.template_arg.is_empty();
     if cli.no_template || !is_asked_for && !model.has_chat_template() {
         return Ok(None);
     }
