@@ -22,6 +22,8 @@ struct Params {
     scale: f32,
     // Positions that a token sees, its own included; without end, if all.
     window: u32,
+    // What scores stay below, in magnitude; 0 for none.
+    cap: f32,
     // Whether groups are quantized; `v_quads` is then a multiple of 8.
     quantized: u32,
     // Pairs of a head that turn, whether pairs are (i, i + pairs) rather than

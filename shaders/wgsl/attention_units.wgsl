@@ -291,7 +291,8 @@ fn main(
         for (var i = 0u; i < CHUNK / 8u; i += 1u) {
             let key = vec4(chunk + (2u * i + place % 2u) * 4u) + vec4(0u, 1u, 2u, 3u);
             let is_seen = key >= vec4(own_begin) & key < vec4(own_end);
-            own_scores[i] = select(vec4(LOWEST), scores[own + 2u * i], is_seen);
+            let seen = capped(scores[own + 2u * i]);
+            own_scores[i] = select(vec4(LOWEST), seen, is_seen);
             highest = max(highest, own_scores[i]);
         }
         var largest = max(max(highest.x, highest.y), max(highest.z, highest.w));

@@ -100,6 +100,8 @@ FEATURES = {
     "gemma3": feature(family="gemma3", head_norms=True, post_norms=True, tied=True, head_dim=12, layers=3,
                       metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
                                 "final_logit_softcapping": 9.0}),
+    "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
+                      metadata={"attention.sliding_window": 5, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 9.0}),
     "gpt-oss": feature(family="gpt-oss", layers=3, ff=24, experts=6, sinks=True, biases=ALL,
                        metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                  "attention.sliding_window": 5}),
@@ -126,6 +128,7 @@ WITHOUT = {
     "phi3": {"family": "llama", "stacked": False},
     "phi3-long": {"metadata": {}, "long_factors": False},
     "gemma3": {"metadata": {}},
+    "gemma2": {"metadata": {"attention.sliding_window": 5, "attn_logit_softcapping": 1e6, "final_logit_softcapping": 9.0}},
 }
 
 

@@ -69,6 +69,7 @@ impl Attention {
                 head_dim_v: config.head_dim_v,
                 scale: keys.positive("attention.scale", Some(default_scale))?,
                 window: None,
+                cap: None,
             },
             rope: super::rope::from_file(keys, tensors, config, pairing)?,
             head_norms: false,
@@ -83,6 +84,11 @@ impl Attention {
     /// With another factor of the scores.
     pub fn set_scale(&mut self, scale: f32) {
         self.shape.scale = scale;
+    }
+
+    /// With scores that stay below this, in magnitude.
+    pub fn set_cap(&mut self, cap: Option<f32>) {
+        self.shape.cap = cap;
     }
 
     /// How heads turn, unless a layer has a way of its own.

@@ -1,9 +1,12 @@
-//! The `gemma3` family: norms also after attention and the feed-forward network,
-//! norms of the heads of q and k, gates through GELU, embeddings scaled by the
-//! root of their width, and, unless the file says otherwise, five layers of six
-//! that attend to a window, with a rope base of their own.
+//! The `gemma2` and `gemma3` families: norms also after attention and the
+//! feed-forward network, gates through GELU, embeddings scaled by the root of their
+//! width, and layers that attend to a window. The second generation caps scores and
+//! logits, and every other layer has a window; the third norms the heads of q and k,
+//! and, unless the file says otherwise, five layers of six have one, with a rope base
+//! of their own.
 //!
-//! Source: "Gemma 3 Technical Report" (2025); tensor names and keys from the GGUF
+//! Sources: "Gemma 2: Improving Open Language Models at a Practical Size" (2024);
+//! "Gemma 3 Technical Report" (2025); tensor names and keys from the GGUF
 //! specification.
 
 use super::attention::{Attention, Windows};
@@ -15,12 +18,43 @@ use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
 
-/// Layers of the size whose queries are scaled by the width of the residual
-/// stream per head, not by that of a head. No key of a file tells them apart.
-const LAYERS_OF_27B: usize = 62;
+/// Layers of the sizes whose queries are scaled by the width of the residual stream
+/// per head, not by that of a head. No key of a file tells them apart.
+const LAYERS_OF_27B: [usize; 2] = [46, 62];
+
+/// Reads and checks the hyperparameters of the second generation.
+pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let mut decoder = decoder(keys, tensors)?;
+    let attention = &mut decoder.attention;
+    attention.set_cap(keys.optional_positive("attn_logit_softcapping")?);
+    let positions = keys.optional("attention.sliding_window", 1..=1 << 30)?;
+    attention.windows = Some(Windows {
+        positions: positions.unwrap_or(4096),
+        period: Some(2),
+        rope: attention.rope().clone(),
+    });
+    Ok(decoder)
+}
 
 /// Reads and checks the hyperparameters of the third generation.
 pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let mut decoder = decoder(keys, tensors)?;
+    let n_layer = decoder.config.n_layer;
+    let attention = &mut decoder.attention;
+    attention.head_norms = true;
+    if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
+        let period = keys.optional("attention.sliding_window_pattern", 1..=n_layer.max(6))?;
+        attention.windows = Some(Windows {
+            positions,
+            period: Some(period.unwrap_or(6)),
+            rope: super::rope::of_windows(keys, attention.rope(), 10000.0)?,
+        });
+    }
+    Ok(decoder)
+}
+
+/// What both have.
+fn decoder(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut config = Config::from_file(keys, tensors)?;
     config.embedding_scale = (config.n_embd as f32).sqrt();
     config.logits = LogitScale {
@@ -28,20 +62,8 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
         cap: keys.optional_positive("final_logit_softcapping")?,
     };
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
-    attention.head_norms = true;
-    if config.n_layer == LAYERS_OF_27B {
+    if LAYERS_OF_27B.contains(&config.n_layer) {
         attention.set_scale(1.0 / ((config.n_embd / config.n_head) as f32).sqrt());
-    }
-    if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
-        let period = keys.optional(
-            "attention.sliding_window_pattern",
-            1..=config.n_layer.max(6),
-        )?;
-        attention.windows = Some(Windows {
-            positions,
-            period: Some(period.unwrap_or(6)),
-            rope: super::rope::of_windows(keys, attention.rope(), 10000.0)?,
-        });
     }
     let feed_forward = FeedForward::dense(keys, config.n_embd)?;
     Ok(Decoder {

@@ -183,6 +183,7 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("gemma2", gemma::second),
     ("gemma3", gemma::third),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),

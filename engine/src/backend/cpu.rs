@@ -449,6 +449,7 @@ impl Backend for CpuBackend<'_> {
                 scale: shape.scale,
                 window: shape.window,
                 sinks: prepared.sinks.map(Vector::values),
+                cap: shape.cap,
             },
         );
     }

@@ -155,6 +155,8 @@ pub struct AttentionShape {
     pub scale: f32,
     /// How many positions a token sees, its own included; `None`: all.
     pub window: Option<usize>,
+    /// What scores stay below, in magnitude: `cap · tanh(score / cap)`.
+    pub cap: Option<f32>,
 }
 
 /// What the gates of a feed-forward network go through.

@@ -321,12 +321,6 @@ fn run(cli: &Cli, start: Instant) -> Result<(), Box<dyn Error>> {
         return measure(cli, path, &name.to_string_lossy(), &mut out);
     }
     if let Some(model) = cli.synthetic {
-        if model.shape.stand_in {
-            say(format_args!(
-                "note: {} stands for a model of another family; its matrices are measured in a llama layer",
-                model.shape.name
-            ));
-        }
         let file = ModelFile::write(model, cli.keep.as_deref())?;
         return measure(cli, file.path(), model.shape.name, &mut out);
     }

@@ -40,6 +40,9 @@
 //! out[d] = O[d] · (1 / ΣL)             ΣL folded in halves
 //! ```
 //!
+//! With a *cap* `C`, scores become `C · (1 − 2 / (1 + exp(2 · (s / C))))`, which is `C · tanh(s
+//! / C)`, before anything else is done with them.
+//!
 //! With a *sink*, a score `a` of each head that every query sees and that has no
 //! value:
 //!
@@ -110,6 +113,8 @@ pub struct Heads<'a> {
     pub window: Option<usize>,
     /// For each query head a score that takes its share and adds nothing.
     pub sinks: Option<&'a [f32]>,
+    /// What scores stay below, in magnitude.
+    pub cap: Option<f32>,
 }
 
 /// The tokens of one sequence in a step, whose keys and values are in the
@@ -157,6 +162,7 @@ struct Sequence<'a> {
     scale: f32,
     window: usize,
     sinks: Option<&'a [f32]>,
+    cap: Option<f32>,
 }
 
 impl<'a> Sequence<'a> {
@@ -182,6 +188,7 @@ impl<'a> Sequence<'a> {
             group: self.group,
             scale: self.scale,
             window: self.window,
+            cap: self.cap,
             sinks: self
                 .sinks
                 .map(|sinks| &sinks[head * self.group..][..self.group]),
@@ -267,6 +274,7 @@ pub fn attention(
             scale: heads.scale,
             window: heads.window.unwrap_or(usize::MAX),
             sinks: heads.sinks,
+            cap: heads.cap,
         });
         outs.push(MatMut::new(out, seq.tokens));
     }

@@ -26,6 +26,7 @@ struct Case {
     dim_v: usize,
     window: Option<usize>,
     sinks: bool,
+    cap: Option<f32>,
     tokens: usize,
 }
 
@@ -42,6 +43,7 @@ impl Case {
             scale: 1.0 / (self.dim_k as f32).sqrt(),
             window: self.window,
             sinks: self.sinks.then_some(sinks),
+            cap: self.cap,
         }
     }
 
@@ -153,7 +155,11 @@ impl Case {
         let v = |j| self.kept(&row(&tensors.v, self.n_head_kv, j, kv_head, self.dim_v));
         let score = |j: usize| -> f64 {
             let dot: f64 = q.iter().zip(k(j)).map(|(q, k)| q * k).sum();
-            dot / (self.dim_k as f64).sqrt()
+            let score = dot / (self.dim_k as f64).sqrt();
+            match self.cap.map(f64::from) {
+                Some(cap) => cap * (score / cap).tanh(),
+                None => score,
+            }
         };
         let scores: Vec<f64> = (first..=token).map(score).collect();
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -237,6 +243,7 @@ fn heads_and_dimensions() {
                     dim_v,
                     window: None,
                     sinks: false,
+                    cap: None,
                     tokens: 70,
                 };
                 check(case, 0, &[1, 7, 70]);
@@ -257,6 +264,7 @@ fn depths() {
                 dim_v: 16,
                 window: None,
                 sinks: false,
+                cap: None,
                 tokens,
             };
             let pieces: &[usize] = if tokens > 600 {
@@ -284,6 +292,27 @@ fn windows() {
                 dim_v: 24,
                 window: Some(window),
                 sinks: false,
+                cap: None,
+                tokens,
+            };
+            check(case, tokens - 60, &[1, 7, 60]);
+        }
+    }
+}
+
+#[test]
+fn caps() {
+    for format in KvFormat::ALL {
+        for (cap, tokens) in [(0.5, 70), (3.0, 1100)] {
+            let case = Case {
+                format,
+                n_head: 6,
+                n_head_kv: 2,
+                dim_k: 16,
+                dim_v: 24,
+                window: Some(600),
+                sinks: false,
+                cap: Some(cap),
                 tokens,
             };
             check(case, tokens - 60, &[1, 7, 60]);
@@ -303,6 +332,7 @@ fn sinks() {
                 dim_v: 24,
                 window,
                 sinks: true,
+                cap: None,
                 tokens,
             };
             check(case, tokens - 60, &[1, 7, 60]);
@@ -323,6 +353,7 @@ fn sequences_do_not_see_each_other() {
                 dim_v: 32,
                 window: None,
                 sinks: false,
+                cap: None,
                 tokens,
             };
             (case, new)
@@ -376,6 +407,7 @@ fn what_lies_behind_the_end_does_not_matter() {
         dim_v: 16,
         window: None,
         sinks: false,
+        cap: None,
         tokens: 40,
     };
     let tensors = case.tensors(1);
@@ -428,6 +460,7 @@ fn a_bad_score_is_never_silent() {
         dim_v: 16,
         window: None,
         sinks: false,
+        cap: None,
         tokens: 600,
     };
     for bad in [f32::NAN, f32::INFINITY] {

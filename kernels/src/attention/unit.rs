@@ -10,7 +10,7 @@ use super::int8::{Int8Query, Int8Scores, ScaleWeights};
 use super::panel::{ALL, Element, Multiply, Widen, panels};
 use super::part::Part;
 use super::state::{State, StateRef, state_len};
-use super::weights::Weights;
+use super::weights::{Cap, Weights};
 use crate::format::{F16, GROUP};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
@@ -65,6 +65,8 @@ pub struct Unit<'a> {
     pub window: usize,
     /// The sinks of the group's heads.
     pub sinks: Option<&'a [f32]>,
+    /// What scores stay below, in magnitude.
+    pub cap: Option<f32>,
 }
 
 impl Unit<'_> {
@@ -216,6 +218,10 @@ impl Unit<'_> {
         } else {
             l.call(scores);
         }
+        if let Some(cap) = self.cap {
+            let scores = &mut weights[rows.start * KEY_PANELS..rows.end * KEY_PANELS];
+            l.call(Cap { scores, cap });
+        }
         l.call(Weights {
             unit: self,
             part,
@@ -279,6 +285,10 @@ impl Unit<'_> {
             out: weights,
             ahead: next_first,
         });
+        if let Some(cap) = self.cap {
+            let scores = &mut weights[rows.start * KEY_PANELS..rows.end * KEY_PANELS];
+            l.call(Cap { scores, cap });
+        }
         l.call(Weights {
             unit: self,
             part,

@@ -9,7 +9,7 @@ use super::part::Part;
 use super::state::State;
 use super::unit::Unit;
 use crate::lanes::{LANES, Lanes, Op};
-use crate::ops::exp_to_one;
+use crate::ops::{exp, exp_to_one};
 use std::ops::Range;
 
 /// Turns the scores of a chunk into weights, in place, and lets maxima and sums
@@ -69,6 +69,26 @@ impl Op for Weights<'_, '_> {
                 sum = l.add(sum, weights);
             }
             l.store(sum, sums);
+        }
+    }
+}
+
+/// Keeps scores below a cap, in magnitude.
+pub struct Cap<'a> {
+    pub scores: &'a mut [[f32; LANES]],
+    pub cap: f32,
+}
+
+impl Op for Cap<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let (one, two, cap) = (l.splat(1.0), l.splat(2.0), l.splat(self.cap));
+        for scores in self.scores {
+            let e = exp(l, l.mul(two, l.div(l.load(scores), cap)));
+            let tanh = l.sub(one, l.div(two, l.add(one, e)));
+            l.store(l.mul(cap, tanh), scores);
         }
     }
 }

@@ -168,7 +168,7 @@ fn main(
                 }
             }
             for (var i = 0u; i < OWN_KEYS * QUERIES; i += 1u) {
-                let score = add_four(products[i], lane) * params.scale;
+                let score = capped(vec4(add_four(products[i], lane) * params.scale)).x;
                 let key = first_key + i / QUERIES * KEYS;
                 let r = i % QUERIES;
                 if lane % SHARE == r % SHARE {

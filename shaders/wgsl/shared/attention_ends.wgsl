@@ -15,6 +15,14 @@ fn first_seen(position: u32) -> u32 {
     return select(0u, position + 1u - params.window, position >= params.window);
 }
 
+// A four of scores, or less, below the cap.
+fn capped(scores: vec4<f32>) -> vec4<f32> {
+    if params.cap == 0.0 {
+        return scores;
+    }
+    return params.cap * tanh(scores / params.cap);
+}
+
 // Where the first split of the keys begins, for tokens from a position on.
 fn first_split(position: u32) -> u32 {
     return first_seen(position) / CHUNK * CHUNK;

@@ -17,6 +17,8 @@ struct Params {
     scale: f32,
     // Positions that a token sees, its own included; without end, if all.
     window: u32,
+    // What scores stay below, in magnitude; 0 for none.
+    cap: f32,
     // Whether groups are quantized; `v_quads` is then a multiple of 8.
     quantized: u32,
     // Of one token that is appended before: pairs of a head that turn, whether pairs

@@ -327,6 +327,7 @@ impl GpuBackend {
             split_keys as u32,
             shape.scale.to_bits(),
             window(shape),
+            shape.cap.unwrap_or(0.0).to_bits(),
             u32::from(quantized && splits == 1),
             new.map_or(0, |(_, _, turn)| turn.pairs as u32),
             u32::from(new.is_some_and(|(_, _, turn)| turn.halves)),

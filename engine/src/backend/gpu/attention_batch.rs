@@ -86,6 +86,7 @@ impl GpuBackend {
             split_keys as u32,
             shape.scale.to_bits(),
             window(shape),
+            shape.cap.unwrap_or(0.0).to_bits(),
             u32::from(quantizes(shape.head_dim_v) && splits == 1),
             turn.pairs as u32,
             u32::from(turn.halves),

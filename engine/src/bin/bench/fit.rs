@@ -52,7 +52,6 @@ impl Fit {
         let answer = json!({
             "model": self.model.shape.name,
             "quant": self.model.recipe.name,
-            "stand_in": self.model.shape.stand_in,
             "context": self.context,
             "kv": self.kv.to_string(),
             "needed_bytes": {

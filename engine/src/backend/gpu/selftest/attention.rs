@@ -74,6 +74,7 @@ pub(super) fn rope<B: Backend>(
         head_dim_v: 12,
         scale: 1.0,
         window: None,
+        cap: None,
     };
     let mut caches = [
         cache(side, KvFormat::F32, &shape, 4)?,

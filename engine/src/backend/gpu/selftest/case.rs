@@ -379,6 +379,9 @@ impl fmt::Display for Case {
                 if *sinks {
                     f.write_str(", sinks")?;
                 }
+                if let Some(cap) = shape.cap {
+                    write!(f, ", capped at {cap}")?;
+                }
                 if let Some(window) = shape.window {
                     write!(f, ", window of {window}")?;
                 }

@@ -211,6 +211,7 @@ fn attention() -> Vec<Case> {
         head_dim_v,
         scale: 3.0,
         window: None,
+        cap: None,
     };
     // Scores of wide heads would leave nothing but the largest.
     let flat = |n_head, n_head_kv, head_dim_k, head_dim_v| AttentionShape {
@@ -219,6 +220,10 @@ fn attention() -> Vec<Case> {
     };
     let within = |window, shape| AttentionShape {
         window: Some(window),
+        ..shape
+    };
+    let capped = |cap, shape| AttentionShape {
+        cap: Some(cap),
         ..shape
     };
     let cases: &[(_, &'static [[usize; 2]])] = &[
@@ -275,6 +280,11 @@ fn attention() -> Vec<Case> {
         (within(40, flat(6, 2, 64, 64)), &[[0, 128]]),
         (within(64, flat(8, 2, 128, 128)), &[[100, 70]]),
         (within(1100, flat(2, 1, 32, 128)), &[[1500, 40]]),
+        // Scores that are capped.
+        (capped(2.0, shape(4, 2, 64, 64)), &[[127, 1]]),
+        (capped(2.0, shape(4, 2, 64, 64)), &[[300, 1], [1500, 1]]),
+        (capped(0.5, shape(3, 1, 16, 8)), &[[0, 50]]),
+        (capped(1.0, flat(8, 2, 128, 128)), &[[100, 70]]),
     ];
     // Heads of whole groups, without and with splits of the keys.
     let before_products: [(_, &'static [[usize; 2]]); 7] = [
