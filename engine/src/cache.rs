@@ -1,7 +1,7 @@
 //! The key-value cache of one sequence.
 
 use crate::arch::Config;
-use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer};
+use crate::backend::gpu::{Gpu, GpuDeltaState, GpuError, GpuKvLayer};
 pub use kernels::attention::KvFormat;
 use kernels::attention::{CHUNK, KvLayer};
 use kernels::delta::DeltaState;
@@ -17,8 +17,13 @@ pub struct KvCache {
     states: Vec<Option<[DeltaState; 2]>>,
     /// The states at an earlier length, and that length.
     mark: Option<(usize, Vec<Option<DeltaState>>)>,
-    /// The first layers, if a GPU computes them.
+    /// The first layers, if a GPU computes them, and their states.
     on_gpu: Vec<GpuKvLayer>,
+    states_on_gpu: Vec<Option<GpuDeltaState>>,
+    /// What the states on the GPU are before the next step, and whether that marks
+    /// them: it is done there when the step comes.
+    source: StateSource,
+    marks: bool,
     /// How many of those the GPU has: their [`KvLayer`]s are empty. The others
     /// are in memory until the weights of their layers have arrived there.
     moved: usize,
@@ -26,6 +31,17 @@ pub struct KvCache {
     len: usize,
     /// Tokens it may hold.
     capacity: usize,
+}
+
+/// What the states of a cache are before a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateSource {
+    /// What the last step that succeeded has left.
+    Last,
+    /// What was marked.
+    Mark,
+    /// As before the first token.
+    Nothing,
 }
 
 impl KvCache {
@@ -49,6 +65,9 @@ impl KvCache {
                 .collect(),
             mark: None,
             on_gpu: Vec::new(),
+            states_on_gpu: Vec::new(),
+            source: StateSource::Last,
+            marks: false,
             moved: 0,
             len: 0,
             capacity,
@@ -69,6 +88,10 @@ impl KvCache {
         self.on_gpu = (0..layers)
             .map(|_| gpu.kv_layer(format, config.n_head_kv, head_dims, self.capacity))
             .collect::<Result<_, _>>()?;
+        let state = |index| config.delta_of(index).map(|shape| gpu.delta_state(shape));
+        self.states_on_gpu = (0..layers)
+            .map(|index| state(index).transpose())
+            .collect::<Result<_, _>>()?;
         Ok(())
     }
 
@@ -77,7 +100,16 @@ impl KvCache {
     pub(crate) fn move_to(&mut self, gpu: &Gpu, layers: usize) -> Result<(), GpuError> {
         for index in self.moved..layers.min(self.on_gpu.len()) {
             let layer = &mut self.layers[index];
-            if self.len > 0 {
+            if let (Some(to), Some(states)) = (&self.states_on_gpu[index], &mut self.states[index])
+            {
+                let mark = self.mark.as_mut();
+                let mut marked = mark.and_then(|(_, states)| states[index].as_mut());
+                gpu.fill_state(to, &states[0], marked.as_deref());
+                *states = [DeltaState::empty(), DeltaState::empty()];
+                if let Some(marked) = &mut marked {
+                    **marked = DeltaState::empty();
+                }
+            } else if self.len > 0 {
                 let (keys, values) = layer.rows(self.len);
                 gpu.fill_cache(&mut self.on_gpu[index], &keys, &values, self.len)?;
             }
@@ -120,12 +152,15 @@ impl KvCache {
                             state.clone_from(marked);
                         }
                     }
+                    self.source = StateSource::Mark;
                     *marked
                 }
                 (_, true) => {
                     let states = self.states.iter_mut().flatten();
                     states.for_each(|[state, _]| state.reset());
                     self.mark = None;
+                    self.marks = false;
+                    self.source = StateSource::Nothing;
                     0
                 }
             };
@@ -144,7 +179,23 @@ impl KvCache {
             let states = self.states.iter();
             let states = states.map(|states| states.as_ref().map(|[state, _]| state.clone()));
             self.mark = Some((self.len, states.collect()));
+            self.marks = true;
         }
+    }
+
+    /// What a layer's state on the GPU is before the step under way, and whether that
+    /// is marked.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    pub(crate) fn next_source(&self) -> (StateSource, bool) {
+        (self.source, self.marks)
+    }
+
+    /// A layer's state on the GPU.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    pub(crate) fn gpu_state_mut(&mut self, layer: usize) -> &mut GpuDeltaState {
+        self.states_on_gpu[layer]
+            .as_mut()
+            .expect("a layer of Gated DeltaNet")
     }
 
     /// A layer's state, and where the step under way leaves the next.
@@ -177,8 +228,11 @@ impl KvCache {
                 layer.reserve(self.len + tokens);
             }
         }
-        for layer in &mut self.on_gpu[..self.moved] {
-            layer.reserve(self.len + tokens)?;
+        let layers = self.on_gpu[..self.moved].iter_mut();
+        for (layer, state) in layers.zip(&self.states) {
+            if state.is_none() {
+                layer.reserve(self.len + tokens)?;
+            }
         }
         Ok(())
     }
@@ -206,6 +260,9 @@ impl KvCache {
         if tokens > 0 {
             let states = self.states.iter_mut().flatten();
             states.for_each(|[state, next]| std::mem::swap(state, next));
+            let states = self.states_on_gpu.iter_mut().flatten();
+            states.for_each(GpuDeltaState::advance);
+            (self.source, self.marks) = (StateSource::Last, false);
         }
     }
 

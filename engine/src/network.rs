@@ -247,9 +247,8 @@ impl<F: Family> Network for Runner<F> {
         const MARGIN_BYTES: u64 = 256 << 20;
 
         let config = self.family.config();
-        if config.delta.is_some() {
-            let what = "Gated DeltaNet";
-            return Err(PlaceError::Gpu(GpuError::Layers { what }));
+        if let Some(delta) = &config.delta {
+            Gpu::check_delta(&delta.shape)?;
         }
         Gpu::check_heads(&[config.head_dim_k, config.head_dim_v])?;
         let device = gpu.deferring_device();

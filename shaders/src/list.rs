@@ -387,6 +387,97 @@ pub static SHADERS: &[Shader] = &[
         ..ELEMENTS
     },
     Shader {
+        op: Op::Deal,
+        file: wgsl!("deal"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[rows, 2 * cols] f32"),
+            write("first", "[rows, cols] f32"),
+            write("second", "[rows, cols] f32"),
+        ],
+        params: &["len", "width"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::SigmoidMul,
+        file: wgsl!("sigmoid_mul"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            write("x", "[rows, cols] f32"),
+            read("gate", "[rows, cols / width] f32"),
+        ],
+        params: &["len", "width"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::DeltaBegin,
+        file: wgsl!("delta_begin"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            write("state", DELTA_STATE),
+            write("saved", DELTA_STATE),
+            write("marked", DELTA_STATE),
+        ],
+        params: &["len", "source", "mark"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::DeltaMix,
+        file: wgsl!("delta_mix"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[rows, channels] f32"),
+            read("conv", "[width, channels] f32"),
+            read("state", DELTA_STATE),
+            write("mixed", "[rows, channels] f32"),
+        ],
+        params: DELTA_PARAMS,
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::DeltaKeep,
+        file: wgsl!("delta_keep"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("x", "[rows, channels] f32"),
+            write("state", DELTA_STATE),
+        ],
+        params: DELTA_PARAMS,
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::DeltaRule,
+        file: wgsl!("delta_rule"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("mixed", "[rows, channels] f32"),
+            read("alpha", "[rows, heads] f32"),
+            read("beta", "[rows, heads] f32"),
+            read("decay", "[heads] f32"),
+            read("bias", "[heads] f32"),
+            write("state", DELTA_STATE),
+            write("out", "[rows, heads, dim] f32"),
+        ],
+        params: &[
+            "tokens",
+            "first_row",
+            "key_heads",
+            "heads",
+            "dim",
+            "channels",
+            "matrices",
+            "eps",
+        ],
+        workgroup: Workgroup::Columns(16),
+        ..ELEMENTS
+    },
+    Shader {
         op: Op::Highest,
         file: wgsl!("highest"),
         shared: &[],

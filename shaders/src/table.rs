@@ -41,6 +41,12 @@ pub enum Op {
     EmbedInt8,
     EmbedFloat,
     Gather,
+    Deal,
+    SigmoidMul,
+    DeltaBegin,
+    DeltaMix,
+    DeltaKeep,
+    DeltaRule,
     Highest,
     ExpertInt8,
     ExpertFloat,
@@ -119,6 +125,8 @@ pub enum Workgroup {
     Row,
     /// So many elements in x (and y).
     Elements(u32),
+    /// So many columns of a head's matrix in x (and y).
+    Columns(u32),
     /// A piece of a row in x, of row y.
     Piece,
     /// A tile of queries in x, those of one sequence after the other's, a key head in

@@ -195,6 +195,7 @@ fn tiles_are_as_the_table_says() {
                         text.contains(&size) && text.contains(&format!("* {lanes}u + lane"));
                     assert!(named || counts, "{}", shader.file.name);
                 }
+                Workgroup::Columns(count) => assert_eq!(constant(&text, "COLUMNS"), Some(count)),
                 Workgroup::UnitTile => assert!(shader.slots.contains(&Slot::UnitTile)),
                 Workgroup::Row | Workgroup::Piece | Workgroup::Queries => {}
             }

@@ -154,13 +154,11 @@ fn every_format_and_feature() {
 
 #[test]
 fn every_split_of_the_layers() {
-    let name = BUNDLED;
-    let layers = open(name, DeviceChoice::Cpu, GpuLayers::Auto)
-        .unwrap()
-        .config()
-        .n_layer;
-    for count in 0..=layers + 1 {
-        check(name, GpuLayers::First(count), KvFormat::F16);
+    for name in [BUNDLED, "qwen35", "gemma3"] {
+        let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+        for count in 0..=cpu.config().n_layer + 1 {
+            check(name, GpuLayers::First(count), KvFormat::F16);
+        }
     }
 }
 
@@ -318,15 +316,19 @@ impl Reader for Gate {
 /// not arrived, then the cache moves over.
 #[test]
 fn layers_move_to_the_gpu_between_tokens() {
-    for (kv, bound) in [(KvFormat::F16, BOUND), (KvFormat::Q8_0, BOUND_Q8_0)] {
-        let name = BUNDLED;
+    for (name, kv, bound) in [
+        (BUNDLED, KvFormat::F16, BOUND),
+        (BUNDLED, KvFormat::Q8_0, BOUND_Q8_0),
+        ("qwen35", KvFormat::F16, BOUND),
+    ] {
         let path = path(name);
         let (gate, load) = Gate::closed();
         let Some(gpu) = open_file(&path, name, DeviceChoice::Gpu, GpuLayers::Auto, load) else {
             return;
         };
         let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
-        let tokens: Vec<u32> = tokens().iter().map(|token| token % 512).collect();
+        let n_vocab = cpu.config().n_vocab as u32;
+        let tokens: Vec<u32> = tokens().iter().map(|token| token % n_vocab).collect();
         let mut cache = gpu.cache(kv, tokens.len()).unwrap();
         gate.open_soon();
         let mut found = Vec::new();
@@ -343,12 +345,12 @@ fn layers_move_to_the_gpu_between_tokens() {
             found.extend(gpu.step(&mut [sequence]).unwrap());
             on_gpu.push(cache.layers_on_gpu());
         }
-        println!("{kv}: layers on the GPU after each token: {on_gpu:?}");
+        println!("{name}, {kv}: layers on the GPU after each token: {on_gpu:?}");
         assert_eq!(on_gpu[0], 0, "the first token does not wait");
         assert_eq!(on_gpu[3], gpu.config().n_layer, "all layers have moved");
         let expected = logits(&cpu, kv, &tokens, tokens.len());
         let error = nmse(&found, &expected);
-        assert!(error <= bound, "{kv}: {error:e}, at most {bound:e}");
+        assert!(error <= bound, "{name}, {kv}: {error:e}, at most {bound:e}");
     }
 }
 
@@ -375,11 +377,17 @@ fn a_prompt_follows_the_weights_to_the_gpu() {
 /// Sequences of different lengths share a step, each with its own cache.
 #[test]
 fn several_sequences_in_a_step() {
-    let Some(gpu) = open(BUNDLED, DeviceChoice::Gpu, GpuLayers::Auto) else {
+    for name in [BUNDLED, "qwen35", "gpt-oss"] {
+        two_sequences(name);
+    }
+}
+
+fn two_sequences(name: &str) {
+    let Some(gpu) = open(name, DeviceChoice::Gpu, GpuLayers::Auto) else {
         return;
     };
     gpu.wait_for_gpu().unwrap();
-    let cpu = open(BUNDLED, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
+    let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
     let tokens = tokens();
     let steps = |model: &Model| {
         let cache = || model.cache(KvFormat::F16, 64).unwrap();
@@ -397,8 +405,8 @@ fn several_sequences_in_a_step() {
         found
     };
     let error = nmse(&steps(&gpu), &steps(&cpu));
-    println!("two sequences: {error:.1e}");
-    assert!(error <= BOUND, "{error:e}, at most {BOUND:e}");
+    println!("{name}, two sequences: {error:.1e}");
+    assert!(error <= BOUND, "{name}: {error:e}, at most {BOUND:e}");
 }
 
 /// Sequences that go on together, one token each, have the text that each has alone:
@@ -672,4 +680,45 @@ fn a_gpu_with_little_memory_gets_some_layers() {
     println!("layers with growing memory: {placed:?}");
     assert!(placed.is_sorted(), "{placed:?}");
     assert!(placed[0] < 4 && placed[4] == 4, "{placed:?}");
+}
+
+/// Layers with states, in every split: cut to a mark, to nothing, and gone on from.
+#[test]
+fn states_are_cut_as_on_the_cpu() {
+    let name = "qwen35";
+    let tokens = tokens();
+    for layers in [1, 2, 3, 5].map(GpuLayers::First) {
+        let Some(gpu) = open(name, DeviceChoice::Gpu, layers) else {
+            return;
+        };
+        let cpu = open(name, DeviceChoice::Cpu, layers).unwrap();
+        let [mut expected, mut found] = [&cpu, &gpu].map(|model| {
+            let mut cache = model.cache(KvFormat::F16, 100).unwrap();
+            let mut logits = Vec::new();
+            let mut step = |cache: &mut KvCache, range: Range<usize>| {
+                let sequence = Sequence {
+                    cache,
+                    tokens: &tokens[range],
+                    wanted: Wanted::All,
+                };
+                logits.push(model.step(&mut [sequence]).unwrap());
+            };
+            step(&mut cache, 0..10);
+            cache.mark();
+            step(&mut cache, 10..18);
+            step(&mut cache, 18..19);
+            assert_eq!(cache.truncate(12), 10);
+            step(&mut cache, 10..15);
+            assert_eq!(cache.truncate(10), 10);
+            step(&mut cache, 10..11);
+            assert_eq!(cache.truncate(3), 0);
+            step(&mut cache, 0..7);
+            assert_eq!(cache.truncate(6), 0);
+            logits
+        });
+        for (step, (found, expected)) in found.drain(..).zip(expected.drain(..)).enumerate() {
+            let error = nmse(&found, &expected);
+            assert!(error <= BOUND, "{layers:?}, step {step}: {error:e}");
+        }
+    }
 }

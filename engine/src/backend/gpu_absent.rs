@@ -7,13 +7,17 @@ mod error;
 pub use error::GpuError;
 
 use super::profile::GpuProfile;
-use super::{Activation, AttentionShape, Backend, Device, Experts, Product, QueriesAndKeys, Step};
+use super::{
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Product,
+    QueriesAndKeys, Step,
+};
 use crate::cache::KvFormat;
 use crate::cancel::Cancel;
 use crate::loading::{LoadError, Loading};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
+use kernels::delta::{DeltaShape, DeltaState};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -36,6 +40,8 @@ nothing! {
     GpuMatrix,
     /// A vector on the device.
     GpuVector,
+    /// The state of a layer on the device.
+    GpuDeltaState,
     /// Activations on the device.
     Tensor,
     /// The GPU during a forward pass.
@@ -109,6 +115,18 @@ impl Gpu {
 
     pub fn check_heads(_: &[usize]) -> Result<(), GpuError> {
         Err(GpuError::NotBuilt)
+    }
+
+    pub fn check_delta(_: &DeltaShape) -> Result<(), GpuError> {
+        Err(GpuError::NotBuilt)
+    }
+
+    pub fn delta_state(&self, _: &DeltaShape) -> Result<GpuDeltaState, GpuError> {
+        match self.0 {}
+    }
+
+    pub fn fill_state(&self, _: &GpuDeltaState, _: &DeltaState, _: Option<&DeltaState>) {
+        match self.0 {}
     }
 
     pub fn description(&self) -> &AdapterDescription {
@@ -281,6 +299,30 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
+    fn deal(&mut self, _: &Tensor, _: usize, _: &mut Tensor, _: &mut Tensor) {
+        match self.0 {}
+    }
+
+    fn sigmoid_mul(&mut self, _: &mut Tensor, _: &Tensor) {
+        match self.0 {}
+    }
+
+    fn sigmoid_rows(&mut self, _: &mut Tensor, _: &Tensor) {
+        match self.0 {}
+    }
+
+    fn delta_net(
+        &mut self,
+        _: usize,
+        _: &DeltaShape,
+        _: &DeltaWeights<'_, Self>,
+        _: &DeltaInputs<'_, Self>,
+        _: &mut Step<'_>,
+        _: &mut Tensor,
+    ) {
+        match self.0 {}
+    }
+
     fn rms_norm_add(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
         match self.0 {}
     }
@@ -308,6 +350,12 @@ impl Backend for GpuBackend {
     }
 
     fn experts(&mut self, _: &Tensor, _: &Experts<'_, Self>, _: &mut Tensor) {
+        match self.0 {}
+    }
+}
+
+impl GpuDeltaState {
+    pub(crate) fn advance(&mut self) {
         match self.0 {}
     }
 }

@@ -246,10 +246,6 @@ pub struct DeltaInputs<'a, B: Backend + ?Sized> {
     pub beta: &'a B::Tensor,
 }
 
-/// Whether a backend has the operations of Gated DeltaNet. One that does not refuses
-/// models with such layers when they are placed.
-const NO_DELTA: &str = "layers of Gated DeltaNet are not placed on this backend";
-
 /// Computes.
 pub trait Backend {
     /// Where the weights are.
@@ -333,22 +329,13 @@ pub trait Backend {
         width: usize,
         first: &mut Self::Tensor,
         second: &mut Self::Tensor,
-    ) {
-        let _ = (x, width, first, second);
-        panic!("{NO_DELTA}");
-    }
+    );
 
     /// `x = x · sigmoid(gate)`.
-    fn sigmoid_mul(&mut self, x: &mut Self::Tensor, gate: &Self::Tensor) {
-        let _ = (x, gate);
-        panic!("{NO_DELTA}");
-    }
+    fn sigmoid_mul(&mut self, x: &mut Self::Tensor, gate: &Self::Tensor);
 
     /// Multiplies every row with the sigmoid of its gate, `[rows, 1]`.
-    fn sigmoid_rows(&mut self, x: &mut Self::Tensor, gates: &Self::Tensor) {
-        let _ = (x, gates);
-        panic!("{NO_DELTA}");
-    }
+    fn sigmoid_rows(&mut self, x: &mut Self::Tensor, gates: &Self::Tensor);
 
     /// Takes every sequence's tokens through a layer of Gated DeltaNet: see
     /// [`kernels::delta`].
@@ -360,10 +347,7 @@ pub trait Backend {
         inputs: &DeltaInputs<'_, Self>,
         step: &mut Step<'_>,
         out: &mut Self::Tensor,
-    ) {
-        let _ = (layer, shape, weights, inputs, step, out);
-        panic!("{NO_DELTA}");
-    }
+    );
 
     /// `gate = activation(x·gateᵀ) · x·upᵀ`, with the biases they have. What the
     /// second product's tensor holds afterwards means nothing.

@@ -75,9 +75,12 @@ impl DeltaShape {
         self.head_dim * LANES
     }
 
-    /// Bytes of a [`DeltaState`].
-    pub fn state_bytes(&self) -> usize {
-        4 * ((self.width - 1) * self.channels() + self.values() * self.head_dim)
+    /// Values of a [`DeltaState`]: of the inputs, and of the matrices.
+    pub fn state_len(&self) -> [usize; 2] {
+        [
+            (self.width - 1) * self.channels(),
+            self.values() * self.head_dim,
+        ]
     }
 }
 
@@ -93,10 +96,19 @@ pub struct DeltaState {
 impl DeltaState {
     /// Before the first token.
     pub fn new(shape: &DeltaShape) -> DeltaState {
-        DeltaState {
-            inputs: vec![0.0; (shape.width - 1) * shape.channels()],
-            matrices: vec![0.0; shape.values() * shape.head_dim],
-        }
+        let [inputs, matrices] = shape.state_len().map(|len| vec![0.0; len]);
+        DeltaState { inputs, matrices }
+    }
+
+    /// Of nothing: stands for one that is kept elsewhere.
+    pub fn empty() -> DeltaState {
+        let (inputs, matrices) = (Vec::new(), Vec::new());
+        DeltaState { inputs, matrices }
+    }
+
+    /// All of it: the inputs, then the matrices, as the module's comment draws them.
+    pub fn values(&self) -> Vec<f32> {
+        [&self.inputs[..], &self.matrices[..]].concat()
     }
 
     /// As before the first token.

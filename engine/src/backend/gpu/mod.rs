@@ -45,6 +45,7 @@ mod attention_batch;
 mod cache;
 mod compiled;
 mod context;
+mod delta;
 mod error;
 mod experts;
 mod fault;
@@ -68,6 +69,7 @@ pub use adapter::{AdapterDescription, AdapterKind, list_devices};
 pub use cache::GpuKvLayer;
 pub use compiled::CompiledShaders;
 pub use context::GpuOptions;
+pub use delta::GpuDeltaState;
 pub use error::GpuError;
 pub use ops::GpuBackend;
 pub use tensor::Tensor;
@@ -79,6 +81,7 @@ use crate::backend::profile::GpuProfile;
 use crate::cache::KvFormat;
 use crate::loading::Loading;
 use context::Context;
+use kernels::delta::{DeltaShape, DeltaState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open GPU.
@@ -148,6 +151,29 @@ impl Gpu {
         capacity: usize,
     ) -> Result<GpuKvLayer, GpuError> {
         GpuKvLayer::new(&self.context, format, heads, head_dims, capacity)
+    }
+
+    /// The state of a layer of Gated DeltaNet.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU's memory does not suffice.
+    pub fn delta_state(&self, shape: &DeltaShape) -> Result<GpuDeltaState, GpuError> {
+        GpuDeltaState::new(&self.context, shape)
+    }
+
+    /// Whether layers of Gated DeltaNet of that shape can be computed.
+    ///
+    /// # Errors
+    ///
+    /// Says why they cannot.
+    pub fn check_delta(shape: &DeltaShape) -> Result<(), GpuError> {
+        GpuDeltaState::check(shape)
+    }
+
+    /// Gives a layer of Gated DeltaNet the state that the CPU has, and the marked one.
+    pub fn fill_state(&self, to: &GpuDeltaState, state: &DeltaState, marked: Option<&DeltaState>) {
+        to.fill(&self.context, state, marked);
     }
 
     /// Whether heads of these widths can be computed.

@@ -7,7 +7,11 @@ use super::products::{constant_of, format_piece};
 use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
-use crate::backend::{Activation, AttentionShape, Backend, Experts, Product, QueriesAndKeys, Step};
+use crate::backend::{
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Experts, Product,
+    QueriesAndKeys, Step,
+};
+use kernels::delta::DeltaShape;
 use kernels::format::ActivationForm;
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
@@ -206,9 +210,12 @@ impl Backend for GpuBackend {
 
     fn rms_norm(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, out: &mut Tensor) {
         assert_eq!((x.rows, x.cols), (out.rows, out.cols), "rows and width");
-        let quantized = x.has_groups().then(|| out.int8().clone());
-        self.norm([1, x.rows], x, (weight, eps), out, quantized, false);
-        out.is_written(x.has_groups());
+        // Pieces of rows, such as heads, have the weight in common.
+        let pieces = x.cols / weight.len;
+        let as_int8 = pieces == 1 && x.has_groups();
+        let quantized = as_int8.then(|| out.int8().clone());
+        self.norm([pieces, x.rows], x, (weight, eps), out, quantized, false);
+        out.is_written(as_int8);
     }
 
     fn rms_norm_add(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, sum: &mut Tensor) {
@@ -299,6 +306,39 @@ impl Backend for GpuBackend {
         out.is_written(quantizes(shape.head_dim_v));
     }
 
+    fn deal(&mut self, x: &Tensor, width: usize, first: &mut Tensor, second: &mut Tensor) {
+        let len = x.rows * x.cols / 2;
+        let workgroups = self.elements(Op::Deal, len);
+        self.recorder.dispatch(
+            Kernel::new(Op::Deal, &[]),
+            &[&x.float, &first.float, &second.float],
+            &[len as u32, width as u32],
+            workgroups,
+        );
+        first.is_written(false);
+        second.is_written(false);
+    }
+
+    fn sigmoid_mul(&mut self, x: &mut Tensor, gate: &Tensor) {
+        self.sigmoid(x, gate, 1);
+    }
+
+    fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {
+        self.sigmoid(x, gates, x.cols);
+    }
+
+    fn delta_net(
+        &mut self,
+        layer: usize,
+        shape: &DeltaShape,
+        weights: &DeltaWeights<'_, Self>,
+        inputs: &DeltaInputs<'_, Self>,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        self.delta(layer, shape, weights, inputs, step, out);
+    }
+
     fn gate_up(
         &mut self,
         x: &Tensor,
@@ -342,6 +382,19 @@ impl Backend for GpuBackend {
 }
 
 impl GpuBackend {
+    /// Multiplies with the sigmoid of gates, each for so many values.
+    fn sigmoid(&mut self, x: &mut Tensor, gate: &Tensor, width: usize) {
+        let len = x.rows * x.cols;
+        let workgroups = self.elements(Op::SigmoidMul, len);
+        self.recorder.dispatch(
+            Kernel::new(Op::SigmoidMul, &[]),
+            &[&x.float, &gate.float],
+            &[len as u32, width as u32],
+            workgroups,
+        );
+        x.is_written(false);
+    }
+
     /// RMS norms of `count` pieces of `x`, side by side and one below the other, and
     /// the same as 8-bit integers, if that is wanted; or added to what is there.
     #[allow(clippy::too_many_arguments)] // what is normed, how, and where it goes

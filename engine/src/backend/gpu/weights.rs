@@ -236,6 +236,7 @@ impl GpuMatrix {
 /// A vector on the device.
 pub struct GpuVector {
     pub(super) buffer: Arc<Buffer>,
+    pub(super) len: usize,
 }
 
 impl Device for GpuDevice {
@@ -261,6 +262,7 @@ impl Device for GpuDevice {
 
     fn vector(&self, vector: Vector) -> GpuVector {
         GpuVector {
+            len: vector.len(),
             buffer: self.buffer("parameters", 4 * vector.len(), Contents::Vector(vector)),
         }
     }

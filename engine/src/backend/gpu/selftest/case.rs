@@ -4,11 +4,13 @@ use super::super::{Gpu, products};
 use super::Variant;
 use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
+use super::delta::delta_net;
 use crate::backend::{
     Activation, AttentionShape, Backend, Device, ExpertBiases, Experts, Product, Sibling,
 };
 use crate::cache::KvFormat;
 use kernels::Format;
+use kernels::delta::DeltaShape;
 use kernels::ops::Pairing;
 use std::fmt;
 
@@ -85,6 +87,21 @@ pub(super) enum Case {
         product: bool,
     },
     Select,
+    /// Rows in pieces of so many values.
+    Deal {
+        rows: usize,
+        width: usize,
+    },
+    /// With a gate for each value or for each row.
+    Sigmoid {
+        by_row: bool,
+    },
+    /// Sequences of so many tokens, in steps of so many.
+    DeltaNet {
+        shape: DeltaShape,
+        sequences: &'static [usize],
+        at_once: usize,
+    },
     /// Of rows with many equal values.
     Highest {
         cols: usize,
@@ -122,6 +139,10 @@ impl Case {
             Case::Rope { .. } | Case::Attention { product: false, .. } => "attention",
             Case::Attention { product: true, .. } => "attention, matmul",
             Case::Select => "select",
+            Case::Deal { .. } => "deal",
+            Case::Sigmoid { by_row: false } => "sigmoid_mul",
+            Case::Sigmoid { by_row: true } => "sigmoid_rows",
+            Case::DeltaNet { .. } => "delta_net",
             Case::Highest { .. } => "highest",
             Case::Experts { .. } => "experts",
         }
@@ -213,7 +234,10 @@ impl Case {
                 // The CPU quantizes queries, too: this is its error.
                 KvFormat::Q8_0 => 4e-2,
             },
-            Case::Select | Case::Highest { .. } => 0.0,
+            Case::Sigmoid { .. } => 4e-6,
+            // Sums over a head, token after token.
+            Case::DeltaNet { .. } => 1e-5,
+            Case::Select | Case::Deal { .. } | Case::Highest { .. } => 0.0,
         }
     }
 
@@ -292,6 +316,33 @@ impl Case {
                 let out = side.backend.select(&x, &[6, 0, 6]);
                 read(side.backend, &out)
             }
+            Case::Deal { rows, width } => {
+                let x = side.backend.write(&floats(1, rows * 6 * width), 6 * width);
+                let mut parts = [(); 2].map(|()| side.backend.tensor(rows, 3 * width));
+                let [first, second] = &mut parts;
+                side.backend.deal(&x, width, first, second);
+                parts
+                    .iter()
+                    .flat_map(|part| read(side.backend, part))
+                    .collect()
+            }
+            Case::Sigmoid { by_row } => {
+                let (rows, cols) = (5, 33);
+                let mut x = side.backend.write(&floats(1, rows * cols), cols);
+                let width = if by_row { 1 } else { cols };
+                let gates: Vec<f32> = floats(2, rows * width).iter().map(|x| x * 20.0).collect();
+                let gates = side.backend.write(&gates, width);
+                match by_row {
+                    true => side.backend.sigmoid_rows(&mut x, &gates),
+                    false => side.backend.sigmoid_mul(&mut x, &gates),
+                }
+                read(side.backend, &x)
+            }
+            Case::DeltaNet {
+                ref shape,
+                sequences,
+                at_once,
+            } => delta_net(side, shape, sequences, at_once).unwrap_or_default(),
             Case::Highest { cols, count } => highest(side.backend, cols, count),
             Case::Experts {
                 format,
@@ -389,6 +440,24 @@ impl fmt::Display for Case {
                 each.try_for_each(|[past, tokens]| write!(f, ", {tokens} after {past}"))
             }
             Case::Select => f.write_str("3 rows of 33"),
+            Case::Deal { rows, width } => write!(f, "{rows} rows in pieces of {width}"),
+            Case::Sigmoid { .. } => f.write_str("5 rows of 33"),
+            Case::DeltaNet {
+                shape,
+                sequences,
+                at_once,
+            } => {
+                let DeltaShape {
+                    n_head_k,
+                    n_head_v,
+                    head_dim,
+                    width,
+                } = shape;
+                write!(
+                    f,
+                    "{n_head_k}/{n_head_v} heads of {head_dim}, width {width}, {sequences:?} tokens, {at_once} at once"
+                )
+            }
             Case::Highest { cols, count } => write!(f, "{count} of {cols}"),
             Case::Experts {
                 format,

@@ -5,6 +5,7 @@ use super::case::Case;
 use crate::backend::{Activation, AttentionShape};
 use crate::cache::KvFormat;
 use kernels::Format;
+use kernels::delta::DeltaShape;
 use kernels::ops::Pairing;
 
 /// What a binding holds when matrices are to be cut into many slices.
@@ -63,6 +64,11 @@ pub(super) fn all() -> Vec<Case> {
         }
     }
     cases.push(Case::Select);
+    cases.push(Case::Deal { rows: 3, width: 5 });
+    for by_row in [false, true] {
+        cases.push(Case::Sigmoid { by_row });
+    }
+    cases.extend(delta());
     for (cols, count) in [
         (1000, 1),
         (5000, 1),
@@ -201,6 +207,30 @@ pub(super) fn sliced() -> Vec<Case> {
         });
     }
     cases
+}
+
+/// Heads as models have them, smaller ones, and steps that begin and end within the
+/// convolution.
+fn delta() -> Vec<Case> {
+    let shape = |n_head_k, n_head_v, head_dim, width| DeltaShape {
+        n_head_k,
+        n_head_v,
+        head_dim,
+        width,
+    };
+    let cases: [(_, &'static [usize], _); 5] = [
+        (shape(2, 4, 128, 4), &[9], 9),
+        (shape(2, 4, 128, 4), &[9, 1, 4], 2),
+        (shape(1, 3, 16, 1), &[5], 5),
+        (shape(2, 2, 48, 2), &[7, 3], 1),
+        (shape(1, 2, 32, 16), &[20], 6),
+    ];
+    let case = |(shape, sequences, at_once)| Case::DeltaNet {
+        shape,
+        sequences,
+        at_once,
+    };
+    cases.into_iter().map(case).collect()
 }
 
 fn attention() -> Vec<Case> {

@@ -14,6 +14,7 @@
 mod attention;
 mod case;
 mod data;
+mod delta;
 mod list;
 
 use super::{AdapterDescription, Gpu, GpuError, GpuOptions};

@@ -1,0 +1,112 @@
+//! Cases of Gated DeltaNet.
+
+use super::case::Side;
+use super::data::{floats, read, vector};
+use crate::arch::{Config, DeltaLayers, LogitScale};
+use crate::backend::{Backend, DeltaInputs, DeltaWeights, Rows, Step};
+use crate::cache::{KvCache, KvFormat};
+use kernels::delta::DeltaShape;
+
+/// What a layer makes of sequences of so many tokens, in steps of so many; in the end
+/// caches are cut to what was marked after the first step, and go on from there.
+pub(super) fn delta_net<B: Backend>(
+    side: &mut Side<'_, B>,
+    shape: &DeltaShape,
+    sequences: &[usize],
+    at_once: usize,
+) -> Option<Vec<f32>> {
+    let mut caches = Vec::new();
+    for _ in sequences {
+        caches.push(cache(side, shape)?);
+    }
+    let heads = shape.n_head_v;
+    let conv = vector(side.device, 1, shape.width * shape.channels());
+    let (a, bias) = (vector(side.device, 2, heads), vector(side.device, 3, heads));
+    let mut found = Vec::new();
+    // The last round is that after the cut.
+    let rounds = sequences.iter().max()?.div_ceil(at_once) + 1;
+    for round in 0..rounds {
+        let mut positions = Vec::new();
+        let mut parts = Vec::new();
+        for (cache, &tokens) in caches.iter_mut().zip(sequences) {
+            let mut count = at_once.min(tokens.saturating_sub(cache.len()));
+            if round + 1 == rounds {
+                cache.truncate(at_once.min(tokens));
+                count = 1;
+            }
+            if round == 1 {
+                cache.mark();
+            }
+            let (first, position) = (positions.len(), cache.len());
+            positions.extend(position..position + count);
+            if count > 0 {
+                parts.push(Rows {
+                    cache,
+                    rows: first..first + count,
+                    position,
+                });
+            }
+        }
+        let rows = positions.len();
+        let mut write = |operand, width| {
+            let values = floats(10 * round as u64 + operand, rows * width);
+            side.backend.write(&values, width)
+        };
+        let qkv = write(4, shape.channels());
+        let (alpha, beta) = (write(5, heads), write(6, heads));
+        let mut out = side.backend.tensor(rows, shape.values());
+        let weights = DeltaWeights {
+            conv: &conv,
+            a: &a,
+            bias: &bias,
+            eps: 1e-6,
+        };
+        let inputs = DeltaInputs {
+            qkv: &qkv,
+            alpha: &alpha,
+            beta: &beta,
+        };
+        let mut step = Step {
+            sequences: parts,
+            positions,
+            kept: None,
+        };
+        let backend = &mut *side.backend;
+        backend.delta_net(0, shape, &weights, &inputs, &mut step, &mut out);
+        for rows in &mut step.sequences {
+            rows.cache.advance(rows.rows.len());
+        }
+        found.extend(read(backend, &out));
+    }
+    Some(found)
+}
+
+/// A cache of one layer, which has a state.
+fn cache<B: Backend>(side: &Side<'_, B>, shape: &DeltaShape) -> Option<KvCache> {
+    let config = Config {
+        n_embd: 32,
+        n_layer: 1,
+        n_vocab: 1,
+        context_length: 100,
+        norm_eps: 1e-5,
+        n_head: 1,
+        n_head_kv: 1,
+        head_dim_k: 32,
+        head_dim_v: 32,
+        embedding_scale: 1.0,
+        logits: LogitScale::NONE,
+        delta: Some(DeltaLayers {
+            shape: *shape,
+            period: 2,
+        }),
+    };
+    let mut cache = KvCache::new(&config, KvFormat::F32, 100);
+    if let Some(gpu) = side.gpu {
+        let placed = cache.place(gpu, 1, &config, KvFormat::F32);
+        if let Err(error) = placed.and_then(|()| cache.move_to(gpu, 1)) {
+            gpu.fail(error);
+            return None;
+        }
+    }
+    Some(cache)
+}

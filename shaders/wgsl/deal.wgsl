@@ -1,0 +1,27 @@
+// Cuts rows into pieces that go to two tensors in turn.
+
+struct Params {
+    // Values of each of the two.
+    len: u32,
+    // Values of a piece.
+    width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> first: array<f32>;
+@group(0) @binding(2) var<storage, read_write> second: array<f32>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
+    if index < params.len {
+        let at = index / params.width * 2u * params.width + index % params.width;
+        first[index] = x[at];
+        second[index] = x[at + params.width];
+    }
+}
