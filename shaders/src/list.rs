@@ -412,6 +412,18 @@ pub static SHADERS: &[Shader] = &[
         ..ELEMENTS
     },
     Shader {
+        op: Op::ScaleRows,
+        file: wgsl!("scale_rows"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            write("x", "[rows, cols] f32"),
+            read("factors", "[rows] f32"),
+        ],
+        params: &["len", "cols"],
+        ..ELEMENTS
+    },
+    Shader {
         op: Op::DeltaBegin,
         file: wgsl!("delta_begin"),
         shared: &[],

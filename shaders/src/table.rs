@@ -43,6 +43,7 @@ pub enum Op {
     Gather,
     Deal,
     SigmoidMul,
+    ScaleRows,
     DeltaBegin,
     DeltaMix,
     DeltaKeep,

@@ -44,7 +44,8 @@ class Shape:
     shared: int = 0  # width of an expert that all tokens use
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
-    stacked: bool = False  # q, k, v and gate, up in one tensor each
+    stacked: str = ""  # what comes in one tensor each: gate and up, or also q, k and v ("all")
+    n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
     long_factors: bool = False  # of the rope, for contexts above the original one and others
     family: str = "llama"
@@ -92,14 +93,19 @@ FEATURES = {
     "qwen3moe": feature(family="qwen3moe", head_norms=True, head_dim=16, ff=24, experts=6,
                         metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24}),
     "smollm3": feature(family="smollm3", layers=4),
+    "mistral3": feature(family="mistral3", metadata={
+        "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 8,
+        "rope.scaling.yarn_log_multiplier": 0.7, "attention.temperature_scale": 0.5}),
     "granite": feature(family="granite", metadata={"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5,
                                                    "attention.scale": 0.2}),
-    "phi3": feature(family="phi3", stacked=True),
-    "phi3-long": feature(family="phi3", stacked=True, long_factors=True, metadata={
+    "phi3": feature(family="phi3", stacked="all"),
+    "phi3-long": feature(family="phi3", stacked="all", long_factors=True, metadata={
         "rope.scaling.type": "longrope", "rope.scaling.original_context_length": 64, "rope.scaling.attn_factor": 1.2}),
     "gemma3": feature(family="gemma3", head_norms=True, post_norms=True, tied=True, head_dim=12, layers=3,
                       metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
                                 "final_logit_softcapping": 9.0}),
+    "gemma": feature(family="gemma", tied=True, head_dim=12),
+    "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
                       metadata={"attention.sliding_window": 5, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 9.0}),
     "gpt-oss": feature(family="gpt-oss", layers=3, ff=24, experts=6, sinks=True, biases=ALL,
@@ -124,10 +130,13 @@ WITHOUT = {
     "qwen3": {"family": "llama", "head_norms": False},
     "qwen3moe": {"family": "llama", "head_norms": False},
     "smollm3": {"family": "llama"},
+    "mistral3": {"metadata": {}},
     "granite": {"family": "llama", "metadata": {}},
-    "phi3": {"family": "llama", "stacked": False},
+    "phi3": {"family": "llama", "stacked": ""},
     "phi3-long": {"metadata": {}, "long_factors": False},
     "gemma3": {"metadata": {}},
+    "gemma": {"family": "llama"},
+    "glm4": {"n_rot": 0},
     "gemma2": {"metadata": {"attention.sliding_window": 5, "attn_logit_softcapping": 1e6, "final_logit_softcapping": 9.0}},
 }
 
@@ -144,7 +153,7 @@ def write_f32(path, s: Shape):
     w.add_head_count(s.heads)
     w.add_head_count_kv(s.kv_heads)
     w.add_layer_norm_rms_eps(1e-5)
-    w.add_rope_dimension_count(head)
+    w.add_rope_dimension_count(s.n_rot or head)
     w.add_rope_freq_base(10000.0)
     if s.head_dim:
         w.add_key_length(head)
@@ -211,7 +220,7 @@ def write_f32(path, s: Shape):
             part = next((p for p in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up") if name.endswith(p)), None)
             if s.experts and ".ffn_" in name:
                 matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
-            elif s.stacked and part:
+            elif part and (s.stacked == "all" or s.stacked and part.startswith("ffn")):
                 stack.append(normal(name + ".weight", rows, k) * np.float32(gain / np.sqrt(k)))
                 if part in ("attn_v", "ffn_up"):
                     target = {"attn_v": "attn_qkv", "ffn_up": "ffn_up"}[part]

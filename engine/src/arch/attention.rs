@@ -23,6 +23,8 @@ pub struct Attention {
     pub stacked: bool,
     /// Whether every head has a sink.
     pub sinks: bool,
+    /// How queries grow with their position.
+    pub temperature: Option<Temperature>,
     /// Whether results pass gates, whose rows follow each head's of q.
     pub gated: bool,
 }
@@ -35,6 +37,19 @@ pub struct Windows {
     pub period: Option<usize>,
     /// How heads turn there.
     pub rope: Rope,
+}
+
+/// How queries grow with their position `p`: by `1 + scale · ln(1 + ⌊p / length⌋)`.
+pub struct Temperature {
+    pub scale: f32,
+    pub length: usize,
+}
+
+impl Temperature {
+    fn factor(&self, position: usize) -> f32 {
+        let lengths = 1 + position / self.length;
+        (1.0 + f64::from(self.scale) * kernels::ops::ln(lengths as f64)) as f32
+    }
 }
 
 /// Its weights in a layer.
@@ -78,6 +93,7 @@ impl Attention {
             stacked: false,
             sinks: false,
             gated: false,
+            temperature: None,
         })
     }
 
@@ -208,6 +224,13 @@ impl Attention {
                     weights.v.product(&mut v),
                 ],
             );
+        }
+        if let Some(temperature) = &self.temperature {
+            let factors = step.positions.iter();
+            let factors: Vec<f32> = factors.map(|&at| temperature.factor(at)).collect();
+            if factors.iter().any(|&factor| factor != 1.0) {
+                b.scale_rows(&mut q, &factors);
+            }
         }
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);

@@ -1,13 +1,13 @@
-//! The `gemma2` and `gemma3` families: norms also after attention and the
-//! feed-forward network, gates through GELU, embeddings scaled by the root of their
-//! width, and layers that attend to a window. The second generation caps scores and
-//! logits, and every other layer has a window; the third norms the heads of q and k,
-//! and, unless the file says otherwise, five layers of six have one, with a rope base
-//! of their own.
+//! The `gemma`, `gemma2` and `gemma3` families: gates through GELU and embeddings
+//! scaled by the root of their width. From the second generation on there are norms
+//! also after attention and the feed-forward network, and layers that attend to a
+//! window. The second caps scores and logits, and every other layer has a window; the
+//! third norms the heads of q and k, and, unless the file says otherwise, five layers
+//! of six have one, with a rope base of their own.
 //!
-//! Sources: "Gemma 2: Improving Open Language Models at a Practical Size" (2024);
-//! "Gemma 3 Technical Report" (2025); tensor names and keys from the GGUF
-//! specification.
+//! Sources: "Gemma: Open Models Based on Gemini Research and Technology" (2024);
+//! "Gemma 2: Improving Open Language Models at a Practical Size" (2024); "Gemma 3
+//! Technical Report" (2025); tensor names and keys from the GGUF specification.
 
 use super::attention::{Attention, Windows};
 use super::decoder::{Decoder, FFN_NORM};
@@ -21,6 +21,13 @@ use kernels::ops::Pairing;
 /// Layers of the sizes whose queries are scaled by the width of the residual stream
 /// per head, not by that of a head. No key of a file tells them apart.
 const LAYERS_OF_27B: [usize; 2] = [46, 62];
+
+/// Reads and checks the hyperparameters of the first generation.
+pub fn first(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let mut decoder = decoder(keys, tensors)?;
+    decoder.post_norms = false;
+    Ok(decoder)
+}
 
 /// Reads and checks the hyperparameters of the second generation.
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
@@ -53,7 +60,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     Ok(decoder)
 }
 
-/// What both have.
+/// What all have, or all but the first.
 fn decoder(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut config = Config::from_file(keys, tensors)?;
     config.embedding_scale = (config.n_embd as f32).sqrt();

@@ -1,12 +1,13 @@
 //! The `llama` family: Llama 1 to 3.x, Mistral, TinyLlama, SmolLM, and
-//! mixtures of experts of the Mixtral kind; and `smollm3`, which leaves the heads
-//! of every fourth layer unturned.
+//! mixtures of experts of the Mixtral kind; `mistral3`, whose queries grow with
+//! their position; and `smollm3`, which leaves the heads of every fourth layer
+//! unturned.
 //!
 //! Sources: Touvron et al., "LLaMA: Open and Efficient Foundation Language
 //! Models" (2023); Jiang et al., "Mixtral of Experts" (2024); Yang et al., "Rope to
 //! Nope and Back Again" (2025); tensor names and keys from the GGUF specification.
 
-use super::attention::Attention;
+use super::attention::{Attention, Temperature};
 use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters};
@@ -24,6 +25,19 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         ffn_norm: FFN_NORM,
         config,
     })
+}
+
+/// Reads and checks the hyperparameters of Mistral's third generation.
+pub fn mistral_third(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    let mut decoder = from_file(keys, tensors)?;
+    if let Some(scale) = keys.optional_positive("attention.temperature_scale")? {
+        let length = super::rope::original_context(keys, &decoder.config)?;
+        decoder.attention.temperature = Some(Temperature { scale, length });
+    }
+    Ok(decoder)
 }
 
 /// Reads and checks the hyperparameters of SmolLM's third generation.

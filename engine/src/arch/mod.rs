@@ -9,6 +9,7 @@ mod decoder;
 mod delta;
 mod feed_forward;
 mod gemma;
+mod glm;
 mod gpt_oss;
 mod granite;
 mod linear;
@@ -183,11 +184,14 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
+    ("glm4", glm::fourth),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
     ("llama", llama::from_file),
+    ("mistral3", llama::mistral_third),
     ("phi3", phi::third),
     ("qwen2", qwen::second),
     ("qwen3", qwen::third),

@@ -4,7 +4,7 @@ use super::{Config, Hyperparameters};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use gguf::Escaped;
-use kernels::ops::{Pairing, Rope, RopeScaling, Yarn};
+use kernels::ops::{Pairing, Rope, RopeScaling, Yarn, ln};
 
 /// Reads base, scaling and per-frequency factors.
 ///
@@ -94,7 +94,10 @@ fn base(keys: &Hyperparameters<'_, '_>, name: &str, default: f32) -> Result<f32,
 }
 
 /// The context before it was extended.
-fn original_context(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<usize, ModelError> {
+pub fn original_context(
+    keys: &Hyperparameters<'_, '_>,
+    config: &Config,
+) -> Result<usize, ModelError> {
     let found = keys.optional("rope.scaling.original_context_length", 1..=1 << 30)?;
     Ok(found.unwrap_or(config.context_length))
 }
@@ -109,12 +112,18 @@ fn yarn(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<Yarn, ModelEr
         let key = keys.key("rope.scaling.yarn_ext_factor");
         return Err(ModelError::value(&key, "1", extrapolation));
     }
+    let factor = number("factor", 1.0)?;
+    // What sines and cosines are multiplied with is taken back, in full if this is 1.
+    let divisor = match keys.optional_positive("rope.scaling.yarn_log_multiplier")? {
+        Some(multiplier) if factor > 1.0 => 1.0 + 0.1 * f64::from(multiplier) * ln(factor),
+        _ => 1.0,
+    };
     Ok(Yarn {
-        factor: number("factor", 1.0)?,
+        factor,
         original_context: original_context(keys, config)?,
         beta_fast: number("yarn_beta_fast", 32.0)?,
         beta_slow: number("yarn_beta_slow", 1.0)?,
-        attention_factor: number("attn_factor", 1.0)?,
+        attention_factor: number("attn_factor", 1.0)? / divisor,
     })
 }
 

@@ -478,6 +478,11 @@ impl Backend for CpuBackend<'_> {
         ops::sigmoid_mul(self.region, self.kernels.isa(), &mut x.data, &gate.data);
     }
 
+    fn scale_rows(&mut self, x: &mut Tensor, factors: &[f32]) {
+        self.region.label("scale_rows");
+        ops::scale_rows(self.region, self.kernels.isa(), &mut x.data, factors);
+    }
+
     fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {
         self.region.label("sigmoid_rows");
         ops::sigmoid_rows(self.region, self.kernels.isa(), &mut x.data, &gates.data);

@@ -307,6 +307,10 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
+    fn scale_rows(&mut self, _: &mut Tensor, _: &[f32]) {
+        match self.0 {}
+    }
+
     fn sigmoid_rows(&mut self, _: &mut Tensor, _: &Tensor) {
         match self.0 {}
     }

@@ -334,6 +334,9 @@ pub trait Backend {
     /// `x = x · sigmoid(gate)`.
     fn sigmoid_mul(&mut self, x: &mut Self::Tensor, gate: &Self::Tensor);
 
+    /// Multiplies every row with its factor.
+    fn scale_rows(&mut self, x: &mut Self::Tensor, factors: &[f32]);
+
     /// Multiplies every row with the sigmoid of its gate, `[rows, 1]`.
     fn sigmoid_rows(&mut self, x: &mut Self::Tensor, gates: &Self::Tensor);
 

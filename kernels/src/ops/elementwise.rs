@@ -99,18 +99,28 @@ impl Op for Scale<'_> {
     }
 }
 
+/// `x[r, i] = x[r, i] · factors[r]`.
+///
+/// # Panics
+///
+/// If `x` is not as many rows as there are factors.
+pub fn scale_rows(region: &Region<'_>, isa: Isa, x: &mut [f32], factors: &[f32]) {
+    let cols = x.len().checked_div(factors.len()).unwrap_or(0);
+    assert_eq!(cols * factors.len(), x.len(), "rows for the factors");
+    region.chunks_mut(x, cols.max(1), |row, x| {
+        let factor = factors[row];
+        isa.run(Scale { x, factor });
+    });
+}
+
 /// `x[r, i] = x[r, i] / (1 + exp(−gate[r]))`, what multiplies a row rounded once.
 ///
 /// # Panics
 ///
 /// If `x` is not as many rows as there are gates.
 pub fn sigmoid_rows(region: &Region<'_>, isa: Isa, x: &mut [f32], gates: &[f32]) {
-    let cols = x.len().checked_div(gates.len()).unwrap_or(0);
-    assert_eq!(cols * gates.len(), x.len(), "rows for the gates");
-    region.chunks_mut(x, cols.max(1), |row, x| {
-        let factor = sigmoid_of(gates[row]);
-        isa.run(Scale { x, factor });
-    });
+    let factors: Vec<f32> = gates.iter().copied().map(sigmoid_of).collect();
+    scale_rows(region, isa, x, &factors);
 }
 
 /// `x[i] = x[i] · factor`.

@@ -53,6 +53,7 @@
 //! | 45 | closed and broken streams, interrupts | engine/tests/cli/streams.rs: streams_that_are_closed, whoever_has_read_enough_may_go, nobody_reads_messages, an_interrupt_ends_at_once_and_what_there_is_stays, an_interrupt_ends_waiting_for_weights; engine/tests/cli/terminal.rs: an_interrupt_leaves_the_terminal_as_it_was |
 //! | 46 | two instances on one file | engine/tests/cli/text.rs: two_instances_share_a_file |
 
+mod families;
 mod hyperparameters;
 mod mutations;
 mod not_finite;

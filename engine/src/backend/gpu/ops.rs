@@ -323,6 +323,20 @@ impl Backend for GpuBackend {
         self.sigmoid(x, gate, 1);
     }
 
+    fn scale_rows(&mut self, x: &mut Tensor, factors: &[f32]) {
+        assert_eq!(x.rows, factors.len(), "a factor for each row");
+        let factors = self.recorder.upload(bytemuck::cast_slice(factors));
+        let len = x.rows * x.cols;
+        let workgroups = self.elements(Op::ScaleRows, len);
+        self.recorder.dispatch(
+            Kernel::new(Op::ScaleRows, &[]),
+            &[&x.float, &factors],
+            &[len as u32, x.cols as u32],
+            workgroups,
+        );
+        x.is_written(false);
+    }
+
     fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {
         self.sigmoid(x, gates, x.cols);
     }

@@ -92,6 +92,7 @@ pub(super) enum Case {
         rows: usize,
         width: usize,
     },
+    ScaleRows,
     /// With a gate for each value or for each row.
     Sigmoid {
         by_row: bool,
@@ -140,6 +141,7 @@ impl Case {
             Case::Attention { product: true, .. } => "attention, matmul",
             Case::Select => "select",
             Case::Deal { .. } => "deal",
+            Case::ScaleRows => "scale_rows",
             Case::Sigmoid { by_row: false } => "sigmoid_mul",
             Case::Sigmoid { by_row: true } => "sigmoid_rows",
             Case::DeltaNet { .. } => "delta_net",
@@ -237,7 +239,7 @@ impl Case {
             Case::Sigmoid { .. } => 4e-6,
             // Sums over a head, token after token.
             Case::DeltaNet { .. } => 1e-5,
-            Case::Select | Case::Deal { .. } | Case::Highest { .. } => 0.0,
+            Case::ScaleRows | Case::Select | Case::Deal { .. } | Case::Highest { .. } => 0.0,
         }
     }
 
@@ -325,6 +327,11 @@ impl Case {
                     .iter()
                     .flat_map(|part| read(side.backend, part))
                     .collect()
+            }
+            Case::ScaleRows => {
+                let mut x = side.backend.write(&floats(1, 5 * 33), 33);
+                side.backend.scale_rows(&mut x, &floats(2, 5));
+                read(side.backend, &x)
             }
             Case::Sigmoid { by_row } => {
                 let (rows, cols) = (5, 33);
@@ -441,7 +448,7 @@ impl fmt::Display for Case {
             }
             Case::Select => f.write_str("3 rows of 33"),
             Case::Deal { rows, width } => write!(f, "{rows} rows in pieces of {width}"),
-            Case::Sigmoid { .. } => f.write_str("5 rows of 33"),
+            Case::ScaleRows | Case::Sigmoid { .. } => f.write_str("5 rows of 33"),
             Case::DeltaNet {
                 shape,
                 sequences,

@@ -65,6 +65,7 @@ pub(super) fn all() -> Vec<Case> {
     }
     cases.push(Case::Select);
     cases.push(Case::Deal { rows: 3, width: 5 });
+    cases.push(Case::ScaleRows);
     for by_row in [false, true] {
         cases.push(Case::Sigmoid { by_row });
     }

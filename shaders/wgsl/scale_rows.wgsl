@@ -1,0 +1,22 @@
+// Multiplies every row with its factor.
+
+struct Params {
+    len: u32,
+    cols: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read> factors: array<f32>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
+    if index < params.len {
+        x[index] *= factors[index / params.cols];
+    }
+}

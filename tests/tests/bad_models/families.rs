@@ -1,0 +1,157 @@
+//! Families whose files lack what they need, or say what makes no sense.
+
+use super::{open, refused};
+use firstlight_tests::tiny::Tiny;
+use gguf::write::OwnedValue;
+
+/// The tiny model under the name of another family.
+fn family(name: &str) -> Tiny {
+    Tiny::default().of_family(name)
+}
+
+/// What is said of a tensor that the first layer lacks.
+fn missing(name: &str) -> String {
+    format!("tensor \"blk.0.{name}\" is missing")
+}
+
+#[test]
+fn numbers_and_tensors() {
+    // What the tiny model has is enough for some.
+    for name in ["gemma", "llama", "mistral3", "qwen2", "smollm3"] {
+        assert!(open(&family(name)).is_ok(), "{name}");
+    }
+    refused(&family("qwen3"), &missing("attn_q_norm.weight"));
+    refused(&family("gemma3"), &missing("attn_q_norm.weight"));
+    refused(&family("phi3"), &missing("attn_qkv.weight"));
+    refused(&family("glm4"), &missing("post_attention_norm.weight"));
+    refused(
+        &family("gpt-oss"),
+        "metadata key \"gpt-oss.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
+    );
+    let scale = "granite.logit_scale";
+    refused(
+        &family("granite"),
+        &format!("metadata key \"{scale}\" is missing, expected a floating-point number"),
+    );
+    let numbers: &[(&str, &str, OwnedValue, &str)] = &[
+        (
+            "granite",
+            "logit_scale",
+            0_f32.into(),
+            " is 0, expected a finite number above 0",
+        ),
+        (
+            "gemma3",
+            "attention.sliding_window",
+            0_u32.into(),
+            " is 0, expected 1 to 1073741824",
+        ),
+        (
+            "gemma3",
+            "attention.sliding_window_pattern",
+            0_u32.into(),
+            " is 0, expected 1 to 6",
+        ),
+        (
+            "gemma3",
+            "rope.freq_base_swa",
+            1_f32.into(),
+            " is 1, expected a number above 1",
+        ),
+        (
+            "gemma3",
+            "final_logit_softcapping",
+            f32::NAN.into(),
+            " is NaN, expected a finite number above 0",
+        ),
+        (
+            "glm4",
+            "nextn_predict_layers",
+            2_u32.into(),
+            " is 2, expected 0 to 1",
+        ),
+        (
+            "glm4",
+            "rope.dimension_sections",
+            vec![2_u32, 1, 1].into(),
+            " is [2, 1, 1], expected none: models that see are not supported",
+        ),
+        (
+            "mistral3",
+            "attention.temperature_scale",
+            (-0.1_f32).into(),
+            " is -0.1, expected a finite number above 0",
+        ),
+        (
+            "llama",
+            "attention.scale",
+            (-1_f32).into(),
+            " is -1, expected a finite number above 0",
+        ),
+    ];
+    for (name, key, value, expected) in numbers {
+        let model = family(name).set(&format!("{name}.attention.sliding_window"), 4_u32);
+        let key = format!("{name}.{key}");
+        let message = format!("metadata key \"{key}\"{expected}");
+        refused(&model.set(&key, value.clone()), &message);
+    }
+}
+
+#[test]
+fn gated_delta_net() {
+    let delta = || {
+        let numbers = [
+            ("ssm.group_count", 2_u32),
+            ("ssm.time_step_rank", 4),
+            ("ssm.state_size", 16),
+            ("ssm.conv_kernel", 4),
+            ("ssm.inner_size", 64),
+        ];
+        let model = family("qwen35");
+        numbers.into_iter().fold(model, |model, (name, value)| {
+            model.set(&format!("qwen35.{name}"), value)
+        })
+    };
+    refused(&delta(), &missing("attn_qkv.weight"));
+    let rows: [(&str, OwnedValue, &str); 7] = [
+        (
+            "ssm.group_count",
+            3_u32.into(),
+            "ssm.time_step_rank\" is 4, expected a multiple of 3 groups",
+        ),
+        (
+            "ssm.time_step_rank",
+            0_u32.into(),
+            "ssm.time_step_rank\" is 0, expected 2 to 1024",
+        ),
+        (
+            "ssm.state_size",
+            24_u32.into(),
+            "ssm.state_size\" is 24, expected a multiple of 16",
+        ),
+        (
+            "ssm.conv_kernel",
+            0_u32.into(),
+            "ssm.conv_kernel\" is 0, expected 1 to 16",
+        ),
+        (
+            "ssm.inner_size",
+            32_u32.into(),
+            "ssm.inner_size\" is 32, expected 4 heads of 16",
+        ),
+        (
+            "nextn_predict_layers",
+            2_u32.into(),
+            "nextn_predict_layers\" is 2, expected 0 to 1",
+        ),
+        (
+            "rope.dimension_sections",
+            vec![2_u32, 1, 0].into(),
+            "rope.dimension_sections\" is [2, 1, 0], expected three that have all of 4 pairs",
+        ),
+    ];
+    for (name, value, expected) in rows {
+        let model = delta().set(&format!("qwen35.{name}"), value);
+        refused(&model, &format!("metadata key \"qwen35.{expected}"));
+    }
+}
