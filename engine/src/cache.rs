@@ -1,25 +1,25 @@
 //! The key-value cache of one sequence.
 
 use crate::arch::Config;
-use crate::backend::gpu::{Gpu, GpuDeltaState, GpuError, GpuKvLayer};
+use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer, GpuState};
 pub use kernels::attention::KvFormat;
 use kernels::attention::{CHUNK, KvLayer};
-use kernels::delta::DeltaState;
+use kernels::recurrent::State;
 
 /// Keys and values of a sequence, one layer after the other: those of the first
 /// layers on the GPU if it computes them, the others in memory.
 ///
-/// Memory is taken in chunks as the sequence grows. Layers of Gated DeltaNet have
+/// Memory is taken in chunks as the sequence grows. Layers that are recurrent have
 /// neither keys nor values but a state, which cannot be taken back token by token.
 pub struct KvCache {
     layers: Vec<KvLayer>,
     /// Of layers that have one: the state, and what the step under way makes of it.
-    states: Vec<Option<[DeltaState; 2]>>,
+    states: Vec<Option<[State; 2]>>,
     /// The states at an earlier length, and that length.
-    mark: Option<(usize, Vec<Option<DeltaState>>)>,
+    mark: Option<(usize, Vec<Option<State>>)>,
     /// The first layers, if a GPU computes them, and their states.
     on_gpu: Vec<GpuKvLayer>,
-    states_on_gpu: Vec<Option<GpuDeltaState>>,
+    states_on_gpu: Vec<Option<GpuState>>,
     /// What the states on the GPU are before the next step, and whether that marks
     /// them: it is done there when the step comes.
     source: StateSource,
@@ -59,8 +59,8 @@ impl KvCache {
             layers: (0..config.n_layer).map(|_| layer()).collect(),
             states: (0..config.n_layer)
                 .map(|index| {
-                    let shape = config.delta_of(index)?;
-                    Some([DeltaState::new(shape), DeltaState::new(shape)])
+                    let shape = config.recurrent_of(index)?;
+                    Some([State::new(shape), State::new(shape)])
                 })
                 .collect(),
             mark: None,
@@ -88,7 +88,7 @@ impl KvCache {
         self.on_gpu = (0..layers)
             .map(|_| gpu.kv_layer(format, config.n_head_kv, head_dims, self.capacity))
             .collect::<Result<_, _>>()?;
-        let state = |index| config.delta_of(index).map(|shape| gpu.delta_state(shape));
+        let state = |index| config.recurrent_of(index).map(|shape| gpu.state(shape));
         self.states_on_gpu = (0..layers)
             .map(|index| state(index).transpose())
             .collect::<Result<_, _>>()?;
@@ -105,9 +105,9 @@ impl KvCache {
                 let mark = self.mark.as_mut();
                 let mut marked = mark.and_then(|(_, states)| states[index].as_mut());
                 gpu.fill_state(to, &states[0], marked.as_deref());
-                *states = [DeltaState::empty(), DeltaState::empty()];
+                *states = [State::empty(), State::empty()];
                 if let Some(marked) = &mut marked {
-                    **marked = DeltaState::empty();
+                    **marked = State::empty();
                 }
             } else if self.len > 0 {
                 let (keys, values) = layer.rows(self.len);
@@ -192,17 +192,17 @@ impl KvCache {
 
     /// A layer's state on the GPU.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
-    pub(crate) fn gpu_state_mut(&mut self, layer: usize) -> &mut GpuDeltaState {
+    pub(crate) fn gpu_state_mut(&mut self, layer: usize) -> &mut GpuState {
         self.states_on_gpu[layer]
             .as_mut()
-            .expect("a layer of Gated DeltaNet")
+            .expect("a layer that has a state")
     }
 
     /// A layer's state, and where the step under way leaves the next.
-    pub(crate) fn state_mut(&mut self, layer: usize) -> (&DeltaState, &mut DeltaState) {
+    pub(crate) fn state_mut(&mut self, layer: usize) -> (&State, &mut State) {
         let [before, after] = self.states[layer]
             .as_mut()
-            .expect("a layer of Gated DeltaNet");
+            .expect("a layer that has a state");
         (before, after)
     }
 
@@ -261,7 +261,7 @@ impl KvCache {
             let states = self.states.iter_mut().flatten();
             states.for_each(|[state, next]| std::mem::swap(state, next));
             let states = self.states_on_gpu.iter_mut().flatten();
-            states.for_each(GpuDeltaState::advance);
+            states.for_each(GpuState::advance);
             (self.source, self.marks) = (StateSource::Last, false);
         }
     }
@@ -275,7 +275,7 @@ impl KvCache {
             config.head_dim_v,
         );
         let bytes = layer.bytes_for(CHUNK) / CHUNK;
-        let attends = |index: &usize| config.delta_of(*index).is_none();
+        let attends = |index: &usize| config.recurrent_of(*index).is_none();
         (bytes * (0..config.n_layer).filter(attends).count()) as u64
     }
 }

@@ -134,7 +134,7 @@ impl<D: Device> Output<D> {
             false => "token_embd.weight",
         };
         Ok(Output {
-            norm: loader.vector("output_norm.weight", config.n_embd)?,
+            norm: loader.vector(config.output_norm, config.n_embd)?,
             weight: loader.matrix(name, config.n_vocab, config.n_embd)?,
         })
     }
@@ -247,8 +247,8 @@ impl<F: Family> Network for Runner<F> {
         const MARGIN_BYTES: u64 = 256 << 20;
 
         let config = self.family.config();
-        if let Some(delta) = &config.delta {
-            Gpu::check_delta(&delta.shape)?;
+        if let Some(recurrent) = &config.recurrent {
+            Gpu::check_recurrent(&recurrent.shape)?;
         }
         Gpu::check_heads(&[config.head_dim_k, config.head_dim_v])?;
         let device = gpu.deferring_device();

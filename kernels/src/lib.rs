@@ -24,7 +24,6 @@
 
 pub mod activation;
 pub mod attention;
-pub mod delta;
 pub mod format;
 pub mod isa;
 pub mod lanes;
@@ -33,6 +32,7 @@ pub mod lines;
 pub mod matmul;
 pub mod ops;
 mod prefetch;
+pub mod recurrent;
 pub mod selftest;
 pub mod steps;
 pub mod team;

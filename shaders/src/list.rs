@@ -424,42 +424,49 @@ pub static SHADERS: &[Shader] = &[
         ..ELEMENTS
     },
     Shader {
-        op: Op::DeltaBegin,
-        file: wgsl!("delta_begin"),
+        op: Op::Mul,
+        file: wgsl!("mul"),
+        shared: &[],
+        slots: &[],
+        bindings: &[write("x", "[len] f32"), read("y", "[len] f32")],
+        params: &["len"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::StateBegin,
+        file: wgsl!("state_begin"),
         shared: &[],
         slots: &[],
         bindings: &[
-            write("state", DELTA_STATE),
-            write("saved", DELTA_STATE),
-            write("marked", DELTA_STATE),
+            write("state", STATE),
+            write("saved", STATE),
+            write("marked", STATE),
         ],
         params: &["len", "source", "mark"],
         ..ELEMENTS
     },
     Shader {
-        op: Op::DeltaMix,
-        file: wgsl!("delta_mix"),
+        op: Op::Conv,
+        file: wgsl!("conv"),
         shared: &[],
         slots: &[],
         bindings: &[
             read("x", "[rows, channels] f32"),
             read("conv", "[width, channels] f32"),
-            read("state", DELTA_STATE),
-            write("mixed", "[rows, channels] f32"),
+            read("state", STATE),
+            write("out", "[rows, channels] f32"),
         ],
-        params: DELTA_PARAMS,
+        params: CONV_PARAMS,
+        overrides: &["SILU"],
         ..ELEMENTS
     },
     Shader {
-        op: Op::DeltaKeep,
-        file: wgsl!("delta_keep"),
+        op: Op::ConvKeep,
+        file: wgsl!("conv_keep"),
         shared: &[],
         slots: &[],
-        bindings: &[
-            read("x", "[rows, channels] f32"),
-            write("state", DELTA_STATE),
-        ],
-        params: DELTA_PARAMS,
+        bindings: &[read("x", "[rows, channels] f32"), write("state", STATE)],
+        params: CONV_PARAMS,
         ..ELEMENTS
     },
     Shader {
@@ -473,7 +480,7 @@ pub static SHADERS: &[Shader] = &[
             read("beta", "[rows, heads] f32"),
             read("decay", "[heads] f32"),
             read("bias", "[heads] f32"),
-            write("state", DELTA_STATE),
+            write("state", STATE),
             write("out", "[rows, heads, dim] f32"),
         ],
         params: &[

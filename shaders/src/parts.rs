@@ -179,10 +179,11 @@ pub(crate) const fn gated_bindings(input: Binding) -> [Binding; 6] {
     ]
 }
 pub(crate) const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
-/// What a layer of Gated DeltaNet remembers.
-pub(crate) const DELTA_STATE: &str =
+/// What a layer remembers that has a state: inputs of a convolution, and the matrices of
+/// Gated DeltaNet.
+pub(crate) const STATE: &str =
     "[width - 1, channels] and [heads, sixteens of columns, dim, 16] f32";
-pub(crate) const DELTA_PARAMS: &[&str] = &["tokens", "first_row", "channels", "width"];
+pub(crate) const CONV_PARAMS: &[&str] = &["tokens", "first_row", "channels", "width"];
 pub(crate) const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
 pub(crate) const EXPERT_PARAMS: &[&str] = &[
     "rows",

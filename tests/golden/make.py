@@ -44,6 +44,7 @@ class Shape:
     shared: int = 0  # width of an expert that all tokens use
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
+    conv: tuple = ()  # layers that have a short convolution instead of attention
     stacked: str = ""  # what comes in one tensor each: gate and up, or also q, k and v ("all")
     n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
@@ -104,6 +105,7 @@ FEATURES = {
     "gemma3": feature(family="gemma3", head_norms=True, post_norms=True, tied=True, head_dim=12, layers=3,
                       metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
                                 "final_logit_softcapping": 9.0}),
+    "lfm2": feature(family="lfm2", layers=3, head_norms=True, conv=(0, 2), tied=True, metadata={"shortconv.l_cache": 3}),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -151,7 +153,7 @@ def write_f32(path, s: Shape):
     w.add_block_count(s.layers)
     w.add_feed_forward_length(s.ff)
     w.add_head_count(s.heads)
-    w.add_head_count_kv(s.kv_heads)
+    w.add_head_count_kv([0 if i in s.conv else s.kv_heads for i in range(s.layers)] if s.conv else s.kv_heads)
     w.add_layer_norm_rms_eps(1e-5)
     w.add_rope_dimension_count(s.n_rot or head)
     w.add_rope_freq_base(10000.0)
@@ -192,6 +194,11 @@ def write_f32(path, s: Shape):
         w.add_tensor("rope_factors_short.weight", np.geomspace(1.0, 1.5, head // 2, dtype=np.float32))
     for i in range(s.layers):
         delta = s.delta and (i + 1) % s.delta
+        conv = i in s.conv
+        if conv:
+            matrix(f"blk.{i}.shortconv.in_proj.weight", 3 * s.embd, s.embd)
+            matrix(f"blk.{i}.shortconv.conv.weight", s.embd, s.metadata["shortconv.l_cache"], gain=1.7)
+            matrix(f"blk.{i}.shortconv.out_proj.weight", s.embd, s.embd)
         if delta:
             n_k, n_v, dim = (s.metadata["ssm." + key] for key in ("group_count", "time_step_rank", "state_size"))
             channels = (2 * n_k + n_v) * dim
@@ -211,7 +218,7 @@ def write_f32(path, s: Shape):
             ("ffn_up", s.ff, s.embd, 1.0),
             ("ffn_down", s.embd, s.ff, 1.0),
         ):
-            if delta and name.startswith("attn_"):
+            if (delta or conv) and name.startswith("attn_"):
                 continue
             if s.gated and name == "attn_q":
                 rows *= 2
@@ -241,7 +248,7 @@ def write_f32(path, s: Shape):
                 vector(f"blk.{i}.ffn_gate_inp_shexp.weight", s.embd, 0.0, 0.3)
             if s.biases:
                 vector(f"blk.{i}.ffn_gate_inp.bias", s.experts, 0.0, 0.5)
-        if s.head_norms and not delta:
+        if s.head_norms and not delta and not conv:
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
         if s.post_norms:
@@ -252,7 +259,7 @@ def write_f32(path, s: Shape):
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family == "gpt-oss" or s.delta else "ffn_norm"
         vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
-    vector("output_norm.weight", s.embd, 1.0, 0.2)
+    vector("token_embd_norm.weight" if s.family == "lfm2" else "output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)
     w.write_header_to_file()

@@ -11,10 +11,11 @@
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
 use super::linear::Norm;
-use super::{Config, Family, delta};
+use super::{Config, Family, delta, short_conv};
 use crate::backend::{Backend, Device, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
+use kernels::recurrent::RecurrentShape;
 
 /// Hyperparameters.
 pub struct Decoder {
@@ -44,6 +45,7 @@ pub struct Layer<D: Device> {
 enum Mixer<D: Device> {
     Attention(attention::Weights<D>),
     Delta(delta::Weights<D>),
+    Conv(short_conv::Weights<D>),
 }
 
 impl Family for Decoder {
@@ -65,8 +67,13 @@ impl Family for Decoder {
         };
         Ok(Layer {
             attn_norm: norm("attn_norm.weight")?,
-            mixer: match self.config.delta_of(index) {
-                Some(shape) => Mixer::Delta(delta::load(&self.config, shape, index, loader)?),
+            mixer: match self.config.recurrent_of(index) {
+                Some(RecurrentShape::Delta(shape)) => {
+                    Mixer::Delta(delta::load(&self.config, shape, index, loader)?)
+                }
+                Some(RecurrentShape::Conv(shape)) => {
+                    Mixer::Conv(short_conv::load(shape, index, loader)?)
+                }
                 None => Mixer::Attention(self.attention.load(index, loader)?),
             },
             attn_post_norm: post_norm("post_attention_norm.weight")?,
@@ -97,6 +104,9 @@ impl Family for Decoder {
         match &layer.mixer {
             Mixer::Delta(weights) => {
                 delta::add(b, &self.config, index, weights, &normed, step, x);
+            }
+            Mixer::Conv(weights) => {
+                short_conv::add(b, index, weights, &normed, step, x);
             }
             Mixer::Attention(weights) => {
                 let post_norm = layer.attn_post_norm.as_ref().map(norm);

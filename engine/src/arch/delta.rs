@@ -11,7 +11,7 @@ use super::{Config, Hyperparameters};
 use crate::backend::{Activation, Backend, DeltaInputs, DeltaWeights, Device, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
-use kernels::delta::DeltaShape;
+use kernels::recurrent::DeltaShape;
 
 /// Its weights in a layer.
 pub struct Weights<D: Device> {

@@ -12,11 +12,13 @@ mod gemma;
 mod glm;
 mod gpt_oss;
 mod granite;
+mod lfm;
 mod linear;
 mod llama;
 mod phi;
 mod qwen;
 mod rope;
+mod short_conv;
 
 use crate::backend::{Backend, Device, Step};
 use crate::error::ModelError;
@@ -24,7 +26,7 @@ use crate::network::{Network, Runner};
 use crate::tensors::{Loader, Tensors};
 use decoder::Decoder;
 use gguf::Metadata;
-use kernels::delta::DeltaShape;
+use kernels::recurrent::RecurrentShape;
 
 /// Hyperparameters that every family has.
 #[derive(Clone, Debug)]
@@ -51,24 +53,19 @@ pub struct Config {
     pub embedding_scale: f32,
     /// What becomes of the output's products.
     pub logits: LogitScale,
-    /// Layers that have Gated DeltaNet instead of attention.
-    pub delta: Option<DeltaLayers>,
+    /// Layers that remember a state instead of attending.
+    pub recurrent: Option<RecurrentLayers>,
+    /// The tensor that norms what the output sees.
+    pub output_norm: &'static str,
 }
 
-/// Layers that have Gated DeltaNet instead of attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeltaLayers {
-    /// Their heads.
-    pub shape: DeltaShape,
-    /// Every so manieth layer attends, the others are these.
-    pub period: usize,
-}
-
-impl DeltaLayers {
-    /// Whether layer `index` is one.
-    pub fn has(&self, index: usize) -> bool {
-        !(index + 1).is_multiple_of(self.period)
-    }
+/// Layers that remember a state instead of attending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecurrentLayers {
+    /// What they are.
+    pub shape: RecurrentShape,
+    /// Which layers are these.
+    pub layers: Vec<bool>,
 }
 
 /// What becomes of the output's products before they are logits.
@@ -101,15 +98,28 @@ impl LogitScale {
 impl Config {
     /// Reads and checks them.
     fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Self, ModelError> {
+        let n_head_kv = keys.optional("attention.head_count_kv", 0..=usize::MAX)?;
+        Config::with_kv_heads(keys, tensors, n_head_kv)
+    }
+
+    /// The same with so many key and value heads, as many as of queries if that is not
+    /// known.
+    fn with_kv_heads(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+        n_head_kv: Option<usize>,
+    ) -> Result<Self, ModelError> {
         let n_embd = keys.require("embedding_length", 1..=MAX_WIDTH)?;
         let n_layer = keys.require("block_count", 1..=1024)?;
         let n_head = keys.require("attention.head_count", 1..=MAX_WIDTH)?;
-        let n_head_kv = keys
-            .optional("attention.head_count_kv", 1..=n_head)?
-            .unwrap_or(n_head);
-        if !n_head.is_multiple_of(n_head_kv) {
+        let n_head_kv = n_head_kv.unwrap_or(n_head);
+        let expected = match n_head_kv {
+            found if !(1..=n_head).contains(&found) => Some(format!("1 to {n_head}")),
+            found if !n_head.is_multiple_of(found) => Some(format!("a divisor of {n_head} heads")),
+            _ => None,
+        };
+        if let Some(expected) = expected {
             let key = keys.key("attention.head_count_kv");
-            let expected = format!("a divisor of {n_head} heads");
             return Err(ModelError::value(&key, expected, n_head_kv));
         }
         let head_dim_k = match keys.optional("attention.key_length", 1..=MAX_WIDTH / n_head)? {
@@ -136,15 +146,16 @@ impl Config {
             head_dim_v,
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
-            delta: None,
+            recurrent: None,
+            output_norm: OUTPUT_NORM,
         })
     }
 
-    /// Whether layer `index` has Gated DeltaNet instead of attention: of these
-    /// layers, and how they are shaped.
-    pub fn delta_of(&self, index: usize) -> Option<&DeltaShape> {
-        let delta = self.delta.as_ref().filter(|delta| delta.has(index));
-        delta.map(|delta| &delta.shape)
+    /// What layer `index` is if it remembers a state instead of attending.
+    pub fn recurrent_of(&self, index: usize) -> Option<&RecurrentShape> {
+        let recurrent = self.recurrent.as_ref();
+        let recurrent = recurrent.filter(|recurrent| recurrent.layers[index]);
+        recurrent.map(|recurrent| &recurrent.shape)
     }
 }
 
@@ -175,6 +186,9 @@ pub trait Family: Sized + Send + Sync + 'static {
     );
 }
 
+/// The usual name of the tensor that norms what the output sees.
+pub const OUTPUT_NORM: &str = "output_norm.weight";
+
 /// No model is wider, in its residual stream, its heads together or its
 /// feed-forward network: what a step allocates stays within bounds.
 pub const MAX_WIDTH: usize = 1 << 18;
@@ -190,6 +204,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("glm4", glm::fourth),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
+    ("lfm2", lfm::second),
     ("llama", llama::from_file),
     ("mistral3", llama::mistral_third),
     ("phi3", phi::third),
@@ -251,14 +266,7 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         // Some files hold one value per layer; uniform ones mean the same.
         let found = match self.metadata.get(&key) {
             Some(gguf::Value::Array(array)) => {
-                let n_layer = self.metadata.require_u64(&self.key("block_count"))?;
-                if array.len() as u64 != n_layer {
-                    return Err(ModelError::value(
-                        &key,
-                        format!("one for each of {n_layer} layers"),
-                        format!("an array of {} values", array.len()),
-                    ));
-                }
+                self.check_layers(&key, array.len())?;
                 let mut values = array.iter().map(|value| value.integer());
                 let first = values.next().flatten();
                 match first {
@@ -278,6 +286,38 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
                 Err(ModelError::value(&key, expected, found))
             }
         }
+    }
+
+    /// That an array has a value for each layer.
+    fn check_layers(&self, key: &str, len: usize) -> Result<(), ModelError> {
+        let n_layer = self.metadata.require_u64(&self.key("block_count"))?;
+        match len as u64 == n_layer {
+            true => Ok(()),
+            false => Err(ModelError::value(
+                key,
+                format!("one for each of {n_layer} layers"),
+                format!("an array of {len} values"),
+            )),
+        }
+    }
+
+    /// An integer in `range` for each layer, or none if the file does not say.
+    pub fn each_layer(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<Vec<usize>, ModelError> {
+        let key = self.key(name);
+        let found = self.integers(name)?;
+        self.check_layers(&key, found.len())?;
+        let value = |found: u64| match usize::try_from(found) {
+            Ok(value) if range.contains(&value) => Ok(value),
+            _ => {
+                let expected = format!("{} to {} each", range.start(), range.end());
+                Err(ModelError::value(&key, expected, found))
+            }
+        };
+        found.into_iter().map(value).collect()
     }
 
     /// Several integers, or none if the file does not say.

@@ -10,10 +10,11 @@
 use super::attention::Attention;
 use super::decoder::{Decoder, FFN_NORM};
 use super::feed_forward::FeedForward;
-use super::{Config, DeltaLayers, Hyperparameters, MAX_WIDTH, delta};
+use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers, delta};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
+use kernels::recurrent::RecurrentShape;
 
 /// Reads and checks the hyperparameters of the second generation.
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
@@ -88,9 +89,10 @@ fn with_delta_layers(
     let further = keys.optional("nextn_predict_layers", 0..=config.n_layer - 1)?;
     config.n_layer -= further.unwrap_or(0);
     let period = keys.optional("full_attention_interval", 1..=1024)?;
-    config.delta = Some(DeltaLayers {
-        shape: delta::shape_from_file(keys)?,
-        period: period.unwrap_or(4),
+    let attends = |layer: usize| (layer + 1).is_multiple_of(period.unwrap_or(4));
+    config.recurrent = Some(RecurrentLayers {
+        shape: RecurrentShape::Delta(delta::shape_from_file(keys)?),
+        layers: (0..config.n_layer).map(|layer| !attends(layer)).collect(),
     });
     decoder.attention.gated = true;
     decoder.ffn_norm = "post_attention_norm.weight";

@@ -8,10 +8,10 @@ use super::{
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
-use kernels::delta::{self, DeltaShape};
 use kernels::lines::Lines;
 use kernels::matmul::{self, Job, Matrix, Store, Workspace};
 use kernels::ops::{self, Rope, RopeAngles};
+use kernels::recurrent::{self, ConvShape, DeltaShape};
 use kernels::team::{MatMut, Region, Team};
 use kernels::{Format, Kernels};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,7 +68,7 @@ pub struct Cpu {
     kernels: Kernels,
     workspace: Workspace,
     attention: attention::Workspace,
-    delta: delta::Workspace,
+    delta: recurrent::Workspace,
     pool: Pool,
 }
 
@@ -84,7 +84,7 @@ impl Cpu {
             kernels,
             workspace: Workspace::new(threads),
             attention: attention::Workspace::new(threads),
-            delta: delta::Workspace::default(),
+            delta: recurrent::Workspace::default(),
             pool: Pool::default(),
         }
     }
@@ -128,7 +128,7 @@ struct Parts<'r> {
     kernels: &'r Kernels,
     workspace: &'r mut Workspace,
     attention: &'r mut attention::Workspace,
-    delta: &'r mut delta::Workspace,
+    delta: &'r mut recurrent::Workspace,
     pool: &'r Pool,
 }
 
@@ -152,7 +152,7 @@ pub struct CpuBackend<'r> {
     kernels: &'r Kernels,
     workspace: &'r mut Workspace,
     attention: &'r mut attention::Workspace,
-    delta: &'r mut delta::Workspace,
+    delta: &'r mut recurrent::Workspace,
     pool: &'r Pool,
     /// The step's angles, of each rope that was used: one pass sees one step, so
     /// they need computing once.
@@ -253,6 +253,20 @@ impl CpuBackend<'_> {
             })
             .collect()
     }
+}
+
+/// The sequences' states of a layer, which a step takes on.
+fn states<'a>(step: &'a mut Step<'_>, layer: usize) -> Vec<recurrent::Seq<'a>> {
+    let sequences = step.sequences.iter_mut();
+    let state = |sequence: &'a mut super::Rows<'_>| {
+        let (before, after) = sequence.cache.state_mut(layer);
+        recurrent::Seq {
+            before,
+            after,
+            tokens: sequence.rows.len(),
+        }
+    };
+    sequences.map(state).collect()
 }
 
 impl Backend for CpuBackend<'_> {
@@ -488,6 +502,32 @@ impl Backend for CpuBackend<'_> {
         ops::sigmoid_rows(self.region, self.kernels.isa(), &mut x.data, &gates.data);
     }
 
+    fn mul(&mut self, x: &mut Tensor, y: &Tensor) {
+        self.region.label("mul");
+        ops::mul(self.region, self.kernels.isa(), &mut x.data, &y.data);
+    }
+
+    fn short_conv(
+        &mut self,
+        layer: usize,
+        shape: &ConvShape,
+        weights: &Vector,
+        x: &Tensor,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        self.region.label("short_conv");
+        recurrent::short_conv(
+            self.region,
+            self.kernels.isa(),
+            shape,
+            weights.values(),
+            &x.data,
+            &mut states(step, layer),
+            &mut out.data,
+        );
+    }
+
     fn delta_net(
         &mut self,
         layer: usize,
@@ -498,28 +538,19 @@ impl Backend for CpuBackend<'_> {
         out: &mut Tensor,
     ) {
         self.region.label("delta_net");
-        let mut seqs: Vec<_> = (step.sequences.iter_mut())
-            .map(|sequence| {
-                let (before, after) = sequence.cache.state_mut(layer);
-                delta::DeltaSeq {
-                    before,
-                    after,
-                    tokens: sequence.rows.len(),
-                }
-            })
-            .collect();
-        delta::delta_net(
+        let mut seqs = states(step, layer);
+        recurrent::delta_net(
             self.region,
             self.kernels.isa(),
             self.delta,
             shape,
-            &delta::DeltaWeights {
+            &recurrent::DeltaWeights {
                 conv: weights.conv.values(),
                 a: weights.a.values(),
                 bias: weights.bias.values(),
                 eps: weights.eps,
             },
-            &delta::DeltaInputs {
+            &recurrent::DeltaInputs {
                 qkv: &inputs.qkv.data,
                 alpha: &inputs.alpha.data,
                 beta: &inputs.beta.data,

@@ -17,7 +17,7 @@ use crate::loading::{LoadError, Loading};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
-use kernels::delta::{DeltaShape, DeltaState};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, State};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ nothing! {
     /// A vector on the device.
     GpuVector,
     /// The state of a layer on the device.
-    GpuDeltaState,
+    GpuState,
     /// Activations on the device.
     Tensor,
     /// The GPU during a forward pass.
@@ -117,15 +117,15 @@ impl Gpu {
         Err(GpuError::NotBuilt)
     }
 
-    pub fn check_delta(_: &DeltaShape) -> Result<(), GpuError> {
+    pub fn check_recurrent(_: &RecurrentShape) -> Result<(), GpuError> {
         Err(GpuError::NotBuilt)
     }
 
-    pub fn delta_state(&self, _: &DeltaShape) -> Result<GpuDeltaState, GpuError> {
+    pub fn state(&self, _: &RecurrentShape) -> Result<GpuState, GpuError> {
         match self.0 {}
     }
 
-    pub fn fill_state(&self, _: &GpuDeltaState, _: &DeltaState, _: Option<&DeltaState>) {
+    pub fn fill_state(&self, _: &GpuState, _: &State, _: Option<&State>) {
         match self.0 {}
     }
 
@@ -315,6 +315,22 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
+    fn mul(&mut self, _: &mut Tensor, _: &Tensor) {
+        match self.0 {}
+    }
+
+    fn short_conv(
+        &mut self,
+        _: usize,
+        _: &ConvShape,
+        _: &GpuVector,
+        _: &Tensor,
+        _: &mut Step<'_>,
+        _: &mut Tensor,
+    ) {
+        match self.0 {}
+    }
+
     fn delta_net(
         &mut self,
         _: usize,
@@ -358,7 +374,7 @@ impl Backend for GpuBackend {
     }
 }
 
-impl GpuDeltaState {
+impl GpuState {
     pub(crate) fn advance(&mut self) {
         match self.0 {}
     }

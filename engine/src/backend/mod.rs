@@ -17,8 +17,8 @@ use crate::cache::KvCache;
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
-use kernels::delta::DeltaShape;
 use kernels::ops::Rope;
+use kernels::recurrent::{ConvShape, DeltaShape};
 use std::ops::Range;
 
 /// Holds weights.
@@ -340,8 +340,23 @@ pub trait Backend {
     /// Multiplies every row with the sigmoid of its gate, `[rows, 1]`.
     fn sigmoid_rows(&mut self, x: &mut Self::Tensor, gates: &Self::Tensor);
 
+    /// `x = x · y`, value by value.
+    fn mul(&mut self, x: &mut Self::Tensor, y: &Self::Tensor);
+
+    /// Takes every sequence's tokens through the convolution of a layer: see
+    /// [`kernels::recurrent::short_conv`].
+    fn short_conv(
+        &mut self,
+        layer: usize,
+        shape: &ConvShape,
+        weights: &<Self::Device as Device>::Vector,
+        x: &Self::Tensor,
+        step: &mut Step<'_>,
+        out: &mut Self::Tensor,
+    );
+
     /// Takes every sequence's tokens through a layer of Gated DeltaNet: see
-    /// [`kernels::delta`].
+    /// [`kernels::recurrent::delta_net`].
     fn delta_net(
         &mut self,
         layer: usize,

@@ -73,7 +73,9 @@ impl Plan {
                 .filter(|&number| number < n_layer);
             let stage = match (layer, name) {
                 (Some(layer), _) => layer,
-                (None, "output.weight" | "output_norm.weight") => n_layer,
+                (None, "output.weight" | "output_norm.weight" | "token_embd_norm.weight") => {
+                    n_layer
+                }
                 (None, "token_embd.weight") if embedding_first => 0,
                 (None, "token_embd.weight") if tied => n_layer,
                 _ => continue,

@@ -45,6 +45,16 @@ pub(super) fn in_place(region: &Region<'_>, isa: Isa, f: impl Binary, a: &mut [f
 }
 
 #[derive(Clone, Copy)]
+struct Product;
+
+impl Binary for Product {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, a: L::F, b: L::F) -> L::F {
+        l.mul(a, b)
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Sum;
 
 impl Binary for Sum {
@@ -61,6 +71,15 @@ impl Binary for Sum {
 /// If the lengths differ.
 pub fn add(region: &Region<'_>, isa: Isa, x: &mut [f32], y: &[f32]) {
     in_place(region, isa, Sum, x, y);
+}
+
+/// `x[i] = x[i] · y[i]`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn mul(region: &Region<'_>, isa: Isa, x: &mut [f32], y: &[f32]) {
+    in_place(region, isa, Product, x, y);
 }
 
 /// `x[r, i] = x[r, i] + bias[i]`.

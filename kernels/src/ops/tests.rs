@@ -136,6 +136,14 @@ fn element_by_element() {
             |row, x| x.iter().zip(exact(row)).map(|(x, y)| x + y).collect(),
         );
         check(
+            "mul",
+            &x,
+            cols,
+            1e-7,
+            |region, isa, x, row| mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| x.iter().zip(exact(row)).map(|(x, y)| x * y).collect(),
+        );
+        check(
             "add_bias",
             &x,
             cols,

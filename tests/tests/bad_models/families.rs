@@ -98,6 +98,41 @@ fn numbers_and_tensors() {
 }
 
 #[test]
+fn layers_with_convolutions() {
+    let heads = "attention.head_count_kv";
+    let tiny = || {
+        family("lfm2")
+            .set(&format!("lfm2.{heads}"), vec![0_u32, 2])
+            .set("lfm2.shortconv.l_cache", 3_u32)
+    };
+    refused(&tiny(), "tensor \"token_embd_norm.weight\" is missing");
+    let rows: [(&str, OwnedValue, &str); 6] = [
+        (heads, 2_u32.into(), " is 2, expected an array of integers"),
+        (
+            heads,
+            vec![0_u32, 2, 2].into(),
+            " is an array of 3 values, expected one for each of 2 layers",
+        ),
+        (
+            heads,
+            vec![1_u32, 2].into(),
+            " is [1, 2], expected one value for all layers that attend",
+        ),
+        (
+            heads,
+            vec![0_u32, 3].into(),
+            " is 3, expected a divisor of 4 heads",
+        ),
+        (heads, vec![0_u32, 8].into(), " is 8, expected 1 to 4"),
+        ("shortconv.l_cache", 1_u32.into(), " is 1, expected 2 to 16"),
+    ];
+    for (name, value, expected) in rows {
+        let model = tiny().set(&format!("lfm2.{name}"), value);
+        refused(&model, &format!("metadata key \"lfm2.{name}\"{expected}"));
+    }
+}
+
+#[test]
 fn gated_delta_net() {
     let delta = || {
         let numbers = [

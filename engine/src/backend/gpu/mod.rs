@@ -45,7 +45,6 @@ mod attention_batch;
 mod cache;
 mod compiled;
 mod context;
-mod delta;
 mod error;
 mod experts;
 mod fault;
@@ -54,6 +53,7 @@ mod pipelines;
 mod products;
 mod profile;
 mod record;
+mod recurrent;
 pub mod selftest;
 mod splits;
 mod tensor;
@@ -69,9 +69,9 @@ pub use adapter::{AdapterDescription, AdapterKind, list_devices};
 pub use cache::GpuKvLayer;
 pub use compiled::CompiledShaders;
 pub use context::GpuOptions;
-pub use delta::GpuDeltaState;
 pub use error::GpuError;
 pub use ops::GpuBackend;
+pub use recurrent::GpuState;
 pub use tensor::Tensor;
 pub use upload::{Upload, Uploads};
 pub use weights::{GpuDevice, GpuMatrix, GpuVector};
@@ -81,7 +81,7 @@ use crate::backend::profile::GpuProfile;
 use crate::cache::KvFormat;
 use crate::loading::Loading;
 use context::Context;
-use kernels::delta::{DeltaShape, DeltaState};
+use kernels::recurrent::{RecurrentShape, State};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open GPU.
@@ -153,26 +153,26 @@ impl Gpu {
         GpuKvLayer::new(&self.context, format, heads, head_dims, capacity)
     }
 
-    /// The state of a layer of Gated DeltaNet.
+    /// The state of a layer that has one.
     ///
     /// # Errors
     ///
     /// If the GPU's memory does not suffice.
-    pub fn delta_state(&self, shape: &DeltaShape) -> Result<GpuDeltaState, GpuError> {
-        GpuDeltaState::new(&self.context, shape)
+    pub fn state(&self, shape: &RecurrentShape) -> Result<GpuState, GpuError> {
+        GpuState::new(&self.context, shape)
     }
 
-    /// Whether layers of Gated DeltaNet of that shape can be computed.
+    /// Whether layers of that shape can be computed.
     ///
     /// # Errors
     ///
     /// Says why they cannot.
-    pub fn check_delta(shape: &DeltaShape) -> Result<(), GpuError> {
-        GpuDeltaState::check(shape)
+    pub fn check_recurrent(shape: &RecurrentShape) -> Result<(), GpuError> {
+        GpuState::check(shape)
     }
 
-    /// Gives a layer of Gated DeltaNet the state that the CPU has, and the marked one.
-    pub fn fill_state(&self, to: &GpuDeltaState, state: &DeltaState, marked: Option<&DeltaState>) {
+    /// Gives a layer the state that the CPU has, and the marked one.
+    pub fn fill_state(&self, to: &GpuState, state: &State, marked: Option<&State>) {
         to.fill(&self.context, state, marked);
     }
 

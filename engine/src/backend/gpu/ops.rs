@@ -11,8 +11,8 @@ use crate::backend::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Experts, Product,
     QueriesAndKeys, Step,
 };
-use kernels::delta::DeltaShape;
 use kernels::format::ActivationForm;
+use kernels::recurrent::{ConvShape, DeltaShape};
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
@@ -339,6 +339,30 @@ impl Backend for GpuBackend {
 
     fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {
         self.sigmoid(x, gates, x.cols);
+    }
+
+    fn mul(&mut self, x: &mut Tensor, y: &Tensor) {
+        let len = x.rows * x.cols;
+        let workgroups = self.elements(Op::Mul, len);
+        self.recorder.dispatch(
+            Kernel::new(Op::Mul, &[]),
+            &[&x.float, &y.float],
+            &[len as u32],
+            workgroups,
+        );
+        x.is_written(false);
+    }
+
+    fn short_conv(
+        &mut self,
+        layer: usize,
+        shape: &ConvShape,
+        weights: &GpuVector,
+        x: &Tensor,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        self.conv(layer, shape, weights, x, step, out);
     }
 
     fn delta_net(

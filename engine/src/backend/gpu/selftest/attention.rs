@@ -2,7 +2,7 @@
 
 use super::case::Side;
 use super::data::{floats, matrix, read, vector};
-use crate::arch::{Config, LogitScale};
+use crate::arch::{Config, LogitScale, OUTPUT_NORM};
 use crate::backend::{AttentionShape, Backend, HeadNorms, Product, QueriesAndKeys, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use kernels::Format;
@@ -28,7 +28,8 @@ fn cache<B: Backend>(
         head_dim_v: shape.head_dim_v,
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
-        delta: None,
+        recurrent: None,
+        output_norm: OUTPUT_NORM,
     };
     let mut cache = KvCache::new(&config, kv, positions);
     if let Some(gpu) = side.gpu {

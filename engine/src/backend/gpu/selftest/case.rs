@@ -4,14 +4,14 @@ use super::super::{Gpu, products};
 use super::Variant;
 use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
-use super::delta::delta_net;
+use super::recurrent;
 use crate::backend::{
     Activation, AttentionShape, Backend, Device, ExpertBiases, Experts, Product, Sibling,
 };
 use crate::cache::KvFormat;
 use kernels::Format;
-use kernels::delta::DeltaShape;
 use kernels::ops::Pairing;
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
 use std::fmt;
 
 /// An operation and the shape of its data.
@@ -92,14 +92,15 @@ pub(super) enum Case {
         rows: usize,
         width: usize,
     },
+    Mul,
     ScaleRows,
     /// With a gate for each value or for each row.
     Sigmoid {
         by_row: bool,
     },
     /// Sequences of so many tokens, in steps of so many.
-    DeltaNet {
-        shape: DeltaShape,
+    Recurrent {
+        shape: RecurrentShape,
         sequences: &'static [usize],
         at_once: usize,
     },
@@ -144,7 +145,11 @@ impl Case {
             Case::ScaleRows => "scale_rows",
             Case::Sigmoid { by_row: false } => "sigmoid_mul",
             Case::Sigmoid { by_row: true } => "sigmoid_rows",
-            Case::DeltaNet { .. } => "delta_net",
+            Case::Recurrent { shape, .. } => match shape {
+                RecurrentShape::Conv(_) => "short_conv",
+                RecurrentShape::Delta(_) => "delta_net",
+            },
+            Case::Mul => "mul",
             Case::Highest { .. } => "highest",
             Case::Experts { .. } => "experts",
         }
@@ -238,8 +243,12 @@ impl Case {
             },
             Case::Sigmoid { .. } => 4e-6,
             // Sums over a head, token after token.
-            Case::DeltaNet { .. } => 1e-5,
-            Case::ScaleRows | Case::Select | Case::Deal { .. } | Case::Highest { .. } => 0.0,
+            Case::Recurrent { .. } => 1e-5,
+            Case::Mul
+            | Case::ScaleRows
+            | Case::Select
+            | Case::Deal { .. }
+            | Case::Highest { .. } => 0.0,
         }
     }
 
@@ -328,6 +337,12 @@ impl Case {
                     .flat_map(|part| read(side.backend, part))
                     .collect()
             }
+            Case::Mul => {
+                let mut x = side.backend.write(&floats(1, 5 * 33), 33);
+                let y = side.backend.write(&floats(2, 5 * 33), 33);
+                side.backend.mul(&mut x, &y);
+                read(side.backend, &x)
+            }
             Case::ScaleRows => {
                 let mut x = side.backend.write(&floats(1, 5 * 33), 33);
                 side.backend.scale_rows(&mut x, &floats(2, 5));
@@ -345,11 +360,11 @@ impl Case {
                 }
                 read(side.backend, &x)
             }
-            Case::DeltaNet {
+            Case::Recurrent {
                 ref shape,
                 sequences,
                 at_once,
-            } => delta_net(side, shape, sequences, at_once).unwrap_or_default(),
+            } => recurrent::run(side, shape, sequences, at_once).unwrap_or_default(),
             Case::Highest { cols, count } => highest(side.backend, cols, count),
             Case::Experts {
                 format,
@@ -448,21 +463,22 @@ impl fmt::Display for Case {
             }
             Case::Select => f.write_str("3 rows of 33"),
             Case::Deal { rows, width } => write!(f, "{rows} rows in pieces of {width}"),
-            Case::ScaleRows | Case::Sigmoid { .. } => f.write_str("5 rows of 33"),
-            Case::DeltaNet {
+            Case::Mul | Case::ScaleRows | Case::Sigmoid { .. } => f.write_str("5 rows of 33"),
+            Case::Recurrent {
                 shape,
                 sequences,
                 at_once,
             } => {
-                let DeltaShape {
-                    n_head_k,
-                    n_head_v,
-                    head_dim,
-                    width,
-                } = shape;
+                if let RecurrentShape::Delta(shape) = shape {
+                    let DeltaShape {
+                        n_head_k, n_head_v, ..
+                    } = shape;
+                    write!(f, "{n_head_k}/{n_head_v} heads of {}, ", shape.head_dim)?;
+                }
+                let ConvShape { channels, width } = shape.conv();
                 write!(
                     f,
-                    "{n_head_k}/{n_head_v} heads of {head_dim}, width {width}, {sequences:?} tokens, {at_once} at once"
+                    "{channels} channels, width {width}, {sequences:?} tokens, {at_once} at once"
                 )
             }
             Case::Highest { cols, count } => write!(f, "{count} of {cols}"),

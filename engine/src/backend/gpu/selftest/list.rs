@@ -5,8 +5,8 @@ use super::case::Case;
 use crate::backend::{Activation, AttentionShape};
 use crate::cache::KvFormat;
 use kernels::Format;
-use kernels::delta::DeltaShape;
 use kernels::ops::Pairing;
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
 
 /// What a binding holds when matrices are to be cut into many slices.
 pub(super) const SMALL_BINDING_BYTES: u64 = 16 << 10;
@@ -65,11 +65,12 @@ pub(super) fn all() -> Vec<Case> {
     }
     cases.push(Case::Select);
     cases.push(Case::Deal { rows: 3, width: 5 });
+    cases.push(Case::Mul);
     cases.push(Case::ScaleRows);
     for by_row in [false, true] {
         cases.push(Case::Sigmoid { by_row });
     }
-    cases.extend(delta());
+    cases.extend(recurrent());
     for (cols, count) in [
         (1000, 1),
         (5000, 1),
@@ -212,21 +213,26 @@ pub(super) fn sliced() -> Vec<Case> {
 
 /// Heads as models have them, smaller ones, and steps that begin and end within the
 /// convolution.
-fn delta() -> Vec<Case> {
-    let shape = |n_head_k, n_head_v, head_dim, width| DeltaShape {
-        n_head_k,
-        n_head_v,
-        head_dim,
-        width,
+fn recurrent() -> Vec<Case> {
+    let delta = |n_head_k, n_head_v, head_dim, width| {
+        RecurrentShape::Delta(DeltaShape {
+            n_head_k,
+            n_head_v,
+            head_dim,
+            width,
+        })
     };
-    let cases: [(_, &'static [usize], _); 5] = [
-        (shape(2, 4, 128, 4), &[9], 9),
-        (shape(2, 4, 128, 4), &[9, 1, 4], 2),
-        (shape(1, 3, 16, 1), &[5], 5),
-        (shape(2, 2, 48, 2), &[7, 3], 1),
-        (shape(1, 2, 32, 16), &[20], 6),
+    let conv = |channels, width| RecurrentShape::Conv(ConvShape { channels, width });
+    let cases: [(_, &'static [usize], _); 7] = [
+        (delta(2, 4, 128, 4), &[9], 9),
+        (delta(2, 4, 128, 4), &[9, 1, 4], 2),
+        (delta(1, 3, 16, 1), &[5], 5),
+        (delta(2, 2, 48, 2), &[7, 3], 1),
+        (delta(1, 2, 32, 16), &[20], 6),
+        (conv(48, 3), &[9, 1, 4], 2),
+        (conv(16, 16), &[20], 6),
     ];
-    let case = |(shape, sequences, at_once)| Case::DeltaNet {
+    let case = |(shape, sequences, at_once)| Case::Recurrent {
         shape,
         sequences,
         at_once,

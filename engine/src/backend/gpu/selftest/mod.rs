@@ -14,8 +14,8 @@
 mod attention;
 mod case;
 mod data;
-mod delta;
 mod list;
+mod recurrent;
 
 use super::{AdapterDescription, Gpu, GpuError, GpuOptions};
 use crate::backend::cpu::{Cpu, CpuDevice};

@@ -2,7 +2,7 @@
 //!
 //! Source: the configurations that their makers published.
 
-use firstlight::arch::{Config, LogitScale};
+use firstlight::arch::{Config, LogitScale, OUTPUT_NORM};
 use gguf::write::Writer;
 
 /// A model's dimensions.
@@ -132,7 +132,8 @@ impl Shape {
             head_dim_v: self.head_dim as usize,
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
-            delta: None,
+            recurrent: None,
+            output_norm: OUTPUT_NORM,
         }
     }
 

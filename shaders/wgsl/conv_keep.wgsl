@@ -12,7 +12,7 @@ struct Params {
 
 // [rows, channels]
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-// [width - 1, channels], and the matrices
+// [width - 1, channels], and what else there is
 @group(0) @binding(1) var<storage, read_write> state: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 

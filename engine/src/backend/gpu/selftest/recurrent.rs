@@ -1,17 +1,17 @@
-//! Cases of Gated DeltaNet.
+//! Cases of layers that remember a state.
 
 use super::case::Side;
 use super::data::{floats, read, vector};
-use crate::arch::{Config, DeltaLayers, LogitScale};
+use crate::arch::{Config, LogitScale, OUTPUT_NORM, RecurrentLayers};
 use crate::backend::{Backend, DeltaInputs, DeltaWeights, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
-use kernels::delta::DeltaShape;
+use kernels::recurrent::{ConvShape, RecurrentShape};
 
 /// What a layer makes of sequences of so many tokens, in steps of so many; in the end
 /// caches are cut to what was marked after the first step, and go on from there.
-pub(super) fn delta_net<B: Backend>(
+pub(super) fn run<B: Backend>(
     side: &mut Side<'_, B>,
-    shape: &DeltaShape,
+    shape: &RecurrentShape,
     sequences: &[usize],
     at_once: usize,
 ) -> Option<Vec<f32>> {
@@ -19,9 +19,8 @@ pub(super) fn delta_net<B: Backend>(
     for _ in sequences {
         caches.push(cache(side, shape)?);
     }
-    let heads = shape.n_head_v;
-    let conv = vector(side.device, 1, shape.width * shape.channels());
-    let (a, bias) = (vector(side.device, 2, heads), vector(side.device, 3, heads));
+    let ConvShape { channels, width } = shape.conv();
+    let conv = vector(side.device, 1, width * channels);
     let mut found = Vec::new();
     // The last round is that after the cut.
     let rounds = sequences.iter().max()?.div_ceil(at_once) + 1;
@@ -48,31 +47,41 @@ pub(super) fn delta_net<B: Backend>(
             }
         }
         let rows = positions.len();
-        let mut write = |operand, width| {
-            let values = floats(10 * round as u64 + operand, rows * width);
-            side.backend.write(&values, width)
-        };
-        let qkv = write(4, shape.channels());
-        let (alpha, beta) = (write(5, heads), write(6, heads));
-        let mut out = side.backend.tensor(rows, shape.values());
-        let weights = DeltaWeights {
-            conv: &conv,
-            a: &a,
-            bias: &bias,
-            eps: 1e-6,
-        };
-        let inputs = DeltaInputs {
-            qkv: &qkv,
-            alpha: &alpha,
-            beta: &beta,
-        };
         let mut step = Step {
             sequences: parts,
             positions,
             kept: None,
         };
         let backend = &mut *side.backend;
-        backend.delta_net(0, shape, &weights, &inputs, &mut step, &mut out);
+        let write = |backend: &mut B, operand, width| {
+            let values = floats(10 * round as u64 + operand, rows * width);
+            backend.write(&values, width)
+        };
+        let x = write(backend, 4, channels);
+        let out = match shape {
+            RecurrentShape::Conv(shape) => {
+                let mut out = backend.tensor(rows, channels);
+                backend.short_conv(0, shape, &conv, &x, &mut step, &mut out);
+                out
+            }
+            RecurrentShape::Delta(shape) => {
+                let heads = shape.n_head_v;
+                let weights = DeltaWeights {
+                    conv: &conv,
+                    a: &vector(side.device, 2, heads),
+                    bias: &vector(side.device, 3, heads),
+                    eps: 1e-6,
+                };
+                let inputs = DeltaInputs {
+                    qkv: &x,
+                    alpha: &write(backend, 5, heads),
+                    beta: &write(backend, 6, heads),
+                };
+                let mut out = backend.tensor(rows, shape.values());
+                backend.delta_net(0, shape, &weights, &inputs, &mut step, &mut out);
+                out
+            }
+        };
         for rows in &mut step.sequences {
             rows.cache.advance(rows.rows.len());
         }
@@ -82,7 +91,7 @@ pub(super) fn delta_net<B: Backend>(
 }
 
 /// A cache of one layer, which has a state.
-fn cache<B: Backend>(side: &Side<'_, B>, shape: &DeltaShape) -> Option<KvCache> {
+fn cache<B: Backend>(side: &Side<'_, B>, shape: &RecurrentShape) -> Option<KvCache> {
     let config = Config {
         n_embd: 32,
         n_layer: 1,
@@ -95,10 +104,11 @@ fn cache<B: Backend>(side: &Side<'_, B>, shape: &DeltaShape) -> Option<KvCache> 
         head_dim_v: 32,
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
-        delta: Some(DeltaLayers {
+        recurrent: Some(RecurrentLayers {
             shape: *shape,
-            period: 2,
+            layers: vec![true],
         }),
+        output_norm: OUTPUT_NORM,
     };
     let mut cache = KvCache::new(&config, KvFormat::F32, 100);
     if let Some(gpu) = side.gpu {

@@ -13,8 +13,7 @@
 //!
 //! # Definition
 //!
-//! The inputs of the convolution are multiplied in ascending order, the first
-//! rounded, the others with fma. A head of q or k is multiplied with `1 / √(Σx² +
+//! The convolution is that of [`super::short_conv`]. A head of q or k is multiplied with `1 / √(Σx² +
 //! ε)`, the sum in sixteen partial sums by index modulo 16 that are folded in halves;
 //! for q, the numerator is `1 / √head_dim`. The gates come from the products `alpha`
 //! and `beta` of a token, computed in `f64` and rounded:
@@ -35,6 +34,8 @@
 //! Sources: Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule",
 //! 2024; the conventions of Qwen3-Next.
 
+use super::Seq;
+use super::conv::{self, ConvShape, Window};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
@@ -75,46 +76,17 @@ impl DeltaShape {
         self.head_dim * LANES
     }
 
-    /// Values of a [`DeltaState`]: of the inputs, and of the matrices.
-    pub fn state_len(&self) -> [usize; 2] {
-        [
-            (self.width - 1) * self.channels(),
-            self.values() * self.head_dim,
-        ]
-    }
-}
-
-/// What a sequence has left behind in a layer.
-#[derive(Clone)]
-pub struct DeltaState {
-    /// `[width − 1][channels]`: the last inputs, the oldest first.
-    inputs: Vec<f32>,
-    /// `[heads][sixteens of columns][head_dim][16]`.
-    matrices: Vec<f32>,
-}
-
-impl DeltaState {
-    /// Before the first token.
-    pub fn new(shape: &DeltaShape) -> DeltaState {
-        let [inputs, matrices] = shape.state_len().map(|len| vec![0.0; len]);
-        DeltaState { inputs, matrices }
+    /// The convolution over them.
+    pub fn conv(&self) -> ConvShape {
+        ConvShape {
+            channels: self.channels(),
+            width: self.width,
+        }
     }
 
-    /// Of nothing: stands for one that is kept elsewhere.
-    pub fn empty() -> DeltaState {
-        let (inputs, matrices) = (Vec::new(), Vec::new());
-        DeltaState { inputs, matrices }
-    }
-
-    /// All of it: the inputs, then the matrices, as the module's comment draws them.
-    pub fn values(&self) -> Vec<f32> {
-        [&self.inputs[..], &self.matrices[..]].concat()
-    }
-
-    /// As before the first token.
-    pub fn reset(&mut self) {
-        self.inputs.fill(0.0);
-        self.matrices.fill(0.0);
+    /// Values of all matrices.
+    pub(super) fn matrices_len(&self) -> usize {
+        self.values() * self.head_dim
     }
 }
 
@@ -142,16 +114,6 @@ pub struct DeltaInputs<'a> {
     pub beta: &'a [f32],
 }
 
-/// The tokens of one sequence in a step.
-pub struct DeltaSeq<'a> {
-    /// What was before them.
-    pub before: &'a DeltaState,
-    /// What they leave.
-    pub after: &'a mut DeltaState,
-    /// How many rows they have; rows of sequences follow one another.
-    pub tokens: usize,
-}
-
 /// Buffers that are reused from call to call.
 #[derive(Default)]
 pub struct Workspace {
@@ -175,7 +137,7 @@ pub fn delta_net(
     shape: &DeltaShape,
     weights: &DeltaWeights<'_>,
     inputs: &DeltaInputs<'_>,
-    seqs: &mut [DeltaSeq<'_>],
+    seqs: &mut [Seq<'_>],
     out: &mut [f32],
 ) {
     let (channels, values, heads) = (shape.channels(), shape.values(), shape.n_head_v);
@@ -195,17 +157,7 @@ pub fn delta_net(
         return;
     }
 
-    let mut windows = Vec::with_capacity(tokens);
-    let mut first = 0;
-    for seq in seqs.iter() {
-        let own = &inputs.qkv[first * channels..][..seq.tokens * channels];
-        windows.extend((0..seq.tokens).map(|token| Window {
-            before: &seq.before.inputs,
-            inputs: own,
-            token,
-        }));
-        first += seq.tokens;
-    }
+    let windows = conv::windows(&shape.conv(), inputs.qkv, seqs);
     let mixed = workspace.mixed.resize(tokens * channels);
     region.chunks_mut(mixed, channels, |row, mixed| {
         let window = &windows[row];
@@ -263,41 +215,7 @@ pub fn delta_net(
         }
     });
 
-    let mut first = 0;
-    for seq in seqs.iter_mut() {
-        let own = &inputs.qkv[first * channels..][..seq.tokens * channels];
-        for (index, last) in seq.after.inputs.chunks_exact_mut(channels).enumerate() {
-            let window = Window {
-                before: &seq.before.inputs,
-                inputs: own,
-                token: seq.tokens,
-            };
-            last.copy_from_slice(window.input(index, shape));
-        }
-        first += seq.tokens;
-    }
-}
-
-/// The inputs that the convolution sees for a token.
-struct Window<'a> {
-    /// What the tokens before the step have left.
-    before: &'a [f32],
-    /// Those of the step.
-    inputs: &'a [f32],
-    /// Which of these the token is.
-    token: usize,
-}
-
-impl<'a> Window<'a> {
-    /// Number `index` of them, the oldest first.
-    fn input(&self, index: usize, shape: &DeltaShape) -> &'a [f32] {
-        let channels = shape.channels();
-        let row = |x: &'a [f32], at: usize| &x[at * channels..][..channels];
-        match (self.token + index).checked_sub(shape.width - 1) {
-            Some(at) => row(self.inputs, at),
-            None => row(self.before, self.token + index),
-        }
-    }
+    conv::keep(&shape.conv(), inputs.qkv, seqs);
 }
 
 /// The convolution for a token, and the norms after it.
@@ -319,24 +237,8 @@ impl Op for Mix<'_, '_> {
             window,
             mixed,
         } = self;
+        conv::convolve(l, weights.conv, window, mixed);
         let mixed = mixed.as_chunks_mut::<LANES>().0;
-        let sixteens = mixed.len();
-        let weights_of = |index: usize| {
-            let conv = weights.conv.as_chunks::<LANES>().0;
-            &conv[index * sixteens..][..sixteens]
-        };
-        for index in 0..shape.width {
-            let inputs = window.input(index, shape).as_chunks::<LANES>().0;
-            let each = mixed.iter_mut().zip(inputs).zip(weights_of(index));
-            for ((sum, x), weight) in each {
-                let (x, weight) = (l.load(x), l.load(weight));
-                let value = match index {
-                    0 => l.mul(x, weight),
-                    _ => l.fma(x, weight, l.load(sum)),
-                };
-                l.store(value, sum);
-            }
-        }
         for value in mixed.iter_mut() {
             let x = l.load(value);
             let e = exp(l, l.mul(x, l.splat(-1.0)));
@@ -434,6 +336,3 @@ impl Op for Recur<'_, '_> {
 fn sum_of<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> L::F {
     l.add(l.add(a, b), l.add(c, d))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,8 @@
-// The convolution of Gated DeltaNet over a sequence's inputs and those before them,
-// which its state begins with, and silu. A lane has a channel of a token.
+// A convolution of each channel over a sequence's last inputs, of which those before
+// the step are what its state begins with. A lane has a channel of a token.
+
+// Whether results go through silu.
+override SILU: bool = false;
 
 struct Params {
     // Tokens of the sequence in this step, and the row of the first.
@@ -14,10 +17,10 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 // [width, channels]
 @group(0) @binding(1) var<storage, read> conv: array<f32>;
-// [width - 1, channels], and the matrices
+// [width - 1, channels], and what else there is
 @group(0) @binding(2) var<storage, read> state: array<f32>;
 // [rows, channels]
-@group(0) @binding(3) var<storage, read_write> mixed: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -45,5 +48,8 @@ fn main(
         }
         sum = fma(value, conv[i * params.channels + channel], sum);
     }
-    mixed[(params.first_row + token) * params.channels + channel] = sum / (1.0 + exp(-sum));
+    if SILU {
+        sum /= 1.0 + exp(-sum);
+    }
+    out[(params.first_row + token) * params.channels + channel] = sum;
 }

@@ -1,6 +1,7 @@
 //! Against the formulas in `f64`, and the same bits however the work is cut.
 
 use super::*;
+use crate::isa::Isa;
 use crate::team::Team;
 
 fn random(len: usize, seed: u64) -> Vec<f32> {
@@ -49,7 +50,10 @@ fn run(isa: Isa, threads: usize, sequences: &[Tensors], at_once: usize) -> Vec<V
     let team = Team::new(threads).unwrap();
     let mut workspace = Workspace::default();
     let (channels, heads) = (SHAPE.channels(), SHAPE.n_head_v);
-    let mut states: Vec<_> = sequences.iter().map(|_| DeltaState::new(&SHAPE)).collect();
+    let mut states: Vec<_> = sequences
+        .iter()
+        .map(|_| State::new(&RecurrentShape::Delta(SHAPE)))
+        .collect();
     let mut found = vec![Vec::new(); sequences.len()];
     let weights = DeltaWeights {
         conv: &sequences[0].conv,
@@ -78,7 +82,7 @@ fn run(isa: Isa, threads: usize, sequences: &[Tensors], at_once: usize) -> Vec<V
         let mut next: Vec<_> = states.clone();
         let mut out = vec![f32::NAN; tokens * SHAPE.values()];
         let mut seqs: Vec<_> = (states.iter().zip(&mut next).zip(&parts))
-            .map(|((before, after), part)| DeltaSeq {
+            .map(|((before, after), part)| Seq {
                 before,
                 after,
                 tokens: part.len(),
@@ -185,4 +189,72 @@ fn what_is_no_number_stays_so() {
     let head = |token: usize, head: usize| found[token * SHAPE.values() + head * SHAPE.head_dim];
     assert!(head(0, 0).is_finite() && head(1, 1).is_finite());
     assert!(head(1, 0).is_nan() && head(2, 0).is_nan());
+}
+
+/// Tokens of two sequences through a convolution alone, `at_once` of each in a step.
+fn convolved(isa: Isa, shape: &ConvShape, sequences: [&[f32]; 2], at_once: usize) -> [Vec<f32>; 2] {
+    let team = Team::new(2).unwrap();
+    let weights = random(shape.width * shape.channels, 1);
+    let mut states = [(); 2].map(|()| State::new(&RecurrentShape::Conv(*shape)));
+    let steps = sequences.map(|x| x.chunks(at_once * shape.channels));
+    let mut found = [Vec::new(), Vec::new()];
+    let [mut first, mut second] = steps;
+    loop {
+        let parts = [first.next(), second.next()].map(Option::unwrap_or_default);
+        if parts.iter().all(|part| part.is_empty()) {
+            return found;
+        }
+        let x = parts.concat();
+        let mut next = states.clone();
+        let mut out = vec![f32::NAN; x.len()];
+        let mut seqs: Vec<_> = (states.iter().zip(&mut next).zip(parts))
+            .map(|((before, after), part)| Seq {
+                before,
+                after,
+                tokens: part.len() / shape.channels,
+            })
+            .collect();
+        team.region(|region| short_conv(region, isa, shape, &weights, &x, &mut seqs, &mut out));
+        states = next;
+        let (own, other) = out.split_at(parts[0].len());
+        found[0].extend_from_slice(own);
+        found[1].extend_from_slice(other);
+    }
+}
+
+#[test]
+fn convolutions() {
+    for width in [1, 3, 4] {
+        let shape = ConvShape {
+            channels: 48,
+            width,
+        };
+        let weights = random(width * 48, 1);
+        let sequences = [random(9 * 48, 2), random(4 * 48, 3)];
+        let slices = [&sequences[0][..], &sequences[1]];
+        let expected = convolved(Isa::Scalar, &shape, slices, 9);
+        for (x, found) in sequences.iter().zip(&expected) {
+            for (at, found) in found.iter().enumerate() {
+                let (token, channel) = (at / 48, at % 48);
+                let exact: f64 = (0..width)
+                    .filter_map(|w| Some((w, (token + w).checked_sub(width - 1)?)))
+                    .map(|(w, at)| [weights[w * 48 + channel], x[at * 48 + channel]])
+                    .map(|[weight, x]| f64::from(weight) * f64::from(x))
+                    .sum();
+                let found = f64::from(*found);
+                assert!(
+                    (found - exact).abs() < 1e-6,
+                    "width {width}: {found}, {exact}"
+                );
+            }
+        }
+        for isa in Isa::available() {
+            for at_once in [1, 2, 5, 9] {
+                let found = convolved(isa, &shape, slices, at_once);
+                let same = |(a, b): (&Vec<f32>, &Vec<f32>)| bits(a) == bits(b);
+                let all = found.iter().zip(&expected).all(same);
+                assert!(all, "{isa}, width {width}, {at_once} at once");
+            }
+        }
+    }
 }

@@ -1,0 +1,56 @@
+//! The `lfm2` family: most layers have a short gated convolution instead of
+//! attention, which are those without key and value heads; the others norm the heads
+//! of q and k.
+//!
+//! Source: "LFM2 Technical Report" (2025); tensor names and keys from the GGUF
+//! specification, and what files call the last norm from those that exist.
+
+use super::attention::{Attention, Windows};
+use super::decoder::{Decoder, FFN_NORM};
+use super::feed_forward::FeedForward;
+use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers};
+use crate::error::ModelError;
+use crate::tensors::Tensors;
+use kernels::ops::Pairing;
+use kernels::recurrent::{ConvShape, RecurrentShape};
+
+/// Reads and checks the hyperparameters of the second generation.
+pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let heads = keys.each_layer("attention.head_count_kv", 0..=MAX_WIDTH)?;
+    let mut attending = heads.iter().copied().filter(|&heads| heads > 0);
+    let n_head_kv = attending.next();
+    if attending.any(|heads| Some(heads) != n_head_kv) {
+        let key = keys.key("attention.head_count_kv");
+        let expected = "one value for all layers that attend";
+        return Err(ModelError::value(&key, expected, format!("{heads:?}")));
+    }
+    let mut config = Config::with_kv_heads(keys, tensors, n_head_kv)?;
+    let channels = config.n_embd;
+    if !channels.is_multiple_of(16) {
+        let key = keys.key("embedding_length");
+        return Err(ModelError::value(&key, "a multiple of 16", channels));
+    }
+    let width = keys.require("shortconv.l_cache", 2..=16)?;
+    config.recurrent = Some(RecurrentLayers {
+        shape: RecurrentShape::Conv(ConvShape { channels, width }),
+        layers: heads.iter().map(|&heads| heads == 0).collect(),
+    });
+    config.output_norm = "token_embd_norm.weight";
+    let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
+    attention.head_norms = true;
+    if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
+        let rope = attention.rope().clone();
+        attention.windows = Some(Windows {
+            positions,
+            period: None,
+            rope,
+        });
+    }
+    Ok(Decoder {
+        attention,
+        feed_forward: FeedForward::dense(keys, config.n_embd)?,
+        post_norms: false,
+        ffn_norm: FFN_NORM,
+        config,
+    })
+}
