@@ -301,7 +301,7 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         }
     }
 
-    /// An integer in `range` for each layer, or none if the file does not say.
+    /// An array of an integer in `range` for each layer.
     pub fn each_layer(
         &self,
         name: &str,
