@@ -35,8 +35,8 @@ pub struct Windows {
     pub positions: usize,
     /// Every so manieth layer sees all, if any does; the others are these.
     pub period: Option<usize>,
-    /// How heads turn there.
-    pub rope: Rope,
+    /// How heads turn there, if not as elsewhere.
+    pub rope: Option<Rope>,
 }
 
 /// How queries grow with their position `p`: by `1 + scale · ln(1 + ⌊p / length⌋)`.
@@ -127,7 +127,7 @@ impl Attention {
         } = self.shape;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let [q, k, v] = [
-            n_head * head_dim_k * if self.gated { 2 } else { 1 },
+            self.width_of_q(),
             n_head_kv * head_dim_k,
             n_head_kv * head_dim_v,
         ];
@@ -165,6 +165,12 @@ impl Attention {
         })
     }
 
+    /// Outputs of q: queries, and the gates if there are any.
+    fn width_of_q(&self) -> usize {
+        let queries = self.shape.n_head * self.shape.head_dim_k;
+        if self.gated { 2 * queries } else { queries }
+    }
+
     /// What layer `index` sees, and how heads turn there.
     fn of_layer(&self, index: usize) -> (AttentionShape, Option<&Rope>) {
         let is_every = |period: usize| (index + 1).is_multiple_of(period);
@@ -175,7 +181,7 @@ impl Attention {
                     window,
                     ..self.shape
                 };
-                (shape, Some(&windows.rope))
+                (shape, Some(windows.rope.as_ref().unwrap_or(&self.rope)))
             }
             _ if self.unturned.is_some_and(is_every) => (self.shape, None),
             _ => (self.shape, Some(&self.rope)),
@@ -198,32 +204,23 @@ impl Attention {
     ) {
         let (shape, rope) = self.of_layer(index);
         let rows = step.rows();
-        let mut q = b.tensor(rows, shape.n_head * shape.head_dim_k);
+        let mut q = b.tensor(rows, self.width_of_q());
         let mut k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
         let mut v = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
+        b.matmul(
+            normed,
+            &mut [
+                weights.q.product(&mut q),
+                weights.k.product(&mut k),
+                weights.v.product(&mut v),
+            ],
+        );
         let mut gate = None;
         if self.gated {
-            let mut both = b.tensor(rows, 2 * shape.n_head * shape.head_dim_k);
-            let mut gates = b.tensor(rows, shape.n_head * shape.head_dim_k);
-            b.matmul(
-                normed,
-                &mut [
-                    weights.q.product(&mut both),
-                    weights.k.product(&mut k),
-                    weights.v.product(&mut v),
-                ],
-            );
-            b.deal(&both, shape.head_dim_k, &mut q, &mut gates);
-            gate = Some(gates);
-        } else {
-            b.matmul(
-                normed,
-                &mut [
-                    weights.q.product(&mut q),
-                    weights.k.product(&mut k),
-                    weights.v.product(&mut v),
-                ],
-            );
+            let width = shape.n_head * shape.head_dim_k;
+            let both = std::mem::replace(&mut q, b.tensor(rows, width));
+            let gate = gate.insert(b.tensor(rows, width));
+            b.deal(&both, shape.head_dim_k, &mut q, gate);
         }
         if let Some(temperature) = &self.temperature {
             let factors = step.positions.iter();

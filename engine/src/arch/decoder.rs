@@ -28,9 +28,6 @@ pub struct Decoder {
     pub ffn_norm: &'static str,
 }
 
-/// Its usual name.
-pub const FFN_NORM: &str = "ffn_norm.weight";
-
 /// A layer's weights.
 pub struct Layer<D: Device> {
     attn_norm: D::Vector,
@@ -46,6 +43,19 @@ enum Mixer<D: Device> {
     Attention(attention::Weights<D>),
     Delta(delta::Weights<D>),
     Conv(short_conv::Weights<D>),
+}
+
+impl Decoder {
+    /// Without norms of what is added, and with the usual names.
+    pub fn new(config: Config, attention: Attention, feed_forward: FeedForward) -> Decoder {
+        Decoder {
+            config,
+            attention,
+            feed_forward,
+            post_norms: false,
+            ffn_norm: "ffn_norm.weight",
+        }
+    }
 }
 
 impl Family for Decoder {

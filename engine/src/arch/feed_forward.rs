@@ -13,13 +13,13 @@ pub struct FeedForward {
     /// Experts and how many each token uses.
     experts: Option<(usize, usize)>,
     /// What gates go through.
-    activation: Activation,
-    /// Whether the rows of gate and up lie one after the other in one tensor.
-    stacked: bool,
+    pub activation: Activation,
+    /// Whether the rows of gate and up lie one after the other in one tensor, `ffn_up`.
+    pub stacked: bool,
     /// Whether experts and their router have biases.
-    expert_biases: bool,
+    pub expert_biases: bool,
     /// Width of the expert that all tokens use beside those.
-    shared: Option<usize>,
+    pub shared: Option<usize>,
 }
 
 /// Its weights in a layer.
@@ -54,15 +54,8 @@ pub struct Shared<D: Device> {
 impl FeedForward {
     /// The same for all tokens.
     pub fn dense(keys: &Hyperparameters<'_, '_>, n_embd: usize) -> Result<Self, ModelError> {
-        Ok(FeedForward {
-            n_embd,
-            n_ff: keys.require("feed_forward_length", 1..=MAX_WIDTH)?,
-            experts: None,
-            activation: Activation::Silu,
-            stacked: false,
-            expert_biases: false,
-            shared: None,
-        })
+        let n_ff = keys.require("feed_forward_length", 1..=MAX_WIDTH)?;
+        Ok(FeedForward::new(n_embd, n_ff, None))
     }
 
     /// Experts whose width is what the key `length` says, as far as there are any.
@@ -73,44 +66,23 @@ impl FeedForward {
     ) -> Result<Self, ModelError> {
         match keys.optional("expert_count", 0..=4096)? {
             None | Some(0) => FeedForward::dense(keys, n_embd),
-            Some(count) => Ok(FeedForward {
-                n_embd,
-                n_ff: keys.require(length, 1..=MAX_WIDTH)?,
-                experts: Some((count, keys.require("expert_used_count", 1..=count)?)),
-                activation: Activation::Silu,
-                stacked: false,
-                expert_biases: false,
-                shared: None,
-            }),
+            Some(count) => {
+                let n_ff = keys.require(length, 1..=MAX_WIDTH)?;
+                let used = keys.require("expert_used_count", 1..=count)?;
+                Ok(FeedForward::new(n_embd, n_ff, Some((count, used))))
+            }
         }
     }
 
-    /// With gates that go through another function.
-    pub fn with_activation(self, activation: Activation) -> Self {
-        FeedForward { activation, ..self }
-    }
-
-    /// With another expert of this width that all tokens use.
-    pub fn with_shared_expert(self, width: usize) -> Self {
+    fn new(n_embd: usize, n_ff: usize, experts: Option<(usize, usize)>) -> Self {
         FeedForward {
-            shared: Some(width),
-            ..self
-        }
-    }
-
-    /// With biases of the experts and of their router.
-    pub fn with_expert_biases(self) -> Self {
-        FeedForward {
-            expert_biases: true,
-            ..self
-        }
-    }
-
-    /// With gate and up in one tensor, `ffn_up`.
-    pub fn with_stacked_weights(self) -> Self {
-        FeedForward {
-            stacked: true,
-            ..self
+            n_embd,
+            n_ff,
+            experts,
+            activation: Activation::Silu,
+            stacked: false,
+            expert_biases: false,
+            shared: None,
         }
     }
 

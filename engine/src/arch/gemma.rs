@@ -10,7 +10,7 @@
 //! Technical Report" (2025); tensor names and keys from the GGUF specification.
 
 use super::attention::{Attention, Windows};
-use super::decoder::{Decoder, FFN_NORM};
+use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, LogitScale};
 use crate::backend::Activation;
@@ -38,7 +38,7 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     attention.windows = Some(Windows {
         positions: positions.unwrap_or(4096),
         period: Some(2),
-        rope: attention.rope().clone(),
+        rope: None,
     });
     Ok(decoder)
 }
@@ -54,7 +54,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
         attention.windows = Some(Windows {
             positions,
             period: Some(period.unwrap_or(6)),
-            rope: super::rope::of_windows(keys, attention.rope(), 10000.0)?,
+            rope: Some(super::rope::of_windows(keys, attention.rope(), 10000.0)?),
         });
     }
     Ok(decoder)
@@ -72,12 +72,9 @@ fn decoder(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder,
     if LAYERS_OF_27B.contains(&config.n_layer) {
         attention.set_scale(1.0 / ((config.n_embd / config.n_head) as f32).sqrt());
     }
-    let feed_forward = FeedForward::dense(keys, config.n_embd)?;
-    Ok(Decoder {
-        attention,
-        feed_forward: feed_forward.with_activation(Activation::Gelu),
-        post_norms: true,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    let mut feed_forward = FeedForward::dense(keys, config.n_embd)?;
+    feed_forward.activation = Activation::Gelu;
+    let mut decoder = Decoder::new(config, attention, feed_forward);
+    decoder.post_norms = true;
+    Ok(decoder)
 }

@@ -6,7 +6,7 @@
 //! the GGUF specification.
 
 use super::attention::Attention;
-use super::decoder::{Decoder, FFN_NORM};
+use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters};
 use crate::error::ModelError;
@@ -22,14 +22,11 @@ pub fn fourth(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
         let expected = "none: models that see are not supported";
         return Err(ModelError::value(&key, expected, format!("{sections:?}")));
     }
-    // The last layers predict further tokens and are not needed.
-    let further = keys.optional("nextn_predict_layers", 0..=config.n_layer - 1)?;
-    config.n_layer -= further.unwrap_or(0);
-    Ok(Decoder {
-        attention: Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
-        feed_forward: FeedForward::dense(keys, config.n_embd)?.with_stacked_weights(),
-        post_norms: true,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    config.leave_out_further_layers(keys)?;
+    let attention = Attention::new(keys, tensors, &config, Pairing::Adjacent)?;
+    let mut feed_forward = FeedForward::dense(keys, config.n_embd)?;
+    feed_forward.stacked = true;
+    let mut decoder = Decoder::new(config, attention, feed_forward);
+    decoder.post_norms = true;
+    Ok(decoder)
 }

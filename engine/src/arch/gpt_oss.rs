@@ -21,18 +21,14 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     attention.windows = Some(Windows {
         positions: keys.require("attention.sliding_window", 1..=1 << 30)?,
         period: Some(2),
-        rope: attention.rope().clone(),
+        rope: None,
     });
     let width = "expert_feed_forward_length";
-    let feed_forward = FeedForward::with_experts(keys, config.n_embd, width)?;
-    Ok(Decoder {
-        attention,
-        feed_forward: feed_forward
-            .with_activation(Activation::Limited)
-            .with_expert_biases(),
-        post_norms: false,
-        // It stands where others norm what attention adds.
-        ffn_norm: "post_attention_norm.weight",
-        config,
-    })
+    let mut feed_forward = FeedForward::with_experts(keys, config.n_embd, width)?;
+    feed_forward.activation = Activation::Limited;
+    feed_forward.expert_biases = true;
+    let mut decoder = Decoder::new(config, attention, feed_forward);
+    // It stands where others norm what attention adds.
+    decoder.ffn_norm = "post_attention_norm.weight";
+    Ok(decoder)
 }

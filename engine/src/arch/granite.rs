@@ -9,7 +9,7 @@
 //! specification.
 
 use super::attention::Attention;
-use super::decoder::{Decoder, FFN_NORM};
+use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, LogitScale};
 use crate::error::ModelError;
@@ -26,11 +26,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         factor: 1.0 / keys.positive("logit_scale", None)?,
         cap: None,
     };
-    Ok(Decoder {
-        attention: Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
-        feed_forward: FeedForward::dense(keys, config.n_embd)?,
-        post_norms: false,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    let attention = Attention::new(keys, tensors, &config, Pairing::Adjacent)?;
+    let feed_forward = FeedForward::dense(keys, config.n_embd)?;
+    Ok(Decoder::new(config, attention, feed_forward))
 }

@@ -6,7 +6,7 @@
 //! specification, and what files call the last norm from those that exist.
 
 use super::attention::{Attention, Windows};
-use super::decoder::{Decoder, FFN_NORM};
+use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers};
 use crate::error::ModelError;
@@ -39,18 +39,12 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     attention.head_norms = true;
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
-        let rope = attention.rope().clone();
         attention.windows = Some(Windows {
             positions,
             period: None,
-            rope,
+            rope: None,
         });
     }
-    Ok(Decoder {
-        attention,
-        feed_forward: FeedForward::dense(keys, config.n_embd)?,
-        post_norms: false,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    let feed_forward = FeedForward::dense(keys, config.n_embd)?;
+    Ok(Decoder::new(config, attention, feed_forward))
 }

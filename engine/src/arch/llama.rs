@@ -8,7 +8,7 @@
 //! Nope and Back Again" (2025); tensor names and keys from the GGUF specification.
 
 use super::attention::{Attention, Temperature};
-use super::decoder::{Decoder, FFN_NORM};
+use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters};
 use crate::error::ModelError;
@@ -18,13 +18,9 @@ use kernels::ops::Pairing;
 /// Reads and checks the hyperparameters.
 pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let config = Config::from_file(keys, tensors)?;
-    Ok(Decoder {
-        attention: Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
-        feed_forward: FeedForward::with_experts(keys, config.n_embd, "feed_forward_length")?,
-        post_norms: false,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    let attention = Attention::new(keys, tensors, &config, Pairing::Adjacent)?;
+    let feed_forward = FeedForward::with_experts(keys, config.n_embd, "feed_forward_length")?;
+    Ok(Decoder::new(config, attention, feed_forward))
 }
 
 /// Reads and checks the hyperparameters of Mistral's third generation.

@@ -151,6 +151,17 @@ impl Config {
         })
     }
 
+    /// Without the last layers of files whose models can predict further tokens by
+    /// them: nothing else needs these.
+    fn leave_out_further_layers(
+        &mut self,
+        keys: &Hyperparameters<'_, '_>,
+    ) -> Result<(), ModelError> {
+        let further = keys.optional("nextn_predict_layers", 0..=self.n_layer - 1)?;
+        self.n_layer -= further.unwrap_or(0);
+        Ok(())
+    }
+
     /// What layer `index` is if it remembers a state instead of attending.
     pub fn recurrent_of(&self, index: usize) -> Option<&RecurrentShape> {
         let recurrent = self.recurrent.as_ref();

@@ -8,7 +8,7 @@
 //! specification.
 
 use super::attention::{Attention, Windows};
-use super::decoder::{Decoder, FFN_NORM};
+use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters};
 use crate::error::ModelError;
@@ -26,14 +26,10 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
         attention.windows = Some(Windows {
             positions,
             period: None,
-            rope: attention.rope().clone(),
+            rope: None,
         });
     }
-    Ok(Decoder {
-        attention,
-        feed_forward: FeedForward::dense(keys, config.n_embd)?.with_stacked_weights(),
-        post_norms: false,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    let mut feed_forward = FeedForward::dense(keys, config.n_embd)?;
+    feed_forward.stacked = true;
+    Ok(Decoder::new(config, attention, feed_forward))
 }

@@ -8,7 +8,7 @@
 //! tensor names and keys from the GGUF specification.
 
 use super::attention::Attention;
-use super::decoder::{Decoder, FFN_NORM};
+use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers, delta};
 use crate::error::ModelError;
@@ -54,7 +54,7 @@ pub fn third_and_a_half_experts(
 ) -> Result<Decoder, ModelError> {
     let mut decoder = third_experts(keys, tensors)?;
     let width = keys.require("expert_shared_feed_forward_length", 1..=MAX_WIDTH)?;
-    decoder.feed_forward = decoder.feed_forward.with_shared_expert(width);
+    decoder.feed_forward.shared = Some(width);
     with_delta_layers(keys, decoder)
 }
 
@@ -65,13 +65,9 @@ fn decoder(
     feed_forward: fn(&Hyperparameters<'_, '_>, usize) -> Result<FeedForward, ModelError>,
 ) -> Result<Decoder, ModelError> {
     let config = Config::from_file(keys, tensors)?;
-    Ok(Decoder {
-        attention: Attention::new(keys, tensors, &config, Pairing::Halves)?,
-        feed_forward: feed_forward(keys, config.n_embd)?,
-        post_norms: false,
-        ffn_norm: FFN_NORM,
-        config,
-    })
+    let attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
+    let feed_forward = feed_forward(keys, config.n_embd)?;
+    Ok(Decoder::new(config, attention, feed_forward))
 }
 
 fn experts(keys: &Hyperparameters<'_, '_>, n_embd: usize) -> Result<FeedForward, ModelError> {
@@ -85,9 +81,7 @@ fn with_delta_layers(
 ) -> Result<Decoder, ModelError> {
     check_sections(keys, decoder.attention.rope().n_rot() / 2)?;
     let config = &mut decoder.config;
-    // The last layers predict further tokens and are not needed.
-    let further = keys.optional("nextn_predict_layers", 0..=config.n_layer - 1)?;
-    config.n_layer -= further.unwrap_or(0);
+    config.leave_out_further_layers(keys)?;
     let period = keys.optional("full_attention_interval", 1..=1024)?;
     let attends = |layer: usize| (layer + 1).is_multiple_of(period.unwrap_or(4));
     config.recurrent = Some(RecurrentLayers {
