@@ -400,36 +400,16 @@ pub static SHADERS: &[Shader] = &[
         ..ELEMENTS
     },
     Shader {
-        op: Op::SigmoidMul,
-        file: wgsl!("sigmoid_mul"),
-        shared: &[],
-        slots: &[],
-        bindings: &[
-            write("x", "[rows, cols] f32"),
-            read("gate", "[rows, cols / width] f32"),
-        ],
-        params: &["len", "width"],
-        ..ELEMENTS
-    },
-    Shader {
-        op: Op::ScaleRows,
-        file: wgsl!("scale_rows"),
-        shared: &[],
-        slots: &[],
-        bindings: &[
-            write("x", "[rows, cols] f32"),
-            read("factors", "[rows] f32"),
-        ],
-        params: &["len", "cols"],
-        ..ELEMENTS
-    },
-    Shader {
         op: Op::Mul,
         file: wgsl!("mul"),
         shared: &[],
         slots: &[],
-        bindings: &[write("x", "[len] f32"), read("y", "[len] f32")],
-        params: &["len"],
+        bindings: &[
+            write("x", "[len] f32"),
+            read("factors", "[len / width] f32"),
+        ],
+        params: &["len", "width"],
+        overrides: &["SIGMOID"],
         ..ELEMENTS
     },
     Shader {

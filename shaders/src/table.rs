@@ -42,8 +42,6 @@ pub enum Op {
     EmbedFloat,
     Gather,
     Deal,
-    SigmoidMul,
-    ScaleRows,
     Mul,
     StateBegin,
     Conv,

@@ -3,7 +3,7 @@
 use super::attention::{Heads, Part, quantizes};
 use super::context::{Buffer, Context};
 use super::pipelines::Kernel;
-use super::products::{constant_of, format_piece};
+use super::products::{constant_of, format_piece, set};
 use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
@@ -12,7 +12,7 @@ use crate::backend::{
     QueriesAndKeys, Step,
 };
 use kernels::format::ActivationForm;
-use kernels::recurrent::{ConvShape, DeltaShape};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
@@ -320,37 +320,21 @@ impl Backend for GpuBackend {
     }
 
     fn sigmoid_mul(&mut self, x: &mut Tensor, gate: &Tensor) {
-        self.sigmoid(x, gate, 1);
+        self.scale(x, &gate.float, 1, true);
     }
 
     fn scale_rows(&mut self, x: &mut Tensor, factors: &[f32]) {
         assert_eq!(x.rows, factors.len(), "a factor for each row");
         let factors = self.recorder.upload(bytemuck::cast_slice(factors));
-        let len = x.rows * x.cols;
-        let workgroups = self.elements(Op::ScaleRows, len);
-        self.recorder.dispatch(
-            Kernel::new(Op::ScaleRows, &[]),
-            &[&x.float, &factors],
-            &[len as u32, x.cols as u32],
-            workgroups,
-        );
-        x.is_written(false);
+        self.scale(x, &factors, x.cols, false);
     }
 
     fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {
-        self.sigmoid(x, gates, x.cols);
+        self.scale(x, &gates.float, x.cols, true);
     }
 
     fn mul(&mut self, x: &mut Tensor, y: &Tensor) {
-        let len = x.rows * x.cols;
-        let workgroups = self.elements(Op::Mul, len);
-        self.recorder.dispatch(
-            Kernel::new(Op::Mul, &[]),
-            &[&x.float, &y.float],
-            &[len as u32],
-            workgroups,
-        );
-        x.is_written(false);
+        self.scale(x, &y.float, 1, false);
     }
 
     fn short_conv(
@@ -362,7 +346,8 @@ impl Backend for GpuBackend {
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
-        self.conv(layer, shape, weights, x, step, out);
+        let shape = RecurrentShape::Conv(*shape);
+        self.conv(layer, &shape, weights, x, step, out);
     }
 
     fn delta_net(
@@ -420,13 +405,15 @@ impl Backend for GpuBackend {
 }
 
 impl GpuBackend {
-    /// Multiplies with the sigmoid of gates, each for so many values.
-    fn sigmoid(&mut self, x: &mut Tensor, gate: &Tensor, width: usize) {
+    /// Multiplies with factors, each for so many values, or with their sigmoid.
+    fn scale(&mut self, x: &mut Tensor, factors: &Arc<Buffer>, width: usize, sigmoid: bool) {
         let len = x.rows * x.cols;
-        let workgroups = self.elements(Op::SigmoidMul, len);
+        let workgroups = self.elements(Op::Mul, len);
+        let mut kernel = Kernel::new(Op::Mul, &[]);
+        kernel.constants[0] = set("SIGMOID", sigmoid);
         self.recorder.dispatch(
-            Kernel::new(Op::SigmoidMul, &[]),
-            &[&x.float, &gate.float],
+            kernel,
+            &[&x.float, factors],
             &[len as u32, width as u32],
             workgroups,
         );

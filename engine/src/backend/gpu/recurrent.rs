@@ -79,7 +79,7 @@ impl GpuBackend {
         let channels = shape.channels();
         let mut mixed = self.tensor(inputs.qkv.rows, channels);
         let of_layer = RecurrentShape::Delta(*shape);
-        self.conv_of(layer, &of_layer, weights.conv, inputs.qkv, step, &mut mixed);
+        self.conv(layer, &of_layer, weights.conv, inputs.qkv, step, &mut mixed);
         for sequence in &mut step.sequences {
             let layer = sequence.cache.gpu_state_mut(layer);
             let [inputs_len, _] = of_layer.state_len();
@@ -111,22 +111,9 @@ impl GpuBackend {
         out.is_written(false);
     }
 
-    /// A convolution alone: see [`Backend::short_conv`].
-    pub(super) fn conv(
-        &mut self,
-        layer: usize,
-        shape: &ConvShape,
-        weights: &GpuVector,
-        x: &Tensor,
-        step: &mut Step<'_>,
-        out: &mut Tensor,
-    ) {
-        self.conv_of(layer, &RecurrentShape::Conv(*shape), weights, x, step, out);
-    }
-
     /// The convolution of a layer, which its states begin a step with; silu follows
     /// where it is part of Gated DeltaNet.
-    fn conv_of(
+    pub(super) fn conv(
         &mut self,
         layer: usize,
         shape: &RecurrentShape,
