@@ -25,6 +25,10 @@ const BYTE: i32 = 6;
 /// Texts that are made of letters, so that there is something to merge.
 const MERGED: &[&str] = &["▁a", "th", "he", "in", "▁t", "▁th", "▁the", "the"];
 
+/// A chat template whose turns end in a control token of the vocabulary.
+pub const CHAT_TEMPLATE: &str = "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>{% endfor %}\
+    {% if add_generation_prompt %}assistant: {% endif %}";
+
 /// What the model looks like.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -187,6 +191,11 @@ impl Tiny {
             dims: vec![len as u64],
             data: data.collect(),
         });
+    }
+
+    /// With [`CHAT_TEMPLATE`].
+    pub fn that_talks(self) -> Tiny {
+        self.set("tokenizer.chat_template", CHAT_TEMPLATE)
     }
 
     /// The same keys and tensors as a model of another family.

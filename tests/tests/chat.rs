@@ -49,14 +49,8 @@ fn fnv1a(text: &str) -> u64 {
     })
 }
 
-/// Turns end in a control token of the vocabulary.
-const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>{% endfor %}\
-    {% if add_generation_prompt %}assistant: {% endif %}";
-
 fn talker() -> TempFile {
-    Tiny::default()
-        .set("tokenizer.chat_template", TEMPLATE)
-        .write()
+    Tiny::default().that_talks().write()
 }
 
 fn open(file: &TempFile) -> Model {

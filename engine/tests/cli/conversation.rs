@@ -2,16 +2,11 @@
 //! template, and `conform chat`.
 
 use super::{conform, generate, greedy, run, run_with};
-use firstlight_tests::tiny::{TempFile, Tiny};
+use firstlight_tests::tiny::{CHAT_TEMPLATE, TempFile, Tiny};
 use std::process::Command;
 
-const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>{% endfor %}\
-    {% if add_generation_prompt %}assistant: {% endif %}";
-
 fn talker() -> TempFile {
-    Tiny::default()
-        .set("tokenizer.chat_template", TEMPLATE)
-        .write()
+    Tiny::default().that_talks().write()
 }
 
 fn talking(model: &TempFile) -> Command {
@@ -24,7 +19,7 @@ fn talking(model: &TempFile) -> Command {
 fn a_prompt_is_a_message_where_the_model_knows_messages() {
     let model = talker();
     let same_by_hand = "user: the hen</s>assistant: ";
-    let template = TempFile::new("template.jinja", TEMPLATE.as_bytes());
+    let template = TempFile::new("template.jinja", CHAT_TEMPLATE.as_bytes());
     let plain = Tiny::default().write();
     let mut with_file = talking(&plain);
     with_file.arg("--template-file").arg(template.path());
