@@ -153,7 +153,7 @@ fn run(
                         store: Store::Set,
                     };
                     let start = Instant::now();
-                    matmul(region, &kernels, &mut workspace, &x, tokens, &mut [job]);
+                    matmul(region, &kernels, &mut workspace, &x, tokens, [job]);
                     let time = start.elapsed();
                     best = best.min(time);
                     total += time;

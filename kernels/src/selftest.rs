@@ -102,16 +102,7 @@ fn product(isa: Isa, weight: Matrix<'_>, x: &[f32], rows: usize) -> Vec<f32> {
         out: MatMut::new(&mut out, rows),
         store: Store::Set,
     };
-    team.region(|region| {
-        matmul(
-            region,
-            &kernels,
-            &mut Workspace::new(1),
-            x,
-            rows,
-            &mut [job],
-        )
-    });
+    team.region(|region| matmul(region, &kernels, &mut Workspace::new(1), x, rows, [job]));
     out
 }
 

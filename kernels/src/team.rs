@@ -358,14 +358,14 @@ impl Region<'_> {
         });
     }
 
-    /// Cuts each matrix of `outs` into tiles of `step.0` rows by `step.1`
-    /// columns (those at the edges may be smaller) and calls `body` with the
-    /// index of the matrix and each tile. Tiles of one matrix come column
-    /// strip by column strip.
+    /// Cuts each matrix of `outs` into tiles of as many rows and columns as
+    /// `step` says of its index (those at the edges may be smaller) and calls
+    /// `body` with the index of the matrix and each tile. Tiles of one matrix
+    /// come column strip by column strip.
     pub fn tiles<S: Send>(
         &self,
         outs: &mut [MatMut<'_>],
-        step: (usize, usize),
+        step: impl Fn(usize) -> (usize, usize),
         scratch: &mut [S],
         body: impl Fn(&mut S, usize, TileMut<'_>) + Sync,
     ) {
@@ -375,37 +375,29 @@ impl Region<'_> {
             scratch.len(),
             self.threads
         );
-        let (row_step, col_step) = step;
-        let down = |out: &Target| out.rows.div_ceil(row_step);
-        let units_of = |out: &Target| down(out) * out.cols.div_ceil(col_step);
         let mut few = [Target::EMPTY; 4];
         let many: Vec<Target>;
-        let targets: &[Target] = if outs.len() <= few.len() {
-            for (target, out) in few.iter_mut().zip(outs.iter_mut()) {
-                *target = Target::new(out);
+        let count = outs.len();
+        let made = outs.iter_mut().enumerate();
+        let made = made.map(|(index, out)| Target::new(out, step(index)));
+        let targets: &[Target] = if count <= few.len() {
+            for (target, made) in few.iter_mut().zip(made) {
+                *target = made;
             }
-            &few[..outs.len()]
+            &few[..count]
         } else {
-            many = outs.iter_mut().map(Target::new).collect();
+            many = made.collect();
             &many
         };
-        let units = targets.iter().map(units_of).sum();
+        let units = targets.iter().map(Target::units).sum();
         let scratch = SharedSlice::new(scratch);
         self.each(units, |thread, mut unit| {
             let mut index = 0;
-            while unit >= units_of(&targets[index]) {
-                unit -= units_of(&targets[index]);
+            while unit >= targets[index].units() {
+                unit -= targets[index].units();
                 index += 1;
             }
-            let out = &targets[index];
-            let (row, col) = (unit % down(out) * row_step, unit / down(out) * col_step);
-            let tile = TileMut {
-                base: out.base,
-                stride: out.stride,
-                rows: row..out.rows.min(row + row_step),
-                cols: col..out.cols.min(col + col_step),
-                _data: std::marker::PhantomData,
-            };
+            let tile = targets[index].tile(unit);
             // SAFETY: as in `for_each_with`.
             let own = unsafe { &mut scratch.get(thread..thread + 1)[0] };
             body(own, index, tile);
@@ -601,6 +593,8 @@ struct Target {
     rows: usize,
     cols: usize,
     stride: usize,
+    /// Rows and columns of a tile.
+    step: (usize, usize),
 }
 
 impl Target {
@@ -609,14 +603,39 @@ impl Target {
         rows: 0,
         cols: 0,
         stride: 0,
+        step: (1, 1),
     };
 
-    fn new(out: &mut MatMut<'_>) -> Target {
+    fn new(out: &mut MatMut<'_>, step: (usize, usize)) -> Target {
         Target {
             base: out.data.as_mut_ptr(),
             rows: out.rows,
             cols: out.cols,
             stride: out.stride,
+            step,
+        }
+    }
+
+    /// Tiles one below the other.
+    fn down(&self) -> usize {
+        self.rows.div_ceil(self.step.0)
+    }
+
+    /// Tiles.
+    fn units(&self) -> usize {
+        self.down() * self.cols.div_ceil(self.step.1)
+    }
+
+    /// Tile `unit`. Those of distinct units are disjoint.
+    fn tile<'a>(&self, unit: usize) -> TileMut<'a> {
+        let (row_step, col_step) = self.step;
+        let (row, col) = (unit % self.down() * row_step, unit / self.down() * col_step);
+        TileMut {
+            base: self.base,
+            stride: self.stride,
+            rows: row..self.rows.min(row + row_step),
+            cols: col..self.cols.min(col + col_step),
+            _data: std::marker::PhantomData,
         }
     }
 }
@@ -726,7 +745,8 @@ mod tests {
             let mut scratch = vec![(); team.threads()];
             let mut outs = [MatMut::new(&mut a, 7), MatMut::new(&mut b, 7)];
             team.region(|region| {
-                region.tiles(&mut outs, (3, 8), &mut scratch, |_, index, mut tile| {
+                let step = |index| [(3, 8), (5, 3)][index];
+                region.tiles(&mut outs, step, &mut scratch, |_, index, mut tile| {
                     let cols = tile.cols();
                     for row in tile.rows() {
                         for (value, col) in tile.row(row).iter_mut().zip(cols.clone()) {

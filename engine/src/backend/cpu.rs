@@ -1,6 +1,8 @@
 //! The CPU backend: weights stay where the file is mapped, operations run on
 //! the thread team.
 
+mod experts;
+
 use super::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, HeadNorms,
     Product, QueriesAndKeys, Step,
@@ -9,7 +11,7 @@ use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
 use kernels::lines::Lines;
-use kernels::matmul::{self, Job, Matrix, Store, Workspace};
+use kernels::matmul::{self, Group, Job, Matrix, Store, Workspace};
 use kernels::ops::{self, Rope, RopeAngles};
 use kernels::recurrent::{self, ConvShape, DeltaShape};
 use kernels::team::{MatMut, Region, Team};
@@ -181,26 +183,22 @@ impl Tensor {
     fn row(&self, index: usize) -> &[f32] {
         &self.data[index * self.cols..][..self.cols]
     }
-
-    fn row_mut(&mut self, index: usize) -> &mut [f32] {
-        &mut self.data[index * self.cols..][..self.cols]
-    }
 }
 
 impl CpuBackend<'_> {
-    fn run(&mut self, x: &Tensor, jobs: &mut [Job<'_>]) {
-        self.region.label(
-            jobs.first()
-                .map_or("matmul", |job| job.weight.format().name()),
-        );
-        matmul::matmul(
-            self.region,
-            self.kernels,
-            self.workspace,
-            &x.data,
-            x.rows,
+    fn run(&mut self, x: &Tensor, jobs: Vec<Job<'_>>) {
+        self.run_groups(&mut [Group {
+            x: &x.data,
+            rows: x.rows,
             jobs,
-        );
+        }]);
+    }
+
+    fn run_groups(&mut self, groups: &mut [Group<'_, '_>]) {
+        let first = groups.iter().flat_map(|group| &group.jobs).next();
+        self.region
+            .label(first.map_or("matmul", |job| job.weight.format().name()));
+        matmul::matmul_groups(self.region, self.kernels, self.workspace, groups);
     }
 
     /// The angles of a rope at the step's positions.
@@ -222,36 +220,6 @@ impl CpuBackend<'_> {
             self.region.label("scale");
             ops::scale(self.region, self.kernels.isa(), &mut x.data, factor);
         }
-    }
-
-    /// Which tokens use which expert, with what weight: `[token]` lists of
-    /// (expert, weight), experts ascending.
-    fn route(&mut self, x: &Tensor, experts: &Experts<'_, Self>) -> Vec<Vec<(usize, f32)>> {
-        let mut scores = self.tensor(x.rows, experts.count);
-        let out = MatMut::new(&mut scores.data, x.rows);
-        self.run(
-            x,
-            &mut [Job {
-                weight: experts.router.view(),
-                out,
-                store: match &experts.biases {
-                    Some(biases) => Store::Bias(biases.router.values()),
-                    None => Store::Set,
-                },
-            }],
-        );
-        (0..x.rows)
-            .map(|row| {
-                let row = scores.row(row);
-                let mut order: Vec<usize> = (0..row.len()).collect();
-                order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
-                order.truncate(experts.used);
-                order.sort_unstable();
-                let mut weights: Vec<f32> = order.iter().map(|&expert| row[expert]).collect();
-                ops::softmax_row(self.kernels.isa(), &mut weights);
-                order.into_iter().zip(weights).collect()
-            })
-            .collect()
     }
 }
 
@@ -311,9 +279,10 @@ impl Backend for CpuBackend<'_> {
 
     fn select(&mut self, x: &Tensor, rows: &[usize]) -> Tensor {
         let mut out = self.tensor(rows.len(), x.cols);
-        for (index, &row) in rows.iter().enumerate() {
-            out.row_mut(index).copy_from_slice(x.row(row));
-        }
+        self.region.label("select");
+        self.region.chunks_mut(&mut out.data, x.cols, |index, out| {
+            out.copy_from_slice(x.row(rows[index]));
+        });
         out
     }
 
@@ -367,7 +336,7 @@ impl Backend for CpuBackend<'_> {
     }
 
     fn matmul(&mut self, x: &Tensor, products: &mut [Product<'_, Self>]) {
-        let mut jobs: Vec<Job<'_>> = products
+        let jobs = products
             .iter_mut()
             .map(|product| Job {
                 weight: product.weight.view(),
@@ -377,7 +346,7 @@ impl Backend for CpuBackend<'_> {
                     .map_or(Store::Set, |bias| Store::Bias(bias.values())),
             })
             .collect();
-        self.run(x, &mut jobs);
+        self.run(x, jobs);
     }
 
     fn matmul_add(
@@ -391,7 +360,7 @@ impl Backend for CpuBackend<'_> {
         let store = bias.map_or(Store::Add, |bias| Store::AddBias(bias.values()));
         self.run(
             x,
-            &mut [Job {
+            vec![Job {
                 weight: weight.view(),
                 out,
                 store,
@@ -571,61 +540,6 @@ impl Backend for CpuBackend<'_> {
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
-        let routes = self.route(x, experts);
-        let rows_each = |matrix: &CpuMatrix| matrix.rows / experts.count;
-        fn job<'a>(
-            stack: &'a CpuMatrix,
-            bias: Option<&'a Vector>,
-            expert: usize,
-            out: &'a mut Tensor,
-        ) -> Job<'a> {
-            let rows = expert * out.cols..(expert + 1) * out.cols;
-            Job {
-                weight: stack.view().slice_rows(rows.clone()),
-                out: MatMut::new(&mut out.data, out.rows),
-                store: match bias {
-                    Some(bias) => Store::Bias(&bias.values()[rows]),
-                    None => Store::Set,
-                },
-            }
-        }
-        let [gate_bias, up_bias, down_bias] = match &experts.biases {
-            Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
-            None => [None; 3],
-        };
-        for expert in 0..experts.count {
-            let (users, weights): (Vec<usize>, Vec<f32>) = routes
-                .iter()
-                .enumerate()
-                .filter_map(|(row, route)| {
-                    let (_, weight) = route.iter().find(|(used, _)| *used == expert)?;
-                    Some((row, *weight))
-                })
-                .unzip();
-            if users.is_empty() {
-                continue;
-            }
-            let x = self.select(x, &users);
-            let mut gate = self.tensor(users.len(), rows_each(experts.gate));
-            let mut up = self.tensor(users.len(), rows_each(experts.up));
-            let mut down = self.tensor(users.len(), rows_each(experts.down));
-            self.run(
-                &x,
-                &mut [
-                    job(experts.gate, gate_bias, expert, &mut gate),
-                    job(experts.up, up_bias, expert, &mut up),
-                ],
-            );
-            self.gate_mul(experts.activation, &mut gate, &up);
-            self.run(
-                &gate,
-                &mut [job(experts.down, down_bias, expert, &mut down)],
-            );
-            for (index, (&row, weight)) in users.iter().zip(weights).enumerate() {
-                for (sum, value) in sum.row_mut(row).iter_mut().zip(down.row(index)) {
-                    *sum = weight.mul_add(*value, *sum);
-                }
-            }
-        }
+        self.add_experts(x, experts, sum);
     }
 }

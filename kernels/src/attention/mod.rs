@@ -294,7 +294,7 @@ pub fn attention(
     if !deep || whole_units * n_head_kv >= 8 * region.threads() {
         region.tiles(
             &mut outs,
-            step,
+            |_| step,
             &mut workspace.threads,
             |scratch, seq, mut tile| {
                 let sequence = &sequences[seq];
@@ -345,7 +345,7 @@ fn by_split(
     let mut states = [MatMut::new(partial, units.len())];
     region.tiles(
         &mut states,
-        (1, state_len),
+        |_| (1, state_len),
         threads,
         |scratch, _, mut tile| {
             let (seq, tokens, head, split) = units[tile.rows().start].clone();
@@ -354,20 +354,25 @@ fn by_split(
         },
     );
     let partial = &*partial;
-    region.tiles(outs, step, threads, |scratch, seq, mut tile| {
-        let sequence = &sequences[seq];
-        let unit = sequence.unit_of(&tile);
-        let splits = sequence.splits(&tile.rows());
-        let first = first_unit[seq][tile.rows().start / step.0] + unit.head * splits.len();
-        let states = &partial[first * state_len..][..splits.len() * state_len];
-        unit.combine(
-            isa,
-            splits,
-            states.chunks_exact(state_len),
-            scratch,
-            &mut tile,
-        );
-    });
+    region.tiles(
+        outs,
+        |_| step,
+        threads,
+        |scratch, seq, mut tile| {
+            let sequence = &sequences[seq];
+            let unit = sequence.unit_of(&tile);
+            let splits = sequence.splits(&tile.rows());
+            let first = first_unit[seq][tile.rows().start / step.0] + unit.head * splits.len();
+            let states = &partial[first * state_len..][..splits.len() * state_len];
+            unit.combine(
+                isa,
+                splits,
+                states.chunks_exact(state_len),
+                scratch,
+                &mut tile,
+            );
+        },
+    );
 }
 
 #[cfg(test)]

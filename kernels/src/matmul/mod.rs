@@ -27,8 +27,10 @@
 //!
 //! # How the work is split
 //!
-//! Calls that share their activations are made together ([`matmul`] takes
-//! several jobs), so activations are quantized once. The outputs are cut into
+//! Products that share their activations are computed together ([`matmul`] takes
+//! several jobs), so activations are quantized once; so are products of different
+//! activations that do not wait for each other, such as those of experts
+//! ([`matmul_groups`]). The outputs are cut into
 //! strips of weight rows, a strip is a unit of work for one thread, and a
 //! kernel computes one strip for all tokens. Whether it reads blocks in place
 //! or unpacks the strip into a panel first is the kernel's own business.
@@ -193,12 +195,29 @@ pub struct Job<'a> {
     pub store: Store<'a>,
 }
 
+/// Products that share their activations.
+pub struct Group<'x, 'j> {
+    /// The activations, `[rows, cols]`.
+    pub x: &'x [f32],
+    /// Number of rows: tokens.
+    pub rows: usize,
+    /// The products.
+    pub jobs: Vec<Job<'j>>,
+}
+
 /// Buffers that are reused from call to call.
 pub struct Workspace {
+    /// Of the first group, of the second, and so on, as many as there ever were.
+    forms: Vec<Forms>,
+    threads: Vec<Scratch>,
+}
+
+/// A group's activations in the forms the kernels want.
+#[derive(Default)]
+struct Forms {
     int8: Int8Buffer,
     plain: StepBuffer,
     rounded: StepBuffer,
-    threads: Vec<Scratch>,
 }
 
 /// A thread's own buffers.
@@ -217,10 +236,41 @@ impl Workspace {
     pub fn new(threads: usize) -> Workspace {
         let threads = (0..threads.max(1)).map(|_| Scratch::default()).collect();
         Workspace {
-            int8: Int8Buffer::default(),
-            plain: StepBuffer::default(),
-            rounded: StepBuffer::default(),
+            forms: Vec::new(),
             threads,
+        }
+    }
+}
+
+impl Forms {
+    /// Brings `x` (`[rows, cols]`) into the forms that the jobs want.
+    fn fill<'a>(
+        &'a mut self,
+        region: &Region<'_>,
+        kernels: &Kernels,
+        x: &'a [f32],
+        rows: usize,
+        jobs: &[Job<'_>],
+    ) -> Activations<'a> {
+        let isa = kernels.isa();
+        let wanted = |form| jobs.iter().any(|job| form_of(job) == form);
+        if wanted(ActivationForm::Int8) {
+            self.int8.quantize(region, isa, x, rows);
+        }
+        if wanted(ActivationForm::Float) {
+            self.plain.fill(region, isa, StepForm::Plain, x, rows);
+        }
+        if wanted(ActivationForm::Bf16) {
+            let form = kernels.bf16_form();
+            self.rounded.fill(region, isa, form, x, rows);
+        }
+        Activations {
+            rows,
+            cols: x.len() / rows,
+            float: x,
+            int8: self.int8.rows(),
+            plain: self.plain.rows(),
+            rounded: self.rounded.rows(),
         }
     }
 }
@@ -230,65 +280,79 @@ impl Workspace {
 /// # Panics
 ///
 /// If a shape does not fit.
-pub fn matmul(
+pub fn matmul<'j>(
     region: &Region<'_>,
     kernels: &Kernels,
     workspace: &mut Workspace,
     x: &[f32],
     rows: usize,
-    jobs: &mut [Job<'_>],
+    jobs: impl IntoIterator<Item = Job<'j>>,
 ) {
-    if rows == 0 || jobs.is_empty() {
-        return;
-    }
-    let cols = x.len() / rows;
-    for job in jobs.iter() {
-        assert_eq!(job.weight.cols(), cols, "inputs of weights and activations");
-        assert_eq!(
-            (job.out.rows(), job.out.cols()),
-            (rows, job.weight.rows()),
-            "shape of the outputs"
-        );
-    }
-    let isa = kernels.isa();
-    let wanted = |form| jobs.iter().any(|job| form_of(job) == form);
-    if wanted(ActivationForm::Int8) {
-        workspace.int8.quantize(region, isa, x, rows);
-    }
-    if wanted(ActivationForm::Float) {
-        let plain = &mut workspace.plain;
-        plain.fill(region, isa, StepForm::Plain, x, rows);
-    }
-    if wanted(ActivationForm::Bf16) {
-        let rounded = &mut workspace.rounded;
-        rounded.fill(region, isa, kernels.bf16_form(), x, rows);
-    }
-    let x = Activations {
-        rows,
-        cols,
-        float: x,
-        int8: workspace.int8.rows(),
-        plain: workspace.plain.rows(),
-        rounded: workspace.rounded.rows(),
-    };
+    let jobs = jobs.into_iter().collect();
+    matmul_groups(region, kernels, workspace, &mut [Group { x, rows, jobs }]);
+}
 
-    let strip = strip_rows(kernels, rows, jobs, region.threads());
-    let specs: Vec<_> = jobs.iter().map(|job| (job.weight, job.store)).collect();
-    let mut outs: Vec<_> = jobs.iter_mut().map(|job| job.out.reborrow()).collect();
+/// Computes the products of all groups at once.
+///
+/// # Panics
+///
+/// If a shape does not fit.
+pub fn matmul_groups(
+    region: &Region<'_>,
+    kernels: &Kernels,
+    workspace: &mut Workspace,
+    groups: &mut [Group<'_, '_>],
+) {
+    /// What a unit of work needs beside its outputs.
+    struct Spec<'a> {
+        weight: Matrix<'a>,
+        store: Store<'a>,
+        x: Activations<'a>,
+        /// Rows of weights.
+        strip: usize,
+    }
+    let Workspace { forms, threads } = workspace;
+    let missing = groups.len().saturating_sub(forms.len());
+    forms.extend((0..missing).map(|_| Forms::default()));
+    let jobs = groups.iter().map(|group| group.jobs.len()).sum();
+    let mut specs = Vec::with_capacity(jobs);
+    let mut outs = Vec::with_capacity(jobs);
+    for (Group { x, rows, jobs }, forms) in groups.iter_mut().zip(forms) {
+        if *rows == 0 || jobs.is_empty() {
+            continue;
+        }
+        let x = forms.fill(region, kernels, x, *rows, jobs);
+        let strip = strip_rows(kernels, *rows, jobs, region.threads());
+        for Job { weight, out, store } in jobs {
+            let (weight, store) = (*weight, *store);
+            assert_eq!(weight.cols(), x.cols, "inputs of weights and activations");
+            let shape = (out.rows(), out.cols());
+            assert_eq!(shape, (*rows, weight.rows()), "shape of the outputs");
+            outs.push(out.reborrow());
+            specs.push(Spec {
+                weight,
+                store,
+                x,
+                strip,
+            });
+        }
+    }
     region.tiles(
         &mut outs,
-        (rows, strip),
-        &mut workspace.threads,
+        |index| (specs[index].x.rows, specs[index].strip),
+        threads,
         |scratch, index, mut tile| {
-            let (weight, store) = specs[index];
+            let Spec {
+                weight, store, x, ..
+            } = specs[index];
             let weight = weight.slice_rows(tile.cols());
             let kernel = kernels.matmul(weight.format());
             match store {
                 Store::Set => kernel.run(weight, x, &mut tile, scratch),
                 _ => {
                     let mut product = std::mem::take(&mut scratch.product);
-                    product.resize(rows * weight.rows(), 0.0);
-                    let mut out = MatMut::new(&mut product, rows);
+                    product.resize(x.rows * weight.rows(), 0.0);
+                    let mut out = MatMut::new(&mut product, x.rows);
                     kernel.run(weight, x, &mut TileMut::whole(&mut out), scratch);
                     apply(store, &product, &mut tile);
                     scratch.product = product;

@@ -69,7 +69,7 @@ fn product(team: &Team, kernels: &Kernels, weight: Matrix<'_>, x: &[f32], rows: 
         out: MatMut::new(&mut out, rows),
         store: Store::Set,
     };
-    team.region(|region| matmul(region, kernels, &mut workspace, x, rows, &mut [job]));
+    team.region(|region| matmul(region, kernels, &mut workspace, x, rows, [job]));
     out
 }
 
@@ -320,7 +320,7 @@ fn several_jobs_and_all_stores() {
             .iter()
             .map(|&(_, rows)| vec![0.5; tokens * rows])
             .collect();
-        let mut jobs: Vec<_> = outs
+        let jobs: Vec<_> = outs
             .iter_mut()
             .enumerate()
             .map(|(i, out)| Job {
@@ -330,8 +330,7 @@ fn several_jobs_and_all_stores() {
             })
             .collect();
         let mut workspace = Workspace::new(threads);
-        team.region(|region| matmul(region, &kernels, &mut workspace, &x, tokens, &mut jobs));
-        drop(jobs);
+        team.region(|region| matmul(region, &kernels, &mut workspace, &x, tokens, jobs));
         for (i, out) in outs.iter().enumerate() {
             let weight = Matrix::new(shapes[i].0, shapes[i].1, cols, &bytes[i]).unwrap();
             let mut expected = product(&team, &kernels, weight, &x, tokens);
@@ -344,6 +343,67 @@ fn several_jobs_and_all_stores() {
                 };
             }
             assert_same(&format!("job {i}"), &expected, out);
+        }
+    }
+}
+
+#[test]
+fn groups_are_as_if_alone() {
+    // Tokens, inputs, and format and rows of the weights: few tokens and many, none, and
+    // then other ones in the same buffers.
+    let calls = [
+        vec![
+            (70, 512, Format::Q4_K, 130),
+            (1, 64, Format::Q8_0, 40),
+            (0, 64, Format::Q8_0, 40),
+            (9, 96, Format::F16, 20),
+            (5, 32, Format::BF16, 7),
+        ],
+        vec![(2, 256, Format::Q6_K, 5), (33, 64, Format::F32, 9)],
+    ];
+    let mut random = Random(4);
+    for (name, kernels) in sets() {
+        let team = Team::new(3).unwrap();
+        let mut workspace = Workspace::new(3);
+        for shapes in &calls {
+            let inputs: Vec<Vec<f32>> = shapes
+                .iter()
+                .map(|(tokens, cols, ..)| (0..tokens * cols).map(|_| random.float()).collect())
+                .collect();
+            let bytes: Vec<Vec<u8>> = shapes
+                .iter()
+                .map(|&(_, cols, format, rows)| {
+                    weights(format, rows, cols, Weights::Ordinary, &mut random)
+                })
+                .collect();
+            let matrix = |index: usize| {
+                let (_, cols, format, rows) = shapes[index];
+                Matrix::new(format, rows, cols, &bytes[index]).unwrap()
+            };
+            let mut outs: Vec<Vec<f32>> = shapes
+                .iter()
+                .map(|(tokens, .., rows)| vec![0.5; tokens * rows])
+                .collect();
+            let mut groups: Vec<_> = outs
+                .iter_mut()
+                .enumerate()
+                .map(|(index, out)| Group {
+                    x: &inputs[index],
+                    rows: shapes[index].0,
+                    jobs: vec![Job {
+                        weight: matrix(index),
+                        out: MatMut::new(out, shapes[index].0),
+                        store: Store::Set,
+                    }],
+                })
+                .collect();
+            team.region(|region| matmul_groups(region, &kernels, &mut workspace, &mut groups));
+            drop(groups);
+            for (index, out) in outs.iter().enumerate() {
+                let (tokens, x) = (shapes[index].0, &inputs[index]);
+                let expected = product(&team, &kernels, matrix(index), x, tokens);
+                assert_same(&format!("{name}: group {index}"), &expected, out);
+            }
         }
     }
 }

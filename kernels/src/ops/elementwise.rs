@@ -146,3 +146,60 @@ pub fn sigmoid_rows(region: &Region<'_>, isa: Isa, x: &mut [f32], gates: &[f32])
 pub fn scale(region: &Region<'_>, isa: Isa, x: &mut [f32], factor: f32) {
     region.chunks_mut(x, UNIT_LEN, |_, x| isa.run(Scale { x, factor }));
 }
+
+/// Rows times weights, added to a row.
+struct AddWeighted<'a> {
+    sum: &'a mut [f32],
+    x: &'a [f32],
+    terms: &'a [(usize, f32)],
+}
+
+impl Op for AddWeighted<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let AddWeighted { sum, x, terms } = self;
+        let cols = sum.len();
+        let (sum, tail) = sum.as_chunks_mut();
+        let tail_start = cols - tail.len();
+        for (at, sum) in sum.iter_mut().enumerate() {
+            let mut total = l.load(sum);
+            for &(row, weight) in terms {
+                let (x, _) = x[row * cols..][..cols].as_chunks();
+                total = l.fma(l.splat(weight), l.load(&x[at]), total);
+            }
+            l.store(total, sum);
+        }
+        if !tail.is_empty() {
+            let mut total = l.load_part(tail, 0.0);
+            for &(row, weight) in terms {
+                let x = &x[row * cols..][tail_start..cols];
+                total = l.fma(l.splat(weight), l.load_part(x, 0.0), total);
+            }
+            l.store_part(total, tail);
+        }
+    }
+}
+
+/// `sum[r] = sum[r] + Σ weight · x[row]` over the terms `(row, weight)` of row `r`, in
+/// their order, each with a fused multiply-add.
+///
+/// # Panics
+///
+/// If `sum` is not as many rows as there are lists of terms, or a term is of no row of
+/// `x`.
+pub fn add_weighted(
+    region: &Region<'_>,
+    isa: Isa,
+    sum: &mut [f32],
+    x: &[f32],
+    terms: &[Vec<(usize, f32)>],
+) {
+    let cols = sum.len().checked_div(terms.len()).unwrap_or(0);
+    assert_eq!(cols * terms.len(), sum.len(), "rows for the terms");
+    region.chunks_mut(sum, cols.max(1), |row, sum| {
+        let terms = &terms[row];
+        isa.run(AddWeighted { sum, x, terms });
+    });
+}

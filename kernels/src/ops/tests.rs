@@ -151,6 +151,29 @@ fn element_by_element() {
             |region, isa, x, _| add_bias(region, isa, x, &y[..cols]),
             |_, x| x.iter().zip(exact(0)).map(|(x, y)| x + y).collect(),
         );
+        // A row of x is a sum, to which two rows of y and none are added in turn.
+        let terms = |row: usize| match row % 2 {
+            0 => vec![(row, 0.7), (row / 2, -1.3)],
+            _ => Vec::new(),
+        };
+        check(
+            "add_weighted",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, row| {
+                let terms: Vec<_> = (row..row + x.len() / cols).map(terms).collect();
+                add_weighted(region, isa, x, &y, &terms);
+            },
+            |row, x| {
+                let mut sum = x.to_vec();
+                for (from, weight) in terms(row) {
+                    let weighted = exact(from).into_iter().map(|y| y * f64::from(weight));
+                    sum.iter_mut().zip(weighted).for_each(|(sum, y)| *sum += y);
+                }
+                sum
+            },
+        );
         check(
             "scale",
             &x,
