@@ -1,24 +1,27 @@
 //! The key-value cache of one sequence.
 
-use crate::arch::Config;
+use crate::arch::{Config, Heads, Kept};
 use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer, GpuState};
 pub use kernels::attention::KvFormat;
 use kernels::attention::{CHUNK, KvLayer};
 use kernels::recurrent::State;
+use std::ops::Range;
 
 /// Keys and values of a sequence, one layer after the other: those of the first
 /// layers on the GPU if it computes them, the others in memory.
 ///
 /// Memory is taken in chunks as the sequence grows. Layers that are recurrent have
-/// neither keys nor values but a state, which cannot be taken back token by token.
+/// neither keys nor values but a state, which cannot be taken back token by token;
+/// those that attend to what another layer keeps have nothing here.
 pub struct KvCache {
-    layers: Vec<KvLayer>,
+    /// Of layers that have them.
+    layers: Vec<Option<KvLayer>>,
     /// Of layers that have one: the state, and what the step under way makes of it.
     states: Vec<Option<[State; 2]>>,
     /// The states at an earlier length, and that length.
     mark: Option<(usize, Vec<Option<State>>)>,
     /// The first layers, if a GPU computes them, and their states.
-    on_gpu: Vec<GpuKvLayer>,
+    on_gpu: Vec<Option<GpuKvLayer>>,
     states_on_gpu: Vec<Option<GpuState>>,
     /// What the states on the GPU are before the next step, and whether that marks
     /// them: it is done there when the step comes.
@@ -47,20 +50,18 @@ pub(crate) enum StateSource {
 impl KvCache {
     /// An empty cache for up to `capacity` tokens of a model.
     pub fn new(config: &Config, format: KvFormat, capacity: usize) -> KvCache {
-        let layer = || {
-            KvLayer::new(
-                format,
-                config.n_head_kv,
-                config.head_dim_k,
-                config.head_dim_v,
-            )
-        };
+        let layers = || (0..config.n_layer).map(|index| config.kept_by(index));
         KvCache {
-            layers: (0..config.n_layer).map(|_| layer()).collect(),
-            states: (0..config.n_layer)
-                .map(|index| {
-                    let shape = config.recurrent_of(index)?;
-                    Some([State::new(shape), State::new(shape)])
+            layers: layers()
+                .map(|kept| match kept {
+                    Kept::Keys(heads) => Some(keys_and_values(format, heads)),
+                    _ => None,
+                })
+                .collect(),
+            states: layers()
+                .map(|kept| match kept {
+                    Kept::State(shape) => Some([State::new(shape), State::new(shape)]),
+                    _ => None,
                 })
                 .collect(),
             mark: None,
@@ -84,14 +85,20 @@ impl KvCache {
         format: KvFormat,
     ) -> Result<(), GpuError> {
         assert!(self.is_empty(), "{} tokens are in the cache", self.len);
-        let head_dims = [config.head_dim_k, config.head_dim_v];
-        self.on_gpu = (0..layers)
-            .map(|_| gpu.kv_layer(format, config.n_head_kv, head_dims, self.capacity))
-            .collect::<Result<_, _>>()?;
-        let state = |index| config.recurrent_of(index).map(|shape| gpu.state(shape));
-        self.states_on_gpu = (0..layers)
-            .map(|index| state(index).transpose())
-            .collect::<Result<_, _>>()?;
+        (self.on_gpu, self.states_on_gpu) = Default::default();
+        for index in 0..layers {
+            let (mut keys, mut state) = (None, None);
+            match config.kept_by(index) {
+                Kept::Keys(heads) => {
+                    let dims = [heads.head_dim_k, heads.head_dim_v];
+                    keys = Some(gpu.kv_layer(format, heads.n_head_kv, dims, self.capacity)?);
+                }
+                Kept::State(shape) => state = Some(gpu.state(shape)?),
+                Kept::Nothing => {}
+            }
+            self.on_gpu.push(keys);
+            self.states_on_gpu.push(state);
+        }
         Ok(())
     }
 
@@ -99,7 +106,6 @@ impl KvCache {
     /// that it has no memory for stay.
     pub(crate) fn move_to(&mut self, gpu: &Gpu, layers: usize) -> Result<(), GpuError> {
         for index in self.moved..layers.min(self.on_gpu.len()) {
-            let layer = &mut self.layers[index];
             if let (Some(to), Some(states)) = (&self.states_on_gpu[index], &mut self.states[index])
             {
                 let mark = self.mark.as_mut();
@@ -109,11 +115,14 @@ impl KvCache {
                 if let Some(marked) = &mut marked {
                     **marked = State::empty();
                 }
-            } else if self.len > 0 {
-                let (keys, values) = layer.rows(self.len);
-                gpu.fill_cache(&mut self.on_gpu[index], &keys, &values, self.len)?;
             }
-            layer.truncate(0);
+            if let (Some(to), Some(layer)) = (&mut self.on_gpu[index], &mut self.layers[index]) {
+                if self.len > 0 {
+                    let (keys, values) = layer.rows(self.len);
+                    gpu.fill_cache(to, &keys, &values, self.len)?;
+                }
+                layer.truncate(0);
+            }
             self.moved = index + 1;
         }
         Ok(())
@@ -222,35 +231,29 @@ impl KvCache {
             self.len,
             self.capacity
         );
-        let layers = self.layers[self.moved..].iter_mut();
-        for (layer, state) in layers.zip(&self.states[self.moved..]) {
-            if state.is_none() {
-                layer.reserve(self.len + tokens);
-            }
+        for layer in self.layers[self.moved..].iter_mut().flatten() {
+            layer.reserve(self.len + tokens);
         }
-        let layers = self.on_gpu[..self.moved].iter_mut();
-        for (layer, state) in layers.zip(&self.states) {
-            if state.is_none() {
-                layer.reserve(self.len + tokens)?;
-            }
+        for layer in self.on_gpu[..self.moved].iter_mut().flatten() {
+            layer.reserve(self.len + tokens)?;
         }
         Ok(())
     }
 
     /// The cache of a layer.
     pub(crate) fn layer_mut(&mut self, layer: usize) -> &mut KvLayer {
-        &mut self.layers[layer]
+        self.layers[layer].as_mut().expect(KEEPS)
     }
 
     /// The cache of a layer.
     pub(crate) fn layer(&self, layer: usize) -> &KvLayer {
-        &self.layers[layer]
+        self.layers[layer].as_ref().expect(KEEPS)
     }
 
     /// The cache of a layer that a GPU computes.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     pub(crate) fn gpu_layer(&self, layer: usize) -> &GpuKvLayer {
-        &self.on_gpu[layer]
+        self.on_gpu[layer].as_ref().expect(KEEPS)
     }
 
     /// Counts tokens that every layer has appended, and takes over what they have
@@ -268,14 +271,37 @@ impl KvCache {
 
     /// Bytes a cache of that shape takes for each token, all layers together.
     pub fn bytes_per_token(config: &Config, format: KvFormat) -> u64 {
-        let layer = KvLayer::new(
-            format,
-            config.n_head_kv,
-            config.head_dim_k,
-            config.head_dim_v,
-        );
-        let bytes = layer.bytes_for(CHUNK) / CHUNK;
-        let attends = |index: &usize| config.recurrent_of(*index).is_none();
-        (bytes * (0..config.n_layer).filter(attends).count()) as u64
+        KvCache::bytes_per_token_in(config, format, 0..config.n_layer)
     }
+
+    /// The same of these layers together.
+    pub fn bytes_per_token_in(config: &Config, format: KvFormat, layers: Range<usize>) -> u64 {
+        let bytes = |index| match config.kept_by(index) {
+            Kept::Keys(heads) => bytes_of(format, heads),
+            _ => 0,
+        };
+        layers.map(bytes).sum()
+    }
+
+    /// Bytes of each token that all layers together read: what several attend to
+    /// counts as often.
+    pub fn bytes_read_per_token(config: &Config, format: KvFormat) -> u64 {
+        let bytes = |&source: &usize| match config.kept_by(source) {
+            Kept::Keys(heads) => bytes_of(format, heads),
+            _ => 0,
+        };
+        config.sources.iter().map(bytes).sum()
+    }
+}
+
+/// What only a layer is asked for that has it.
+const KEEPS: &str = "a layer that keeps keys and values";
+
+fn keys_and_values(format: KvFormat, heads: &Heads) -> KvLayer {
+    KvLayer::new(format, heads.n_head_kv, heads.head_dim_k, heads.head_dim_v)
+}
+
+/// Bytes of a token's keys and values in a layer.
+fn bytes_of(format: KvFormat, heads: &Heads) -> u64 {
+    (keys_and_values(format, heads).bytes_for(CHUNK) / CHUNK) as u64
 }

@@ -367,9 +367,9 @@ impl Model {
     pub fn cache(&self, format: KvFormat, context: usize) -> Result<KvCache, Error> {
         let config = self.config();
         let on_gpu = self.gpu().map_or(0, |(_, placed)| placed.layers);
-        let layer_bytes = KvCache::bytes_per_token(config, format) / config.n_layer as u64;
+        let in_memory = on_gpu..config.n_layer;
         let needed_bytes =
-            (layer_bytes * (config.n_layer - on_gpu) as u64).saturating_mul(context as u64);
+            KvCache::bytes_per_token_in(config, format, in_memory).saturating_mul(context as u64);
         match crate::machine::available_memory() {
             Some(available_bytes) if needed_bytes > available_bytes => Err(Error::CacheTooLarge {
                 context,

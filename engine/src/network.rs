@@ -250,13 +250,14 @@ impl<F: Family> Network for Runner<F> {
         if let Some(recurrent) = &config.recurrent {
             Gpu::check_recurrent(&recurrent.shape)?;
         }
-        Gpu::check_heads(&[config.head_dim_k, config.head_dim_v])?;
+        let widths = (config.heads.iter()).flat_map(|heads| [heads.head_dim_k, heads.head_dim_v]);
+        Gpu::check_heads(&widths.collect::<Vec<_>>())?;
         let device = gpu.deferring_device();
         let loader = Loader::new(tensors, &device);
         let context = config.context_length.min(CONTEXT) as u64;
-        let cache_bytes = KvCache::bytes_per_token(config, kv) * context;
-        let room =
-            |placed: usize| cache_bytes * placed as u64 / config.n_layer as u64 + MARGIN_BYTES;
+        let room = |placed: usize| {
+            KvCache::bytes_per_token_in(config, kv, 0..placed) * context + MARGIN_BYTES
+        };
         let limit = match layers {
             GpuLayers::Auto => config.n_layer + 1,
             GpuLayers::First(count) => count,

@@ -1,7 +1,7 @@
 //! Self-attention of a layer, with queries in groups that share keys and values.
 
 use super::linear::{Linear, Norm};
-use super::{Config, Hyperparameters};
+use super::{Config, Heads, Hyperparameters};
 use crate::backend::{AttentionShape, Backend, Device, HeadNorms, QueriesAndKeys, Step};
 use crate::error::ModelError;
 use crate::tensors::{Loader, Tensors};
@@ -11,7 +11,12 @@ use kernels::ops::{Pairing, Rope};
 pub struct Attention {
     n_embd: usize,
     norm_eps: f32,
-    shape: AttentionShape,
+    /// Of each layer.
+    heads: Vec<Heads>,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// What scores stay below, in magnitude.
+    pub cap: Option<f32>,
     rope: Rope,
     /// Whether queries and keys are normed, head by head.
     pub head_norms: bool,
@@ -33,10 +38,18 @@ pub struct Attention {
 pub struct Windows {
     /// Positions that a token sees there, its own included.
     pub positions: usize,
-    /// Every so manieth layer sees all, if any does; the others are these.
-    pub period: Option<usize>,
+    /// Which layers are these.
+    pub layers: Vec<bool>,
     /// How heads turn there, if not as elsewhere.
     pub rope: Option<Rope>,
+}
+
+impl Windows {
+    /// All layers but every so manieth, if there is such a number.
+    pub fn but_every(period: Option<usize>, n_layer: usize) -> Vec<bool> {
+        let sees_all = |layer: usize| period.is_some_and(|period| layer.is_multiple_of(period));
+        (1..=n_layer).map(|layer| !sees_all(layer)).collect()
+    }
 }
 
 /// How queries grow with their position `p`: by `1 + scale · ln(1 + ⌊p / length⌋)`.
@@ -73,20 +86,15 @@ impl Attention {
         config: &Config,
         pairing: Pairing,
     ) -> Result<Self, ModelError> {
-        let default_scale = 1.0 / (config.head_dim_k as f32).sqrt();
+        let head_dim = config.heads[0].head_dim_k;
+        let default_scale = 1.0 / (head_dim as f32).sqrt();
         Ok(Attention {
             n_embd: config.n_embd,
             norm_eps: config.norm_eps,
-            shape: AttentionShape {
-                n_head: config.n_head,
-                n_head_kv: config.n_head_kv,
-                head_dim_k: config.head_dim_k,
-                head_dim_v: config.head_dim_v,
-                scale: keys.positive("attention.scale", Some(default_scale))?,
-                window: None,
-                cap: None,
-            },
-            rope: super::rope::from_file(keys, tensors, config, pairing)?,
+            heads: config.heads.clone(),
+            scale: keys.positive("attention.scale", Some(default_scale))?,
+            cap: None,
+            rope: super::rope::from_file(keys, tensors, config, head_dim, pairing)?,
             head_norms: false,
             unturned: None,
             windows: None,
@@ -95,16 +103,6 @@ impl Attention {
             gated: false,
             temperature: None,
         })
-    }
-
-    /// With another factor of the scores.
-    pub fn set_scale(&mut self, scale: f32) {
-        self.shape.scale = scale;
-    }
-
-    /// With scores that stay below this, in magnitude.
-    pub fn set_cap(&mut self, cap: Option<f32>) {
-        self.shape.cap = cap;
     }
 
     /// How heads turn, unless a layer has a way of its own.
@@ -118,16 +116,15 @@ impl Attention {
         index: usize,
         loader: &Loader<'_, D>,
     ) -> Result<Weights<D>, ModelError> {
-        let AttentionShape {
+        let Heads {
             n_head,
             n_head_kv,
             head_dim_k,
             head_dim_v,
-            ..
-        } = self.shape;
+        } = self.heads[index];
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let [q, k, v] = [
-            self.width_of_q(),
+            self.width_of_q(index),
             n_head_kv * head_dim_k,
             n_head_kv * head_dim_v,
         ];
@@ -166,26 +163,33 @@ impl Attention {
     }
 
     /// Outputs of q: queries, and the gates if there are any.
-    fn width_of_q(&self) -> usize {
-        let queries = self.shape.n_head * self.shape.head_dim_k;
+    fn width_of_q(&self, index: usize) -> usize {
+        let heads = &self.heads[index];
+        let queries = heads.n_head * heads.head_dim_k;
         if self.gated { 2 * queries } else { queries }
     }
 
     /// What layer `index` sees, and how heads turn there.
     fn of_layer(&self, index: usize) -> (AttentionShape, Option<&Rope>) {
+        let heads = &self.heads[index];
+        let windows = self.windows.as_ref();
+        let windows = windows.filter(|windows| windows.layers[index]);
+        let shape = AttentionShape {
+            n_head: heads.n_head,
+            n_head_kv: heads.n_head_kv,
+            head_dim_k: heads.head_dim_k,
+            head_dim_v: heads.head_dim_v,
+            scale: self.scale,
+            window: windows.map(|windows| windows.positions),
+            cap: self.cap,
+        };
         let is_every = |period: usize| (index + 1).is_multiple_of(period);
-        match &self.windows {
-            Some(windows) if !windows.period.is_some_and(is_every) => {
-                let window = Some(windows.positions);
-                let shape = AttentionShape {
-                    window,
-                    ..self.shape
-                };
-                (shape, Some(windows.rope.as_ref().unwrap_or(&self.rope)))
-            }
-            _ if self.unturned.is_some_and(is_every) => (self.shape, None),
-            _ => (self.shape, Some(&self.rope)),
-        }
+        let rope = match windows {
+            Some(windows) => Some(windows.rope.as_ref().unwrap_or(&self.rope)),
+            None if self.unturned.is_some_and(is_every) => None,
+            None => Some(&self.rope),
+        };
+        (shape, rope)
     }
 
     /// `x += attention(normed)`, of the rows that the step keeps; where there is a
@@ -204,7 +208,7 @@ impl Attention {
     ) {
         let (shape, rope) = self.of_layer(index);
         let rows = step.rows();
-        let mut q = b.tensor(rows, self.width_of_q());
+        let mut q = b.tensor(rows, self.width_of_q(index));
         let mut k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
         let mut v = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
         b.matmul(

@@ -33,11 +33,11 @@ pub fn first(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = decoder(keys, tensors)?;
     let attention = &mut decoder.attention;
-    attention.set_cap(keys.optional_positive("attn_logit_softcapping")?);
+    attention.cap = keys.optional_positive("attn_logit_softcapping")?;
     let positions = keys.optional("attention.sliding_window", 1..=1 << 30)?;
     attention.windows = Some(Windows {
         positions: positions.unwrap_or(4096),
-        period: Some(2),
+        layers: Windows::but_every(Some(2), decoder.config.n_layer),
         rope: None,
     });
     Ok(decoder)
@@ -53,7 +53,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
         let period = keys.optional("attention.sliding_window_pattern", 1..=n_layer.max(6))?;
         attention.windows = Some(Windows {
             positions,
-            period: Some(period.unwrap_or(6)),
+            layers: Windows::but_every(Some(period.unwrap_or(6)), n_layer),
             rope: Some(super::rope::of_windows(keys, attention.rope(), 10000.0)?),
         });
     }
@@ -70,7 +70,7 @@ fn decoder(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder,
     };
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     if LAYERS_OF_27B.contains(&config.n_layer) {
-        attention.set_scale(1.0 / ((config.n_embd / config.n_head) as f32).sqrt());
+        attention.scale = 1.0 / ((config.n_embd / config.heads[0].n_head) as f32).sqrt();
     }
     let mut feed_forward = FeedForward::dense(keys, config.n_embd)?;
     feed_forward.activation = Activation::Gelu;

@@ -20,7 +20,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     attention.sinks = true;
     attention.windows = Some(Windows {
         positions: keys.require("attention.sliding_window", 1..=1 << 30)?,
-        period: Some(2),
+        layers: Windows::but_every(Some(2), config.n_layer),
         rope: None,
     });
     let width = "expert_feed_forward_length";

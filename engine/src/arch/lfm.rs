@@ -41,7 +41,7 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
         attention.windows = Some(Windows {
             positions,
-            period: None,
+            layers: Windows::but_every(None, config.n_layer),
             rope: None,
         });
     }

@@ -41,14 +41,11 @@ pub struct Config {
     pub context_length: usize,
     /// Epsilon of the norms.
     pub norm_eps: f32,
-    /// Query heads.
-    pub n_head: usize,
-    /// Key and value heads, each of which serves as many query heads.
-    pub n_head_kv: usize,
-    /// Width of a key head.
-    pub head_dim_k: usize,
-    /// Width of a value head.
-    pub head_dim_v: usize,
+    /// The heads of each layer.
+    pub heads: Vec<Heads>,
+    /// The layer whose keys and values each layer attends to: itself, unless it has
+    /// none of its own.
+    pub sources: Vec<usize>,
     /// Factor of the embeddings.
     pub embedding_scale: f32,
     /// What becomes of the output's products.
@@ -57,6 +54,30 @@ pub struct Config {
     pub recurrent: Option<RecurrentLayers>,
     /// The tensor that norms what the output sees.
     pub output_norm: &'static str,
+}
+
+/// The heads of a layer that attends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub n_head: usize,
+    /// Key and value heads, each of which serves as many query heads.
+    pub n_head_kv: usize,
+    /// Width of a key head.
+    pub head_dim_k: usize,
+    /// Width of a value head.
+    pub head_dim_v: usize,
+}
+
+/// What a layer keeps of the tokens that it has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// Their keys and values.
+    Keys(&'a Heads),
+    /// A state.
+    State(&'a RecurrentShape),
+    /// Nothing: it attends to what another layer keeps.
+    Nothing,
 }
 
 /// Layers that remember a state instead of attending.
@@ -113,15 +134,7 @@ impl Config {
         let n_layer = keys.require("block_count", 1..=1024)?;
         let n_head = keys.require("attention.head_count", 1..=MAX_WIDTH)?;
         let n_head_kv = n_head_kv.unwrap_or(n_head);
-        let expected = match n_head_kv {
-            found if !(1..=n_head).contains(&found) => Some(format!("1 to {n_head}")),
-            found if !n_head.is_multiple_of(found) => Some(format!("a divisor of {n_head} heads")),
-            _ => None,
-        };
-        if let Some(expected) = expected {
-            let key = keys.key("attention.head_count_kv");
-            return Err(ModelError::value(&key, expected, n_head_kv));
-        }
+        check_kv_heads(keys, n_head, n_head_kv)?;
         let head_dim_k = match keys.optional("attention.key_length", 1..=MAX_WIDTH / n_head)? {
             Some(found) => found,
             None if n_embd.is_multiple_of(n_head) => n_embd / n_head,
@@ -140,10 +153,16 @@ impl Config {
             n_vocab: tensors.vocabulary_rows()?,
             context_length: keys.require("context_length", 1..=1 << 30)?,
             norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
-            n_head,
-            n_head_kv,
-            head_dim_k,
-            head_dim_v,
+            heads: vec![
+                Heads {
+                    n_head,
+                    n_head_kv,
+                    head_dim_k,
+                    head_dim_v,
+                };
+                n_layer
+            ],
+            sources: (0..n_layer).collect(),
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
             recurrent: None,
@@ -159,6 +178,8 @@ impl Config {
     ) -> Result<(), ModelError> {
         let further = keys.optional("nextn_predict_layers", 0..=self.n_layer - 1)?;
         self.n_layer -= further.unwrap_or(0);
+        self.heads.truncate(self.n_layer);
+        self.sources.truncate(self.n_layer);
         Ok(())
     }
 
@@ -168,6 +189,39 @@ impl Config {
         let recurrent = recurrent.filter(|recurrent| recurrent.layers[index]);
         recurrent.map(|recurrent| &recurrent.shape)
     }
+
+    /// What layer `index` keeps of the tokens that it has seen.
+    pub fn kept_by(&self, index: usize) -> Kept<'_> {
+        match self.recurrent_of(index) {
+            Some(shape) => Kept::State(shape),
+            None if self.sources[index] == index => Kept::Keys(&self.heads[index]),
+            None => Kept::Nothing,
+        }
+    }
+
+    /// The most layers, of the first `count`, that can be on another device than those
+    /// behind them: a layer is where the keys and values are that it attends to.
+    pub fn cut_at_most(&self, count: usize) -> usize {
+        let behind = |count: usize| self.sources.iter().skip(count);
+        let is_cut = |count: &usize| behind(*count).all(|source| source >= count);
+        // Before the first layer everything can be cut.
+        (0..=count).rev().find(is_cut).unwrap_or(0)
+    }
+}
+
+/// That keys have a number of heads that so many query heads can share.
+fn check_kv_heads(
+    keys: &Hyperparameters<'_, '_>,
+    n_head: usize,
+    n_head_kv: usize,
+) -> Result<(), ModelError> {
+    let expected = match n_head_kv {
+        found if !(1..=n_head).contains(&found) => format!("1 to {n_head}"),
+        found if !n_head.is_multiple_of(found) => format!("a divisor of {n_head} heads"),
+        _ => return Ok(()),
+    };
+    let key = keys.key("attention.head_count_kv");
+    Err(ModelError::value(&key, expected, n_head_kv))
 }
 
 /// A model family.

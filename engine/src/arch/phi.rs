@@ -25,7 +25,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     if let Some(positions) = window.filter(is_shorter) {
         attention.windows = Some(Windows {
             positions,
-            period: None,
+            layers: Windows::but_every(None, config.n_layer),
             rope: None,
         });
     }

@@ -6,7 +6,7 @@ use crate::tensors::Tensors;
 use gguf::Escaped;
 use kernels::ops::{Pairing, Rope, RopeScaling, Yarn, ln};
 
-/// Reads base, scaling and per-frequency factors.
+/// Reads base, scaling and per-frequency factors, for heads of that width.
 ///
 /// `rope.scaling.type` may be absent, `none`, `linear`, `yarn` or `longrope`; others
 /// belong to families that are not supported yet and are refused.
@@ -14,9 +14,9 @@ pub fn from_file(
     keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
     config: &Config,
+    head_dim: usize,
     pairing: Pairing,
 ) -> Result<Rope, ModelError> {
-    let head_dim = config.head_dim_k;
     let n_rot = keys
         .optional("rope.dimension_count", 1..=head_dim)?
         .unwrap_or(head_dim);

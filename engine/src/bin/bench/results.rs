@@ -228,7 +228,7 @@ fn bytes(setting: &Setting<'_>, measured: &Measured) -> f64 {
         Kind::Prompt => CHUNK,
         Kind::Generation => 1,
     };
-    let cached = KvCache::bytes_per_token(setting.model.config(), setting.kv) as f64;
+    let cached = KvCache::bytes_read_per_token(setting.model.config(), setting.kv) as f64;
     let mut bytes = 0.0;
     for from in (0..test.tokens).step_by(chunk) {
         let to = test.tokens.min(from + chunk);

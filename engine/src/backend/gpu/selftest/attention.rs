@@ -2,7 +2,7 @@
 
 use super::case::Side;
 use super::data::{floats, matrix, read, vector};
-use crate::arch::{Config, LogitScale, OUTPUT_NORM};
+use crate::arch::{Config, Heads, LogitScale, OUTPUT_NORM};
 use crate::backend::{AttentionShape, Backend, HeadNorms, Product, QueriesAndKeys, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use kernels::Format;
@@ -22,10 +22,13 @@ fn cache<B: Backend>(
         n_vocab: 1,
         context_length: positions,
         norm_eps: 1e-5,
-        n_head: shape.n_head,
-        n_head_kv: shape.n_head_kv,
-        head_dim_k: shape.head_dim_k,
-        head_dim_v: shape.head_dim_v,
+        heads: vec![Heads {
+            n_head: shape.n_head,
+            n_head_kv: shape.n_head_kv,
+            head_dim_k: shape.head_dim_k,
+            head_dim_v: shape.head_dim_v,
+        }],
+        sources: vec![0],
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
         recurrent: None,

@@ -2,7 +2,7 @@
 
 use super::case::Side;
 use super::data::{floats, read, vector};
-use crate::arch::{Config, LogitScale, OUTPUT_NORM, RecurrentLayers};
+use crate::arch::{Config, Heads, LogitScale, OUTPUT_NORM, RecurrentLayers};
 use crate::backend::{Backend, DeltaInputs, DeltaWeights, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use kernels::recurrent::{ConvShape, RecurrentShape};
@@ -98,10 +98,13 @@ fn cache<B: Backend>(side: &Side<'_, B>, shape: &RecurrentShape) -> Option<KvCac
         n_vocab: 1,
         context_length: 100,
         norm_eps: 1e-5,
-        n_head: 1,
-        n_head_kv: 1,
-        head_dim_k: 32,
-        head_dim_v: 32,
+        heads: vec![Heads {
+            n_head: 1,
+            n_head_kv: 1,
+            head_dim_k: 32,
+            head_dim_v: 32,
+        }],
+        sources: vec![0],
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
         recurrent: Some(RecurrentLayers {

@@ -2,7 +2,7 @@
 //!
 //! Source: the configurations that their makers published.
 
-use firstlight::arch::{Config, LogitScale, OUTPUT_NORM};
+use firstlight::arch::{Config, Heads, LogitScale, OUTPUT_NORM};
 use gguf::write::Writer;
 
 /// A model's dimensions.
@@ -126,10 +126,16 @@ impl Shape {
             n_vocab: self.n_vocab as usize,
             context_length: self.context as usize,
             norm_eps: 1e-5,
-            n_head: self.n_head as usize,
-            n_head_kv: self.n_head_kv as usize,
-            head_dim_k: self.head_dim as usize,
-            head_dim_v: self.head_dim as usize,
+            heads: vec![
+                Heads {
+                    n_head: self.n_head as usize,
+                    n_head_kv: self.n_head_kv as usize,
+                    head_dim_k: self.head_dim as usize,
+                    head_dim_v: self.head_dim as usize,
+                };
+                self.n_layer as usize
+            ],
+            sources: (0..self.n_layer as usize).collect(),
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
             recurrent: None,
