@@ -29,6 +29,7 @@ mod cancel;
 pub mod chat;
 mod error;
 mod files;
+mod layer_inputs;
 pub mod loading;
 pub mod machine;
 pub mod mapping;

@@ -491,9 +491,11 @@ impl Model {
                 &mut readout,
             )
         };
-        // The embedding of a few tokens is sooner looked up than threads are awake.
+        // The embedding of a few tokens is sooner looked up than threads are awake, but
+        // those for each layer take a product.
         let is_all_on_gpu = share.as_ref().is_some_and(|share| share.output);
-        let computed = match is_all_on_gpu && tokens.len() <= FEW_TOKENS {
+        let is_product = network.config().layer_inputs.is_some();
+        let computed = match is_all_on_gpu && !is_product && tokens.len() <= FEW_TOKENS {
             true => cpu.alone(forward),
             false => cpu.region(forward),
         };
@@ -531,7 +533,7 @@ impl Model {
             gpu,
             uploads,
             cancel: &self.cancel,
-            layers: stages.min(placed.layers),
+            layers: self.config().cut_at_most(stages.min(placed.layers)),
             output: placed.output && stages > placed.layers,
         })
     }

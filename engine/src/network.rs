@@ -4,10 +4,11 @@
 use crate::arch::{Config, Family, LogitScale};
 use crate::backend::cpu::{CpuBackend, CpuDevice};
 use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, Upload, Uploads};
-use crate::backend::{Backend, Device, Product, Rows, Step};
+use crate::backend::{Backend, Device, LayerInputs, Product, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use crate::cancel::Cancel;
 use crate::error::ModelError;
+use crate::layer_inputs::LayerEmbedding;
 use crate::loading::{LoadError, Pass};
 use crate::placement::{GpuLayers, PlaceError, Placed};
 use crate::tensors::{Loader, Tensors};
@@ -112,6 +113,8 @@ pub trait Network: Send + Sync {
 pub struct Runner<F: Family> {
     family: F,
     token_embd: <CpuDevice as Device>::Matrix,
+    /// Of models whose layers have embeddings of their own.
+    layer_embedding: Option<LayerEmbedding>,
     /// All layers: those that a GPU computes, too, since they take no memory.
     layers: Vec<F::Layer<CpuDevice>>,
     output: Output<CpuDevice>,
@@ -170,6 +173,7 @@ impl<F: Family> Runner<F> {
         let config = family.config();
         Ok(Runner {
             token_embd: loader.matrix("token_embd.weight", config.n_vocab, config.n_embd)?,
+            layer_embedding: LayerEmbedding::load(config, &loader)?,
             output: Output::load(config, &loader)?,
             layers: (0..config.n_layer)
                 .map(|index| family.load_layer(index, &loader))
@@ -177,6 +181,16 @@ impl<F: Family> Runner<F> {
             on_gpu: Vec::new(),
             output_on_gpu: None,
             family,
+        })
+    }
+
+    /// What layers take of the tokens beside the residual stream, if they do.
+    fn inputs<'a, T>(&self, values: Option<&'a T>) -> Option<LayerInputs<'a, T>> {
+        let (values, embedding) = (values?, self.layer_embedding.as_ref()?);
+        Some(LayerInputs {
+            values,
+            layers: self.layers.len(),
+            width: embedding.width(),
         })
     }
 
@@ -194,13 +208,16 @@ impl<F: Family> Runner<F> {
         &self,
         gpu: &mut GpuBackend,
         share: &Share<'_>,
-        x: &[f32],
+        (x, inputs): (&[f32], Option<&[f32]>),
         step: &mut Step<'_>,
         wanted: &[usize],
         readout: &mut Readout,
     ) -> Result<Option<Vec<f32>>, LoadError> {
         let config = self.family.config();
         let mut x = gpu.write(x, config.n_embd);
+        let inputs = inputs.zip(config.layer_inputs);
+        let inputs = inputs.map(|(values, width)| gpu.write(values, width));
+        let inputs = self.inputs(inputs.as_ref());
         let wait = |gpu: &mut GpuBackend, index| {
             if !share.uploads.has(index) {
                 // The device computes what it has meanwhile.
@@ -211,7 +228,7 @@ impl<F: Family> Runner<F> {
         for (index, layer) in self.on_gpu[..share.layers].iter().enumerate() {
             wait(gpu, index)?;
             self.keep(index, step, wanted);
-            self.family.layer(gpu, index, layer, step, &mut x);
+            (self.family).layer(gpu, index, layer, inputs.as_ref(), step, &mut x);
         }
         match self.output_on_gpu.as_ref().filter(|_| share.output) {
             Some(_) if wanted.is_empty() => gpu.finish(),
@@ -262,6 +279,12 @@ impl<F: Family> Network for Runner<F> {
             GpuLayers::Auto => config.n_layer + 1,
             GpuLayers::First(count) => count,
         };
+        let asked = limit.min(config.n_layer);
+        let fewer = config.cut_at_most(asked);
+        if fewer < asked {
+            let all = config.n_layer;
+            return Err(GpuError::Cut { asked, fewer, all }.into());
+        }
         let mut stages = Vec::new();
         for index in 0..limit.min(config.n_layer) {
             let layer = self.family.load_layer(index, &loader)?;
@@ -275,6 +298,9 @@ impl<F: Family> Network for Runner<F> {
             self.on_gpu.push(layer);
             stages.push(device.take_uploads());
         }
+        let together = config.cut_at_most(self.on_gpu.len());
+        self.on_gpu.truncate(together);
+        stages.truncate(together);
         if self.on_gpu.len() == config.n_layer && limit > config.n_layer {
             let output = Output::load(config, &loader)?;
             match (device.check(), layers) {
@@ -317,6 +343,9 @@ impl<F: Family> Network for Runner<F> {
         gpu.rehearse(threads, |gpu| {
             for (count, tokens, position) in STEPS {
                 let mut x = gpu.tensor(count * tokens, config.n_embd);
+                let inputs = config.layer_inputs;
+                let inputs = inputs.map(|width| gpu.tensor(count * tokens * config.n_layer, width));
+                let inputs = self.inputs(inputs.as_ref());
                 let of_sequence = |(index, cache)| Rows {
                     cache,
                     rows: index * tokens..(index + 1) * tokens,
@@ -335,7 +364,7 @@ impl<F: Family> Network for Runner<F> {
                     if tokens >= MANY {
                         self.keep(index, &mut step, &[0]);
                     }
-                    self.family.layer(gpu, index, layer, &mut step, &mut x);
+                    (self.family).layer(gpu, index, layer, inputs.as_ref(), &mut step, &mut x);
                 }
                 if let Some(output) = &self.output_on_gpu {
                     let (count, found) = (1, Vec::new());
@@ -373,21 +402,36 @@ impl<F: Family> Network for Runner<F> {
         }
         let mut x = cpu.embed(&self.token_embd, tokens);
         cpu.scale(&mut x, config.embedding_scale);
+        let inputs = match &self.layer_embedding {
+            Some(embedding) => {
+                embedding.read_ahead(tokens);
+                pass.wait(0)?;
+                Some(embedding.of(cpu, config, tokens, &x))
+            }
+            None => None,
+        };
         let mut first = 0;
         if let Some(share) = share.filter(|share| share.layers > 0) {
             let mut values = Vec::new();
             cpu.read(&x, &mut values);
+            let inputs = inputs.as_ref().map(|inputs| {
+                let mut values = Vec::new();
+                cpu.read(inputs, &mut values);
+                values
+            });
+            let values = (&values[..], inputs.as_deref());
             let left = (share.gpu)
-                .pass(|gpu| self.forward_on_gpu(gpu, share, &values, step, wanted, readout))?;
+                .pass(|gpu| self.forward_on_gpu(gpu, share, values, step, wanted, readout))?;
             let Some(values) = left else { return Ok(()) };
             x = cpu.write(&values, config.n_embd);
             first = share.layers;
         }
+        let inputs = self.inputs(inputs.as_ref());
         for (index, layer) in self.layers.iter().enumerate().skip(first) {
             pass.wait(index)?;
             self.keep(index, step, wanted);
             pass.compute("layer", Some(index), || {
-                self.family.layer(cpu, index, layer, step, &mut x);
+                (self.family).layer(cpu, index, layer, inputs.as_ref(), step, &mut x);
             });
             pass.done(index);
         }

@@ -137,9 +137,9 @@ impl Tensors {
 /// A vector of parameters, such as a norm's weight, that is read when it is
 /// first needed: a model can be opened before its weights have arrived.
 pub struct Vector {
-    format: Format,
     len: usize,
-    bytes: Bytes,
+    /// Where they are, but for those that no file holds.
+    stored: Option<(Format, Bytes)>,
     /// Of a matrix whose values come column after column.
     row_len: Option<usize>,
     values: OnceLock<Vec<f32>>,
@@ -149,11 +149,20 @@ impl Vector {
     /// `len` numbers in a format of floats.
     pub(crate) fn new(format: Format, len: usize, bytes: Bytes) -> Vector {
         Vector {
-            format,
             len,
-            bytes,
+            stored: Some((format, bytes)),
             row_len: None,
             values: OnceLock::new(),
+        }
+    }
+
+    /// Ones, which no file holds: the weight of a norm that has none.
+    fn ones(len: usize) -> Vector {
+        Vector {
+            len,
+            stored: None,
+            row_len: None,
+            values: vec![1.0; len].into(),
         }
     }
 
@@ -167,7 +176,8 @@ impl Vector {
     pub fn values(&self) -> &[f32] {
         self.values.get_or_init(|| {
             let mut values = vec![0.0; self.len];
-            self.format.dequantize(&self.bytes, &mut values);
+            let (format, bytes) = self.stored.as_ref().expect("values, or where they are");
+            format.dequantize(bytes, &mut values);
             if let Some(cols) = self.row_len {
                 let column = |col| values.iter().skip(col).step_by(cols).copied();
                 values = (0..cols).flat_map(column).collect();
@@ -287,6 +297,11 @@ impl<'a, D: Device> Loader<'a, D> {
     /// A matrix of parameters, column after column.
     pub fn transposed(&self, name: &str, dims: [usize; 2]) -> Result<D::Vector, ModelError> {
         Ok(self.device.vector(self.tensors.transposed(name, dims)?))
+    }
+
+    /// The weight of a norm that has none.
+    pub fn ones(&self, len: usize) -> D::Vector {
+        self.device.vector(Vector::ones(len))
     }
 
     /// A vector that a file may lack, such as a bias.

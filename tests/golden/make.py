@@ -49,6 +49,7 @@ class Shape:
     n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
     long_factors: bool = False  # of the rope, for contexts above the original one and others
+    kinds: tuple = ()  # of Gemma 4's layers: pairs of kv_heads and width of feed-forward networks
     family: str = "llama"
     metadata: dict = field(default_factory=dict)
 
@@ -110,6 +111,19 @@ FEATURES = {
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
                       metadata={"attention.sliding_window": 5, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 9.0}),
+    # Windows of 5 with narrower heads, of which some dimensions turn, and two heads of keys; layers that see all have wider
+    # ones, of which few turn, with one head of keys, which makes values, too.
+    "gemma4": feature(family="gemma4", head_norms=True, post_norms=True, tied=True, head_dim=16, layers=4, kinds=((2, 48), (1, 48)) * 2,
+                      metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": [True, False] * 2,
+                                "attention.key_length_swa": 12, "attention.value_length_swa": 12, "rope.dimension_count_swa": 8,
+                                "rope.freq_base_swa": 100.0, "embedding_length_per_layer_input": 0,
+                                "final_logit_softcapping": 9.0}),
+    "gemma4-e": feature(family="gemma4", head_norms=True, post_norms=True, tied=True, head_dim=16, layers=5,
+                        kinds=((1, 48),) * 3 + ((1, 96),) * 2,
+                        metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": [True, True, False, True, False],
+                                  "attention.key_length_swa": 8, "attention.value_length_swa": 8, "rope.dimension_count_swa": 8,
+                                  "attention.shared_kv_layers": 2, "embedding_length_per_layer_input": 12,
+                                  "final_logit_softcapping": 9.0}),
     "gpt-oss": feature(family="gpt-oss", layers=3, ff=24, experts=6, sinks=True, biases=ALL,
                        metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                  "attention.sliding_window": 5}),
@@ -139,6 +153,7 @@ WITHOUT = {
     "gemma3": {"metadata": {}},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
+    **{name: {"metadata": {**FEATURES[name].metadata, "attention.sliding_window": 256}} for name in ("gemma4", "gemma4-e")},
     "gemma2": {"metadata": {"attention.sliding_window": 5, "attn_logit_softcapping": 1e6, "final_logit_softcapping": 9.0}},
 }
 
@@ -151,9 +166,10 @@ def write_f32(path, s: Shape):
     w.add_context_length(256)
     w.add_embedding_length(s.embd)
     w.add_block_count(s.layers)
-    w.add_feed_forward_length(s.ff)
+    w.add_feed_forward_length([ff for _, ff in s.kinds] if s.kinds else s.ff)
     w.add_head_count(s.heads)
-    w.add_head_count_kv([0 if i in s.conv else s.kv_heads for i in range(s.layers)] if s.conv else s.kv_heads)
+    kv_heads = [kv for kv, _ in s.kinds] or [0 if i in s.conv else s.kv_heads for i in range(s.layers)]
+    w.add_head_count_kv(kv_heads if s.conv or s.kinds else s.kv_heads)
     w.add_layer_norm_rms_eps(1e-5)
     w.add_rope_dimension_count(s.n_rot or head)
     w.add_rope_freq_base(10000.0)
@@ -163,6 +179,9 @@ def write_f32(path, s: Shape):
     if s.delta:
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
+        if isinstance(value, list):
+            w.add_array(f"{s.family}.{key}", value)
+            continue
         kind = {str: gguf.GGUFValueType.STRING, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
         w.add_key_value(f"{s.family}.{key}", value, kind)
     w.add_tokenizer_model("llama")
@@ -188,13 +207,26 @@ def write_f32(path, s: Shape):
     matrix("token_embd.weight", len(TOKENS), s.embd, gain=4.0 if s.tied else np.sqrt(s.embd))
     if s.rope_freqs:  # as Llama 3's: high frequencies as they are, low ones slowed down by up to 8
         w.add_tensor("rope_freqs.weight", np.geomspace(1.0, 8.0, head // 2, dtype=np.float32))
+    gemma4 = s.family == "gemma4"
+    layer_width = s.metadata.get("embedding_length_per_layer_input", 0)
+    if gemma4:  # a quarter of the pairs turn
+        w.add_tensor("rope_freqs.weight", np.float32([1.0] * (head // 8) + [1e30] * (head // 2 - head // 8)))
+    if layer_width:
+        matrix("per_layer_token_embd.weight", len(TOKENS), s.layers * layer_width, gain=np.sqrt(s.layers))
+        matrix("per_layer_model_proj.weight", s.layers * layer_width, s.embd, gain=np.sqrt(s.embd))
+        vector("per_layer_proj_norm.weight", layer_width, 1.0, 0.2)
     stack = []
+    widest, pattern = head, s.metadata.get("attention.sliding_window_pattern", [])
+    own = s.layers - s.metadata.get("attention.shared_kv_layers", 0)
     if s.long_factors:
         w.add_tensor("rope_factors_long.weight", np.geomspace(1.0, 12.0, head // 2, dtype=np.float32))
         w.add_tensor("rope_factors_short.weight", np.geomspace(1.0, 1.5, head // 2, dtype=np.float32))
     for i in range(s.layers):
         delta = s.delta and (i + 1) % s.delta
         conv = i in s.conv
+        kv, ff = s.kinds[i] if s.kinds else (s.kv_heads, s.ff)
+        windowed = gemma4 and pattern[i]
+        head = s.metadata["attention.key_length_swa"] if windowed else widest
         if conv:
             matrix(f"blk.{i}.shortconv.in_proj.weight", 3 * s.embd, s.embd)
             matrix(f"blk.{i}.shortconv.conv.weight", s.embd, s.metadata["shortconv.l_cache"], gain=1.7)
@@ -211,14 +243,16 @@ def write_f32(path, s: Shape):
             matrix(f"blk.{i}.ssm_out.weight", s.embd, n_v * dim)
         for name, rows, k, gain in (
             ("attn_q", s.heads * head, s.embd, 1.2),
-            ("attn_k", s.kv_heads * head, s.embd, 1.2),
-            ("attn_v", s.kv_heads * head, s.embd, 1.0),
+            ("attn_k", kv * head, s.embd, 1.2),
+            ("attn_v", kv * head, s.embd, 1.0),
             ("attn_output", s.embd, s.heads * head, 1.0),
-            ("ffn_gate", s.ff, s.embd, 1.0),
-            ("ffn_up", s.ff, s.embd, 1.0),
-            ("ffn_down", s.embd, s.ff, 1.0),
+            ("ffn_gate", ff, s.embd, 1.0),
+            ("ffn_up", ff, s.embd, 1.0),
+            ("ffn_down", s.embd, ff, 1.0),
         ):
             if (delta or conv) and name.startswith("attn_"):
+                continue
+            if gemma4 and (name in ("attn_k", "attn_v") and i >= own or name == "attn_v" and not windowed and not layer_width):
                 continue
             if s.gated and name == "attn_q":
                 rows *= 2
@@ -250,7 +284,14 @@ def write_f32(path, s: Shape):
                 vector(f"blk.{i}.ffn_gate_inp.bias", s.experts, 0.0, 0.5)
         if s.head_norms and not delta and not conv:
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
-            vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
+            if i < own:
+                vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
+        if gemma4:
+            vector(f"blk.{i}.layer_output_scale.weight", 1, 0.8, 0.2)
+        if layer_width:
+            matrix(f"blk.{i}.inp_gate.weight", layer_width, s.embd)
+            matrix(f"blk.{i}.proj.weight", s.embd, layer_width)
+            vector(f"blk.{i}.post_norm.weight", s.embd, 1.0, 0.2)
         if s.post_norms:
             vector(f"blk.{i}.post_attention_norm.weight", s.embd, 1.0, 0.2)
             vector(f"blk.{i}.post_ffw_norm.weight", s.embd, 1.0, 0.2)

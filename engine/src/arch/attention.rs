@@ -32,6 +32,11 @@ pub struct Attention {
     pub temperature: Option<Temperature>,
     /// Whether results pass gates, whose rows follow each head's of q.
     pub gated: bool,
+    /// Whether values are normed, head by head and without weights. Layers without a
+    /// matrix for them then norm what that of the keys makes.
+    pub normed_values: bool,
+    /// The layer whose keys and values each layer attends to.
+    sources: Vec<usize>,
 }
 
 /// Layers that attend only to what came shortly before.
@@ -68,13 +73,22 @@ impl Temperature {
 /// Its weights in a layer.
 pub struct Weights<D: Device> {
     q: Linear<D>,
-    k: Linear<D>,
-    v: Linear<D>,
+    /// Of layers that attend to keys and values of their own.
+    own: Option<KeysAndValues<D>>,
     output: Linear<D>,
-    /// Norms of the heads of queries and of keys.
-    norms: Option<[D::Vector; 2]>,
+    /// Norms of the heads of queries, and of the keys there are.
+    norms: Option<(D::Vector, Option<D::Vector>)>,
     /// For each query head a score that adds nothing.
     sinks: Option<D::Vector>,
+}
+
+/// What makes keys and values.
+struct KeysAndValues<D: Device> {
+    k: Linear<D>,
+    /// If they are not made of what `k` makes.
+    v: Option<Linear<D>>,
+    /// Ones, if values are normed.
+    v_norm: Option<D::Vector>,
 }
 
 impl Attention {
@@ -87,14 +101,21 @@ impl Attention {
         pairing: Pairing,
     ) -> Result<Self, ModelError> {
         let head_dim = config.heads[0].head_dim_k;
+        let rope = super::rope::from_file(keys, tensors, config, head_dim, pairing)?;
         let default_scale = 1.0 / (head_dim as f32).sqrt();
-        Ok(Attention {
+        let scale = keys.positive("attention.scale", Some(default_scale))?;
+        Ok(Attention::with_rope(config, rope, scale))
+    }
+
+    /// The same with this rope and factor of the scores.
+    pub fn with_rope(config: &Config, rope: Rope, scale: f32) -> Self {
+        Attention {
             n_embd: config.n_embd,
             norm_eps: config.norm_eps,
             heads: config.heads.clone(),
-            scale: keys.positive("attention.scale", Some(default_scale))?,
+            scale,
             cap: None,
-            rope: super::rope::from_file(keys, tensors, config, head_dim, pairing)?,
+            rope,
             head_norms: false,
             unturned: None,
             windows: None,
@@ -102,7 +123,9 @@ impl Attention {
             sinks: false,
             gated: false,
             temperature: None,
-        })
+            normed_values: false,
+            sources: config.sources.clone(),
+        }
     }
 
     /// How heads turn, unless a layer has a way of its own.
@@ -128,18 +151,32 @@ impl Attention {
             n_head_kv * head_dim_k,
             n_head_kv * head_dim_v,
         ];
-        let names = [
-            (&*name("attn_q"), q),
-            (&*name("attn_k"), k),
-            (&*name("attn_v"), v),
-        ];
-        let [q, k, v] = match self.stacked {
-            true => Linear::load_stacked(loader, &name("attn_qkv"), [q, k, v], self.n_embd)?,
-            false => Linear::load_siblings(loader, names, self.n_embd)?,
+        let has_own = self.sources[index] == index;
+        let has_v = !self.normed_values || loader.has(&name("attn_v.weight"));
+        let names = [name("attn_q"), name("attn_k"), name("attn_v")];
+        let [of_q, of_k, of_v] = [(&*names[0], q), (&*names[1], k), (&*names[2], v)];
+        let n_embd = self.n_embd;
+        let (q, made) = if !has_own {
+            (Linear::load(loader, of_q.0, q, n_embd)?, None)
+        } else if self.stacked {
+            let [q, k, v] = Linear::load_stacked(loader, &name("attn_qkv"), [q, k, v], n_embd)?;
+            (q, Some((k, Some(v))))
+        } else if has_v {
+            let [q, k, v] = Linear::load_siblings(loader, [of_q, of_k, of_v], n_embd)?;
+            (q, Some((k, Some(v))))
+        } else {
+            let [q, k] = Linear::load_siblings(loader, [of_q, of_k], n_embd)?;
+            (q, Some((k, None)))
         };
+        let own = made.map(|(k, v)| KeysAndValues {
+            k,
+            v,
+            v_norm: self.normed_values.then(|| loader.ones(head_dim_v)),
+        });
         let norm = |tensor| loader.vector(&name(tensor), head_dim_k);
+        let of_keys = || has_own.then(|| norm("attn_k_norm.weight")).transpose();
         let norms = match self.head_norms {
-            true => Some([norm("attn_q_norm.weight")?, norm("attn_k_norm.weight")?]),
+            true => Some((norm("attn_q_norm.weight")?, of_keys()?)),
             false => None,
         };
         let sinks = match self.sinks {
@@ -154,8 +191,7 @@ impl Attention {
         )?;
         Ok(Weights {
             q,
-            k,
-            v,
+            own,
             output,
             norms,
             sinks,
@@ -209,16 +245,24 @@ impl Attention {
         let (shape, rope) = self.of_layer(index);
         let rows = step.rows();
         let mut q = b.tensor(rows, self.width_of_q(index));
-        let mut k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
-        let mut v = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
-        b.matmul(
-            normed,
-            &mut [
-                weights.q.product(&mut q),
-                weights.k.product(&mut k),
-                weights.v.product(&mut v),
-            ],
-        );
+        let mut products = vec![weights.q.product(&mut q)];
+        let mut new = weights.own.as_ref().map(|own| {
+            let k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
+            (own, k, b.tensor(rows, shape.n_head_kv * shape.head_dim_v))
+        });
+        if let Some((own, k, v)) = &mut new {
+            products.push(own.k.product(k));
+            products.extend(own.v.as_ref().map(|matrix| matrix.product(v)));
+        }
+        b.matmul(normed, &mut products);
+        if let Some((own, k, v)) = &mut new
+            && let Some(ones) = &own.v_norm
+        {
+            let mut out = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
+            let made = if own.v.is_some() { &*v } else { &*k };
+            b.rms_norm(made, ones, self.norm_eps, &mut out);
+            *v = out;
+        }
         let mut gate = None;
         if self.gated {
             let width = shape.n_head * shape.head_dim_k;
@@ -236,24 +280,17 @@ impl Attention {
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
         let prepared = QueriesAndKeys {
-            norms: weights.norms.as_ref().map(|[q, k]| HeadNorms {
+            norms: weights.norms.as_ref().map(|(q, k)| HeadNorms {
                 q,
-                k,
+                k: k.as_ref(),
                 eps: self.norm_eps,
             }),
             rope,
             sinks: weights.sinks.as_ref(),
         };
-        b.attention(
-            index,
-            &shape,
-            &prepared,
-            &mut q,
-            &mut k,
-            &v,
-            step,
-            &mut attended,
-        );
+        let source = self.sources[index];
+        let new = new.as_mut().map(|(_, k, v)| (k, &*v));
+        b.attention(source, &shape, &prepared, &mut q, new, step, &mut attended);
         if rows == 0 {
             return;
         }

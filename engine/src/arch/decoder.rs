@@ -11,8 +11,8 @@
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
 use super::linear::Norm;
-use super::{Config, Family, delta, short_conv};
-use crate::backend::{Backend, Device, Step};
+use super::{Config, Family, delta, layer_input, short_conv};
+use crate::backend::{Backend, Device, LayerInputs, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 use kernels::recurrent::RecurrentShape;
@@ -24,6 +24,9 @@ pub struct Decoder {
     pub feed_forward: FeedForward,
     /// Whether what is added to the residual stream is normed.
     pub post_norms: bool,
+    /// Whether the residual stream is multiplied with a number behind a layer, where
+    /// the file has one.
+    pub scaled: bool,
     /// The tensor that norms what the feed-forward network sees.
     pub ffn_norm: &'static str,
 }
@@ -36,6 +39,8 @@ pub struct Layer<D: Device> {
     ffn_norm: D::Vector,
     feed_forward: feed_forward::Weights<D>,
     ffn_post_norm: Option<D::Vector>,
+    input: Option<layer_input::Weights<D>>,
+    scale: Option<D::Vector>,
 }
 
 /// What mixes tokens.
@@ -53,6 +58,7 @@ impl Decoder {
             attention,
             feed_forward,
             post_norms: false,
+            scaled: false,
             ffn_norm: "ffn_norm.weight",
         }
     }
@@ -90,6 +96,17 @@ impl Family for Decoder {
             ffn_norm: norm(self.ffn_norm)?,
             feed_forward: self.feed_forward.load(index, loader)?,
             ffn_post_norm: post_norm("post_ffw_norm.weight")?,
+            input: match self.config.layer_inputs {
+                Some(width) => Some(layer_input::load(self.config.n_embd, width, index, loader)?),
+                None => None,
+            },
+            scale: match self.scaled {
+                true => {
+                    let name = format!("blk.{index}.layer_output_scale.weight");
+                    loader.optional_vector(&name, 1)?
+                }
+                false => None,
+            },
         })
     }
 
@@ -98,6 +115,7 @@ impl Family for Decoder {
         b: &mut B,
         index: usize,
         layer: &Layer<B::Device>,
+        inputs: Option<&LayerInputs<'_, B::Tensor>>,
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
@@ -134,5 +152,11 @@ impl Family for Decoder {
         let post_norm = layer.ffn_post_norm.as_ref().map(norm);
         self.feed_forward
             .add(b, &layer.feed_forward, &normed, post_norm, rows, x);
+        if let (Some(weights), Some(inputs)) = (&layer.input, inputs) {
+            layer_input::add(b, index, weights, inputs, (norm_eps, n_embd), step, x);
+        }
+        if let Some(scale) = &layer.scale {
+            b.scale_by(x, scale);
+        }
     }
 }

@@ -10,6 +10,8 @@ use crate::tensors::Loader;
 pub struct FeedForward {
     n_embd: usize,
     n_ff: usize,
+    /// Widths of the layers, if they differ.
+    widths: Option<Vec<usize>>,
     /// Experts and how many each token uses.
     experts: Option<(usize, usize)>,
     /// What gates go through.
@@ -26,6 +28,7 @@ pub struct FeedForward {
 pub enum Weights<D: Device> {
     /// One network for all tokens.
     Dense {
+        n_ff: usize,
         gate: Linear<D>,
         up: Linear<D>,
         down: Linear<D>,
@@ -58,6 +61,15 @@ impl FeedForward {
         Ok(FeedForward::new(n_embd, n_ff, None))
     }
 
+    /// The same for all tokens, in each layer as wide as this says.
+    pub fn of_widths(n_embd: usize, widths: Vec<usize>) -> Self {
+        let n_ff = widths.iter().copied().max().unwrap_or(0);
+        FeedForward {
+            widths: Some(widths),
+            ..FeedForward::new(n_embd, n_ff, None)
+        }
+    }
+
     /// Experts whose width is what the key `length` says, as far as there are any.
     pub fn with_experts(
         keys: &Hyperparameters<'_, '_>,
@@ -78,6 +90,7 @@ impl FeedForward {
         FeedForward {
             n_embd,
             n_ff,
+            widths: None,
             experts,
             activation: Activation::Silu,
             stacked: false,
@@ -95,13 +108,19 @@ impl FeedForward {
         let FeedForward { n_embd, n_ff, .. } = *self;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let Some((count, _)) = self.experts else {
+            let n_ff = self.widths.as_ref().map_or(n_ff, |widths| widths[index]);
             let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
             let [gate, up] = match self.stacked {
                 true => Linear::load_stacked(loader, &name("ffn_up"), [n_ff; 2], n_embd)?,
                 false => Linear::load_siblings(loader, names, n_embd)?,
             };
             let down = Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?;
-            return Ok(Weights::Dense { gate, up, down });
+            return Ok(Weights::Dense {
+                n_ff,
+                gate,
+                up,
+                down,
+            });
         };
         let bias = |tensor, rows| loader.vector_of(&name(tensor), &[rows, count]);
         let biases = match self.expert_biases {
@@ -138,9 +157,13 @@ impl FeedForward {
         x: &mut B::Tensor,
     ) {
         match weights {
-            Weights::Dense { gate, up, down } => {
-                let mut hidden = b.tensor(rows, self.n_ff);
-                let mut other = b.tensor(rows, self.n_ff);
+            Weights::Dense {
+                n_ff,
+                gate,
+                up,
+                down,
+            } => {
+                let [mut hidden, mut other] = [(); 2].map(|()| b.tensor(rows, *n_ff));
                 let (gate, up) = (gate.product(&mut hidden), up.product(&mut other));
                 b.gate_up(normed, self.activation, gate, up);
                 down.add(b, &hidden, norm, rows, x);

@@ -9,9 +9,11 @@ mod decoder;
 mod delta;
 mod feed_forward;
 mod gemma;
+mod gemma4;
 mod glm;
 mod gpt_oss;
 mod granite;
+mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
@@ -20,7 +22,7 @@ mod qwen;
 mod rope;
 mod short_conv;
 
-use crate::backend::{Backend, Device, Step};
+use crate::backend::{Backend, Device, LayerInputs, Step};
 use crate::error::ModelError;
 use crate::network::{Network, Runner};
 use crate::tensors::{Loader, Tensors};
@@ -52,6 +54,8 @@ pub struct Config {
     pub logits: LogitScale,
     /// Layers that remember a state instead of attending.
     pub recurrent: Option<RecurrentLayers>,
+    /// Width of the embedding that tokens have for each layer alone, if they have one.
+    pub layer_inputs: Option<usize>,
     /// The tensor that norms what the output sees.
     pub output_norm: &'static str,
 }
@@ -131,7 +135,7 @@ impl Config {
         n_head_kv: Option<usize>,
     ) -> Result<Self, ModelError> {
         let n_embd = keys.require("embedding_length", 1..=MAX_WIDTH)?;
-        let n_layer = keys.require("block_count", 1..=1024)?;
+        let n_layer = keys.n_layer()?;
         let n_head = keys.require("attention.head_count", 1..=MAX_WIDTH)?;
         let n_head_kv = n_head_kv.unwrap_or(n_head);
         check_kv_heads(keys, n_head, n_head_kv)?;
@@ -147,25 +151,34 @@ impl Config {
         let head_dim_v = keys
             .optional("attention.value_length", 1..=MAX_WIDTH / n_head)?
             .unwrap_or(head_dim_k);
+        let heads = Heads {
+            n_head,
+            n_head_kv,
+            head_dim_k,
+            head_dim_v,
+        };
+        Config::with_heads(keys, tensors, vec![heads; n_layer])
+    }
+
+    /// The same with the heads of each layer.
+    fn with_heads(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+        heads: Vec<Heads>,
+    ) -> Result<Self, ModelError> {
+        let n_layer = heads.len();
         Ok(Config {
-            n_embd,
+            n_embd: keys.require("embedding_length", 1..=MAX_WIDTH)?,
             n_layer,
             n_vocab: tensors.vocabulary_rows()?,
             context_length: keys.require("context_length", 1..=1 << 30)?,
             norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
-            heads: vec![
-                Heads {
-                    n_head,
-                    n_head_kv,
-                    head_dim_k,
-                    head_dim_v,
-                };
-                n_layer
-            ],
+            heads,
             sources: (0..n_layer).collect(),
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
             recurrent: None,
+            layer_inputs: None,
             output_norm: OUTPUT_NORM,
         })
     }
@@ -239,13 +252,14 @@ pub trait Family: Sized + Send + Sync + 'static {
         loader: &Loader<'_, D>,
     ) -> Result<Self::Layer<D>, ModelError>;
 
-    /// Takes the residual stream `x` through layer `index`. Afterwards `x` has the
-    /// rows that the step keeps.
+    /// Takes the residual stream `x` through layer `index`, which may take `inputs`
+    /// beside it. Afterwards `x` has the rows that the step keeps.
     fn layer<B: Backend>(
         &self,
         backend: &mut B,
         index: usize,
         layer: &Self::Layer<B::Device>,
+        inputs: Option<&LayerInputs<'_, B::Tensor>>,
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     );
@@ -266,6 +280,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
+    ("gemma4", gemma4::from_file),
     ("glm4", glm::fourth),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
@@ -383,6 +398,50 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
             }
         };
         found.into_iter().map(value).collect()
+    }
+
+    /// Number of layers that the file has.
+    fn n_layer(&self) -> Result<usize, ModelError> {
+        self.require("block_count", 1..=1024)
+    }
+
+    /// An integer in `range` for each layer, which may be one for all, or `None` if the
+    /// file does not say.
+    pub fn each(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<Option<Vec<usize>>, ModelError> {
+        if let Some(gguf::Value::Array(_)) = self.metadata.get(&self.key(name)) {
+            return self.each_layer(name, range).map(Some);
+        }
+        let (found, n_layer) = (self.optional(name, range)?, self.n_layer()?);
+        Ok(found.map(|found| vec![found; n_layer]))
+    }
+
+    /// The same of a file that must say.
+    pub fn require_each(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<Vec<usize>, ModelError> {
+        match self.each(name, range.clone())? {
+            Some(found) => Ok(found),
+            // Says which key is missing.
+            None => self.require(name, range).map(|found| vec![found]),
+        }
+    }
+
+    /// An array of a flag for each layer.
+    pub fn flags(&self, name: &str) -> Result<Vec<bool>, ModelError> {
+        let key = self.key(name);
+        let array = self.metadata.require_array(&key)?;
+        self.check_layers(&key, array.len())?;
+        let flag = |value| match value {
+            gguf::Value::Bool(flag) => Ok(flag),
+            _ => Err(ModelError::value(&key, "an array of booleans", array)),
+        };
+        array.iter().map(flag).collect()
     }
 
     /// Several integers, or none if the file does not say.

@@ -17,13 +17,7 @@ pub fn from_file(
     head_dim: usize,
     pairing: Pairing,
 ) -> Result<Rope, ModelError> {
-    let n_rot = keys
-        .optional("rope.dimension_count", 1..=head_dim)?
-        .unwrap_or(head_dim);
-    if !n_rot.is_multiple_of(2) {
-        let key = keys.key("rope.dimension_count");
-        return Err(ModelError::value(&key, "an even number", n_rot));
-    }
+    let n_rot = n_rot(keys, "rope.dimension_count", head_dim, head_dim)?;
     let base = base(keys, "rope.freq_base", 10000.0)?;
     let scaling = match keys.text("rope.scaling.type")? {
         None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
@@ -74,15 +68,46 @@ pub fn of_windows(
     rope: &Rope,
     default_base: f32,
 ) -> Result<Rope, ModelError> {
+    unscaled(keys, rope.pairing(), rope.n_rot(), default_base)
+}
+
+/// The same with heads of another width there.
+pub fn of_narrow_windows(
+    keys: &Hyperparameters<'_, '_>,
+    rope: &Rope,
+    head_dim: usize,
+    default_base: f32,
+) -> Result<Rope, ModelError> {
+    let name = "rope.dimension_count_swa";
+    let n_rot = n_rot(keys, name, head_dim, rope.n_rot())?;
+    unscaled(keys, rope.pairing(), n_rot, default_base)
+}
+
+fn unscaled(
+    keys: &Hyperparameters<'_, '_>,
+    pairing: Pairing,
+    n_rot: usize,
+    default_base: f32,
+) -> Result<Rope, ModelError> {
     let base = base(keys, "rope.freq_base_swa", default_base)?;
-    let rope = Rope::new(
-        rope.pairing(),
-        rope.n_rot(),
-        f64::from(base),
-        None,
-        RopeScaling::None,
-    );
+    let rope = Rope::new(pairing, n_rot, f64::from(base), None, RopeScaling::None);
     rope.map_err(|reason| ModelError::value(&keys.key("rope"), "usable parameters", reason))
+}
+
+/// Dimensions of a head that turn.
+fn n_rot(
+    keys: &Hyperparameters<'_, '_>,
+    name: &str,
+    head_dim: usize,
+    default: usize,
+) -> Result<usize, ModelError> {
+    let found = keys.optional(name, 1..=head_dim)?.unwrap_or(default);
+    let expected = match found {
+        odd if !odd.is_multiple_of(2) => "an even number".to_owned(),
+        wide if wide > head_dim => format!("at most the {head_dim} of a head"),
+        _ => return Ok(found),
+    };
+    Err(ModelError::value(&keys.key(name), expected, found))
 }
 
 fn base(keys: &Hyperparameters<'_, '_>, name: &str, default: f32) -> Result<f32, ModelError> {

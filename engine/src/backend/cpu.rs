@@ -183,6 +183,12 @@ impl Tensor {
     fn row(&self, index: usize) -> &[f32] {
         &self.data[index * self.cols..][..self.cols]
     }
+
+    /// The same values in rows of another width.
+    pub fn in_rows_of(mut self, width: usize) -> Tensor {
+        (self.rows, self.cols) = (self.data.len() / width, width);
+        self
+    }
 }
 
 impl CpuBackend<'_> {
@@ -370,12 +376,11 @@ impl Backend for CpuBackend<'_> {
 
     fn attention(
         &mut self,
-        layer: usize,
+        cache: usize,
         shape: &AttentionShape,
         prepared: &QueriesAndKeys<'_, Self>,
         q: &mut Tensor,
-        k: &mut Tensor,
-        v: &Tensor,
+        mut new: Option<(&mut Tensor, &Tensor)>,
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
@@ -387,7 +392,8 @@ impl Backend for CpuBackend<'_> {
         }) = prepared.norms
         {
             self.region.label("head norms");
-            for (x, weight) in [(&mut *q, of_q), (&mut *k, of_k)] {
+            let keys = new.as_mut().map(|(k, _)| &mut **k).zip(of_k);
+            for (x, weight) in [Some((&mut *q, of_q)), keys].into_iter().flatten() {
                 ops::rms_norm_in_place(self.region, isa, &mut x.data, weight.values(), eps);
             }
         }
@@ -395,24 +401,27 @@ impl Backend for CpuBackend<'_> {
         if let Some(rope) = prepared.rope {
             let region = self.region;
             let angles = self.angles(rope, &step.positions);
-            for x in [&mut *q, &mut *k] {
+            let keys = new.as_mut().map(|(k, _)| &mut **k);
+            for x in [Some(&mut *q), keys].into_iter().flatten() {
                 ops::rope(region, isa, &mut x.data, shape.head_dim_k, angles);
             }
         }
-        self.region.label("append");
-        for sequence in &mut step.sequences {
-            let rows = sequence.rows.clone();
-            let of = |x: &Tensor| rows.start * x.cols..rows.end * x.cols;
-            let cache = sequence.cache.layer_mut(layer);
-            let (k, v) = (&k.data[of(k)], &v.data[of(v)]);
-            cache.append(self.region, isa, k, v, sequence.position);
+        if let Some((k, v)) = new {
+            self.region.label("append");
+            for sequence in &mut step.sequences {
+                let rows = sequence.rows.clone();
+                let of = |x: &Tensor| rows.start * x.cols..rows.end * x.cols;
+                let cache = sequence.cache.layer_mut(cache);
+                let (k, v) = (&k.data[of(k)], &v.data[of(v)]);
+                cache.append(self.region, isa, k, v, sequence.position);
+            }
         }
         self.region.label("attention");
         let queries = step.queries();
         let sequences: Vec<AttentionSeq<'_>> = queries
             .iter()
             .map(|queries| AttentionSeq {
-                cache: step.sequences[queries.sequence].cache.layer(layer),
+                cache: step.sequences[queries.sequence].cache.layer(cache),
                 first_row: queries.rows.start,
                 tokens: queries.rows.len(),
                 position: queries.position,
@@ -464,6 +473,10 @@ impl Backend for CpuBackend<'_> {
     fn scale_rows(&mut self, x: &mut Tensor, factors: &[f32]) {
         self.region.label("scale_rows");
         ops::scale_rows(self.region, self.kernels.isa(), &mut x.data, factors);
+    }
+
+    fn scale_by(&mut self, x: &mut Tensor, factor: &Vector) {
+        self.scale(x, factor.values()[0]);
     }
 
     fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {

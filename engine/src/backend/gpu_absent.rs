@@ -311,6 +311,10 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
+    fn scale_by(&mut self, _: &mut Tensor, _: &GpuVector) {
+        match self.0 {}
+    }
+
     fn sigmoid_rows(&mut self, _: &mut Tensor, _: &Tensor) {
         match self.0 {}
     }
@@ -357,8 +361,7 @@ impl Backend for GpuBackend {
         _: &AttentionShape,
         _: &QueriesAndKeys<'_, Self>,
         _: &mut Tensor,
-        _: &mut Tensor,
-        _: &Tensor,
+        _: Option<(&mut Tensor, &Tensor)>,
         _: &mut Step<'_>,
         _: &mut Tensor,
     ) {

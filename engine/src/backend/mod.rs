@@ -130,6 +130,16 @@ impl Step<'_> {
     }
 }
 
+/// What layers take of the tokens beside the residual stream, where they do.
+pub struct LayerInputs<'a, T> {
+    /// `[tokens · layers, width]`.
+    pub values: &'a T,
+    /// Number of layers.
+    pub layers: usize,
+    /// Width of what each takes.
+    pub width: usize,
+}
+
 /// One product of a call to [`Backend::matmul`].
 pub struct Product<'a, B: Backend + ?Sized> {
     /// The weights.
@@ -186,8 +196,8 @@ pub struct QueriesAndKeys<'a, B: Backend + ?Sized> {
 pub struct HeadNorms<'a, B: Backend + ?Sized> {
     /// Weight of a head of queries.
     pub q: &'a <B::Device as Device>::Vector,
-    /// Weight of a head of keys.
-    pub k: &'a <B::Device as Device>::Vector,
+    /// Weight of a head of keys, of layers that append some.
+    pub k: Option<&'a <B::Device as Device>::Vector>,
     /// Epsilon of both.
     pub eps: f32,
 }
@@ -303,21 +313,22 @@ pub trait Backend {
         sum: &mut Self::Tensor,
     );
 
-    /// Norms every head of `q` and `k` and turns it to its token's position, as
-    /// `prepared` says, appends `k` and `v` to the layer's cache of each sequence, and lets every token's queries
-    /// attend to its own sequence up to itself. Of the tokens whose rows the step
+    /// Norms every head of `q` and of the keys `new` and turns it to its token's
+    /// position, as `prepared` says, appends the keys and values `new` to the cache
+    /// that layer `cache` has of each sequence, and lets every token's queries
+    /// attend to its own sequence up to itself. Without `new`, that layer has appended
+    /// the tokens' keys and values before. Of the tokens whose rows the step
     /// does not keep, keys and values are appended and nothing else is computed:
-    /// `out` has the rows that it keeps. What `q` and `k` hold afterwards means
+    /// `out` has the rows that it keeps. What `q` and the keys hold afterwards means
     /// nothing.
     #[allow(clippy::too_many_arguments)] // the operation has these operands
     fn attention(
         &mut self,
-        layer: usize,
+        cache: usize,
         shape: &AttentionShape,
         prepared: &QueriesAndKeys<'_, Self>,
         q: &mut Self::Tensor,
-        k: &mut Self::Tensor,
-        v: &Self::Tensor,
+        new: Option<(&mut Self::Tensor, &Self::Tensor)>,
         step: &mut Step<'_>,
         out: &mut Self::Tensor,
     );
@@ -336,6 +347,9 @@ pub trait Backend {
 
     /// Multiplies every row with its factor.
     fn scale_rows(&mut self, x: &mut Self::Tensor, factors: &[f32]);
+
+    /// Multiplies all values with one parameter.
+    fn scale_by(&mut self, x: &mut Self::Tensor, factor: &<Self::Device as Device>::Vector);
 
     /// Multiplies every row with the sigmoid of its gate, `[rows, 1]`.
     fn sigmoid_rows(&mut self, x: &mut Self::Tensor, gates: &Self::Tensor);

@@ -61,7 +61,8 @@ impl Stage {
 impl Plan {
     /// Layers by the number in their tensors' names; the output is its matrix
     /// or, if it is tied, the embedding. With `embedding_first` the embedding
-    /// belongs to the first stage.
+    /// belongs to the first stage. Of the embeddings that tokens have for each layer
+    /// only rows are read, so they belong to none otherwise.
     pub fn new(tensors: &Tensors, n_layer: usize, embedding_first: bool) -> Plan {
         let mut parts: Vec<Vec<_>> = (0..=n_layer).map(|_| Vec::new()).collect();
         let tied = tensors.get("output.weight").is_none();
@@ -76,7 +77,9 @@ impl Plan {
                 (None, "output.weight" | "output_norm.weight" | "token_embd_norm.weight") => {
                     n_layer
                 }
-                (None, "token_embd.weight") if embedding_first => 0,
+                (None, "token_embd.weight" | "per_layer_token_embd.weight") if embedding_first => 0,
+                // What else comes before the layers.
+                (None, "per_layer_model_proj.weight" | "per_layer_proj_norm.weight") => 0,
                 (None, "token_embd.weight") if tied => n_layer,
                 _ => continue,
             };

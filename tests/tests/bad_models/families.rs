@@ -133,6 +133,109 @@ fn layers_with_convolutions() {
 }
 
 #[test]
+fn layers_that_differ() {
+    let pattern = "attention.sliding_window_pattern";
+    let gemma4 = || {
+        let numbers = [
+            ("attention.key_length", 8_u32),
+            ("attention.value_length", 8),
+            ("attention.key_length_swa", 8),
+            ("attention.value_length_swa", 8),
+            ("attention.sliding_window", 4),
+            ("embedding_length_per_layer_input", 0),
+        ];
+        let model = family("gemma4").set(&format!("gemma4.{pattern}"), vec![true, false]);
+        numbers.into_iter().fold(model, |model, (name, value)| {
+            model.set(&format!("gemma4.{name}"), value)
+        })
+    };
+    refused(&gemma4(), "tensor \"rope_freqs.weight\" is missing");
+    let windows = || gemma4().set(&format!("gemma4.{pattern}"), vec![true; 2]);
+    refused(&windows(), &missing("attn_q_norm.weight"));
+    refused(
+        &windows().set("gemma4.embedding_length_per_layer_input", 8_u32),
+        "tensor \"per_layer_token_embd.weight\" is missing",
+    );
+    refused(
+        &family("gemma4"),
+        &format!("metadata key \"gemma4.{pattern}\" is missing, expected an array"),
+    );
+    let rows: [(&str, OwnedValue, &str); 12] = [
+        (
+            pattern,
+            vec![true].into(),
+            " is an array of 1 values, expected one for each of 2 layers",
+        ),
+        (
+            pattern,
+            vec![1_u32, 0].into(),
+            " is [1, 0], expected an array of booleans",
+        ),
+        (
+            "attention.head_count_kv",
+            vec![2_u32, 3].into(),
+            " is 3, expected a divisor of 4 heads",
+        ),
+        (
+            "attention.value_length",
+            4_u32.into(),
+            " is 4, expected 8, as that of keys",
+        ),
+        (
+            "attention.key_length_swa",
+            0_u32.into(),
+            " is 0, expected 1 to 65536",
+        ),
+        (
+            "attention.sliding_window",
+            0_u32.into(),
+            " is 0, expected 1 to 1073741824",
+        ),
+        (
+            "attention.shared_kv_layers",
+            2_u32.into(),
+            " is 2, expected 0 to 1",
+        ),
+        (
+            "attention.shared_kv_layers",
+            1_u32.into(),
+            " is 1, expected layers before of the kind of layer 1",
+        ),
+        (
+            "embedding_length_per_layer_input",
+            200_000_u32.into(),
+            " is 200000, expected at most 131072 in each layer",
+        ),
+        (
+            "feed_forward_length",
+            vec![48_u32].into(),
+            " is an array of 1 values, expected one for each of 2 layers",
+        ),
+        (
+            "rope.dimension_count_swa",
+            3_u32.into(),
+            " is 3, expected an even number",
+        ),
+        (
+            "expert_count",
+            4_u32.into(),
+            " is 4, expected 0: mixtures of experts of this family are not supported",
+        ),
+    ];
+    for (name, value, expected) in rows {
+        let model = match name {
+            // What is read after the rope.
+            "rope.dimension_count_swa" | "attention.sliding_window" | "feed_forward_length" => {
+                windows()
+            }
+            _ => gemma4(),
+        };
+        let model = model.set(&format!("gemma4.{name}"), value);
+        refused(&model, &format!("metadata key \"gemma4.{name}\"{expected}"));
+    }
+}
+
+#[test]
 fn gated_delta_net() {
     let delta = || {
         let numbers = [

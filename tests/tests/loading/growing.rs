@@ -36,7 +36,7 @@ fn trickle(from: &Path, to: &Path, pieces: usize, stop_after: usize) -> JoinHand
 
 #[test]
 fn computes_with_a_file_that_is_still_growing() {
-    for name in ["q8_0", "llama-rope-freqs", "llama-tied"] {
+    for name in ["q8_0", "llama-rope-freqs", "llama-tied", "gemma4-e"] {
         let file = Temporary::new(&format!("growing-{name}.part"));
         let expected = logits(&golden(name), LoadOptions::default());
         let writer = trickle(&golden(name), &file.0, 60, 60);

@@ -84,7 +84,13 @@ fn throttled(bytes_per_second: f64) -> Arc<dyn Reader> {
 
 #[test]
 fn the_way_weights_arrive_changes_no_bit() {
-    for name in ["q4_k", "llama-tied", "llama-experts", "llama-rope-freqs"] {
+    for name in [
+        "q4_k",
+        "llama-tied",
+        "llama-experts",
+        "llama-rope-freqs",
+        "gemma4-e",
+    ] {
         let path = golden(name);
         let expected = logits(
             &path,

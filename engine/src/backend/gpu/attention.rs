@@ -172,19 +172,22 @@ impl GpuBackend {
         }
     }
 
-    /// Appends keys and values to a cache; with a turn, they are turned before,
-    /// and so are the queries, in place.
+    /// Appends keys and values, if there are any, to a cache; with a turn, they are
+    /// turned before, and so are the queries, in place.
     pub(super) fn append(
         &mut self,
         cache: &GpuKvLayer,
         turn: Option<(&Tensor, &Turn)>,
-        k: &Tensor,
-        v: &Tensor,
+        new: Option<(&Tensor, &Tensor)>,
         part: &Part,
     ) {
+        let rows = new.map(|(k, _)| k).or(turn.map(|(q, _)| q));
+        let rows = rows.map_or(0, |x| x.rows);
         let [k_dim, v_dim] = cache.head_dims;
         let [k_quads, v_quads] = cache.padded_dims.map(|dim| dim / 4);
-        let kv_heads = k.cols / k_dim;
+        let kv_heads = new.map_or(0, |(k, _)| k.cols / k_dim);
+        let unread = self.recorder.unread();
+        let (k, v) = new.map_or((&unread, &unread), |(k, v)| (&k.float, &v.float));
         let (q, angles, heads, pairs, halves) = match turn {
             Some((q, turn)) => {
                 let q = q.float.clone();
@@ -197,10 +200,13 @@ impl GpuBackend {
         };
         let blocks = kv_heads * (k_quads + v_quads) / cache.quads_together;
         let lanes = part.tokens * (heads * pairs + blocks);
+        if lanes == 0 {
+            return;
+        }
         let workgroups = self.elements(Op::RopeAppend, lanes);
         self.recorder.dispatch(
             Kernel::new(Op::RopeAppend, &[cache.format]),
-            &[&q, &k.float, &v.float, &angles, &cache.keys, &cache.values],
+            &[&q, k, v, &angles, &cache.keys, &cache.values],
             &[
                 part.tokens as u32,
                 part.first_row as u32,
@@ -213,7 +219,7 @@ impl GpuBackend {
                 v_quads as u32,
                 pairs as u32,
                 u32::from(halves),
-                k.rows as u32,
+                rows as u32,
             ],
             workgroups,
         );

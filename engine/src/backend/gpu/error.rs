@@ -37,6 +37,14 @@ pub enum GpuError {
     HeadWidth { found: usize },
     #[error("the GPU cannot compute layers of {what}, only the CPU can")]
     Layers { what: &'static str },
+    #[error(
+        "the GPU cannot have {asked} of {all} layers, since those behind attend to what they keep; it can have {fewer} or {all}"
+    )]
+    Cut {
+        asked: usize,
+        fewer: usize,
+        all: usize,
+    },
     #[error("GPU {adapter} has no room for a single layer with its cache")]
     NoRoom { adapter: String },
     #[error("this program was built without the feature gpu")]

@@ -209,7 +209,7 @@ impl Gpu {
                 first_row: 0,
                 position: 0,
             };
-            backend.append(cache, None, &k, &v, &part);
+            backend.append(cache, None, Some((&k, &v)), &part);
             backend.finish();
         });
         self.check()

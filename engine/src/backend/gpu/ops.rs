@@ -244,13 +244,13 @@ impl Backend for GpuBackend {
         shape: &AttentionShape,
         prepared: &QueriesAndKeys<'_, Self>,
         q: &mut Tensor,
-        k: &mut Tensor,
-        v: &Tensor,
+        mut new: Option<(&mut Tensor, &Tensor)>,
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
         if let Some(norms) = &prepared.norms {
-            for (x, weight) in [(&mut *q, norms.q), (&mut *k, norms.k)] {
+            let keys = new.as_mut().map(|(k, _)| &mut **k).zip(norms.k);
+            for (x, weight) in [Some((&mut *q, norms.q)), keys].into_iter().flatten() {
                 let normed = self.tensor(x.rows, x.cols);
                 let heads = x.cols / shape.head_dim_k;
                 self.norm(
@@ -264,6 +264,7 @@ impl Backend for GpuBackend {
                 *x = normed;
             }
         }
+        let new = new.map(|(k, v)| (&*k, v));
         let turn = self.turn(prepared.rope, shape.n_head, &step.positions);
         let heads = Heads {
             shape,
@@ -272,24 +273,23 @@ impl Backend for GpuBackend {
         let all = step.kept.is_none();
         let mut left = &step.sequences[..];
         while let Some(sequence) = left.first() {
-            let count = match all {
-                true => self.together(left, layer, &turn),
-                false => 1,
-            };
+            let at_once = new.filter(|_| all).map(|(k, v)| (k, v, &turn));
+            let count = at_once.map_or(1, |_| self.together(left, layer, &turn));
             let (these, others) = left.split_at(count);
             left = others;
-            if count > 1 {
-                self.attend_together(these, layer, heads, q, (k, v, &turn), out);
+            if let Some(new) = at_once.filter(|_| count > 1) {
+                self.attend_together(these, layer, heads, q, new, out);
                 continue;
             }
             let part = Part::new(sequence.rows.clone(), sequence.position);
             let cache = sequence.cache.gpu_layer(layer);
             let append = Op::AttentionAppend;
-            if all && part.tokens == 1 && self.appends_at_once(append, cache, &turn) {
-                self.attend(cache, heads, q, Some((k, v, &turn)), &part, out);
+            let is_one = part.tokens == 1 && self.appends_at_once(append, cache, &turn);
+            if let Some(new) = at_once.filter(|_| is_one) {
+                self.attend(cache, heads, q, Some(new), &part, out);
                 continue;
             }
-            self.append(cache, Some((q, &turn)), k, v, &part);
+            self.append(cache, Some((q, &turn)), new, &part);
             if all {
                 self.attend_to_cache(cache, heads, q, &part, out);
             }
@@ -327,6 +327,11 @@ impl Backend for GpuBackend {
         assert_eq!(x.rows, factors.len(), "a factor for each row");
         let factors = self.recorder.upload(bytemuck::cast_slice(factors));
         self.scale(x, &factors, x.cols, false);
+    }
+
+    fn scale_by(&mut self, x: &mut Tensor, factor: &GpuVector) {
+        let width = x.rows * x.cols;
+        self.scale(x, &factor.buffer, width, false);
     }
 
     fn sigmoid_rows(&mut self, x: &mut Tensor, gates: &Tensor) {

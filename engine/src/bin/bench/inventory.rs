@@ -144,9 +144,9 @@ impl Inventory {
         let last = format!("blk.{}.", self.n_layer.wrapping_sub(1));
         let of_last = name.strip_prefix(&last);
         let is_end = of_last.is_some_and(|name| !NEEDED_BY_ALL.contains(&name));
-        if name == "token_embd.weight" {
-            self.embedding_row_bytes = len_bytes / dims[1].max(1);
-            if tied {
+        if ["token_embd.weight", "per_layer_token_embd.weight"].contains(&name) {
+            self.embedding_row_bytes += len_bytes / dims[1].max(1);
+            if tied && name == "token_embd.weight" {
                 self.end.dense.add(ty, weights, len_bytes);
             }
         } else {

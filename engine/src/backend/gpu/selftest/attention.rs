@@ -32,6 +32,7 @@ fn cache<B: Backend>(
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
         recurrent: None,
+        layer_inputs: None,
         output_norm: OUTPUT_NORM,
     };
     let mut cache = KvCache::new(&config, kv, positions);
@@ -113,7 +114,7 @@ pub(super) fn rope<B: Backend>(
         let [of_q, of_k] = &weights;
         let norms = HeadNorms {
             q: of_q,
-            k: of_k,
+            k: Some(of_k),
             eps: 1e-5,
         };
         let prepared = QueriesAndKeys {
@@ -122,9 +123,8 @@ pub(super) fn rope<B: Backend>(
             sinks: None,
         };
         let backend = &mut *side.backend;
-        backend.attention(
-            0, &shape, &prepared, &mut q, &mut k, &v, &mut step, &mut out,
-        );
+        let new = Some((&mut k, &v));
+        backend.attention(0, &shape, &prepared, &mut q, new, &mut step, &mut out);
         found.extend(read(backend, &out));
     }
     Some(found)
@@ -143,10 +143,10 @@ pub(super) fn attention<B: Backend>(
     let out_width = shape.n_head * shape.head_dim_v;
     let after = product.then(|| matrix(side.device, Format::Q8_0, 21, out_width, 7));
     // A rope for each step: backends keep the angles of one as long as a pass.
-    let ropes: Vec<_> = (0..2 * sequences.len() + 1)
+    let ropes: Vec<_> = (0..2 * sequences.len() + 2)
         .map(|_| rotation(Pairing::Halves, shape.head_dim_k))
         .collect();
-    let (last, before) = ropes.split_last()?;
+    let (before, last) = ropes.split_at(2 * sequences.len());
     let mut caches = Vec::new();
     for (&[past, tokens], ropes) in sequences.iter().zip(before.chunks(2)) {
         let mut cache = cache(side, kv, shape, past + tokens)?;
@@ -155,7 +155,7 @@ pub(super) fn attention<B: Backend>(
             let seed = 100 * caches.len() + cache.len();
             if count > 0 {
                 let tokens = &mut [(&mut cache, count)];
-                let out = attend(side, shape, rope, false, tokens, seed as u64)?;
+                let out = attend(side, shape, rope, false, tokens, true, seed as u64)?;
                 // What is recorded has to be submitted before the cache grows.
                 read(side.backend, &out);
             }
@@ -164,10 +164,14 @@ pub(super) fn attention<B: Backend>(
     }
     let tokens = sequences.iter().map(|&[_, tokens]| tokens);
     let mut together: Vec<_> = caches.iter_mut().zip(tokens).collect();
-    let attended = attend(side, shape, last, sinks, &mut together, 7777)?;
+    let attended = attend(side, shape, &last[0], sinks, &mut together, true, 7777)?;
     let backend = &mut *side.backend;
     let Some(weight) = &after else {
-        return Some(read(backend, &attended));
+        let mut found = read(backend, &attended);
+        // Other queries of the same tokens, as those of a layer that appends nothing.
+        let again = attend(side, shape, &last[1], sinks, &mut together, false, 8888)?;
+        found.extend(read(side.backend, &again));
+        return Some(found);
     };
     let rows = sequences.iter().map(|&[_, tokens]| tokens).sum();
     let mut out = backend.tensor(rows, 21);
@@ -180,21 +184,28 @@ pub(super) fn attention<B: Backend>(
     Some(read(backend, &out))
 }
 
-/// Takes so many tokens of each sequence through attention.
+/// Takes so many tokens of each sequence through attention: those to come or, if they
+/// are not new, the last ones, whose keys and values are there.
+#[allow(clippy::too_many_arguments)] // what attends, how, and to what
 fn attend<B: Backend>(
     side: &mut Side<'_, B>,
     shape: &AttentionShape,
     rope: &Rope,
     sinks: bool,
     sequences: &mut [(&mut KvCache, usize)],
+    are_new: bool,
     seed: u64,
 ) -> Option<B::Tensor> {
     let mut positions = Vec::new();
     let mut rows = Vec::new();
     for (cache, count) in &mut *sequences {
-        reserve(side, cache, *count)?;
+        let mut first = cache.len();
+        match are_new {
+            true => reserve(side, cache, *count)?,
+            false => first -= *count,
+        }
         rows.push(positions.len()..positions.len() + *count);
-        positions.extend(cache.len()..cache.len() + *count);
+        positions.extend(first..first + *count);
     }
     let backend = &mut *side.backend;
     let mut write = |operand, heads, head_dim| {
@@ -225,8 +236,9 @@ fn attend<B: Backend>(
         rope: Some(rope),
         sinks: sinks.as_ref(),
     };
-    backend.attention(0, shape, &prepared, &mut q, &mut k, &v, &mut step, &mut out);
-    for (cache, count) in sequences {
+    let new = are_new.then_some((&mut k, &v));
+    backend.attention(0, shape, &prepared, &mut q, new, &mut step, &mut out);
+    for (cache, count) in sequences.iter_mut().filter(|_| are_new) {
         cache.advance(*count);
     }
     Some(out)

@@ -94,6 +94,7 @@ pub(super) enum Case {
     },
     Mul,
     ScaleRows,
+    ScaleBy,
     /// With a gate for each value or for each row.
     Sigmoid {
         by_row: bool,
@@ -143,6 +144,7 @@ impl Case {
             Case::Select => "select",
             Case::Deal { .. } => "deal",
             Case::ScaleRows => "scale_rows",
+            Case::ScaleBy => "scale_by",
             Case::Sigmoid { by_row: false } => "sigmoid_mul",
             Case::Sigmoid { by_row: true } => "sigmoid_rows",
             Case::Recurrent { shape, .. } => match shape {
@@ -246,6 +248,7 @@ impl Case {
             Case::Recurrent { .. } => 1e-5,
             Case::Mul
             | Case::ScaleRows
+            | Case::ScaleBy
             | Case::Select
             | Case::Deal { .. }
             | Case::Highest { .. } => 0.0,
@@ -346,6 +349,12 @@ impl Case {
             Case::ScaleRows => {
                 let mut x = side.backend.write(&floats(1, 5 * 33), 33);
                 side.backend.scale_rows(&mut x, &floats(2, 5));
+                read(side.backend, &x)
+            }
+            Case::ScaleBy => {
+                let factor = vector(side.device, 2, 1);
+                let mut x = side.backend.write(&floats(1, 5 * 33), 33);
+                side.backend.scale_by(&mut x, &factor);
                 read(side.backend, &x)
             }
             Case::Sigmoid { by_row } => {
@@ -463,7 +472,9 @@ impl fmt::Display for Case {
             }
             Case::Select => f.write_str("3 rows of 33"),
             Case::Deal { rows, width } => write!(f, "{rows} rows in pieces of {width}"),
-            Case::Mul | Case::ScaleRows | Case::Sigmoid { .. } => f.write_str("5 rows of 33"),
+            Case::Mul | Case::ScaleRows | Case::ScaleBy | Case::Sigmoid { .. } => {
+                f.write_str("5 rows of 33")
+            }
             Case::Recurrent {
                 shape,
                 sequences,

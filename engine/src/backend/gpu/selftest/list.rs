@@ -67,6 +67,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.push(Case::Deal { rows: 3, width: 5 });
     cases.push(Case::Mul);
     cases.push(Case::ScaleRows);
+    cases.push(Case::ScaleBy);
     for by_row in [false, true] {
         cases.push(Case::Sigmoid { by_row });
     }

@@ -111,6 +111,7 @@ fn cache<B: Backend>(side: &Side<'_, B>, shape: &RecurrentShape) -> Option<KvCac
             shape: *shape,
             layers: vec![true],
         }),
+        layer_inputs: None,
         output_norm: OUTPUT_NORM,
     };
     let mut cache = KvCache::new(&config, KvFormat::F32, 100);

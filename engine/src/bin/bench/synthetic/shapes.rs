@@ -139,6 +139,7 @@ impl Shape {
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
             recurrent: None,
+            layer_inputs: None,
             output_norm: OUTPUT_NORM,
         }
     }
