@@ -164,6 +164,29 @@ fn every_split_of_the_layers() {
     }
 }
 
+/// Of five layers, the last two attend to what the second and the third keep.
+#[test]
+fn layers_are_where_the_caches_are_that_they_read() {
+    let options = |count| on_gpu(GpuLayers::First(count));
+    let name = "gemma4-e";
+    for count in [0, 1, 5, 6] {
+        if let Some(model) = open_with(&path(name), name, &options(count)) {
+            let placed = model.gpu().map_or(0, |(_, placed)| placed.layers);
+            assert_eq!(placed, count.min(5));
+        }
+    }
+    for count in 2..5 {
+        match Model::open(path(name), &options(count)) {
+            Err(Error::Gpu(GpuError::Cut { asked, fewer, all })) => {
+                assert_eq!((asked, fewer, all), (count, 1, 5));
+            }
+            Err(Error::Gpu(GpuError::NoAdapter { .. } | GpuError::NotBuilt)) => {}
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("{count} layers have parted from their caches"),
+        }
+    }
+}
+
 /// With all layers on the device, and with the last one left to the CPU.
 #[test]
 fn only_some_logits_are_wanted() {

@@ -212,19 +212,21 @@ mod tests {
             ..Inventory::default()
         };
         inventory.add("token_embd.weight", Q8_0, &[32, 10], 340, true);
+        let by_layer = "per_layer_token_embd.weight";
+        inventory.add(by_layer, Q8_0, &[32, 10], 340, true);
         inventory.add("blk.0.attn_norm.weight", F32, &[32], 128, true);
         inventory.add("blk.0.attn_q.weight", Q8_0, &[32, 32], 1088, true);
         inventory.add("blk.0.ffn_up_exps.weight", F32, &[32, 4, 8], 4096, true);
         inventory.add("blk.1.attn_k.weight", Q8_0, &[32, 16], 544, true);
         inventory.add("blk.1.attn_output.weight", Q8_0, &[32, 32], 1088, true);
-        let own = 320 + 32 + 1024 + 1024 + 512 + 1024;
+        let own = 320 + 320 + 32 + 1024 + 1024 + 512 + 1024;
         assert_eq!(inventory.parameters, own);
-        assert_eq!(inventory.bytes, 340 + 128 + 1088 + 4096 + 544 + 1088);
+        assert_eq!(inventory.bytes, 340 + 340 + 128 + 1088 + 4096 + 544 + 1088);
         let layers = (128 + 1088 + 544) as f64;
         let one = inventory.step_bytes(1, 1);
-        assert_eq!(one, layers + (1088 + 340 + 34) as f64 + 4096.0 / 4.0);
+        assert_eq!(one, layers + (1088 + 340 + 34 + 34) as f64 + 4096.0 / 4.0);
         let many = inventory.step_bytes(100, 0);
-        assert!((many - layers - 4096.0 - 3400.0).abs() < 1.0, "{many}");
+        assert!((many - layers - 4096.0 - 6800.0).abs() < 1.0, "{many}");
         let ops = inventory.ops(3, 1);
         let (of_all, of_one) = (1024 + 512, 320 + 1024);
         assert_eq!(ops.int8, (2 * (3 * of_all + of_one)) as f64);

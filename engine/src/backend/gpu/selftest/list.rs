@@ -264,8 +264,17 @@ fn attention() -> Vec<Case> {
         cap: Some(cap),
         ..shape
     };
+    // The widest that there are, which leave room for few queries in a workgroup.
+    let widest = AttentionShape {
+        scale: 0.3,
+        ..shape(8, 1, 512, 512)
+    };
     let cases: &[(_, &'static [[usize; 2]])] = &[
         (shape(1, 1, 4, 4), &[[0, 1]]),
+        (widest, &[[130, 1]]),
+        (widest, &[[30, 20]]),
+        (widest, &[[600, 1], [40, 1]]),
+        (within(20, flat(4, 2, 256, 256)), &[[40, 20]]),
         (shape(4, 2, 64, 64), &[[127, 1]]),
         (shape(4, 2, 64, 64), &[[128, 1]]),
         (shape(8, 2, 128, 128), &[[40, 1]]),

@@ -91,8 +91,9 @@ fn write_to(mut file: File, model: Synthetic, layout: &gguf::write::Layout) -> s
     let mut pools: HashMap<TensorType, Vec<u8>> = HashMap::new();
     let ones: Vec<u8> = 1.0_f32.to_le_bytes().repeat(POOL_BYTES / 64);
     for (index, (tensor, range)) in model.tensors().iter().zip(&layout.tensors).enumerate() {
-        let is_norm = tensor.name.ends_with("_norm.weight");
-        let pool = match is_norm {
+        let factors = ["_norm.weight", "rope_freqs.weight", "_output_scale.weight"];
+        let is_factor = factors.iter().any(|end| tensor.name.ends_with(end));
+        let pool = match is_factor {
             true => &ones,
             false => pools
                 .entry(tensor.ty)

@@ -6,6 +6,7 @@
 
 mod blocks;
 pub mod file;
+mod kinds;
 mod recipe;
 mod shapes;
 

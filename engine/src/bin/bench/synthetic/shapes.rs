@@ -2,6 +2,7 @@
 //!
 //! Source: the configurations that their makers published.
 
+use super::kinds::Kinds;
 use firstlight::arch::{Config, Heads, LogitScale, OUTPUT_NORM};
 use gguf::write::Writer;
 
@@ -19,7 +20,7 @@ pub struct Shape {
     n_ff: u32,
     n_head: u32,
     n_head_kv: u32,
-    head_dim: u32,
+    pub(super) head_dim: u32,
     n_vocab: u32,
     /// Whether the output is the embedding.
     pub(super) tied: bool,
@@ -29,6 +30,8 @@ pub struct Shape {
     rope_base: f32,
     /// Positions that most layers see; 0 for all.
     window: u32,
+    /// How the others differ from these.
+    kinds: Option<Kinds>,
 }
 
 /// What a tensor is for.
@@ -60,7 +63,9 @@ macro_rules! shapes {
        $embd:literal x $layer:literal, ff $ff:literal $(x $experts:literal use $used:literal)?,
        heads $head:literal / $kv:literal of $dim:literal,
        vocab $vocab:literal $output:ident, context $context:literal, rope $base:literal
-       $(, window $window:literal)?;)*) => {
+       $(, window $window:literal)?
+       $(, every $period:literal with $all_kv:literal of $all_dim:literal $($no_v:ident)?,
+         shared $shared:literal ff $shared_ff:literal, inputs $inputs:literal)?;)*) => {
         /// The table.
         pub static SHAPES: &[Shape] = &[$(Shape {
             name: $name,
@@ -78,10 +83,25 @@ macro_rules! shapes {
             context: $context,
             rope_base: $base,
             window: 0 $(+ $window)?,
+            kinds: shapes!(@kinds $($period, $all_kv, $all_dim, [$($no_v)?], $shared, $shared_ff, $inputs)?),
         }),*];
     };
     (@family gpt_oss) => { "gpt-oss" };
     (@family $family:ident) => { stringify!($family) };
+    (@kinds) => { None };
+    (@kinds $period:literal, $kv:literal, $dim:literal, $no_v:tt, $shared:literal, $ff:literal, $inputs:literal) => {
+        Some(Kinds {
+            period: $period,
+            n_head_kv: $kv,
+            head_dim: $dim,
+            keys_are_values: shapes!(@no_v $no_v),
+            shared: $shared,
+            shared_ff: $ff,
+            inputs: $inputs,
+        })
+    };
+    (@no_v []) => { false };
+    (@no_v [without_values]) => { true };
     (@tied tied) => { true };
     (@tied untied) => { false };
 }
@@ -105,6 +125,9 @@ shapes! {
     "gemma-3-1b"     999_885_952    gemma3: 1152 x 26, ff 6912, heads 4 / 1 of 256, vocab 262144 tied, context 32768, rope 1000000.0, window 512;
     "gemma-3-4b"     3_880_099_328  gemma3: 2560 x 34, ff 10240, heads 8 / 4 of 256, vocab 262144 tied, context 131072, rope 1000000.0, window 1024;
     "gemma-2-2b"     2_614_341_888  gemma2: 2304 x 26, ff 9216, heads 8 / 4 of 256, vocab 256000 tied, context 8192, rope 10000.0, window 4096;
+    "gemma-4-e2b"    4_647_450_147  gemma4: 1536 x 35, ff 6144, heads 8 / 1 of 256, vocab 262144 tied, context 131072, rope 1000000.0, window 512, every 5 with 1 of 512, shared 20 ff 12288, inputs 256;
+    "gemma-4-e4b"    7_518_069_290  gemma4: 2560 x 42, ff 10240, heads 8 / 2 of 256, vocab 262144 tied, context 131072, rope 1000000.0, window 512, every 6 with 2 of 512, shared 18 ff 10240, inputs 256;
+    "gemma-4-31b"    30_697_345_596 gemma4: 5376 x 60, ff 21504, heads 32 / 16 of 256, vocab 262144 tied, context 262144, rope 1000000.0, window 1024, every 6 with 4 of 512 without_values, shared 0 ff 21504, inputs 0;
     "gpt-oss-20b"    20_914_757_184 gpt_oss: 2880 x 24, ff 2880 x 32 use 4, heads 64 / 8 of 64, vocab 201088 untied, context 131072, rope 150000.0, window 128;
     "smollm3-3b"     3_075_098_624  smollm3: 2048 x 36, ff 11008, heads 16 / 4 of 128, vocab 128256 tied, context 65536, rope 5000000.0;
     "phi-4"          14_659_507_200 phi3: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
@@ -126,41 +149,67 @@ impl Shape {
             n_vocab: self.n_vocab as usize,
             context_length: self.context as usize,
             norm_eps: 1e-5,
-            heads: vec![
-                Heads {
-                    n_head: self.n_head as usize,
-                    n_head_kv: self.n_head_kv as usize,
-                    head_dim_k: self.head_dim as usize,
-                    head_dim_v: self.head_dim as usize,
-                };
-                self.n_layer as usize
-            ],
-            sources: (0..self.n_layer as usize).collect(),
+            heads: (0..self.n_layer).map(|layer| self.heads(layer)).collect(),
+            sources: (0..self.n_layer)
+                .map(|layer| match &self.kinds {
+                    Some(kinds) => kinds.source(self, layer) as usize,
+                    None => layer as usize,
+                })
+                .collect(),
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
             recurrent: None,
-            layer_inputs: None,
+            layer_inputs: self.inputs().map(|width| width as usize),
             output_norm: OUTPUT_NORM,
         }
     }
 
+    fn heads(&self, layer: u32) -> Heads {
+        let heads = Heads {
+            n_head: self.n_head as usize,
+            n_head_kv: self.n_head_kv as usize,
+            head_dim_k: self.head_dim as usize,
+            head_dim_v: self.head_dim as usize,
+        };
+        (self.kinds.as_ref()).map_or(heads, |kinds| kinds.heads(layer, heads))
+    }
+
+    /// Width of the feed-forward network of a layer.
+    fn ff(&self, layer: u32) -> u32 {
+        match &self.kinds {
+            Some(kinds) if layer >= self.n_layer - kinds.shared => kinds.shared_ff,
+            _ => self.n_ff,
+        }
+    }
+
+    /// Width of the embeddings for each layer, if there are any.
+    fn inputs(&self) -> Option<u32> {
+        let kinds = self.kinds.as_ref();
+        kinds.map(|kinds| kinds.inputs).filter(|&width| width > 0)
+    }
+
     /// Bytes of the buffers that `tokens` tokens need on their way through.
     pub fn buffer_bytes(&self, tokens: u64) -> u64 {
-        let [embd, ff, vocab] = [self.n_embd, self.n_ff, self.n_vocab].map(u64::from);
-        let q = u64::from(self.n_head * self.head_dim);
-        let kv = u64::from(self.n_head_kv * self.head_dim);
+        let [embd, vocab] = [self.n_embd, self.n_vocab].map(u64::from);
+        let widest = |of: fn(&Shape, u32) -> u32| {
+            let widths = (0..self.n_layer).map(|layer| of(self, layer));
+            u64::from(widths.max().unwrap_or(0))
+        };
+        let q = widest(|shape, layer| shape.q_and_kv(layer)[0]);
+        let kv = widest(|shape, layer| shape.q_and_kv(layer)[1]);
+        let ff = widest(Shape::ff);
+        let inputs = u64::from(self.inputs().unwrap_or(0) * self.n_layer);
         // Residual, normed and selected rows; queries and what attention made
-        // of them; keys and values; both halves of the feed-forward; the widest
-        // of these as bytes; logits, twice.
-        let floats = 3 * embd + 2 * q + 2 * kv + 2 * ff;
+        // of them; keys and values; both halves of the feed-forward; embeddings for
+        // each layer and what they are made of; the widest of these as bytes; logits,
+        // twice.
+        let floats = 3 * embd + 2 * q + 2 * kv + 2 * ff + 2 * inputs;
         tokens * (4 * floats + 2 * ff.max(embd).max(q)) + 2 * 4 * vocab
     }
 
     /// All tensors, in the order in which a forward pass uses them.
     pub fn tensors(&self) -> Vec<Tensor> {
-        let [embd, ff, vocab] = [self.n_embd, self.n_ff, self.n_vocab].map(u64::from);
-        let q = u64::from(self.n_head * self.head_dim);
-        let kv = u64::from(self.n_head_kv * self.head_dim);
+        let [embd, vocab] = [self.n_embd, self.n_vocab].map(u64::from);
         let mut tensors = Vec::new();
         let mut add = |layer, role, name: String, dims: &[u64]| {
             tensors.push(Tensor {
@@ -176,7 +225,15 @@ impl Shape {
             "token_embd.weight".into(),
             &[embd, vocab],
         );
+        for (name, role, dims) in
+            (self.kinds.iter()).flat_map(|kinds| kinds.front(self, [embd, vocab]))
+        {
+            add(0, role, name.into(), &dims);
+        }
         for layer in 0..self.n_layer {
+            let [q, kv] = self.q_and_kv(layer).map(u64::from);
+            let ff = u64::from(self.ff(layer));
+            let makes_v = |kinds: &Kinds| !(kinds.keys_are_values && kinds.sees_all(layer));
             let mut add = |role, name: &str, dims: &[u64]| {
                 add(layer, role, format!("blk.{layer}.{name}"), dims);
             };
@@ -188,15 +245,17 @@ impl Shape {
             } else {
                 add(Role::Matrix, "attn_q.weight", &[embd, q]);
                 add(Role::AttnK, "attn_k.weight", &[embd, kv]);
-                add(Role::AttnV, "attn_v.weight", &[embd, kv]);
+                if self.kinds.as_ref().is_none_or(makes_v) {
+                    add(Role::AttnV, "attn_v.weight", &[embd, kv]);
+                }
             }
             if self.family == "qwen2" || is_gpt_oss {
                 add(Role::Float, "attn_q.bias", &[q]);
                 add(Role::Float, "attn_k.bias", &[kv]);
                 add(Role::Float, "attn_v.bias", &[kv]);
             }
-            if self.family.starts_with("qwen3") || self.family == "gemma3" {
-                let head = u64::from(self.head_dim);
+            if self.family.starts_with("qwen3") || ["gemma3", "gemma4"].contains(&self.family) {
+                let head = q / u64::from(self.n_head);
                 add(Role::Float, "attn_q_norm.weight", &[head]);
                 add(Role::Float, "attn_k_norm.weight", &[head]);
             }
@@ -208,6 +267,9 @@ impl Shape {
             if self.family.starts_with("gemma") {
                 add(Role::Float, "post_attention_norm.weight", &[embd]);
                 add(Role::Float, "post_ffw_norm.weight", &[embd]);
+            }
+            for (name, role, dims) in (self.kinds.iter()).flat_map(|kinds| kinds.of_layer(embd)) {
+                add(role, name, &dims);
             }
             let ffn_norm = match is_gpt_oss {
                 true => "post_attention_norm.weight",
@@ -246,6 +308,12 @@ impl Shape {
         tensors
     }
 
+    /// Width of all queries of a layer, and of its keys.
+    fn q_and_kv(&self, layer: u32) -> [u32; 2] {
+        let heads = self.heads(layer);
+        [heads.n_head, heads.n_head_kv].map(|count| (count * heads.head_dim_k) as u32)
+    }
+
     /// Adds the metadata of the model and of a vocabulary of its size.
     pub fn metadata(&self, writer: Writer<'static>) -> Writer<'static> {
         let key = |name: &str| format!("{}.{name}", self.family);
@@ -253,6 +321,19 @@ impl Shape {
             .metadata("general.architecture", self.family)
             .metadata(&key("attention.layer_norm_rms_epsilon"), 1e-5f32)
             .metadata(&key("rope.freq_base"), self.rope_base);
+        // Of layers that see all, if there are others.
+        let head_dim = (self.kinds.as_ref()).map_or(self.head_dim, |kinds| kinds.head_dim);
+        let layers = || 0..self.n_layer;
+        if let Some(kinds) = &self.kinds {
+            let heads = layers().map(|layer| self.heads(layer).n_head_kv as u32);
+            writer = kinds
+                .metadata(self, writer)
+                .metadata(&key("attention.head_count_kv"), heads.collect::<Vec<_>>())
+                .metadata(
+                    &key("feed_forward_length"),
+                    layers().map(|layer| self.ff(layer)).collect::<Vec<_>>(),
+                );
+        }
         let (experts, used) = self.experts;
         for (name, value) in [
             ("vocab_size", self.n_vocab),
@@ -262,9 +343,9 @@ impl Shape {
             ("feed_forward_length", self.n_ff),
             ("attention.head_count", self.n_head),
             ("attention.head_count_kv", self.n_head_kv),
-            ("attention.key_length", self.head_dim),
-            ("attention.value_length", self.head_dim),
-            ("rope.dimension_count", self.head_dim),
+            ("attention.key_length", head_dim),
+            ("attention.value_length", head_dim),
+            ("rope.dimension_count", head_dim),
             ("expert_count", experts),
             ("expert_used_count", used),
             ("expert_feed_forward_length", self.n_ff),
@@ -272,6 +353,7 @@ impl Shape {
         ] {
             let is_there = match name {
                 "attention.sliding_window" => self.window > 0,
+                "attention.head_count_kv" | "feed_forward_length" => self.kinds.is_none(),
                 _ => experts > 0 || !name.starts_with("expert"),
             };
             if is_there {
