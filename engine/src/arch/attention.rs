@@ -13,8 +13,8 @@ pub struct Attention {
     norm_eps: f32,
     shape: AttentionShape,
     rope: Rope,
-    /// Whether queries and keys are normed, head by head.
-    pub head_norms: bool,
+    /// What is normed of queries and keys.
+    pub norms: Normed,
     /// Every so manieth layer leaves heads unturned.
     pub unturned: Option<usize>,
     /// Layers that attend only to what came shortly before.
@@ -27,6 +27,16 @@ pub struct Attention {
     pub temperature: Option<Temperature>,
     /// Whether results pass gates, whose rows follow each head's of q.
     pub gated: bool,
+}
+
+/// What is normed of queries and keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Normed {
+    Nothing,
+    /// Every head alone.
+    Heads,
+    /// Every head alone, in layers where the file has these norms.
+    HeadsIfAny,
 }
 
 /// Layers that attend only to what came shortly before.
@@ -59,7 +69,7 @@ pub struct Weights<D: Device> {
     v: Linear<D>,
     output: Linear<D>,
     /// Norms of the heads of queries and of keys.
-    norms: Option<[D::Vector; 2]>,
+    head_norms: Option<[D::Vector; 2]>,
     /// For each query head a score that adds nothing.
     sinks: Option<D::Vector>,
 }
@@ -87,7 +97,7 @@ impl Attention {
                 cap: None,
             },
             rope: super::rope::from_file(keys, tensors, config, pairing)?,
-            head_norms: false,
+            norms: Normed::Nothing,
             unturned: None,
             windows: None,
             stacked: false,
@@ -140,9 +150,16 @@ impl Attention {
             true => Linear::load_stacked(loader, &name("attn_qkv"), [q, k, v], self.n_embd)?,
             false => Linear::load_siblings(loader, names, self.n_embd)?,
         };
-        let norm = |tensor| loader.vector(&name(tensor), head_dim_k);
-        let norms = match self.head_norms {
-            true => Some([norm("attn_q_norm.weight")?, norm("attn_k_norm.weight")?]),
+        let [q_norm, k_norm] = ["attn_q_norm.weight", "attn_k_norm.weight"].map(name);
+        let norm = |name| loader.vector(name, head_dim_k);
+        let has_any = loader.has(&q_norm) || loader.has(&k_norm);
+        let are_normed = match self.norms {
+            Normed::Nothing => false,
+            Normed::Heads => true,
+            Normed::HeadsIfAny => has_any,
+        };
+        let head_norms = match are_normed {
+            true => Some([norm(&q_norm)?, norm(&k_norm)?]),
             false => None,
         };
         let sinks = match self.sinks {
@@ -160,7 +177,7 @@ impl Attention {
             k,
             v,
             output,
-            norms,
+            head_norms,
             sinks,
         })
     }
@@ -232,7 +249,7 @@ impl Attention {
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
         let prepared = QueriesAndKeys {
-            norms: weights.norms.as_ref().map(|[q, k]| HeadNorms {
+            norms: weights.head_norms.as_ref().map(|[q, k]| HeadNorms {
                 q,
                 k,
                 eps: self.norm_eps,

@@ -9,7 +9,7 @@
 //! "Gemma 2: Improving Open Language Models at a Practical Size" (2024); "Gemma 3
 //! Technical Report" (2025); tensor names and keys from the GGUF specification.
 
-use super::attention::{Attention, Windows};
+use super::attention::{Attention, Normed, Windows};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, LogitScale};
@@ -48,7 +48,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     let mut decoder = decoder(keys, tensors)?;
     let n_layer = decoder.config.n_layer;
     let attention = &mut decoder.attention;
-    attention.head_norms = true;
+    attention.norms = Normed::Heads;
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
         let period = keys.optional("attention.sliding_window_pattern", 1..=n_layer.max(6))?;
         attention.windows = Some(Windows {

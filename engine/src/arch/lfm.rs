@@ -5,7 +5,7 @@
 //! Source: "LFM2 Technical Report" (2025); tensor names and keys from the GGUF
 //! specification, and what files call the last norm from those that exist.
 
-use super::attention::{Attention, Windows};
+use super::attention::{Attention, Normed, Windows};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers};
@@ -37,7 +37,7 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     });
     config.output_norm = "token_embd_norm.weight";
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
-    attention.head_norms = true;
+    attention.norms = Normed::Heads;
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
         attention.windows = Some(Windows {
             positions,

@@ -213,6 +213,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
     ("glm4", glm::fourth),
+    ("glm4moe", glm::fourth_experts),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
     ("lfm2", lfm::second),
@@ -380,6 +381,11 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
             }
             found => Ok(found),
         }
+    }
+
+    /// Yes or no, or `None` if the file does not say.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
+        Ok(self.metadata.get_bool(&self.key(name))?)
     }
 
     /// A text, or `None` if the file does not say.

@@ -7,9 +7,9 @@
 //! Sources: "Qwen2 Technical Report" (2024); "Qwen3 Technical Report" (2025);
 //! tensor names and keys from the GGUF specification.
 
-use super::attention::Attention;
+use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
-use super::feed_forward::FeedForward;
+use super::feed_forward::{FeedForward, SharedShape};
 use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers, delta};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -24,7 +24,7 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
 /// Reads and checks the hyperparameters of the third generation.
 pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = second(keys, tensors)?;
-    decoder.attention.head_norms = true;
+    decoder.attention.norms = Normed::Heads;
     Ok(decoder)
 }
 
@@ -35,7 +35,7 @@ pub fn third_experts(
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
     let mut decoder = decoder(keys, tensors, experts)?;
-    decoder.attention.head_norms = true;
+    decoder.attention.norms = Normed::Heads;
     Ok(decoder)
 }
 
@@ -54,7 +54,10 @@ pub fn third_and_a_half_experts(
 ) -> Result<Decoder, ModelError> {
     let mut decoder = third_experts(keys, tensors)?;
     let width = keys.require("expert_shared_feed_forward_length", 1..=MAX_WIDTH)?;
-    decoder.feed_forward.shared = Some(width);
+    decoder.feed_forward.shared = Some(SharedShape {
+        width,
+        switched: true,
+    });
     with_delta_layers(keys, decoder)
 }
 

@@ -2,8 +2,8 @@
 //! the thread team.
 
 use super::{
-    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, HeadNorms,
-    Product, QueriesAndKeys, Step,
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Gating,
+    HeadNorms, MIN_WEIGHT_SUM, Product, QueriesAndKeys, Routing, Stack, Step,
 };
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
@@ -240,18 +240,53 @@ impl CpuBackend<'_> {
                 },
             }],
         );
+        let bias = experts.selection_bias.map(Vector::values);
         (0..x.rows)
-            .map(|row| {
-                let row = scores.row(row);
-                let mut order: Vec<usize> = (0..row.len()).collect();
-                order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
-                order.truncate(experts.used);
-                order.sort_unstable();
-                let mut weights: Vec<f32> = order.iter().map(|&expert| row[expert]).collect();
-                ops::softmax_row(self.kernels.isa(), &mut weights);
-                order.into_iter().zip(weights).collect()
-            })
+            .map(|row| self.choose(scores.row_mut(row), bias, experts))
             .collect()
+    }
+
+    /// The experts that a token's scores choose, ascending, with their weights.
+    fn choose(
+        &self,
+        values: &mut [f32],
+        bias: Option<&[f32]>,
+        experts: &Experts<'_, Self>,
+    ) -> Vec<(usize, f32)> {
+        let isa = self.kernels.isa();
+        let Routing {
+            gating,
+            normalized,
+            scale,
+        } = experts.routing;
+        match gating {
+            Gating::Chosen => {}
+            Gating::Softmax => ops::softmax_row(isa, values),
+            Gating::Sigmoid => values.iter_mut().for_each(|x| *x = ops::sigmoid_of(*x)),
+        }
+        let rank = |expert: usize| values[expert] + bias.map_or(0.0, |bias| bias[expert]);
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)).then(a.cmp(&b)));
+        order.truncate(experts.used);
+        order.sort_unstable();
+        let mut weights: Vec<f32> = order.iter().map(|&expert| values[expert]).collect();
+        if gating == Gating::Chosen {
+            ops::softmax_row(isa, &mut weights);
+        }
+        if normalized {
+            let sum = weights.iter().sum::<f32>();
+            // What is no number stays so.
+            let divisor = if sum < MIN_WEIGHT_SUM {
+                MIN_WEIGHT_SUM
+            } else {
+                sum
+            };
+            weights.iter_mut().for_each(|weight| *weight /= divisor);
+        }
+        if scale != 1.0 {
+            weights.iter_mut().for_each(|weight| *weight *= scale);
+        }
+        order.into_iter().zip(weights).collect()
     }
 }
 
@@ -572,19 +607,19 @@ impl Backend for CpuBackend<'_> {
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
         let routes = self.route(x, experts);
-        let rows_each = |matrix: &CpuMatrix| matrix.rows / experts.count;
         fn job<'a>(
-            stack: &'a CpuMatrix,
+            stack: &'a Stack<'_, CpuBackend<'_>>,
             bias: Option<&'a Vector>,
-            expert: usize,
+            (expert, count): (usize, usize),
             out: &'a mut Tensor,
         ) -> Job<'a> {
-            let rows = expert * out.cols..(expert + 1) * out.cols;
+            let width = out.cols;
+            let first = expert * (stack.matrix.rows / count) + stack.rows.start;
             Job {
-                weight: stack.view().slice_rows(rows.clone()),
+                weight: stack.matrix.view().slice_rows(first..first + width),
                 out: MatMut::new(&mut out.data, out.rows),
                 store: match bias {
-                    Some(bias) => Store::Bias(&bias.values()[rows]),
+                    Some(bias) => Store::Bias(&bias.values()[expert * width..][..width]),
                     None => Store::Set,
                 },
             }
@@ -606,20 +641,21 @@ impl Backend for CpuBackend<'_> {
                 continue;
             }
             let x = self.select(x, &users);
-            let mut gate = self.tensor(users.len(), rows_each(experts.gate));
-            let mut up = self.tensor(users.len(), rows_each(experts.up));
-            let mut down = self.tensor(users.len(), rows_each(experts.down));
+            let stacks = [&experts.gate, &experts.up, &experts.down];
+            let [mut gate, mut up, mut down] =
+                stacks.map(|stack| self.tensor(users.len(), stack.rows.len()));
+            let expert = (expert, experts.count);
             self.run(
                 &x,
                 &mut [
-                    job(experts.gate, gate_bias, expert, &mut gate),
-                    job(experts.up, up_bias, expert, &mut up),
+                    job(&experts.gate, gate_bias, expert, &mut gate),
+                    job(&experts.up, up_bias, expert, &mut up),
                 ],
             );
             self.gate_mul(experts.activation, &mut gate, &up);
             self.run(
                 &gate,
-                &mut [job(experts.down, down_bias, expert, &mut down)],
+                &mut [job(&experts.down, down_bias, expert, &mut down)],
             );
             for (index, (&row, weight)) in users.iter().zip(weights).enumerate() {
                 for (sum, value) in sum.row_mut(row).iter_mut().zip(down.row(index)) {

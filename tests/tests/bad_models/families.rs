@@ -133,6 +133,61 @@ fn layers_with_convolutions() {
 }
 
 #[test]
+fn experts_after_dense_layers() {
+    let glm = || {
+        let numbers = [
+            ("expert_count", 4_u32),
+            ("expert_used_count", 2),
+            ("expert_feed_forward_length", 32),
+            ("expert_shared_count", 1),
+            ("leading_dense_block_count", 1),
+        ];
+        let model = family("glm4moe");
+        numbers.into_iter().fold(model, |model, (name, value)| {
+            model.set(&format!("glm4moe.{name}"), value)
+        })
+    };
+    refused(&glm(), &missing("post_attention_norm.weight"));
+    let rows: [(&str, OwnedValue, &str); 8] = [
+        ("expert_count", 0_u32.into(), " is 0, expected 1 to 4096"),
+        ("expert_used_count", 5_u32.into(), " is 5, expected 1 to 4"),
+        ("expert_group_count", 2_u32.into(), " is 2, expected 0 to 1"),
+        ("expert_gating_func", 3_u32.into(), " is 3, expected 0 to 2"),
+        (
+            "expert_weights_scale",
+            f32::INFINITY.into(),
+            " is inf, expected a finite number above 0",
+        ),
+        (
+            "expert_shared_count",
+            0_u32.into(),
+            " is 0, expected 1 to 8192",
+        ),
+        (
+            "leading_dense_block_count",
+            2000_u32.into(),
+            " is 2000, expected 0 to 1024",
+        ),
+        (
+            "rope.dimension_sections",
+            vec![2_u32, 1, 1].into(),
+            " is [2, 1, 1], expected none: models that see are not supported",
+        ),
+    ];
+    for (name, value, expected) in rows {
+        let model = glm().set(&format!("glm4moe.{name}"), value);
+        refused(
+            &model,
+            &format!("metadata key \"glm4moe.{name}\"{expected}"),
+        );
+    }
+    refused(
+        &glm().set("glm4moe.expert_weights_norm", 1_u32),
+        "metadata key \"glm4moe.expert_weights_norm\": expected a bool, found u32 1",
+    );
+}
+
+#[test]
 fn gated_delta_net() {
     let delta = || {
         let numbers = [
