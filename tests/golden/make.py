@@ -110,6 +110,10 @@ FEATURES = {
                       metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
                                 "final_logit_softcapping": 9.0}),
     "lfm2": feature(family="lfm2", layers=3, head_norms=True, conv=(0, 2), tied=True, metadata={"shortconv.l_cache": 3}),
+    "lfm2moe": feature(family="lfm2moe", layers=3, head_norms=True, conv=(0, 2), tied=True, experts=6, expert_ff=24,
+                       selection_bias=True, metadata={
+                           "shortconv.l_cache": 3, "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                           "leading_dense_block_count": 1, "expert_gating_func": 2}),
     "glm4moe": feature(family="glm4moe", layers=2, biases=QKV, head_dim=12, n_rot=6, experts=6, expert_ff=24, shared=48,
                        switched=False, selection_bias=True, metadata={
                            "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_count": 2,
@@ -287,7 +291,7 @@ def write_f32(path, s: Shape):
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe") or s.delta else "ffn_norm"
         vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
-    vector("token_embd_norm.weight" if s.family == "lfm2" else "output_norm.weight", s.embd, 1.0, 0.2)
+    vector("token_embd_norm.weight" if s.family.startswith("lfm2") else "output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)
     w.write_header_to_file()

@@ -217,6 +217,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
     ("lfm2", lfm::second),
+    ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
     ("mistral3", llama::mistral_third),
     ("phi3", phi::third),

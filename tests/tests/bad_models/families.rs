@@ -185,6 +185,13 @@ fn experts_after_dense_layers() {
         &glm().set("glm4moe.expert_weights_norm", 1_u32),
         "metadata key \"glm4moe.expert_weights_norm\": expected a bool, found u32 1",
     );
+    let lfm = family("lfm2moe")
+        .set("lfm2moe.attention.head_count_kv", vec![0_u32, 2])
+        .set("lfm2moe.shortconv.l_cache", 3_u32);
+    refused(
+        &lfm,
+        "metadata key \"lfm2moe.expert_gating_func\" is missing, expected an unsigned 64-bit integer",
+    );
 }
 
 #[test]
