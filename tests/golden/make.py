@@ -39,6 +39,8 @@ class Shape:
     experts: int = 0
     biases: tuple = ()  # matrices that have one
     head_norms: bool = False
+    whole_norms: bool = False  # of all heads of a token together
+    pre_norms: bool = True
     post_norms: bool = False
     sinks: bool = False
     shared: int = 0  # width of an expert that all tokens use
@@ -123,6 +125,10 @@ FEATURES = {
                              expert_ff=24, shared=24, switched=False, selection_bias=True, metadata={
                                  "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                  "expert_shared_count": 1, "expert_gating_func": 1, "expert_weights_scale": 2.0}),
+    "olmo2": feature(family="olmo2", pre_norms=False, post_norms=True, whole_norms=True),
+    "olmo2-windows": feature(family="olmo2", pre_norms=False, post_norms=True, whole_norms=True, metadata={
+        "attention.sliding_window": 5, "attention.sliding_window_pattern": [True, False],
+        "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -158,6 +164,9 @@ WITHOUT = {
     "glm4moe": {"metadata": {
         "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_count": 2,
         "leading_dense_block_count": 1, "expert_weights_norm": True}},
+    "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
+    "olmo2-windows": {"metadata": {
+        "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
     "gemma2": {"metadata": {"attention.sliding_window": 5, "attn_logit_softcapping": 1e6, "final_logit_softcapping": 9.0}},
@@ -184,6 +193,9 @@ def write_f32(path, s: Shape):
     if s.delta:
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
+        if isinstance(value, list):
+            w.add_array(f"{s.family}.{key}", value)
+            continue
         kind = {str: gguf.GGUFValueType.STRING, bool: gguf.GGUFValueType.BOOL, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
         w.add_key_value(f"{s.family}.{key}", value, kind)
     w.add_tokenizer_model("llama")
@@ -283,14 +295,19 @@ def write_f32(path, s: Shape):
         if s.head_norms and not delta and not conv:
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
+        if s.whole_norms:
+            vector(f"blk.{i}.attn_q_norm.weight", s.heads * head, 1.2, 0.3)
+            vector(f"blk.{i}.attn_k_norm.weight", s.kv_heads * head, 1.2, 0.3)
         if s.post_norms:
             vector(f"blk.{i}.post_attention_norm.weight", s.embd, 1.0, 0.2)
             vector(f"blk.{i}.post_ffw_norm.weight", s.embd, 1.0, 0.2)
-        vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
+        if s.pre_norms:
+            vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe") or s.delta else "ffn_norm"
-        vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
+        if s.pre_norms:
+            vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
     vector("token_embd_norm.weight" if s.family.startswith("lfm2") else "output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)

@@ -37,16 +37,54 @@ pub enum Normed {
     Heads,
     /// Every head alone, in layers where the file has these norms.
     HeadsIfAny,
+    /// All heads of a token together.
+    Whole,
 }
 
 /// Layers that attend only to what came shortly before.
 pub struct Windows {
     /// Positions that a token sees there, its own included.
     pub positions: usize,
-    /// Every so manieth layer sees all, if any does; the others are these.
-    pub period: Option<usize>,
+    /// Which layers are these.
+    pub layers: Vec<bool>,
     /// How heads turn there, if not as elsewhere.
     pub rope: Option<Rope>,
+}
+
+impl Windows {
+    /// In all layers.
+    pub fn everywhere(config: &Config, positions: usize) -> Windows {
+        Windows {
+            positions,
+            layers: vec![true; config.n_layer],
+            rope: None,
+        }
+    }
+
+    /// In the layers that the file names; or every so manieth layer sees all and the
+    /// others are these, by default that of `period`.
+    pub fn from_file(
+        keys: &Hyperparameters<'_, '_>,
+        config: &Config,
+        positions: usize,
+        period: usize,
+    ) -> Result<Windows, ModelError> {
+        let (n_layer, name) = (config.n_layer, "attention.sliding_window_pattern");
+        let layers = match keys.flags(name)? {
+            Some(layers) => layers[..n_layer].to_vec(),
+            None => {
+                let found = keys.optional(name, 1..=n_layer.max(period))?;
+                let period = found.unwrap_or(period);
+                let layers = 1..=n_layer;
+                layers.map(|layer| !layer.is_multiple_of(period)).collect()
+            }
+        };
+        Ok(Windows {
+            positions,
+            layers,
+            rope: None,
+        })
+    }
 }
 
 /// How queries grow with their position `p`: by `1 + scale · ln(1 + ⌊p / length⌋)`.
@@ -70,6 +108,8 @@ pub struct Weights<D: Device> {
     output: Linear<D>,
     /// Norms of the heads of queries and of keys.
     head_norms: Option<[D::Vector; 2]>,
+    /// Norms of all heads of a token's queries, and of its keys.
+    whole_norms: Option<[D::Vector; 2]>,
     /// For each query head a score that adds nothing.
     sinks: Option<D::Vector>,
 }
@@ -151,16 +191,18 @@ impl Attention {
             false => Linear::load_siblings(loader, names, self.n_embd)?,
         };
         let [q_norm, k_norm] = ["attn_q_norm.weight", "attn_k_norm.weight"].map(name);
-        let norm = |name| loader.vector(name, head_dim_k);
-        let has_any = loader.has(&q_norm) || loader.has(&k_norm);
-        let are_normed = match self.norms {
-            Normed::Nothing => false,
-            Normed::Heads => true,
-            Normed::HeadsIfAny => has_any,
+        let norms = |of_q, of_k| -> Result<_, ModelError> {
+            Ok(Some([
+                loader.vector(&q_norm, of_q)?,
+                loader.vector(&k_norm, of_k)?,
+            ]))
         };
-        let head_norms = match are_normed {
-            true => Some([norm(&q_norm)?, norm(&k_norm)?]),
-            false => None,
+        let has_any = loader.has(&q_norm) || loader.has(&k_norm);
+        let (head_norms, whole_norms) = match self.norms {
+            Normed::Heads => (norms(head_dim_k, head_dim_k)?, None),
+            Normed::HeadsIfAny if has_any => (norms(head_dim_k, head_dim_k)?, None),
+            Normed::Whole => (None, norms(n_head * head_dim_k, n_head_kv * head_dim_k)?),
+            Normed::Nothing | Normed::HeadsIfAny => (None, None),
         };
         let sinks = match self.sinks {
             true => Some(loader.vector(&name("attn_sinks.weight"), n_head)?),
@@ -178,6 +220,7 @@ impl Attention {
             v,
             output,
             head_norms,
+            whole_norms,
             sinks,
         })
     }
@@ -192,7 +235,7 @@ impl Attention {
     fn of_layer(&self, index: usize) -> (AttentionShape, Option<&Rope>) {
         let is_every = |period: usize| (index + 1).is_multiple_of(period);
         match &self.windows {
-            Some(windows) if !windows.period.is_some_and(is_every) => {
+            Some(windows) if windows.layers[index] => {
                 let window = Some(windows.positions);
                 let shape = AttentionShape {
                     window,
@@ -238,6 +281,14 @@ impl Attention {
             let both = std::mem::replace(&mut q, b.tensor(rows, width));
             let gate = gate.insert(b.tensor(rows, width));
             b.deal(&both, shape.head_dim_k, &mut q, gate);
+        }
+        if let Some(norms) = &weights.whole_norms {
+            let widths = [shape.n_head, shape.n_head_kv].map(|heads| heads * shape.head_dim_k);
+            for ((x, norm), width) in [&mut q, &mut k].into_iter().zip(norms).zip(widths) {
+                let mut normed = b.tensor(rows, width);
+                b.rms_norm(x, norm, self.norm_eps, &mut normed);
+                *x = normed;
+            }
         }
         if let Some(temperature) = &self.temperature {
             let factors = step.positions.iter();

@@ -20,11 +20,7 @@ use kernels::recurrent::{ConvShape, RecurrentShape};
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = decoder(keys, tensors, FeedForward::dense)?;
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
-        decoder.attention.windows = Some(Windows {
-            positions,
-            period: None,
-            rope: None,
-        });
+        decoder.attention.windows = Some(Windows::everywhere(&decoder.config, positions));
     }
     Ok(decoder)
 }

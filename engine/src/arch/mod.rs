@@ -15,6 +15,7 @@ mod granite;
 mod lfm;
 mod linear;
 mod llama;
+mod olmo;
 mod phi;
 mod qwen;
 mod rope;
@@ -220,6 +221,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
     ("mistral3", llama::mistral_third),
+    ("olmo2", olmo::second),
     ("phi3", phi::third),
     ("qwen2", qwen::second),
     ("qwen3", qwen::third),
@@ -387,6 +389,19 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
     /// Yes or no, or `None` if the file does not say.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
         Ok(self.metadata.get_bool(&self.key(name))?)
+    }
+
+    /// Yes or no for each layer, or `None` if the file does not say so.
+    pub fn flags(&self, name: &str) -> Result<Option<Vec<bool>>, ModelError> {
+        let key = self.key(name);
+        let Some(gguf::Value::Array(array)) = self.metadata.get(&key) else {
+            return Ok(None);
+        };
+        self.check_layers(&key, array.len())?;
+        match array.bools() {
+            Some(flags) => Ok(Some(flags.collect())),
+            None => Err(ModelError::value(&key, "an array of bool", array)),
+        }
     }
 
     /// A text, or `None` if the file does not say.

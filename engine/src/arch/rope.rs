@@ -24,7 +24,7 @@ pub fn from_file(
         let key = keys.key("rope.dimension_count");
         return Err(ModelError::value(&key, "an even number", n_rot));
     }
-    let base = base(keys, "rope.freq_base", 10000.0)?;
+    let base = base(keys)?;
     let scaling = match keys.text("rope.scaling.type")? {
         None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
         Some("none") => RopeScaling::None,
@@ -74,7 +74,7 @@ pub fn of_windows(
     rope: &Rope,
     default_base: f32,
 ) -> Result<Rope, ModelError> {
-    let base = base(keys, "rope.freq_base_swa", default_base)?;
+    let base = base_above_1(keys, "rope.freq_base_swa", default_base)?;
     let rope = Rope::new(
         rope.pairing(),
         rope.n_rot(),
@@ -85,7 +85,16 @@ pub fn of_windows(
     rope.map_err(|reason| ModelError::value(&keys.key("rope"), "usable parameters", reason))
 }
 
-fn base(keys: &Hyperparameters<'_, '_>, name: &str, default: f32) -> Result<f32, ModelError> {
+/// What frequencies are powers of.
+pub fn base(keys: &Hyperparameters<'_, '_>) -> Result<f32, ModelError> {
+    base_above_1(keys, "rope.freq_base", 10000.0)
+}
+
+fn base_above_1(
+    keys: &Hyperparameters<'_, '_>,
+    name: &str,
+    default: f32,
+) -> Result<f32, ModelError> {
     let base = keys.positive(name, Some(default))?;
     if base <= 1.0 {
         return Err(ModelError::value(&keys.key(name), "a number above 1", base));

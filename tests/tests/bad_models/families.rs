@@ -24,6 +24,7 @@ fn numbers_and_tensors() {
     refused(&family("gemma3"), &missing("attn_q_norm.weight"));
     refused(&family("phi3"), &missing("attn_qkv.weight"));
     refused(&family("glm4"), &missing("post_attention_norm.weight"));
+    refused(&family("olmo2"), &missing("attn_q_norm.weight"));
     refused(
         &family("gpt-oss"),
         "metadata key \"gpt-oss.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
@@ -75,6 +76,24 @@ fn numbers_and_tensors() {
             "rope.dimension_sections",
             vec![2_u32, 1, 1].into(),
             " is [2, 1, 1], expected none: models that see are not supported",
+        ),
+        (
+            "gemma3",
+            "attention.sliding_window_pattern",
+            vec![true, false, true].into(),
+            " is an array of 3 values, expected one for each of 2 layers",
+        ),
+        (
+            "olmo2",
+            "attention.sliding_window_pattern",
+            vec![1.0_f32, 0.0].into(),
+            " is [1, 0], expected an array of bool",
+        ),
+        (
+            "olmo2",
+            "rope.freq_base_swa",
+            1_f32.into(),
+            " is 1, expected a number above 1",
         ),
         (
             "mistral3",
