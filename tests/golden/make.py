@@ -129,6 +129,14 @@ FEATURES = {
     "olmo2-windows": feature(family="olmo2", pre_norms=False, post_norms=True, whole_norms=True, metadata={
         "attention.sliding_window": 5, "attention.sliding_window_pattern": [True, False],
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}),
+    "olmoe": feature(family="olmoe", layers=1, kv_heads=4, ff=24, experts=6, whole_norms=True,
+                     metadata={"expert_count": 6, "expert_used_count": 3}),
+    "granitemoe": feature(family="granitemoe", layers=1, ff=24, experts=6, shared=40, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_shared_feed_forward_length": 40, "logit_scale": 3.0,
+        "residual_scale": 0.4, "embedding_scale": 2.5, "attention.scale": 0.2}),
+    "qwen2moe": feature(family="qwen2moe", layers=1, biases=QKV, experts=6, expert_ff=24, shared=40, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
+    "seed_oss": feature(family="seed_oss", biases=QKV, head_dim=12),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -305,7 +313,7 @@ def write_f32(path, s: Shape):
             vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
-        ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe") or s.delta else "ffn_norm"
+        ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
         if s.pre_norms:
             vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
     vector("token_embd_norm.weight" if s.family.startswith("lfm2") else "output_norm.weight", s.embd, 1.0, 0.2)

@@ -1,15 +1,18 @@
-//! The `olmo2` family, OLMo 2 and 3: what attention and the feed-forward network add is
+//! The `olmo2` and `olmoe` families. In `olmo2`, OLMo 2 and 3, what attention and the feed-forward network add is
 //! normed, and not what they see; queries and keys are normed over all heads of a token
 //! together. In OLMo 3 three layers of four attend to a window, with a rope that is not
-//! scaled.
+//! scaled. `olmoe` has the norms of queries and keys, those before and not those after,
+//! and experts weighted by the softmax of all scores as it is.
 //!
-//! Sources: "2 OLMo 2 Furious" (2024); "Olmo 3" (2025); tensor names and keys from the
+//! Sources: "OLMoE: Open Mixture-of-Experts Language Models" (2024); "2 OLMo 2 Furious"
+//! (2024); "Olmo 3" (2025); tensor names and keys from the
 //! GGUF specification.
 
 use super::attention::{Attention, Normed, Windows};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, rope};
+use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
@@ -31,4 +34,15 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     decoder.pre_norms = false;
     decoder.post_norms = true;
     Ok(decoder)
+}
+
+/// Reads and checks the hyperparameters of the mixtures of experts.
+pub fn experts(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let config = Config::from_file(keys, tensors)?;
+    let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
+    attention.norms = Normed::Whole;
+    keys.require("expert_count", 1..=4096)?;
+    let mut feed_forward = FeedForward::with_experts(keys, config.n_embd, "feed_forward_length")?;
+    feed_forward.routing.gating = Gating::Softmax;
+    Ok(Decoder::new(config, attention, feed_forward))
 }

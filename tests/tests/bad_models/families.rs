@@ -25,6 +25,11 @@ fn numbers_and_tensors() {
     refused(&family("phi3"), &missing("attn_qkv.weight"));
     refused(&family("glm4"), &missing("post_attention_norm.weight"));
     refused(&family("olmo2"), &missing("attn_q_norm.weight"));
+    refused(&family("seed_oss"), &missing("post_attention_norm.weight"));
+    refused(
+        &family("olmoe"),
+        "metadata key \"olmoe.expert_count\" is missing, expected an unsigned 64-bit integer",
+    );
     refused(
         &family("gpt-oss"),
         "metadata key \"gpt-oss.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
