@@ -137,6 +137,11 @@ FEATURES = {
     "qwen2moe": feature(family="qwen2moe", layers=1, biases=QKV, experts=6, expert_ff=24, shared=40, metadata={
         "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
     "seed_oss": feature(family="seed_oss", biases=QKV, head_dim=12),
+    "ernie4_5": feature(family="ernie4_5", layers=1, tied=True),
+    "ernie4_5-moe": feature(family="ernie4_5-moe", experts=6, expert_ff=24, shared=40, switched=False, selection_bias=True,
+                            metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                                      "expert_shared_feed_forward_length": 40, "leading_dense_block_count": 1,
+                                      "interleave_moe_layer_step": 1}),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,

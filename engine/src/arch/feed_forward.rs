@@ -273,6 +273,17 @@ impl FeedForward {
     }
 }
 
+impl SharedShape {
+    /// That of a file that may have none.
+    pub fn without_switch(keys: &Hyperparameters<'_, '_>) -> Result<Option<Self>, ModelError> {
+        let width = keys.optional("expert_shared_feed_forward_length", 0..=MAX_WIDTH)?;
+        Ok(width.filter(|&width| width > 0).map(|width| SharedShape {
+            width,
+            switched: false,
+        }))
+    }
+}
+
 impl<D: Device> Shared<D> {
     fn load(
         name: &impl Fn(&str) -> String,

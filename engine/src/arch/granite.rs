@@ -12,7 +12,7 @@
 use super::attention::Attention;
 use super::decoder::Decoder;
 use super::feed_forward::{FeedForward, SharedShape};
-use super::{Config, Hyperparameters, LogitScale, MAX_WIDTH};
+use super::{Config, Hyperparameters, LogitScale};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
@@ -37,11 +37,7 @@ pub fn experts(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Deco
     let mut decoder = from_file(keys, tensors)?;
     let n_embd = decoder.config.n_embd;
     let mut feed_forward = FeedForward::with_experts(keys, n_embd, "feed_forward_length")?;
-    let width = keys.optional("expert_shared_feed_forward_length", 0..=MAX_WIDTH)?;
-    feed_forward.shared = width.filter(|&width| width > 0).map(|width| SharedShape {
-        width,
-        switched: false,
-    });
+    feed_forward.shared = SharedShape::without_switch(keys)?;
     decoder.feed_forward = feed_forward;
     Ok(decoder)
 }

@@ -7,6 +7,7 @@
 mod attention;
 mod decoder;
 mod delta;
+mod ernie;
 mod feed_forward;
 mod gemma;
 mod glm;
@@ -210,6 +211,8 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("ernie4_5", llama::from_file),
+    ("ernie4_5-moe", ernie::experts),
     ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),

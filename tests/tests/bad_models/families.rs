@@ -209,6 +209,10 @@ fn experts_after_dense_layers() {
         &glm().set("glm4moe.expert_weights_norm", 1_u32),
         "metadata key \"glm4moe.expert_weights_norm\": expected a bool, found u32 1",
     );
+    refused(
+        &family("ernie4_5-moe").set("ernie4_5-moe.interleave_moe_layer_step", 2_u32),
+        "metadata key \"ernie4_5-moe.interleave_moe_layer_step\" is 2, expected 1: all layers after the dense ones have experts",
+    );
     let lfm = family("lfm2moe")
         .set("lfm2moe.attention.head_count_kv", vec![0_u32, 2])
         .set("lfm2moe.shortconv.l_cache", 3_u32);
