@@ -198,7 +198,8 @@ pub struct Experts<'a, B: Backend + ?Sized> {
     pub router: &'a <B::Device as Device>::Matrix,
     /// How scores choose experts and weigh them.
     pub routing: Routing,
-    /// For each expert what is added where it is chosen, and not where it is weighted.
+    /// For each expert what is added where it is chosen, and not where it is weighted;
+    /// none if scores choose as they are.
     pub selection_bias: Option<&'a <B::Device as Device>::Vector>,
     /// All gate matrices.
     pub gate: Stack<'a, B>,
