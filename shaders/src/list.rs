@@ -518,10 +518,12 @@ pub static SHADERS: &[Shader] = &[
         shared: &[],
         slots: &[],
         bindings: &[
-            read("scores", "[tokens, count] f32"),
+            write("values", "[tokens, count] f32"),
             write("routes", "[tokens, used] expert, weight"),
+            read("bias", "[count] f32"),
         ],
-        params: &["tokens", "count", "used"],
+        params: &["tokens", "count", "used", "scale", "min_sum"],
+        overrides: &["BIAS", "GATING", "NORMALIZED"],
         ..ELEMENTS
     },
     Shader {

@@ -190,6 +190,7 @@ pub(crate) const EXPERT_PARAMS: &[&str] = &[
     "first_row",
     "row_bytes",
     "inputs",
+    "rows_each",
     "outputs",
     "sharing",
 ];

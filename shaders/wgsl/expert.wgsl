@@ -2,14 +2,17 @@
 // experts, is a vector times the matrix of its expert.
 
 struct Params {
-    // Rows of this slice of all experts' matrices, and the number of the first.
+    // Rows of this slice of all experts' matrices, and where those of the first expert
+    // begin, seen from there.
     rows: u32,
     first_row: u32,
     // Bytes of a row.
     row_bytes: u32,
     // Inputs k: weights in a row.
     inputs: u32,
-    // Outputs n: rows of an expert's matrix.
+    // Rows that the tensor has of an expert.
+    rows_each: u32,
+    // Outputs n: those of them that are the matrix.
     outputs: u32,
     // Consecutive items that share a row of x.
     sharing: u32,
@@ -34,7 +37,7 @@ const WEIGHTS_FIRST: bool = false;
 // The row of the slice that holds row `row` of an item's expert. Rows of other
 // slices wrap around to numbers that the slice does not have.
 fn slice_row(item: u32, row: u32) -> u32 {
-    return routes[item].x * params.outputs + row - params.first_row;
+    return routes[item].x * params.rows_each + params.first_row + row;
 }
 
 // The row of x that belongs to an item.

@@ -1,20 +1,69 @@
-// The experts of each token: those with the highest scores, the first of equals,
-// weighted by the softmax of these scores. A lane has a token.
+// The experts of each token: those whose scores, or what is made of them, are the
+// highest, the first of equals, and their weights. A lane has a token.
 
 struct Params {
     tokens: u32,
     // Experts there are, and how many a token uses.
     count: u32,
     used: u32,
+    // Factor of the weights.
+    scale: f32,
+    // What weights are divided by at least, if they are.
+    min_sum: f32,
 }
 
-@group(0) @binding(0) var<storage, read> scores: array<f32>;
+// [tokens, count] scores, and what is made of them
+@group(0) @binding(0) var<storage, read_write> values: array<f32>;
 @group(0) @binding(1) var<storage, read_write> routes: array<vec2<u32>>;
+// [count] added where experts are chosen
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
+
+// The softmax of the scores that are chosen, of all, or the sigmoid of each.
+const CHOSEN: u32 = 0u;
+const SOFTMAX: u32 = 1u;
+const SIGMOID: u32 = 2u;
+
+override GATING: u32 = CHOSEN;
+// Whether a bias is added.
+override BIAS: bool = false;
+// Whether weights are divided by their sum.
+override NORMALIZED: bool = false;
 
 // Whether a score comes after another in descending order.
 fn is_after(score: f32, expert: u32, other: f32, other_expert: u32) -> bool {
     return score < other || (score == other && expert > other_expert);
+}
+
+// What experts are chosen by.
+fn rank(begin: u32, expert: u32) -> f32 {
+    let value = values[begin + expert];
+    if BIAS {
+        return value + bias[expert];
+    }
+    return value;
+}
+
+fn values_of_scores(begin: u32) {
+    if GATING == SIGMOID {
+        for (var expert = begin; expert < begin + params.count; expert += 1u) {
+            values[expert] = 1.0 / (1.0 + exp(-values[expert]));
+        }
+    } else if GATING == SOFTMAX {
+        var highest = values[begin];
+        for (var expert = begin + 1u; expert < begin + params.count; expert += 1u) {
+            highest = max(highest, values[expert]);
+        }
+        var total = 0.0;
+        for (var expert = begin; expert < begin + params.count; expert += 1u) {
+            let value = exp(values[expert] - highest);
+            values[expert] = value;
+            total += value;
+        }
+        for (var expert = begin; expert < begin + params.count; expert += 1u) {
+            values[expert] /= total;
+        }
+    }
 }
 
 @compute @workgroup_size(64)
@@ -28,6 +77,7 @@ fn main(
         return;
     }
     let begin = token * params.count;
+    values_of_scores(begin);
     var highest = 0.0;
     var total = 0.0;
     var last_score = 0.0;
@@ -37,7 +87,7 @@ fn main(
         var best_score = 0.0;
         var best = 0u;
         for (var expert = 0u; expert < params.count; expert += 1u) {
-            let score = scores[begin + expert];
+            let score = rank(begin, expert);
             let open = place == 0u || is_after(score, expert, last_score, last);
             if open && (!found || is_after(best_score, best, score, expert)) {
                 found = true;
@@ -46,16 +96,26 @@ fn main(
             }
         }
         if place == 0u {
-            highest = best_score;
+            highest = values[begin + best];
         }
-        let weight = exp(best_score - highest);
+        var weight = values[begin + best];
+        if GATING == CHOSEN {
+            weight = exp(weight - highest);
+        }
         total += weight;
         routes[token * params.used + place] = vec2(best, bitcast<u32>(weight));
         last_score = best_score;
         last = best;
     }
+    // The softmax of those that are chosen divides by its sum already.
+    var divisor = 1.0;
+    if GATING == CHOSEN {
+        divisor = total;
+    } else if NORMALIZED {
+        divisor = max(total, params.min_sum);
+    }
     for (var place = 0u; place < params.used; place += 1u) {
         let at = token * params.used + place;
-        routes[at].y = bitcast<u32>(bitcast<f32>(routes[at].y) / total);
+        routes[at].y = bitcast<u32>(bitcast<f32>(routes[at].y) / divisor * params.scale);
     }
 }

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gguf
@@ -39,9 +39,15 @@ class Shape:
     experts: int = 0
     biases: tuple = ()  # matrices that have one
     head_norms: bool = False
+    whole_norms: bool = False  # of all heads of a token together
+    pre_norms: bool = True
     post_norms: bool = False
     sinks: bool = False
     shared: int = 0  # width of an expert that all tokens use
+    switched: bool = True  # whether each uses it as far as a switch says
+    selection_bias: bool = False  # of experts where they are chosen
+    gates_together: bool = False  # gate and up of experts in one tensor
+    expert_ff: int = 0  # 0: ff
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
     conv: tuple = ()  # layers that have a short convolution instead of attention
@@ -107,6 +113,36 @@ FEATURES = {
                       metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": 2,
                                 "final_logit_softcapping": 9.0}),
     "lfm2": feature(family="lfm2", layers=3, head_norms=True, conv=(0, 2), tied=True, metadata={"shortconv.l_cache": 3}),
+    "lfm2moe": feature(family="lfm2moe", layers=3, head_norms=True, conv=(0, 2), tied=True, experts=6, expert_ff=24,
+                       selection_bias=True, metadata={
+                           "shortconv.l_cache": 3, "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                           "leading_dense_block_count": 1, "expert_gating_func": 2}),
+    "glm4moe": feature(family="glm4moe", layers=2, biases=QKV, head_dim=12, n_rot=6, experts=6, expert_ff=24, shared=48,
+                       switched=False, selection_bias=True, metadata={
+                           "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_count": 2,
+                           "leading_dense_block_count": 1, "expert_gating_func": 2, "expert_weights_norm": True,
+                           "expert_weights_scale": 1.5}),
+    "glm4moe-norms": feature(family="glm4moe", layers=1, biases=QKV, head_norms=True, head_dim=12, n_rot=6, experts=6,
+                             expert_ff=24, shared=24, switched=False, selection_bias=True, metadata={
+                                 "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                                 "expert_shared_count": 1, "expert_gating_func": 1, "expert_weights_scale": 2.0}),
+    "olmo2": feature(family="olmo2", pre_norms=False, post_norms=True, whole_norms=True),
+    "olmo2-windows": feature(family="olmo2", pre_norms=False, post_norms=True, whole_norms=True, metadata={
+        "attention.sliding_window": 5, "attention.sliding_window_pattern": [True, False],
+        "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}),
+    "olmoe": feature(family="olmoe", layers=1, kv_heads=4, ff=24, experts=6, whole_norms=True,
+                     metadata={"expert_count": 6, "expert_used_count": 3}),
+    "granitemoe": feature(family="granitemoe", layers=1, ff=24, experts=6, shared=40, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_shared_feed_forward_length": 40, "logit_scale": 3.0,
+        "residual_scale": 0.4, "embedding_scale": 2.5, "attention.scale": 0.2}),
+    "qwen2moe": feature(family="qwen2moe", layers=1, biases=QKV, experts=6, expert_ff=24, shared=40, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
+    "seed_oss": feature(family="seed_oss", biases=QKV, head_dim=12),
+    "ernie4_5": feature(family="ernie4_5", layers=1, tied=True),
+    "ernie4_5-moe": feature(family="ernie4_5-moe", experts=6, expert_ff=24, shared=40, switched=False, selection_bias=True,
+                            metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                                      "expert_shared_feed_forward_length": 40, "leading_dense_block_count": 1,
+                                      "interleave_moe_layer_step": 1}),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -136,6 +172,7 @@ FEATURES = {
                              "ssm.group_count": 2, "full_attention_interval": 2, "expert_count": 6, "expert_used_count": 3,
                              "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
 }  # fmt: skip
+FEATURES["qwen35moe-together"] = replace(FEATURES["qwen35moe"], gates_together=True)
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
 WITHOUT = {
     "llama-biases": {"biases": ()},
@@ -151,6 +188,12 @@ WITHOUT = {
     "phi3": {"family": "llama", "stacked": ""},
     "phi3-long": {"metadata": {}, "long_factors": False},
     "gemma3": {"metadata": {}},
+    "glm4moe": {"metadata": {
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_count": 2,
+        "leading_dense_block_count": 1, "expert_weights_norm": True}},
+    "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
+    "olmo2-windows": {"metadata": {
+        "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
     **{name: {"metadata": {**FEATURES[name].metadata, "attention.sliding_window": 256}} for name in ("gemma4", "gemma4-e")},
@@ -182,7 +225,7 @@ def write_f32(path, s: Shape):
         if isinstance(value, list):
             w.add_array(f"{s.family}.{key}", value)
             continue
-        kind = {str: gguf.GGUFValueType.STRING, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
+        kind = {str: gguf.GGUFValueType.STRING, bool: gguf.GGUFValueType.BOOL, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
         w.add_key_value(f"{s.family}.{key}", value, kind)
     w.add_tokenizer_model("llama")
     w.add_token_list(TOKENS)
@@ -227,6 +270,7 @@ def write_f32(path, s: Shape):
         kv, ff = s.kinds[i] if s.kinds else (s.kv_heads, s.ff)
         windowed = gemma4 and pattern[i]
         head = s.metadata["attention.key_length_swa"] if windowed else widest
+        experts = s.experts and i >= s.metadata.get("leading_dense_block_count", 0)
         if conv:
             matrix(f"blk.{i}.shortconv.in_proj.weight", 3 * s.embd, s.embd)
             matrix(f"blk.{i}.shortconv.conv.weight", s.embd, s.metadata["shortconv.l_cache"], gain=1.7)
@@ -259,8 +303,15 @@ def write_f32(path, s: Shape):
             has_bias = name in s.biases
             name = f"blk.{i}.{name}"
             part = next((p for p in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up") if name.endswith(p)), None)
-            if s.experts and ".ffn_" in name:
-                matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
+            if experts and ".ffn_" in name:
+                rows, k = (s.expert_ff if s.expert_ff and n == s.ff else n for n in (rows, k))
+                if s.gates_together and part:
+                    stack.append(normal(name + "_exps.weight", s.experts, rows, k) * np.float32(gain / np.sqrt(k)))
+                    if part == "ffn_up":
+                        w.add_tensor(f"blk.{i}.ffn_gate_up_exps.weight", np.concatenate(stack, axis=1))
+                        stack = []
+                else:
+                    matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
             elif part and (s.stacked == "all" or s.stacked and part.startswith("ffn")):
                 stack.append(normal(name + ".weight", rows, k) * np.float32(gain / np.sqrt(k)))
                 if part in ("attn_v", "ffn_up"):
@@ -269,23 +320,29 @@ def write_f32(path, s: Shape):
                     stack = []
             else:
                 matrix(name + ".weight", rows, k, gain=gain)
-            if has_bias and s.experts and ".ffn_" in name:
+            if has_bias and experts and ".ffn_" in name:
                 w.add_tensor(name + "_exps.bias", np.float32(0.5) * normal(name + ".bias", s.experts, rows))
             elif has_bias:
                 vector(name + ".bias", rows, 0.0, 0.5)
-        if s.experts:
+        if experts:
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
+            if s.selection_bias:
+                vector(f"blk.{i}.exp_probs_b.bias", s.experts, 0.0, 0.5)
             if s.shared:
                 matrix(f"blk.{i}.ffn_gate_shexp.weight", s.shared, s.embd)
                 matrix(f"blk.{i}.ffn_up_shexp.weight", s.shared, s.embd)
                 matrix(f"blk.{i}.ffn_down_shexp.weight", s.embd, s.shared)
-                vector(f"blk.{i}.ffn_gate_inp_shexp.weight", s.embd, 0.0, 0.3)
-            if s.biases:
+                if s.switched:
+                    vector(f"blk.{i}.ffn_gate_inp_shexp.weight", s.embd, 0.0, 0.3)
+            if s.biases and s.family == "gpt-oss":
                 vector(f"blk.{i}.ffn_gate_inp.bias", s.experts, 0.0, 0.5)
         if s.head_norms and not delta and not conv:
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             if i < own:
                 vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
+        if s.whole_norms:
+            vector(f"blk.{i}.attn_q_norm.weight", s.heads * head, 1.2, 0.3)
+            vector(f"blk.{i}.attn_k_norm.weight", s.kv_heads * head, 1.2, 0.3)
         if gemma4:
             vector(f"blk.{i}.layer_output_scale.weight", 1, 0.8, 0.2)
         if layer_width:
@@ -295,12 +352,14 @@ def write_f32(path, s: Shape):
         if s.post_norms:
             vector(f"blk.{i}.post_attention_norm.weight", s.embd, 1.0, 0.2)
             vector(f"blk.{i}.post_ffw_norm.weight", s.embd, 1.0, 0.2)
-        vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
+        if s.pre_norms:
+            vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
-        ffn_norm = "post_attention_norm" if s.family == "gpt-oss" or s.delta else "ffn_norm"
-        vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
-    vector("token_embd_norm.weight" if s.family == "lfm2" else "output_norm.weight", s.embd, 1.0, 0.2)
+        ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
+        if s.pre_norms:
+            vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
+    vector("token_embd_norm.weight" if s.family.startswith("lfm2") else "output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)
     w.write_header_to_file()

@@ -18,8 +18,8 @@ pub struct Attention {
     /// What scores stay below, in magnitude.
     pub cap: Option<f32>,
     rope: Rope,
-    /// Whether queries and keys are normed, head by head.
-    pub head_norms: bool,
+    /// What is normed of queries and keys.
+    pub norms: Normed,
     /// Every so manieth layer leaves heads unturned.
     pub unturned: Option<usize>,
     /// Layers that attend only to what came shortly before.
@@ -39,6 +39,18 @@ pub struct Attention {
     sources: Vec<usize>,
 }
 
+/// What is normed of queries and keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Normed {
+    Nothing,
+    /// Every head alone.
+    Heads,
+    /// Every head alone, in layers where the file has these norms.
+    HeadsIfAny,
+    /// All heads of a token together.
+    Whole,
+}
+
 /// Layers that attend only to what came shortly before.
 pub struct Windows {
     /// Positions that a token sees there, its own included.
@@ -50,10 +62,38 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// All layers but every so manieth, if there is such a number.
-    pub fn but_every(period: Option<usize>, n_layer: usize) -> Vec<bool> {
-        let sees_all = |layer: usize| period.is_some_and(|period| layer.is_multiple_of(period));
-        (1..=n_layer).map(|layer| !sees_all(layer)).collect()
+    /// In all layers.
+    pub fn everywhere(config: &Config, positions: usize) -> Windows {
+        Windows {
+            positions,
+            layers: vec![true; config.n_layer],
+            rope: None,
+        }
+    }
+
+    /// In the layers that the file names; or every so manieth layer sees all and the
+    /// others are these, by default that of `period`.
+    pub fn from_file(
+        keys: &Hyperparameters<'_, '_>,
+        config: &Config,
+        positions: usize,
+        period: usize,
+    ) -> Result<Windows, ModelError> {
+        let (n_layer, name) = (config.n_layer, "attention.sliding_window_pattern");
+        let layers = match keys.flags(name)? {
+            Some(layers) => layers[..n_layer].to_vec(),
+            None => {
+                let found = keys.optional(name, 1..=n_layer.max(period))?;
+                let period = found.unwrap_or(period);
+                let layers = 1..=n_layer;
+                layers.map(|layer| !layer.is_multiple_of(period)).collect()
+            }
+        };
+        Ok(Windows {
+            positions,
+            layers,
+            rope: None,
+        })
     }
 }
 
@@ -77,7 +117,9 @@ pub struct Weights<D: Device> {
     own: Option<KeysAndValues<D>>,
     output: Linear<D>,
     /// Norms of the heads of queries, and of the keys there are.
-    norms: Option<(D::Vector, Option<D::Vector>)>,
+    head_norms: Option<(D::Vector, Option<D::Vector>)>,
+    /// Norms of all heads of a token's queries, and of its keys.
+    whole_norms: Option<(D::Vector, Option<D::Vector>)>,
     /// For each query head a score that adds nothing.
     sinks: Option<D::Vector>,
 }
@@ -116,7 +158,7 @@ impl Attention {
             scale,
             cap: None,
             rope,
-            head_norms: false,
+            norms: Normed::Nothing,
             unturned: None,
             windows: None,
             stacked: false,
@@ -173,11 +215,17 @@ impl Attention {
             v,
             v_norm: self.normed_values.then(|| loader.ones(head_dim_v)),
         });
-        let norm = |tensor| loader.vector(&name(tensor), head_dim_k);
-        let of_keys = || has_own.then(|| norm("attn_k_norm.weight")).transpose();
-        let norms = match self.head_norms {
-            true => Some((norm("attn_q_norm.weight")?, of_keys()?)),
-            false => None,
+        let [q_norm, k_norm] = ["attn_q_norm.weight", "attn_k_norm.weight"].map(name);
+        let norms = |of_q, of_k| -> Result<_, ModelError> {
+            let k = has_own.then(|| loader.vector(&k_norm, of_k));
+            Ok(Some((loader.vector(&q_norm, of_q)?, k.transpose()?)))
+        };
+        let has_any = loader.has(&q_norm) || loader.has(&k_norm);
+        let (head_norms, whole_norms) = match self.norms {
+            Normed::Heads => (norms(head_dim_k, head_dim_k)?, None),
+            Normed::HeadsIfAny if has_any => (norms(head_dim_k, head_dim_k)?, None),
+            Normed::Whole => (None, norms(n_head * head_dim_k, n_head_kv * head_dim_k)?),
+            Normed::Nothing | Normed::HeadsIfAny => (None, None),
         };
         let sinks = match self.sinks {
             true => Some(loader.vector(&name("attn_sinks.weight"), n_head)?),
@@ -193,7 +241,8 @@ impl Attention {
             q,
             own,
             output,
-            norms,
+            head_norms,
+            whole_norms,
             sinks,
         })
     }
@@ -270,6 +319,18 @@ impl Attention {
             let gate = gate.insert(b.tensor(rows, width));
             b.deal(&both, shape.head_dim_k, &mut q, gate);
         }
+        if let Some((of_q, of_k)) = &weights.whole_norms {
+            let k = new.as_mut().map(|(_, k, _)| k).zip(of_k.as_ref());
+            let k = k.map(|(k, of_k)| (k, of_k, shape.n_head_kv));
+            for (x, norm, heads) in [Some((&mut q, of_q, shape.n_head)), k]
+                .into_iter()
+                .flatten()
+            {
+                let mut normed = b.tensor(rows, heads * shape.head_dim_k);
+                b.rms_norm(x, norm, self.norm_eps, &mut normed);
+                *x = normed;
+            }
+        }
         if let Some(temperature) = &self.temperature {
             let factors = step.positions.iter();
             let factors: Vec<f32> = factors.map(|&at| temperature.factor(at)).collect();
@@ -280,7 +341,7 @@ impl Attention {
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
         let prepared = QueriesAndKeys {
-            norms: weights.norms.as_ref().map(|(q, k)| HeadNorms {
+            norms: weights.head_norms.as_ref().map(|(q, k)| HeadNorms {
                 q,
                 k: k.as_ref(),
                 eps: self.norm_eps,

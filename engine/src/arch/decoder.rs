@@ -22,21 +22,23 @@ pub struct Decoder {
     pub config: Config,
     pub attention: Attention,
     pub feed_forward: FeedForward,
+    /// Whether what attention and the feed-forward network see is normed.
+    pub pre_norms: bool,
     /// Whether what is added to the residual stream is normed.
     pub post_norms: bool,
     /// Whether the residual stream is multiplied with a number behind a layer, where
     /// the file has one.
     pub scaled: bool,
-    /// The tensor that norms what the feed-forward network sees.
+    /// The tensor that norms what the feed-forward network sees, if one does.
     pub ffn_norm: &'static str,
 }
 
 /// A layer's weights.
 pub struct Layer<D: Device> {
-    attn_norm: D::Vector,
+    attn_norm: Option<D::Vector>,
     mixer: Mixer<D>,
     attn_post_norm: Option<D::Vector>,
-    ffn_norm: D::Vector,
+    ffn_norm: Option<D::Vector>,
     feed_forward: feed_forward::Weights<D>,
     ffn_post_norm: Option<D::Vector>,
     input: Option<layer_input::Weights<D>>,
@@ -57,10 +59,31 @@ impl Decoder {
             config,
             attention,
             feed_forward,
+            pre_norms: true,
             post_norms: false,
             scaled: false,
             ffn_norm: "ffn_norm.weight",
         }
+    }
+}
+
+impl Decoder {
+    /// What a part of a layer sees of the residual stream, whose rows are so many:
+    /// without a norm a copy, because it adds to the stream what it makes of it.
+    fn normed<B: Backend>(
+        &self,
+        b: &mut B,
+        x: &B::Tensor,
+        norm: Option<&<B::Device as Device>::Vector>,
+        rows: usize,
+    ) -> B::Tensor {
+        let Some(weight) = norm else {
+            let all: Vec<usize> = (0..rows).collect();
+            return b.select(x, &all);
+        };
+        let mut normed = b.tensor(rows, self.config.n_embd);
+        b.rms_norm(x, weight, self.config.norm_eps, &mut normed);
+        normed
     }
 }
 
@@ -77,12 +100,12 @@ impl Family for Decoder {
         loader: &Loader<'_, D>,
     ) -> Result<Layer<D>, ModelError> {
         let norm = |name| loader.vector(&format!("blk.{index}.{name}"), self.config.n_embd);
-        let post_norm = |name| match self.post_norms {
+        let norm_if = |is_there, name| match is_there {
             true => norm(name).map(Some),
             false => Ok(None),
         };
         Ok(Layer {
-            attn_norm: norm("attn_norm.weight")?,
+            attn_norm: norm_if(self.pre_norms, "attn_norm.weight")?,
             mixer: match self.config.recurrent_of(index) {
                 Some(RecurrentShape::Delta(shape)) => {
                     Mixer::Delta(delta::load(&self.config, shape, index, loader)?)
@@ -92,10 +115,10 @@ impl Family for Decoder {
                 }
                 None => Mixer::Attention(self.attention.load(index, loader)?),
             },
-            attn_post_norm: post_norm("post_attention_norm.weight")?,
-            ffn_norm: norm(self.ffn_norm)?,
+            attn_post_norm: norm_if(self.post_norms, "post_attention_norm.weight")?,
+            ffn_norm: norm_if(self.pre_norms, self.ffn_norm)?,
             feed_forward: self.feed_forward.load(index, loader)?,
-            ffn_post_norm: post_norm("post_ffw_norm.weight")?,
+            ffn_post_norm: norm_if(self.post_norms, "post_ffw_norm.weight")?,
             input: match self.config.layer_inputs {
                 Some(width) => Some(layer_input::load(self.config.n_embd, width, index, loader)?),
                 None => None,
@@ -119,16 +142,12 @@ impl Family for Decoder {
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
-        let Config {
-            n_embd, norm_eps, ..
-        } = self.config;
         let norm = |weight| Norm {
             weight,
-            eps: norm_eps,
-            width: n_embd,
+            eps: self.config.norm_eps,
+            width: self.config.n_embd,
         };
-        let mut normed = b.tensor(step.rows(), n_embd);
-        b.rms_norm(x, &layer.attn_norm, norm_eps, &mut normed);
+        let normed = self.normed(b, x, layer.attn_norm.as_ref(), step.rows());
         match &layer.mixer {
             Mixer::Delta(weights) => {
                 delta::add(b, &self.config, index, weights, &normed, step, x);
@@ -147,12 +166,14 @@ impl Family for Decoder {
         if rows == 0 {
             return;
         }
-        let mut normed = b.tensor(rows, n_embd);
-        b.rms_norm(x, &layer.ffn_norm, norm_eps, &mut normed);
+        let normed = self.normed(b, x, layer.ffn_norm.as_ref(), rows);
         let post_norm = layer.ffn_post_norm.as_ref().map(norm);
         self.feed_forward
             .add(b, &layer.feed_forward, &normed, post_norm, rows, x);
         if let (Some(weights), Some(inputs)) = (&layer.input, inputs) {
+            let Config {
+                n_embd, norm_eps, ..
+            } = self.config;
             layer_input::add(b, index, weights, inputs, (norm_eps, n_embd), step, x);
         }
         if let Some(scale) = &layer.scale {

@@ -2,26 +2,47 @@
 
 use super::linear::{Linear, Norm};
 use super::{Hyperparameters, MAX_WIDTH};
-use crate::backend::{Activation, Backend, Device, ExpertBiases, Experts};
+use crate::backend::{Activation, Backend, Device, ExpertBiases, Experts, Gating, Routing, Stack};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
 /// Its hyperparameters.
 pub struct FeedForward {
     n_embd: usize,
+    /// Width of layers without experts.
     n_ff: usize,
     /// Widths of the layers, if they differ.
     widths: Option<Vec<usize>>,
-    /// Experts and how many each token uses.
-    experts: Option<(usize, usize)>,
+    experts: Option<Mixture>,
     /// What gates go through.
     pub activation: Activation,
     /// Whether the rows of gate and up lie one after the other in one tensor, `ffn_up`.
     pub stacked: bool,
     /// Whether experts and their router have biases.
     pub expert_biases: bool,
-    /// Width of the expert that all tokens use beside those.
-    pub shared: Option<usize>,
+    /// How scores choose experts and weigh them.
+    pub routing: Routing,
+    /// Whether a bias counts where experts are chosen.
+    pub selection_bias: bool,
+    /// The expert that all tokens use beside those.
+    pub shared: Option<SharedShape>,
+    /// The first layers, so many, have no experts.
+    leading_dense: usize,
+}
+
+/// Experts of which each token uses some.
+#[derive(Clone, Copy)]
+struct Mixture {
+    count: usize,
+    used: usize,
+    width: usize,
+}
+
+/// An expert that all tokens use.
+pub struct SharedShape {
+    pub width: usize,
+    /// Whether a switch says how far each token uses it.
+    pub switched: bool,
 }
 
 /// Its weights in a layer.
@@ -36,8 +57,8 @@ pub enum Weights<D: Device> {
     /// Networks of which each token uses some.
     Experts {
         router: D::Matrix,
-        gate: D::Matrix,
-        up: D::Matrix,
+        selection_bias: Option<D::Vector>,
+        gates: Gates<D>,
         down: D::Matrix,
         /// Of the router, and of gate, up and down.
         biases: Option<[D::Vector; 4]>,
@@ -45,12 +66,22 @@ pub enum Weights<D: Device> {
     },
 }
 
+/// The gate and up matrices of all experts.
+pub enum Gates<D: Device> {
+    Apart {
+        gate: D::Matrix,
+        up: D::Matrix,
+    },
+    /// In one tensor, whose rows are an expert's gate and then its up.
+    Together(D::Matrix),
+}
+
 /// An expert that all tokens use, each as far as its switch says.
 pub struct Shared<D: Device> {
     width: usize,
     gate: Linear<D>,
     up: Linear<D>,
-    switch: Linear<D>,
+    switch: Option<Linear<D>>,
     down: Linear<D>,
 }
 
@@ -70,7 +101,8 @@ impl FeedForward {
         }
     }
 
-    /// Experts whose width is what the key `length` says, as far as there are any.
+    /// Experts whose width is what the key `length` says, as far as there are any. A
+    /// token's weights are the softmax of the scores that it uses.
     pub fn with_experts(
         keys: &Hyperparameters<'_, '_>,
         n_embd: usize,
@@ -79,14 +111,50 @@ impl FeedForward {
         match keys.optional("expert_count", 0..=4096)? {
             None | Some(0) => FeedForward::dense(keys, n_embd),
             Some(count) => {
-                let n_ff = keys.require(length, 1..=MAX_WIDTH)?;
-                let used = keys.require("expert_used_count", 1..=count)?;
-                Ok(FeedForward::new(n_embd, n_ff, Some((count, used))))
+                // Groups of experts that are chosen first are not supported.
+                keys.optional("expert_group_count", 0..=1)?;
+                let experts = Mixture {
+                    count,
+                    used: keys.require("expert_used_count", 1..=count)?,
+                    width: keys.require(length, 1..=MAX_WIDTH)?,
+                };
+                Ok(FeedForward::new(n_embd, 0, Some(experts)))
             }
         }
     }
 
-    fn new(n_embd: usize, n_ff: usize, experts: Option<(usize, usize)>) -> Self {
+    /// Experts in all layers but the first, which the file counts, with a routing that
+    /// it describes; if it does not say what scores go through, it is `gating`.
+    pub fn with_experts_after(
+        keys: &Hyperparameters<'_, '_>,
+        n_embd: usize,
+        gating: Gating,
+    ) -> Result<Self, ModelError> {
+        keys.require("expert_count", 1..=4096)?;
+        let mut this = FeedForward::with_experts(keys, n_embd, "expert_feed_forward_length")?;
+        let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
+        this.leading_dense = leading.unwrap_or(0);
+        if this.leading_dense > 0 {
+            this.n_ff = keys.require("feed_forward_length", 1..=MAX_WIDTH)?;
+        }
+        this.routing = Routing {
+            gating: match keys.optional("expert_gating_func", 0..=2)? {
+                Some(1) => Gating::Softmax,
+                Some(2) => Gating::Sigmoid,
+                _ => gating,
+            },
+            normalized: keys.flag("expert_weights_norm")?.unwrap_or(false),
+            scale: keys.positive("expert_weights_scale", Some(1.0))?,
+        };
+        Ok(this)
+    }
+
+    /// How many experts a layer has, as far as it has any.
+    fn of_layer(&self, index: usize) -> Option<Mixture> {
+        self.experts.filter(|_| index >= self.leading_dense)
+    }
+
+    fn new(n_embd: usize, n_ff: usize, experts: Option<Mixture>) -> Self {
         FeedForward {
             n_embd,
             n_ff,
@@ -95,7 +163,14 @@ impl FeedForward {
             activation: Activation::Silu,
             stacked: false,
             expert_biases: false,
+            routing: Routing {
+                gating: Gating::Chosen,
+                normalized: false,
+                scale: 1.0,
+            },
+            selection_bias: false,
             shared: None,
+            leading_dense: 0,
         }
     }
 
@@ -107,7 +182,7 @@ impl FeedForward {
     ) -> Result<Weights<D>, ModelError> {
         let FeedForward { n_embd, n_ff, .. } = *self;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
-        let Some((count, _)) = self.experts else {
+        let Some(Mixture { count, width, .. }) = self.of_layer(index) else {
             let n_ff = self.widths.as_ref().map_or(n_ff, |widths| widths[index]);
             let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
             let [gate, up] = match self.stacked {
@@ -126,21 +201,31 @@ impl FeedForward {
         let biases = match self.expert_biases {
             true => Some([
                 loader.vector(&name("ffn_gate_inp.bias"), count)?,
-                bias("ffn_gate_exps.bias", n_ff)?,
-                bias("ffn_up_exps.bias", n_ff)?,
+                bias("ffn_gate_exps.bias", width)?,
+                bias("ffn_up_exps.bias", width)?,
                 bias("ffn_down_exps.bias", n_embd)?,
             ]),
             false => None,
         };
         let stack = |tensor, rows, cols| loader.matrices(&name(tensor), count, rows, cols);
+        let together = "ffn_gate_up_exps.weight";
         Ok(Weights::Experts {
             router: loader.matrix(&name("ffn_gate_inp.weight"), count, n_embd)?,
-            gate: stack("ffn_gate_exps.weight", n_ff, n_embd)?,
-            up: stack("ffn_up_exps.weight", n_ff, n_embd)?,
-            down: stack("ffn_down_exps.weight", n_embd, n_ff)?,
+            selection_bias: match self.selection_bias {
+                true => Some(loader.vector(&name("exp_probs_b.bias"), count)?),
+                false => None,
+            },
+            gates: match loader.has(&name(together)) {
+                true => Gates::Together(stack(together, 2 * width, n_embd)?),
+                false => Gates::Apart {
+                    gate: stack("ffn_gate_exps.weight", width, n_embd)?,
+                    up: stack("ffn_up_exps.weight", width, n_embd)?,
+                },
+            },
+            down: stack("ffn_down_exps.weight", n_embd, width)?,
             biases,
-            shared: match self.shared {
-                Some(width) => Some(Shared::load(&name, n_embd, width, loader)?),
+            shared: match &self.shared {
+                Some(shape) => Some(Shared::load(&name, n_embd, shape, loader)?),
                 None => None,
             },
         })
@@ -170,19 +255,26 @@ impl FeedForward {
             }
             Weights::Experts {
                 router,
-                gate,
-                up,
+                selection_bias,
+                gates,
                 down,
                 biases,
                 shared,
             } => {
                 assert!(norm.is_none(), "no family norms what its experts add");
-                let (count, used) = self.experts.expect("the layer has experts");
+                let Mixture { count, used, width } = self.experts.expect("the layer has experts");
+                let stack = |matrix, rows| Stack { matrix, rows };
+                let (gate, up) = match gates {
+                    Gates::Apart { gate, up } => (stack(gate, 0..width), stack(up, 0..width)),
+                    Gates::Together(both) => (stack(both, 0..width), stack(both, width..2 * width)),
+                };
                 let experts = Experts {
                     router,
+                    routing: self.routing,
+                    selection_bias: selection_bias.as_ref(),
                     gate,
                     up,
-                    down,
+                    down: stack(down, 0..self.n_embd),
                     count,
                     used,
                     activation: self.activation,
@@ -204,13 +296,25 @@ impl FeedForward {
     }
 }
 
+impl SharedShape {
+    /// That of a file that may have none.
+    pub fn without_switch(keys: &Hyperparameters<'_, '_>) -> Result<Option<Self>, ModelError> {
+        let width = keys.optional("expert_shared_feed_forward_length", 0..=MAX_WIDTH)?;
+        Ok(width.filter(|&width| width > 0).map(|width| SharedShape {
+            width,
+            switched: false,
+        }))
+    }
+}
+
 impl<D: Device> Shared<D> {
     fn load(
         name: &impl Fn(&str) -> String,
         n_embd: usize,
-        width: usize,
+        shape: &SharedShape,
         loader: &Loader<'_, D>,
     ) -> Result<Self, ModelError> {
+        let width = shape.width;
         let names = [
             (&*name("ffn_gate_shexp"), width),
             (&*name("ffn_up_shexp"), width),
@@ -220,12 +324,20 @@ impl<D: Device> Shared<D> {
             width,
             gate,
             up,
-            switch: Linear::load(loader, &name("ffn_gate_inp_shexp"), 1, n_embd)?,
+            switch: match shape.switched {
+                true => Some(Linear::load(
+                    loader,
+                    &name("ffn_gate_inp_shexp"),
+                    1,
+                    n_embd,
+                )?),
+                false => None,
+            },
             down: Linear::load(loader, &name("ffn_down_shexp"), n_embd, width)?,
         })
     }
 
-    /// `x += sigmoid(switch) · ffn(normed)`, row by row.
+    /// `x += sigmoid(switch) · ffn(normed)`, row by row, as far as it has a switch.
     fn add<B: Backend<Device = D>>(
         &self,
         b: &mut B,
@@ -236,11 +348,13 @@ impl<D: Device> Shared<D> {
     ) {
         let mut hidden = b.tensor(rows, self.width);
         let mut other = b.tensor(rows, self.width);
-        let mut switch = b.tensor(rows, 1);
         let (gate, up) = (self.gate.product(&mut hidden), self.up.product(&mut other));
         b.gate_up(normed, activation, gate, up);
-        b.matmul(normed, &mut [self.switch.product(&mut switch)]);
-        b.sigmoid_rows(&mut hidden, &switch);
+        if let Some(switch) = &self.switch {
+            let mut far = b.tensor(rows, 1);
+            b.matmul(normed, &mut [switch.product(&mut far)]);
+            b.sigmoid_rows(&mut hidden, &far);
+        }
         self.down.add(b, &hidden, None, rows, x);
     }
 }

@@ -9,7 +9,7 @@
 //! "Gemma 2: Improving Open Language Models at a Practical Size" (2024); "Gemma 3
 //! Technical Report" (2025); tensor names and keys from the GGUF specification.
 
-use super::attention::{Attention, Windows};
+use super::attention::{Attention, Normed, Windows};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, LogitScale};
@@ -35,27 +35,20 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     let attention = &mut decoder.attention;
     attention.cap = keys.optional_positive("attn_logit_softcapping")?;
     let positions = keys.optional("attention.sliding_window", 1..=1 << 30)?;
-    attention.windows = Some(Windows {
-        positions: positions.unwrap_or(4096),
-        layers: Windows::but_every(Some(2), decoder.config.n_layer),
-        rope: None,
-    });
+    let positions = positions.unwrap_or(4096);
+    attention.windows = Some(Windows::from_file(keys, &decoder.config, positions, 2)?);
     Ok(decoder)
 }
 
 /// Reads and checks the hyperparameters of the third generation.
 pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = decoder(keys, tensors)?;
-    let n_layer = decoder.config.n_layer;
     let attention = &mut decoder.attention;
-    attention.head_norms = true;
+    attention.norms = Normed::Heads;
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
-        let period = keys.optional("attention.sliding_window_pattern", 1..=n_layer.max(6))?;
-        attention.windows = Some(Windows {
-            positions,
-            layers: Windows::but_every(Some(period.unwrap_or(6)), n_layer),
-            rope: Some(super::rope::of_windows(keys, attention.rope(), 10000.0)?),
-        });
+        let mut windows = Windows::from_file(keys, &decoder.config, positions, 6)?;
+        windows.rope = Some(super::rope::of_windows(keys, attention.rope(), 10000.0)?);
+        attention.windows = Some(windows);
     }
     Ok(decoder)
 }

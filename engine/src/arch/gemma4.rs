@@ -10,7 +10,7 @@
 //! Sources: the published configurations and implementation of Gemma 4 (2026); tensor
 //! names and keys from the GGUF specification and from files that exist.
 
-use super::attention::{Attention, Windows};
+use super::attention::{Attention, Normed, Windows};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Heads, Hyperparameters, LogitScale, MAX_WIDTH, check_kv_heads};
@@ -22,7 +22,7 @@ use kernels::ops::Pairing;
 /// Reads and checks the hyperparameters.
 pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     refuse_experts(keys, tensors)?;
-    let in_window = keys.flags("attention.sliding_window_pattern")?;
+    let in_window = keys.require_flags("attention.sliding_window_pattern")?;
     let heads = heads(keys, &in_window)?;
     let sources = sources(keys, &in_window, &heads)?;
     let mut config = Config::with_heads(keys, tensors, heads)?;
@@ -57,7 +57,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         None => None,
     };
     let mut attention = Attention::with_rope(&config, rope, 1.0);
-    attention.head_norms = true;
+    attention.norms = Normed::Heads;
     attention.normed_values = true;
     attention.windows = Some(Windows {
         positions: keys.require("attention.sliding_window", 1..=1 << 30)?,

@@ -18,11 +18,8 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     let config = Config::from_file(keys, tensors)?;
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     attention.sinks = true;
-    attention.windows = Some(Windows {
-        positions: keys.require("attention.sliding_window", 1..=1 << 30)?,
-        layers: Windows::but_every(Some(2), config.n_layer),
-        rope: None,
-    });
+    let positions = keys.require("attention.sliding_window", 1..=1 << 30)?;
+    attention.windows = Some(Windows::from_file(keys, &config, positions, 2)?);
     let width = "expert_feed_forward_length";
     let mut feed_forward = FeedForward::with_experts(keys, config.n_embd, width)?;
     feed_forward.activation = Activation::Limited;

@@ -1,5 +1,6 @@
-//! The `granite` family: `llama` with factors on embeddings, scores, what is added
-//! to the residual stream, and logits.
+//! The `granite` and `granitemoe` families: `llama` with factors on embeddings, scores,
+//! what is added to the residual stream, and logits; the second with experts, beside
+//! which some have one that all tokens use.
 //!
 //! The factor `r` of what is added needs no operation: the residual stream is
 //! kept divided by `r`, and a norm of `x / r` is that of `x` if its epsilon is
@@ -10,7 +11,7 @@
 
 use super::attention::Attention;
 use super::decoder::Decoder;
-use super::feed_forward::FeedForward;
+use super::feed_forward::{FeedForward, SharedShape};
 use super::{Config, Hyperparameters, LogitScale};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -29,4 +30,14 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     let attention = Attention::new(keys, tensors, &config, Pairing::Adjacent)?;
     let feed_forward = FeedForward::dense(keys, config.n_embd)?;
     Ok(Decoder::new(config, attention, feed_forward))
+}
+
+/// Reads and checks the hyperparameters of the mixtures of experts.
+pub fn experts(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let mut decoder = from_file(keys, tensors)?;
+    let n_embd = decoder.config.n_embd;
+    let mut feed_forward = FeedForward::with_experts(keys, n_embd, "feed_forward_length")?;
+    feed_forward.shared = SharedShape::without_switch(keys)?;
+    decoder.feed_forward = feed_forward;
+    Ok(decoder)
 }

@@ -7,6 +7,7 @@
 mod attention;
 mod decoder;
 mod delta;
+mod ernie;
 mod feed_forward;
 mod gemma;
 mod gemma4;
@@ -17,6 +18,7 @@ mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod olmo;
 mod phi;
 mod qwen;
 mod rope;
@@ -277,22 +279,31 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("ernie4_5", llama::from_file),
+    ("ernie4_5-moe", ernie::experts),
     ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
     ("gemma4", gemma4::from_file),
     ("glm4", glm::fourth),
+    ("glm4moe", glm::fourth_experts),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
+    ("granitemoe", granite::experts),
     ("lfm2", lfm::second),
+    ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
     ("mistral3", llama::mistral_third),
+    ("olmo2", olmo::second),
+    ("olmoe", olmo::experts),
     ("phi3", phi::third),
     ("qwen2", qwen::second),
+    ("qwen2moe", qwen::second_experts),
     ("qwen3", qwen::third),
     ("qwen35", qwen::third_and_a_half),
     ("qwen35moe", qwen::third_and_a_half_experts),
     ("qwen3moe", qwen::third_experts),
+    ("seed_oss", qwen::seed_oss),
     ("smollm3", llama::smol_third),
 ];
 
@@ -432,18 +443,6 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         }
     }
 
-    /// An array of a flag for each layer.
-    pub fn flags(&self, name: &str) -> Result<Vec<bool>, ModelError> {
-        let key = self.key(name);
-        let array = self.metadata.require_array(&key)?;
-        self.check_layers(&key, array.len())?;
-        let flag = |value| match value {
-            gguf::Value::Bool(flag) => Ok(flag),
-            _ => Err(ModelError::value(&key, "an array of booleans", array)),
-        };
-        array.iter().map(flag).collect()
-    }
-
     /// Several integers, or none if the file does not say.
     pub fn integers(&self, name: &str) -> Result<Vec<u64>, ModelError> {
         let key = self.key(name);
@@ -492,6 +491,36 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
                 Err(ModelError::value(&key, "a finite number above 0", found))
             }
             found => Ok(found),
+        }
+    }
+
+    /// Yes or no, or `None` if the file does not say.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
+        Ok(self.metadata.get_bool(&self.key(name))?)
+    }
+
+    /// Yes or no for each layer, or `None` if the file does not say so.
+    pub fn flags(&self, name: &str) -> Result<Option<Vec<bool>>, ModelError> {
+        let key = self.key(name);
+        let Some(gguf::Value::Array(array)) = self.metadata.get(&key) else {
+            return Ok(None);
+        };
+        self.check_layers(&key, array.len())?;
+        match array.bools() {
+            Some(flags) => Ok(Some(flags.collect())),
+            None => Err(ModelError::value(&key, "an array of bool", array)),
+        }
+    }
+
+    /// Yes or no for each layer.
+    pub fn require_flags(&self, name: &str) -> Result<Vec<bool>, ModelError> {
+        match self.flags(name)? {
+            Some(flags) => Ok(flags),
+            None => {
+                // Says which key is missing.
+                self.metadata.require_array(&self.key(name))?;
+                Ok(Vec::new())
+            }
         }
     }
 

@@ -23,11 +23,7 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     let window = keys.optional("attention.sliding_window", 0..=1 << 30)?;
     let is_shorter = |window: &usize| (1..config.context_length).contains(window);
     if let Some(positions) = window.filter(is_shorter) {
-        attention.windows = Some(Windows {
-            positions,
-            layers: Windows::but_every(None, config.n_layer),
-            rope: None,
-        });
+        attention.windows = Some(Windows::everywhere(&config, positions));
     }
     let mut feed_forward = FeedForward::dense(keys, config.n_embd)?;
     feed_forward.stacked = true;

@@ -1,16 +1,18 @@
-//! The `qwen2`, `qwen3`, `qwen3moe`, `qwen35` and `qwen35moe` families: what sets them apart from
+//! The `qwen2`, `qwen2moe`, `qwen3`, `qwen3moe`, `qwen35` and `qwen35moe` families: what sets them apart from
 //! `llama` is how dimensions of a head are paired for the rope, biases of q, k and v
 //! in the second generation, norms of every head of q and k in the third, and in 3.5
 //! that three layers of four have Gated DeltaNet instead of attention, whose results
-//! pass gates in the fourth.
+//! pass gates in the fourth. `seed_oss` is the second generation with another name for a
+//! norm.
 //!
 //! Sources: "Qwen2 Technical Report" (2024); "Qwen3 Technical Report" (2025);
 //! tensor names and keys from the GGUF specification.
 
-use super::attention::Attention;
+use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
-use super::feed_forward::FeedForward;
+use super::feed_forward::{FeedForward, SharedShape};
 use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers, delta};
+use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
@@ -21,10 +23,28 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     decoder(keys, tensors, FeedForward::dense)
 }
 
+/// Reads and checks the hyperparameters of the second generation's mixtures of
+/// experts, whose weights are the softmax of all scores as it is.
+pub fn second_experts(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    let mut decoder = with_shared_expert(keys, decoder(keys, tensors, experts)?)?;
+    decoder.feed_forward.routing.gating = Gating::Softmax;
+    Ok(decoder)
+}
+
+/// Reads and checks the hyperparameters of Seed-OSS.
+pub fn seed_oss(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let mut decoder = second(keys, tensors)?;
+    decoder.ffn_norm = "post_attention_norm.weight";
+    Ok(decoder)
+}
+
 /// Reads and checks the hyperparameters of the third generation.
 pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = second(keys, tensors)?;
-    decoder.attention.head_norms = true;
+    decoder.attention.norms = Normed::Heads;
     Ok(decoder)
 }
 
@@ -35,7 +55,7 @@ pub fn third_experts(
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
     let mut decoder = decoder(keys, tensors, experts)?;
-    decoder.attention.head_norms = true;
+    decoder.attention.norms = Normed::Heads;
     Ok(decoder)
 }
 
@@ -52,10 +72,21 @@ pub fn third_and_a_half_experts(
     keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
-    let mut decoder = third_experts(keys, tensors)?;
-    let width = keys.require("expert_shared_feed_forward_length", 1..=MAX_WIDTH)?;
-    decoder.feed_forward.shared = Some(width);
+    let decoder = with_shared_expert(keys, third_experts(keys, tensors)?)?;
     with_delta_layers(keys, decoder)
+}
+
+/// The same with an expert that all tokens use as far as its switch says.
+fn with_shared_expert(
+    keys: &Hyperparameters<'_, '_>,
+    mut decoder: Decoder,
+) -> Result<Decoder, ModelError> {
+    let width = keys.require("expert_shared_feed_forward_length", 1..=MAX_WIDTH)?;
+    decoder.feed_forward.shared = Some(SharedShape {
+        width,
+        switched: true,
+    });
+    Ok(decoder)
 }
 
 /// What all generations have, with a feed-forward network of that kind.

@@ -18,7 +18,7 @@ pub fn from_file(
     pairing: Pairing,
 ) -> Result<Rope, ModelError> {
     let n_rot = n_rot(keys, "rope.dimension_count", head_dim, head_dim)?;
-    let base = base(keys, "rope.freq_base", 10000.0)?;
+    let base = base(keys)?;
     let scaling = match keys.text("rope.scaling.type")? {
         None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
         Some("none") => RopeScaling::None,
@@ -89,7 +89,7 @@ fn unscaled(
     n_rot: usize,
     default_base: f32,
 ) -> Result<Rope, ModelError> {
-    let base = base(keys, "rope.freq_base_swa", default_base)?;
+    let base = base_above_1(keys, "rope.freq_base_swa", default_base)?;
     let rope = Rope::new(pairing, n_rot, f64::from(base), None, RopeScaling::None);
     rope.map_err(|reason| ModelError::value(&keys.key("rope"), "usable parameters", reason))
 }
@@ -110,7 +110,16 @@ fn n_rot(
     Err(ModelError::value(&keys.key(name), expected, found))
 }
 
-fn base(keys: &Hyperparameters<'_, '_>, name: &str, default: f32) -> Result<f32, ModelError> {
+/// What frequencies are powers of.
+pub fn base(keys: &Hyperparameters<'_, '_>) -> Result<f32, ModelError> {
+    base_above_1(keys, "rope.freq_base", 10000.0)
+}
+
+fn base_above_1(
+    keys: &Hyperparameters<'_, '_>,
+    name: &str,
+    default: f32,
+) -> Result<f32, ModelError> {
     let base = keys.positive(name, Some(default))?;
     if base <= 1.0 {
         return Err(ModelError::value(&keys.key(name), "a number above 1", base));

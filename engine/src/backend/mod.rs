@@ -206,12 +206,17 @@ pub struct HeadNorms<'a, B: Backend + ?Sized> {
 pub struct Experts<'a, B: Backend + ?Sized> {
     /// Scores of the experts, `[experts, width]`.
     pub router: &'a <B::Device as Device>::Matrix,
-    /// All gate matrices, stacked.
-    pub gate: &'a <B::Device as Device>::Matrix,
-    /// All up matrices, stacked.
-    pub up: &'a <B::Device as Device>::Matrix,
-    /// All down matrices, stacked.
-    pub down: &'a <B::Device as Device>::Matrix,
+    /// How scores choose experts and weigh them.
+    pub routing: Routing,
+    /// For each expert what is added where it is chosen, and not where it is weighted;
+    /// none if scores choose as they are.
+    pub selection_bias: Option<&'a <B::Device as Device>::Vector>,
+    /// All gate matrices.
+    pub gate: Stack<'a, B>,
+    /// All up matrices.
+    pub up: Stack<'a, B>,
+    /// All down matrices.
+    pub down: Stack<'a, B>,
     /// Number of experts.
     pub count: usize,
     /// How many each token uses.
@@ -221,6 +226,42 @@ pub struct Experts<'a, B: Backend + ?Sized> {
     /// What is added to the products, if anything is.
     pub biases: Option<ExpertBiases<'a, B>>,
 }
+
+/// A matrix of every expert, one after the other in one tensor, which may hold more of
+/// each.
+pub struct Stack<'a, B: Backend + ?Sized> {
+    /// The tensor.
+    pub matrix: &'a <B::Device as Device>::Matrix,
+    /// The matrix's rows among those of an expert.
+    pub rows: Range<usize>,
+}
+
+/// How the scores of experts choose some and weigh them: those with the highest values
+/// are chosen, and their values are their weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Routing {
+    /// What makes values of scores.
+    pub gating: Gating,
+    /// Whether a token's weights are divided by their sum, or by [`MIN_WEIGHT_SUM`] if
+    /// that is more.
+    pub normalized: bool,
+    /// Factor of the weights.
+    pub scale: f32,
+}
+
+/// What makes values of the scores of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gating {
+    /// They choose as they are, and weigh through the softmax of those that are chosen.
+    Chosen,
+    /// The softmax of all.
+    Softmax,
+    /// The sigmoid of each.
+    Sigmoid,
+}
+
+/// What weights are divided by at least: the least normal number of f16.
+pub const MIN_WEIGHT_SUM: f32 = 1.0 / 16384.0;
 
 /// What is added to the products of experts.
 pub struct ExpertBiases<'a, B: Backend + ?Sized> {
@@ -400,6 +441,6 @@ pub trait Backend {
     fn gate_mul(&mut self, activation: Activation, gate: &mut Self::Tensor, up: &Self::Tensor);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
-    /// with the highest scores, weighted by the softmax of those scores.
+    /// that the routing chooses. Of equals the first are.
     fn experts(&mut self, x: &Self::Tensor, experts: &Experts<'_, Self>, sum: &mut Self::Tensor);
 }

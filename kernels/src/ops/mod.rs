@@ -16,8 +16,8 @@ mod rope;
 mod softmax;
 
 pub use argmax::argmax;
-pub(crate) use elementary::{decay_of, sigmoid_of};
-pub use elementary::{ln, tanh};
+pub(crate) use elementary::decay_of;
+pub use elementary::{ln, sigmoid_of, tanh};
 pub use elementwise::{add, add_bias, add_weighted, mul, scale, scale_rows, sigmoid_rows};
 pub use exp::{exp, exp_to_one};
 pub use gate::{gelu, gelu_mul, limited_mul, sigmoid_mul, silu, silu_mul};

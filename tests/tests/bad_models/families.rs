@@ -24,6 +24,12 @@ fn numbers_and_tensors() {
     refused(&family("gemma3"), &missing("attn_q_norm.weight"));
     refused(&family("phi3"), &missing("attn_qkv.weight"));
     refused(&family("glm4"), &missing("post_attention_norm.weight"));
+    refused(&family("olmo2"), &missing("attn_q_norm.weight"));
+    refused(&family("seed_oss"), &missing("post_attention_norm.weight"));
+    refused(
+        &family("olmoe"),
+        "metadata key \"olmoe.expert_count\" is missing, expected an unsigned 64-bit integer",
+    );
     refused(
         &family("gpt-oss"),
         "metadata key \"gpt-oss.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
@@ -75,6 +81,24 @@ fn numbers_and_tensors() {
             "rope.dimension_sections",
             vec![2_u32, 1, 1].into(),
             " is [2, 1, 1], expected none: models that see are not supported",
+        ),
+        (
+            "gemma3",
+            "attention.sliding_window_pattern",
+            vec![true, false, true].into(),
+            " is an array of 3 values, expected one for each of 2 layers",
+        ),
+        (
+            "olmo2",
+            "attention.sliding_window_pattern",
+            vec![1.0_f32, 0.0].into(),
+            " is [1, 0], expected an array of bool",
+        ),
+        (
+            "olmo2",
+            "rope.freq_base_swa",
+            1_f32.into(),
+            " is 1, expected a number above 1",
         ),
         (
             "mistral3",
@@ -169,7 +193,7 @@ fn layers_that_differ() {
         (
             pattern,
             vec![1_u32, 0].into(),
-            " is [1, 0], expected an array of booleans",
+            " is [1, 0], expected an array of bool",
         ),
         (
             "attention.head_count_kv",
@@ -233,6 +257,72 @@ fn layers_that_differ() {
         let model = model.set(&format!("gemma4.{name}"), value);
         refused(&model, &format!("metadata key \"gemma4.{name}\"{expected}"));
     }
+}
+
+#[test]
+fn experts_after_dense_layers() {
+    let glm = || {
+        let numbers = [
+            ("expert_count", 4_u32),
+            ("expert_used_count", 2),
+            ("expert_feed_forward_length", 32),
+            ("expert_shared_count", 1),
+            ("leading_dense_block_count", 1),
+        ];
+        let model = family("glm4moe");
+        numbers.into_iter().fold(model, |model, (name, value)| {
+            model.set(&format!("glm4moe.{name}"), value)
+        })
+    };
+    refused(&glm(), &missing("post_attention_norm.weight"));
+    let rows: [(&str, OwnedValue, &str); 8] = [
+        ("expert_count", 0_u32.into(), " is 0, expected 1 to 4096"),
+        ("expert_used_count", 5_u32.into(), " is 5, expected 1 to 4"),
+        ("expert_group_count", 2_u32.into(), " is 2, expected 0 to 1"),
+        ("expert_gating_func", 3_u32.into(), " is 3, expected 0 to 2"),
+        (
+            "expert_weights_scale",
+            f32::INFINITY.into(),
+            " is inf, expected a finite number above 0",
+        ),
+        (
+            "expert_shared_count",
+            0_u32.into(),
+            " is 0, expected 1 to 8192",
+        ),
+        (
+            "leading_dense_block_count",
+            2000_u32.into(),
+            " is 2000, expected 0 to 1024",
+        ),
+        (
+            "rope.dimension_sections",
+            vec![2_u32, 1, 1].into(),
+            " is [2, 1, 1], expected none: models that see are not supported",
+        ),
+    ];
+    for (name, value, expected) in rows {
+        let model = glm().set(&format!("glm4moe.{name}"), value);
+        refused(
+            &model,
+            &format!("metadata key \"glm4moe.{name}\"{expected}"),
+        );
+    }
+    refused(
+        &glm().set("glm4moe.expert_weights_norm", 1_u32),
+        "metadata key \"glm4moe.expert_weights_norm\": expected a bool, found u32 1",
+    );
+    refused(
+        &family("ernie4_5-moe").set("ernie4_5-moe.interleave_moe_layer_step", 2_u32),
+        "metadata key \"ernie4_5-moe.interleave_moe_layer_step\" is 2, expected 1: all layers after the dense ones have experts",
+    );
+    let lfm = family("lfm2moe")
+        .set("lfm2moe.attention.head_count_kv", vec![0_u32, 2])
+        .set("lfm2moe.shortconv.l_cache", 3_u32);
+    refused(
+        &lfm,
+        "metadata key \"lfm2moe.expert_gating_func\" is missing, expected an unsigned 64-bit integer",
+    );
 }
 
 #[test]

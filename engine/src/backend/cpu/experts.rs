@@ -1,7 +1,9 @@
 //! Mixtures of experts: every token through the few that it chose, all experts at once.
 
-use super::super::{Backend, Experts};
-use super::{CpuBackend, CpuMatrix, Tensor, Vector};
+use super::{CpuBackend, Tensor};
+use crate::backend::{Backend, Experts, Gating, MIN_WEIGHT_SUM, Routing, Stack};
+use crate::tensors::Vector;
+use kernels::Isa;
 use kernels::matmul::{Group, Job, Store};
 use kernels::ops;
 use kernels::team::MatMut;
@@ -14,6 +16,8 @@ const ROUTED: usize = 8;
 /// Who goes where. Every use of an expert by a token has a *slot*, those of an expert
 /// one after the other.
 struct Plan {
+    /// Experts there are.
+    count: usize,
     /// Experts that are used, those of most tokens first, and their slots.
     used: Vec<(usize, Range<usize>)>,
     /// The token of each slot.
@@ -52,10 +56,49 @@ impl Plan {
             }
         }
         Plan {
+            count,
             used,
             rows,
             terms: chosen,
         }
+    }
+
+    /// A product with each expert's rows of a stack, into its slots.
+    fn jobs<'a>(
+        &'a self,
+        stack: &'a Stack<'_, CpuBackend<'_>>,
+        bias: Option<&'a Vector>,
+        out: &'a mut Tensor,
+    ) -> impl Iterator<Item = Job<'a>> {
+        let cols = out.cols;
+        let mut rest = &mut out.data[..];
+        self.used.iter().map(move |(expert, slots)| {
+            let (out, after) = std::mem::take(&mut rest).split_at_mut(slots.len() * cols);
+            rest = after;
+            let first = expert * (stack.matrix.rows / self.count) + stack.rows.start;
+            Job {
+                weight: stack.matrix.view().slice_rows(first..first + cols),
+                out: MatMut::new(out, slots.len()),
+                store: match bias {
+                    Some(bias) => Store::Bias(&bias.values()[expert * cols..][..cols]),
+                    None => Store::Set,
+                },
+            }
+        })
+    }
+
+    /// Each expert's products, of the rows of its slots.
+    fn groups<'x, 'j>(
+        &self,
+        x: &'x Tensor,
+        jobs: impl Iterator<Item = Vec<Job<'j>>>,
+    ) -> Vec<Group<'x, 'j>> {
+        let group = |(jobs, (_, slots)): (_, &(usize, Range<usize>))| Group {
+            x: &x.data[slots.start * x.cols..slots.end * x.cols],
+            rows: slots.len(),
+            jobs,
+        };
+        jobs.zip(&self.used).map(group).collect()
     }
 }
 
@@ -67,33 +110,26 @@ impl CpuBackend<'_> {
         experts: &Experts<'_, Self>,
         sum: &mut Tensor,
     ) {
-        let plan = Plan::new(self.choose(x, experts), experts.count);
-        let slots = plan.rows.len();
-        let rows_each = |matrix: &CpuMatrix| matrix.rows / experts.count;
-        let mut gate = self.tensor(slots, rows_each(experts.gate));
-        let mut up = self.tensor(slots, rows_each(experts.up));
-        let mut down = self.tensor(slots, rows_each(experts.down));
+        let plan = Plan::new(self.route(x, experts), experts.count);
+        let stacks = [&experts.gate, &experts.up, &experts.down];
+        let [mut gate, mut up, mut down] =
+            stacks.map(|stack| self.tensor(plan.rows.len(), stack.rows.len()));
         let [gate_bias, up_bias, down_bias] = match &experts.biases {
             Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
             None => [None; 3],
         };
-        let gates = jobs(&plan, experts.gate, gate_bias, &mut gate);
-        let ups = jobs(&plan, experts.up, up_bias, &mut up);
+        let gates = plan.jobs(&experts.gate, gate_bias, &mut gate);
+        let ups = plan.jobs(&experts.up, up_bias, &mut up);
         if x.rows == 1 {
             self.run(x, gates.chain(ups).collect());
         } else {
             let x = self.select(x, &plan.rows);
-            let groups = gates.zip(ups).zip(&plan.used);
-            let group = |((gate, up), (_, slots)): ((_, _), &(_, Range<usize>))| {
-                x.group(slots.clone(), vec![gate, up])
-            };
-            self.run_groups(&mut groups.map(group).collect::<Vec<_>>());
+            let jobs = gates.zip(ups).map(|(gate, up)| vec![gate, up]);
+            self.run_groups(&mut plan.groups(&x, jobs));
         }
         self.gate_mul(experts.activation, &mut gate, &up);
-        let downs = jobs(&plan, experts.down, down_bias, &mut down).zip(&plan.used);
-        let group =
-            |(down, (_, slots)): (_, &(_, Range<usize>))| gate.group(slots.clone(), vec![down]);
-        self.run_groups(&mut downs.map(group).collect::<Vec<_>>());
+        let downs = plan.jobs(&experts.down, down_bias, &mut down);
+        self.run_groups(&mut plan.groups(&gate, downs.map(|down| vec![down])));
         self.region.label("add_weighted");
         let isa = self.kernels.isa();
         ops::add_weighted(self.region, isa, &mut sum.data, &down.data, &plan.terms);
@@ -101,7 +137,7 @@ impl CpuBackend<'_> {
 
     /// Which experts each token uses, with what weight: lists of (expert, weight),
     /// experts ascending.
-    fn choose(&mut self, x: &Tensor, experts: &Experts<'_, Self>) -> Vec<Vec<(usize, f32)>> {
+    fn route(&mut self, x: &Tensor, experts: &Experts<'_, Self>) -> Vec<Vec<(usize, f32)>> {
         let mut scores = self.tensor(x.rows, experts.count);
         let out = MatMut::new(&mut scores.data, x.rows);
         self.run(
@@ -117,57 +153,61 @@ impl CpuBackend<'_> {
         );
         self.region.label("choose");
         let isa = self.kernels.isa();
-        let mut chosen = vec![Vec::new(); x.rows];
-        self.region.chunks_mut(&mut chosen, ROUTED, |unit, chosen| {
-            for (row, chosen) in (ROUTED * unit..).zip(chosen) {
-                let row = scores.row(row);
-                let mut order: Vec<usize> = (0..row.len()).collect();
-                let higher = |&a: &usize, &b: &usize| row[b].total_cmp(&row[a]).then(a.cmp(&b));
-                if experts.used < order.len() {
-                    order.select_nth_unstable_by(experts.used, higher);
-                    order.truncate(experts.used);
-                }
-                order.sort_unstable();
-                let mut weights: Vec<f32> = order.iter().map(|&expert| row[expert]).collect();
-                ops::softmax_row(isa, &mut weights);
-                *chosen = order.into_iter().zip(weights).collect();
+        let bias = experts.selection_bias.map(Vector::values);
+        let (used, routing) = (experts.used, &experts.routing);
+        let rows = scores.data.chunks_exact_mut(experts.count);
+        let mut tokens: Vec<_> = rows.map(|scores| (scores, Vec::new())).collect();
+        self.region.chunks_mut(&mut tokens, ROUTED, |_, tokens| {
+            for (scores, chosen) in tokens {
+                *chosen = choose(isa, scores, bias, used, routing);
             }
         });
-        chosen
+        tokens.into_iter().map(|(_, chosen)| chosen).collect()
     }
 }
 
-impl Tensor {
-    /// Some rows and the products that are to be made of them.
-    fn group<'j>(&self, rows: Range<usize>, jobs: Vec<Job<'j>>) -> Group<'_, 'j> {
-        Group {
-            x: &self.data[rows.start * self.cols..rows.end * self.cols],
-            rows: rows.len(),
-            jobs,
-        }
+/// The experts that a token's scores choose, ascending, with their weights.
+fn choose(
+    isa: Isa,
+    values: &mut [f32],
+    bias: Option<&[f32]>,
+    used: usize,
+    routing: &Routing,
+) -> Vec<(usize, f32)> {
+    let Routing {
+        gating,
+        normalized,
+        scale,
+    } = *routing;
+    match gating {
+        Gating::Chosen => {}
+        Gating::Softmax => ops::softmax_row(isa, values),
+        Gating::Sigmoid => values.iter_mut().for_each(|x| *x = ops::sigmoid_of(*x)),
     }
-}
-
-/// A product with each expert's rows of a stack, into its slots.
-fn jobs<'a>(
-    plan: &'a Plan,
-    stack: &'a CpuMatrix,
-    bias: Option<&'a Vector>,
-    out: &'a mut Tensor,
-) -> impl Iterator<Item = Job<'a>> {
-    let cols = out.cols;
-    let mut rest = &mut out.data[..];
-    plan.used.iter().map(move |(expert, slots)| {
-        let (out, after) = std::mem::take(&mut rest).split_at_mut(slots.len() * cols);
-        rest = after;
-        let rows = expert * cols..(expert + 1) * cols;
-        Job {
-            weight: stack.view().slice_rows(rows.clone()),
-            out: MatMut::new(out, slots.len()),
-            store: match bias {
-                Some(bias) => Store::Bias(&bias.values()[rows]),
-                None => Store::Set,
-            },
-        }
-    })
+    let rank = |expert: usize| values[expert] + bias.map_or(0.0, |bias| bias[expert]);
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    let higher = |&a: &usize, &b: &usize| rank(b).total_cmp(&rank(a)).then(a.cmp(&b));
+    if used < order.len() {
+        order.select_nth_unstable_by(used, higher);
+        order.truncate(used);
+    }
+    order.sort_unstable();
+    let mut weights: Vec<f32> = order.iter().map(|&expert| values[expert]).collect();
+    if gating == Gating::Chosen {
+        ops::softmax_row(isa, &mut weights);
+    }
+    if normalized {
+        let sum = weights.iter().sum::<f32>();
+        // What is no number stays so.
+        let divisor = if sum < MIN_WEIGHT_SUM {
+            MIN_WEIGHT_SUM
+        } else {
+            sum
+        };
+        weights.iter_mut().for_each(|weight| *weight /= divisor);
+    }
+    if scale != 1.0 {
+        weights.iter_mut().for_each(|weight| *weight *= scale);
+    }
+    order.into_iter().zip(weights).collect()
 }

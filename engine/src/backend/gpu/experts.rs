@@ -7,8 +7,8 @@ use super::pipelines::Kernel;
 use super::products::{format_piece, set};
 use super::profile::Work;
 use super::tensor::Tensor;
-use super::weights::{GpuMatrix, GpuVector};
-use crate::backend::{Backend, Experts, Product};
+use super::weights::GpuVector;
+use crate::backend::{Backend, Experts, Gating, MIN_WEIGHT_SUM, Product, Stack};
 use kernels::format::ActivationForm;
 use shaders::Op;
 use shaders::table::Workgroup;
@@ -23,9 +23,11 @@ pub(super) fn experts(
 ) {
     let Experts {
         router,
-        gate,
-        up,
-        down,
+        routing,
+        selection_bias,
+        ref gate,
+        ref up,
+        ref down,
         count,
         used,
         activation,
@@ -45,23 +47,37 @@ pub(super) fn experts(
     let items = x.rows * used;
     let routes = backend.pool.take((items * 8) as u64);
     let workgroups = backend.elements(Op::Route, x.rows);
+    let mut kernel = Kernel::new(Op::Route, &[]);
+    kernel.constants = [
+        set("BIAS", selection_bias.is_some()),
+        Some(("GATING", gating(routing.gating))),
+        set("NORMALIZED", routing.normalized),
+    ];
+    let bias = backend.bias(selection_bias);
     backend.recorder.dispatch(
-        Kernel::new(Op::Route, &[]),
-        &[&scores.float, &routes],
-        &[x.rows as u32, count as u32, used as u32],
+        kernel,
+        &[&scores.float, &routes, &bias],
+        &[
+            x.rows as u32,
+            count as u32,
+            used as u32,
+            routing.scale.to_bits(),
+            MIN_WEIGHT_SUM.to_bits(),
+        ],
         workgroups,
     );
-    let mut hidden = backend.tensor(items, gate.rows / count);
-    let mut other = backend.tensor(items, up.rows / count);
-    let mut outputs = backend.tensor(items, down.rows / count);
+    let stacks = [gate, up, down];
+    let [mut hidden, mut other, mut outputs] =
+        stacks.map(|stack| backend.tensor(items, stack.rows.len()));
     let [gate_bias, up_bias, down_bias] = match biases {
         Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
         None => [None; 3],
     };
-    backend.of_experts(x, (gate, gate_bias), &routes, used, &mut hidden);
-    backend.of_experts(x, (up, up_bias), &routes, used, &mut other);
+    let routed = (&routes, count);
+    backend.of_experts(x, (gate, gate_bias), routed, used, &mut hidden);
+    backend.of_experts(x, (up, up_bias), routed, used, &mut other);
     backend.gate_mul(activation, &mut hidden, &other);
-    backend.of_experts(&hidden, (down, down_bias), &routes, 1, &mut outputs);
+    backend.of_experts(&hidden, (down, down_bias), routed, 1, &mut outputs);
 
     let workgroups = backend.elements(Op::Mix, x.rows * sum.cols);
     backend.recorder.dispatch(
@@ -74,17 +90,32 @@ pub(super) fn experts(
     backend.pool.give(routes);
 }
 
+/// What the shader calls it.
+fn gating(gating: Gating) -> u32 {
+    match gating {
+        Gating::Chosen => 0,
+        Gating::Softmax => 1,
+        Gating::Sigmoid => 2,
+    }
+}
+
 impl GpuBackend {
-    /// Every item's vector times the matrix of its expert; `sharing` items in a
-    /// row share a row of `x`.
+    /// Every item's vector times the matrix of its expert, of so many; `sharing` items
+    /// in a row share a row of `x`.
     fn of_experts(
         &mut self,
         x: &Tensor,
-        (stack, bias): (&GpuMatrix, Option<&GpuVector>),
-        routes: &Arc<Buffer>,
+        (stack, bias): (&Stack<'_, GpuBackend>, Option<&GpuVector>),
+        (routes, count): (&Arc<Buffer>, usize),
         sharing: usize,
         out: &mut Tensor,
     ) {
+        let Stack {
+            matrix: stack,
+            ref rows,
+        } = *stack;
+        let rows_each = (stack.rows / count) as u32;
+        let first_row = rows.start as u32;
         assert_eq!(x.cols, stack.cols, "inputs");
         assert_eq!(x.rows * sharing, out.rows, "items");
         let int8 = stack.format.info().activations == ActivationForm::Int8;
@@ -110,9 +141,11 @@ impl GpuBackend {
                 &[&slice.buffer, input, routes, &out.float, &bias],
                 &[
                     slice.rows.len() as u32,
-                    slice.rows.start as u32,
+                    // Where the first expert's begin, seen from the slice.
+                    first_row.wrapping_sub(slice.rows.start as u32),
                     stack.row_bytes as u32,
                     stack.cols as u32,
+                    rows_each,
                     out.cols as u32,
                     sharing as u32,
                 ],

@@ -4,10 +4,9 @@ use super::super::{Gpu, products};
 use super::Variant;
 use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
+use super::experts::{self, Mixture};
 use super::recurrent;
-use crate::backend::{
-    Activation, AttentionShape, Backend, Device, ExpertBiases, Experts, Product, Sibling,
-};
+use crate::backend::{Activation, AttentionShape, Backend, Device, Product, Sibling};
 use crate::cache::KvFormat;
 use kernels::Format;
 use kernels::ops::Pairing;
@@ -113,8 +112,8 @@ pub(super) enum Case {
     Experts {
         format: Format,
         tokens: usize,
-        /// Whether they have biases and limited gates.
-        limited: bool,
+        /// What sets them apart.
+        variant: Mixture,
     },
 }
 
@@ -378,8 +377,8 @@ impl Case {
             Case::Experts {
                 format,
                 tokens,
-                limited,
-            } => experts(side, format, tokens, limited),
+                variant,
+            } => experts::run(side, format, tokens, variant),
         }
     }
 }
@@ -496,10 +495,15 @@ impl fmt::Display for Case {
             Case::Experts {
                 format,
                 tokens,
-                limited,
+                variant,
             } => {
-                let limited = if *limited { ", limited, biases" } else { "" };
-                write!(f, "{} {tokens} tokens{limited}", format.name())
+                let variant = match variant {
+                    Mixture::Plain => "",
+                    Mixture::Limited => ", limited, biases",
+                    Mixture::Softmax => ", softmax of all",
+                    Mixture::Sigmoid => ", sigmoid, chosen with a bias",
+                };
+                write!(f, "{} {tokens} tokens{variant}", format.name())
             }
         }
     }
@@ -659,50 +663,4 @@ fn highest<B: Backend>(backend: &mut B, cols: usize, count: usize) -> Vec<f32> {
         .iter()
         .flat_map(|&(col, value)| [col as f32, value])
         .collect()
-}
-
-fn experts<B: Backend>(
-    side: &mut Side<'_, B>,
-    format: Format,
-    tokens: usize,
-    limited: bool,
-) -> Vec<f32> {
-    let (count, used, width, n_ff) = (5, 2, 256, 512);
-    let router = matrix(side.device, Format::F32, count, width, 1);
-    let gate = matrix(side.device, format, count * n_ff, width, 2);
-    let up = matrix(side.device, format, count * n_ff, width, 3);
-    let down = matrix(side.device, format, count * width, n_ff, 4);
-    let lengths = [
-        (7, count),
-        (8, count * n_ff),
-        (9, count * n_ff),
-        (10, count * width),
-    ];
-    let biases = lengths.map(|(seed, len)| vector(side.device, seed, len));
-    let small: Vec<f32> = exact_activations(5, tokens * width)
-        .iter()
-        .map(|x| x / 64.0)
-        .collect();
-    let x = side.backend.write(&small, width);
-    let mut sum = side.backend.write(&floats(6, tokens * width), width);
-    let experts = Experts {
-        router: &router,
-        gate: &gate,
-        up: &up,
-        down: &down,
-        count,
-        used,
-        activation: match limited {
-            true => Activation::Limited,
-            false => Activation::Silu,
-        },
-        biases: limited.then_some(ExpertBiases {
-            router: &biases[0],
-            gate: &biases[1],
-            up: &biases[2],
-            down: &biases[3],
-        }),
-    };
-    side.backend.experts(&x, &experts, &mut sum);
-    read(side.backend, &sum)
 }

@@ -2,6 +2,7 @@
 //! straddle what workgroups and tiles hold.
 
 use super::case::Case;
+use super::experts::Mixture;
 use crate::backend::{Activation, AttentionShape};
 use crate::cache::KvFormat;
 use kernels::Format;
@@ -154,11 +155,18 @@ fn reducing() -> Vec<Case> {
         cases.push(Case::RmsNormAdd { rows, cols });
     }
     for format in [Format::Q4_K, Format::MXFP4, Format::F16] {
-        for (tokens, limited) in [(1, false), (7, false), (3, true)] {
+        let variants = [
+            (1, Mixture::Plain),
+            (7, Mixture::Plain),
+            (3, Mixture::Limited),
+            (3, Mixture::Softmax),
+            (3, Mixture::Sigmoid),
+        ];
+        for (tokens, variant) in variants {
             cases.push(Case::Experts {
                 format,
                 tokens,
-                limited,
+                variant,
             });
         }
     }
@@ -206,7 +214,7 @@ pub(super) fn sliced() -> Vec<Case> {
         cases.push(Case::Experts {
             format,
             tokens: 3,
-            limited: true,
+            variant: Mixture::Limited,
         });
     }
     cases

@@ -14,6 +14,7 @@
 mod attention;
 mod case;
 mod data;
+mod experts;
 mod list;
 mod recurrent;
 

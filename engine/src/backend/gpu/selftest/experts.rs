@@ -1,0 +1,93 @@
+//! Cases of mixtures of experts.
+
+use super::case::Side;
+use super::data::{exact_activations, floats, matrix, read, vector};
+use crate::backend::{Activation, Backend, ExpertBiases, Experts, Gating, Routing, Stack};
+use kernels::Format;
+
+/// Kinds of mixtures of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mixture {
+    /// As most families have them.
+    Plain,
+    /// With biases and limited gates.
+    Limited,
+    /// Weighted by the softmax of all scores, as it is.
+    Softmax,
+    /// Chosen by sigmoids and a bias, weighted by shares of their sum, times a factor;
+    /// gate and up come in one tensor.
+    Sigmoid,
+}
+
+/// What experts of such a mixture add.
+pub(super) fn run<B: Backend>(
+    side: &mut Side<'_, B>,
+    format: Format,
+    tokens: usize,
+    variant: Mixture,
+) -> Vec<f32> {
+    let limited = variant == Mixture::Limited;
+    let together = variant == Mixture::Sigmoid;
+    let (count, used, width, n_ff) = (5, 2, 256, 512);
+    let router = matrix(side.device, Format::F32, count, width, 1);
+    // If they are together, the second one's rows are up's.
+    let gates = [2, 3].map(|seed| match together {
+        true => matrix(side.device, format, count * 2 * n_ff, width, 2),
+        false => matrix(side.device, format, count * n_ff, width, seed),
+    });
+    let up_rows = if together { n_ff..2 * n_ff } else { 0..n_ff };
+    let down = matrix(side.device, format, count * width, n_ff, 4);
+    let selection_bias = vector(side.device, 11, count);
+    let lengths = [
+        (7, count),
+        (8, count * n_ff),
+        (9, count * n_ff),
+        (10, count * width),
+    ];
+    let biases = lengths.map(|(seed, len)| vector(side.device, seed, len));
+    let small: Vec<f32> = exact_activations(5, tokens * width)
+        .iter()
+        .map(|x| x / 64.0)
+        .collect();
+    let x = side.backend.write(&small, width);
+    let mut sum = side.backend.write(&floats(6, tokens * width), width);
+    let experts = Experts {
+        router: &router,
+        routing: Routing {
+            gating: match variant {
+                Mixture::Plain | Mixture::Limited => Gating::Chosen,
+                Mixture::Softmax => Gating::Softmax,
+                Mixture::Sigmoid => Gating::Sigmoid,
+            },
+            normalized: together,
+            scale: if together { 2.5 } else { 1.0 },
+        },
+        selection_bias: together.then_some(&selection_bias),
+        gate: Stack {
+            matrix: &gates[0],
+            rows: 0..n_ff,
+        },
+        up: Stack {
+            matrix: &gates[1],
+            rows: up_rows,
+        },
+        down: Stack {
+            matrix: &down,
+            rows: 0..width,
+        },
+        count,
+        used,
+        activation: match limited {
+            true => Activation::Limited,
+            false => Activation::Silu,
+        },
+        biases: limited.then_some(ExpertBiases {
+            router: &biases[0],
+            gate: &biases[1],
+            up: &biases[2],
+            down: &biases[3],
+        }),
+    };
+    side.backend.experts(&x, &experts, &mut sum);
+    read(side.backend, &sum)
+}
