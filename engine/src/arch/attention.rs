@@ -9,10 +9,6 @@ use kernels::ops::{Pairing, Rope};
 
 /// Its hyperparameters.
 pub struct Attention {
-    n_embd: usize,
-    norm_eps: f32,
-    /// Of each layer.
-    heads: Vec<Heads>,
     /// Factor of the scores.
     pub scale: f32,
     /// What scores stay below, in magnitude.
@@ -35,8 +31,6 @@ pub struct Attention {
     /// Whether values are normed, head by head and without weights. Layers without a
     /// matrix for them then norm what that of the keys makes.
     pub normed_values: bool,
-    /// The layer whose keys and values each layer attends to.
-    sources: Vec<usize>,
 }
 
 /// What is normed of queries and keys.
@@ -116,10 +110,8 @@ pub struct Weights<D: Device> {
     /// Of layers that attend to keys and values of their own.
     own: Option<KeysAndValues<D>>,
     output: Linear<D>,
-    /// Norms of the heads of queries, and of the keys there are.
-    head_norms: Option<(D::Vector, Option<D::Vector>)>,
-    /// Norms of all heads of a token's queries, and of its keys.
-    whole_norms: Option<(D::Vector, Option<D::Vector>)>,
+    /// Norms of queries, and of the keys there are.
+    norms: Option<(D::Vector, Option<D::Vector>)>,
     /// For each query head a score that adds nothing.
     sinks: Option<D::Vector>,
 }
@@ -146,15 +138,12 @@ impl Attention {
         let rope = super::rope::from_file(keys, tensors, config, head_dim, pairing)?;
         let default_scale = 1.0 / (head_dim as f32).sqrt();
         let scale = keys.positive("attention.scale", Some(default_scale))?;
-        Ok(Attention::with_rope(config, rope, scale))
+        Ok(Attention::with_rope(rope, scale))
     }
 
     /// The same with this rope and factor of the scores.
-    pub fn with_rope(config: &Config, rope: Rope, scale: f32) -> Self {
+    pub fn with_rope(rope: Rope, scale: f32) -> Self {
         Attention {
-            n_embd: config.n_embd,
-            norm_eps: config.norm_eps,
-            heads: config.heads.clone(),
             scale,
             cap: None,
             rope,
@@ -166,7 +155,6 @@ impl Attention {
             gated: false,
             temperature: None,
             normed_values: false,
-            sources: config.sources.clone(),
         }
     }
 
@@ -178,6 +166,7 @@ impl Attention {
     /// Finds the tensors of layer `index`.
     pub fn load<D: Device>(
         &self,
+        config: &Config,
         index: usize,
         loader: &Loader<'_, D>,
     ) -> Result<Weights<D>, ModelError> {
@@ -186,18 +175,18 @@ impl Attention {
             n_head_kv,
             head_dim_k,
             head_dim_v,
-        } = self.heads[index];
+        } = config.heads[index];
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let [q, k, v] = [
-            self.width_of_q(index),
+            self.width_of_q(&config.heads[index]),
             n_head_kv * head_dim_k,
             n_head_kv * head_dim_v,
         ];
-        let has_own = self.sources[index] == index;
+        let has_own = config.sources[index] == index;
         let has_v = !self.normed_values || loader.has(&name("attn_v.weight"));
         let names = [name("attn_q"), name("attn_k"), name("attn_v")];
         let [of_q, of_k, of_v] = [(&*names[0], q), (&*names[1], k), (&*names[2], v)];
-        let n_embd = self.n_embd;
+        let n_embd = config.n_embd;
         let (q, made) = if !has_own {
             (Linear::load(loader, of_q.0, q, n_embd)?, None)
         } else if self.stacked {
@@ -216,47 +205,45 @@ impl Attention {
             v_norm: self.normed_values.then(|| loader.ones(head_dim_v)),
         });
         let [q_norm, k_norm] = ["attn_q_norm.weight", "attn_k_norm.weight"].map(name);
-        let norms = |of_q, of_k| -> Result<_, ModelError> {
-            let k = has_own.then(|| loader.vector(&k_norm, of_k));
-            Ok(Some((loader.vector(&q_norm, of_q)?, k.transpose()?)))
+        let [q_len, k_len] = match self.norms {
+            Normed::Whole => [n_head, n_head_kv].map(|heads| heads * head_dim_k),
+            _ => [head_dim_k; 2],
         };
-        let has_any = loader.has(&q_norm) || loader.has(&k_norm);
-        let (head_norms, whole_norms) = match self.norms {
-            Normed::Heads => (norms(head_dim_k, head_dim_k)?, None),
-            Normed::HeadsIfAny if has_any => (norms(head_dim_k, head_dim_k)?, None),
-            Normed::Whole => (None, norms(n_head * head_dim_k, n_head_kv * head_dim_k)?),
-            Normed::Nothing | Normed::HeadsIfAny => (None, None),
+        let has_norms = match self.norms {
+            Normed::Nothing => false,
+            Normed::HeadsIfAny => loader.has(&q_norm) || loader.has(&k_norm),
+            Normed::Heads | Normed::Whole => true,
+        };
+        let norms = match has_norms {
+            true => {
+                let k = has_own.then(|| loader.vector(&k_norm, k_len));
+                Some((loader.vector(&q_norm, q_len)?, k.transpose()?))
+            }
+            false => None,
         };
         let sinks = match self.sinks {
             true => Some(loader.vector(&name("attn_sinks.weight"), n_head)?),
             false => None,
         };
-        let output = Linear::load(
-            loader,
-            &name("attn_output"),
-            self.n_embd,
-            n_head * head_dim_v,
-        )?;
+        let output = Linear::load(loader, &name("attn_output"), n_embd, n_head * head_dim_v)?;
         Ok(Weights {
             q,
             own,
             output,
-            head_norms,
-            whole_norms,
+            norms,
             sinks,
         })
     }
 
     /// Outputs of q: queries, and the gates if there are any.
-    fn width_of_q(&self, index: usize) -> usize {
-        let heads = &self.heads[index];
+    fn width_of_q(&self, heads: &Heads) -> usize {
         let queries = heads.n_head * heads.head_dim_k;
         if self.gated { 2 * queries } else { queries }
     }
 
     /// What layer `index` sees, and how heads turn there.
-    fn of_layer(&self, index: usize) -> (AttentionShape, Option<&Rope>) {
-        let heads = &self.heads[index];
+    fn of_layer(&self, config: &Config, index: usize) -> (AttentionShape, Option<&Rope>) {
+        let heads = &config.heads[index];
         let windows = self.windows.as_ref();
         let windows = windows.filter(|windows| windows.layers[index]);
         let shape = AttentionShape {
@@ -284,6 +271,7 @@ impl Attention {
     pub fn add<B: Backend>(
         &self,
         b: &mut B,
+        config: &Config,
         index: usize,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
@@ -291,9 +279,9 @@ impl Attention {
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
-        let (shape, rope) = self.of_layer(index);
+        let (shape, rope) = self.of_layer(config, index);
         let rows = step.rows();
-        let mut q = b.tensor(rows, self.width_of_q(index));
+        let mut q = b.tensor(rows, self.width_of_q(&config.heads[index]));
         let mut products = vec![weights.q.product(&mut q)];
         let mut new = weights.own.as_ref().map(|own| {
             let k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
@@ -309,7 +297,7 @@ impl Attention {
         {
             let mut out = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
             let made = if own.v.is_some() { &*v } else { &*k };
-            b.rms_norm(made, ones, self.norm_eps, &mut out);
+            b.rms_norm(made, ones, config.norm_eps, &mut out);
             *v = out;
         }
         let mut gate = None;
@@ -319,7 +307,12 @@ impl Attention {
             let gate = gate.insert(b.tensor(rows, width));
             b.deal(&both, shape.head_dim_k, &mut q, gate);
         }
-        if let Some((of_q, of_k)) = &weights.whole_norms {
+        let norms = weights.norms.as_ref();
+        let (whole, of_heads) = match self.norms {
+            Normed::Whole => (norms, None),
+            _ => (None, norms),
+        };
+        if let Some((of_q, of_k)) = whole {
             let k = new.as_mut().map(|(_, k, _)| k).zip(of_k.as_ref());
             let k = k.map(|(k, of_k)| (k, of_k, shape.n_head_kv));
             for (x, norm, heads) in [Some((&mut q, of_q, shape.n_head)), k]
@@ -327,7 +320,7 @@ impl Attention {
                 .flatten()
             {
                 let mut normed = b.tensor(rows, heads * shape.head_dim_k);
-                b.rms_norm(x, norm, self.norm_eps, &mut normed);
+                b.rms_norm(x, norm, config.norm_eps, &mut normed);
                 *x = normed;
             }
         }
@@ -341,15 +334,15 @@ impl Attention {
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
         let prepared = QueriesAndKeys {
-            norms: weights.head_norms.as_ref().map(|(q, k)| HeadNorms {
+            norms: of_heads.map(|(q, k)| HeadNorms {
                 q,
                 k: k.as_ref(),
-                eps: self.norm_eps,
+                eps: config.norm_eps,
             }),
             rope,
             sinks: weights.sinks.as_ref(),
         };
-        let source = self.sources[index];
+        let source = config.sources[index];
         let new = new.as_mut().map(|(_, k, v)| (k, &*v));
         b.attention(source, &shape, &prepared, &mut q, new, step, &mut attended);
         if rows == 0 {

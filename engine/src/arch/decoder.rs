@@ -113,7 +113,7 @@ impl Family for Decoder {
                 Some(RecurrentShape::Conv(shape)) => {
                     Mixer::Conv(short_conv::load(shape, index, loader)?)
                 }
-                None => Mixer::Attention(self.attention.load(index, loader)?),
+                None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
             },
             attn_post_norm: norm_if(self.post_norms, "post_attention_norm.weight")?,
             ffn_norm: norm_if(self.pre_norms, self.ffn_norm)?,
@@ -158,7 +158,7 @@ impl Family for Decoder {
             Mixer::Attention(weights) => {
                 let post_norm = layer.attn_post_norm.as_ref().map(norm);
                 self.attention
-                    .add(b, index, weights, &normed, post_norm, step, x);
+                    .add(b, &self.config, index, weights, &normed, post_norm, step, x);
             }
         }
         // From here on, only the rows that are kept.

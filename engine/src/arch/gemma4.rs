@@ -56,7 +56,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         Some(width) => Some(super::rope::of_narrow_windows(keys, &rope, width, 10000.0)?),
         None => None,
     };
-    let mut attention = Attention::with_rope(&config, rope, 1.0);
+    let mut attention = Attention::with_rope(rope, 1.0);
     attention.norms = Normed::Heads;
     attention.normed_values = true;
     attention.windows = Some(Windows {
