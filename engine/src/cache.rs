@@ -10,7 +10,8 @@ use std::ops::Range;
 /// Keys and values of a sequence, one layer after the other: those of the first
 /// layers on the GPU if it computes them, the others in memory.
 ///
-/// Memory is taken in chunks as the sequence grows. Layers that are recurrent have
+/// Memory is taken in chunks as the sequence grows, and of layers that attend to a
+/// window given back as they leave it. Layers that are recurrent have
 /// neither keys nor values but a state, which cannot be taken back token by token;
 /// those that attend to what another layer keeps have nothing here.
 pub struct KvCache {
@@ -18,8 +19,10 @@ pub struct KvCache {
     layers: Vec<Option<KvLayer>>,
     /// Of layers that have one: the state, and what the step under way makes of it.
     states: Vec<Option<[State; 2]>>,
-    /// The states at an earlier length, and that length.
-    mark: Option<(usize, Vec<Option<State>>)>,
+    /// How many positions a token sees in each layer that attends to a window.
+    windows: Vec<Option<usize>>,
+    /// A length that it can be cut to.
+    mark: Option<Mark>,
     /// The first layers, if a GPU computes them, and their states.
     on_gpu: Vec<Option<GpuKvLayer>>,
     states_on_gpu: Vec<Option<GpuState>>,
@@ -35,6 +38,17 @@ pub struct KvCache {
     /// Tokens it may hold.
     capacity: usize,
 }
+
+/// A length that a cache can be cut to.
+struct Mark {
+    len: usize,
+    /// The states that layers had then.
+    states: Vec<Option<State>>,
+}
+
+/// Positions of layers that attend to a window, behind what the next token sees, that
+/// are kept so that some tokens can be taken back.
+const BEHIND: usize = 256;
 
 /// What the states of a cache are before a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +68,13 @@ impl KvCache {
         KvCache {
             layers: layers()
                 .map(|kept| match kept {
-                    Kept::Keys(heads) => Some(keys_and_values(format, heads)),
+                    Kept::Keys { heads, .. } => Some(keys_and_values(format, heads)),
+                    _ => None,
+                })
+                .collect(),
+            windows: layers()
+                .map(|kept| match kept {
+                    Kept::Keys { window, .. } => window,
                     _ => None,
                 })
                 .collect(),
@@ -89,7 +109,7 @@ impl KvCache {
         for index in 0..layers {
             let (mut keys, mut state) = (None, None);
             match config.kept_by(index) {
-                Kept::Keys(heads) => {
+                Kept::Keys { heads, .. } => {
                     let dims = [heads.head_dim_k, heads.head_dim_v];
                     keys = Some(gpu.kv_layer(format, heads.n_head_kv, dims, self.capacity)?);
                 }
@@ -109,7 +129,7 @@ impl KvCache {
             if let (Some(to), Some(states)) = (&self.states_on_gpu[index], &mut self.states[index])
             {
                 let mark = self.mark.as_mut();
-                let mut marked = mark.and_then(|(_, states)| states[index].as_mut());
+                let mut marked = mark.and_then(|mark| mark.states[index].as_mut());
                 gpu.fill_state(to, &states[0], marked.as_deref());
                 *states = [State::empty(), State::empty()];
                 if let Some(marked) = &mut marked {
@@ -149,22 +169,22 @@ impl KvCache {
     }
 
     /// Forgets all tokens from position `len` on, and as many more as it takes to
-    /// have a state from there: those since the mark, if that is not after it, or all.
-    /// Returns how many are left.
+    /// have a state from there and what layers that attend to a window see: those since
+    /// the mark, if that is not after it, or all. Returns how many are left.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
-            self.len = match (&self.mark, self.has_states()) {
-                (_, false) => len,
-                (Some((marked, states)), true) if *marked <= len => {
-                    for (state, marked) in self.states.iter_mut().zip(states) {
+            self.len = match &self.mark {
+                _ if !self.has_states() && self.has_windows_at(len) => len,
+                Some(mark) if mark.len <= len => {
+                    for (state, marked) in self.states.iter_mut().zip(&mark.states) {
                         if let (Some([state, _]), Some(marked)) = (state, marked) {
                             state.clone_from(marked);
                         }
                     }
                     self.source = StateSource::Mark;
-                    *marked
+                    mark.len
                 }
-                (_, true) => {
+                _ => {
                     let states = self.states.iter_mut().flatten();
                     states.for_each(|[state, _]| state.reset());
                     self.mark = None;
@@ -173,22 +193,58 @@ impl KvCache {
                     0
                 }
             };
+            let len = self.len;
+            let layers = self.windowed_layers();
+            layers.for_each(|(layer, _)| layer.truncate(len));
         }
         self.len
     }
 
-    /// Whether it has states, so that it cannot be cut anywhere.
+    /// Whether it has states, so that it can be cut to nothing but a mark.
     pub fn has_states(&self) -> bool {
         self.states.iter().any(Option::is_some)
     }
 
-    /// Marks the present length as one that the cache can be cut to.
-    pub fn mark(&mut self) {
+    /// Marks a length as one that the cache can be cut to: the present one, or, if it
+    /// has no states, one that it will have after the next step.
+    ///
+    /// # Panics
+    ///
+    /// If it has states and `len` is not the present length.
+    pub fn mark(&mut self, len: usize) {
         if self.has_states() {
-            let states = self.states.iter();
-            let states = states.map(|states| states.as_ref().map(|[state, _]| state.clone()));
-            self.mark = Some((self.len, states.collect()));
+            assert_eq!(len, self.len, "states are those of the present length");
             self.marks = true;
+        }
+        let states = self.states.iter();
+        let states = states.map(|states| states.as_ref().map(|[state, _]| state.clone()));
+        self.mark = Some(Mark {
+            len,
+            states: states.collect(),
+        });
+    }
+
+    /// The layers in memory that attend to a window, and the positions that a token sees.
+    fn windowed_layers(&mut self) -> impl Iterator<Item = (&mut KvLayer, usize)> {
+        let layers = self.layers.iter_mut().zip(&self.windows).skip(self.moved);
+        layers.filter_map(|(layer, window)| Some((layer.as_mut()?, (*window)?)))
+    }
+
+    /// Whether all layers have what a token at position `len` sees.
+    fn has_windows_at(&self, len: usize) -> bool {
+        let layers = self.layers.iter().zip(&self.windows).skip(self.moved);
+        let mut windows = layers.filter_map(|(layer, window)| layer.as_ref().zip(*window));
+        windows.all(|(layer, window)| layer.has(seen(len, window)))
+    }
+
+    /// Gives back what layers that attend to a window need no more, neither for the
+    /// next token nor after a cut to the mark.
+    fn leave_windows(&mut self) {
+        let (len, mark) = (self.len, self.mark.as_ref().map(|mark| mark.len));
+        for (layer, window) in self.windowed_layers() {
+            let mut kept = vec![seen(len, window + BEHIND)];
+            kept.extend(mark.map(|mark| seen(mark, window)));
+            layer.keep(&kept);
         }
     }
 
@@ -259,7 +315,11 @@ impl KvCache {
     /// Counts tokens that every layer has appended, and takes over what they have
     /// made of its states.
     pub(crate) fn advance(&mut self, tokens: usize) {
+        let chunks_before = self.len / CHUNK;
         self.len += tokens;
+        if self.len / CHUNK > chunks_before {
+            self.leave_windows();
+        }
         if tokens > 0 {
             let states = self.states.iter_mut().flatten();
             states.for_each(|[state, next]| std::mem::swap(state, next));
@@ -269,29 +329,90 @@ impl KvCache {
         }
     }
 
-    /// Bytes a cache of that shape takes for each token, all layers together.
-    pub fn bytes_per_token(config: &Config, format: KvFormat) -> u64 {
-        KvCache::bytes_per_token_in(config, format, 0..config.n_layer)
+    /// Bytes of memory that it has now.
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().flatten().map(KvLayer::bytes).sum()
     }
 
-    /// The same of these layers together.
-    pub fn bytes_per_token_in(config: &Config, format: KvFormat, layers: Range<usize>) -> u64 {
-        let bytes = |index| match config.kept_by(index) {
-            Kept::Keys(heads) => bytes_of(format, heads),
-            _ => 0,
+    /// Bytes of memory that a cache of these layers takes when it holds `tokens` tokens
+    /// that came in steps of up to [`STEP`].
+    pub fn bytes_in_memory(
+        config: &Config,
+        format: KvFormat,
+        layers: Range<usize>,
+        tokens: usize,
+    ) -> u64 {
+        let tokens = tokens.next_multiple_of(CHUNK);
+        let of_window = |window: usize| {
+            // For the next token, after a cut to the mark, and of a step; and each of
+            // these may begin and end within a chunk.
+            let positions = window + BEHIND + window + STEP;
+            tokens.min(positions.next_multiple_of(CHUNK) + 3 * CHUNK)
         };
-        layers.map(bytes).sum()
+        bytes_of_layers(config, format, layers, |window| {
+            window.map_or(tokens, of_window)
+        })
     }
 
-    /// Bytes of each token that all layers together read: what several attend to
-    /// counts as often.
-    pub fn bytes_read_per_token(config: &Config, format: KvFormat) -> u64 {
-        let bytes = |&source: &usize| match config.kept_by(source) {
-            Kept::Keys(heads) => bytes_of(format, heads),
-            _ => 0,
-        };
-        config.sources.iter().map(bytes).sum()
+    /// The most tokens, up to `most`, that a cache in so many bytes of memory can hold.
+    pub fn fits(config: &Config, format: KvFormat, bytes: u64, most: usize) -> usize {
+        let needed = |tokens| KvCache::bytes_in_memory(config, format, 0..config.n_layer, tokens);
+        let (mut fits, mut too_many) = (0, most + 1);
+        while fits + 1 < too_many {
+            let middle = fits.midpoint(too_many);
+            match needed(middle) <= bytes {
+                true => fits = middle,
+                false => too_many = middle,
+            }
+        }
+        fits
     }
+
+    /// Bytes that these layers take on a GPU, where windows are not left.
+    pub fn bytes_on_gpu(
+        config: &Config,
+        format: KvFormat,
+        layers: Range<usize>,
+        tokens: usize,
+    ) -> u64 {
+        bytes_of_layers(config, format, layers, |_| tokens)
+    }
+
+    /// Bytes that a token reads which sees `tokens` tokens, itself included: what several
+    /// layers attend to counts as often.
+    pub fn bytes_read(config: &Config, format: KvFormat, tokens: usize) -> u64 {
+        let sources = config.sources.iter();
+        let bytes = sources.map(|&source| {
+            bytes_of_layers(config, format, source..source + 1, |window| {
+                tokens.min(window.unwrap_or(tokens))
+            })
+        });
+        bytes.sum()
+    }
+}
+
+/// Tokens that a step has at most of whoever wants to know how much memory a cache takes.
+pub const STEP: usize = 512;
+
+/// The positions that a token at position `at` sees before it.
+fn seen(at: usize, window: usize) -> Range<usize> {
+    (at + 1).saturating_sub(window)..at
+}
+
+/// Bytes of layers that hold as many positions as `positions` says of their window.
+fn bytes_of_layers(
+    config: &Config,
+    format: KvFormat,
+    layers: Range<usize>,
+    positions: impl Fn(Option<usize>) -> usize,
+) -> u64 {
+    let bytes = |index| match config.kept_by(index) {
+        Kept::Keys { heads, window } => {
+            bytes_of(format, heads).saturating_mul(positions(window) as u64)
+        }
+        _ => 0,
+    };
+    layers.map(bytes).fold(0, u64::saturating_add)
 }
 
 /// What only a layer is asked for that has it.

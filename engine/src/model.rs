@@ -368,8 +368,7 @@ impl Model {
         let config = self.config();
         let on_gpu = self.gpu().map_or(0, |(_, placed)| placed.layers);
         let in_memory = on_gpu..config.n_layer;
-        let needed_bytes =
-            KvCache::bytes_per_token_in(config, format, in_memory).saturating_mul(context as u64);
+        let needed_bytes = KvCache::bytes_in_memory(config, format, in_memory, context);
         match crate::machine::available_memory() {
             Some(available_bytes) if needed_bytes > available_bytes => Err(Error::CacheTooLarge {
                 context,

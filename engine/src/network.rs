@@ -271,10 +271,9 @@ impl<F: Family> Network for Runner<F> {
         Gpu::check_heads(&widths.collect::<Vec<_>>())?;
         let device = gpu.deferring_device();
         let loader = Loader::new(tensors, &device);
-        let context = config.context_length.min(CONTEXT) as u64;
-        let room = |placed: usize| {
-            KvCache::bytes_per_token_in(config, kv, 0..placed) * context + MARGIN_BYTES
-        };
+        let context = config.context_length.min(CONTEXT);
+        let room =
+            |placed: usize| KvCache::bytes_on_gpu(config, kv, 0..placed, context) + MARGIN_BYTES;
         let limit = match layers {
             GpuLayers::Auto => config.n_layer + 1,
             GpuLayers::First(count) => count,

@@ -1,7 +1,7 @@
 //! A session: one conversation with a model.
 
 use crate::Error;
-use crate::cache::{KvCache, KvFormat};
+use crate::cache::{KvCache, KvFormat, STEP};
 use crate::cancel::Cancel;
 use crate::model::{Model, Sequence, Wanted};
 use crate::sampler::{Sampler, Sampling};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Prompt tokens that go through the model at a time. Does not change what
 /// comes out; short enough that progress can be shown and work be cancelled.
-const PROMPT_CHUNK: usize = 512;
+const PROMPT_CHUNK: usize = STEP;
 
-/// Tokens of a prompt's end that are computed apart where a cache cannot be cut
+/// Tokens of a prompt's end before which a cache can be cut that cannot be cut
 /// anywhere: more than what chat templates put before an answer.
 const PROMPT_END: usize = 16;
 
@@ -160,15 +160,9 @@ impl Session {
             }
             None => {
                 // Half of the memory at most, unless asked for.
-                let per_token = KvCache::bytes_per_token(model.config(), options.kv).max(1);
-                let fits = crate::machine::available_memory()
-                    .map_or(u64::MAX, |bytes| bytes / 2 / per_token);
-                model.cache(
-                    options.kv,
-                    trained
-                        .min(usize::try_from(fits).unwrap_or(usize::MAX))
-                        .max(1),
-                )?
+                let bytes = crate::machine::available_memory().map_or(u64::MAX, |bytes| bytes / 2);
+                let fits = KvCache::fits(model.config(), options.kv, bytes, trained);
+                model.cache(options.kv, fits.max(1))?
             }
         };
         let cancel = Cancel::default();
@@ -286,7 +280,7 @@ impl Session {
             // to go on from.
             count = count.min(self.pending.len().saturating_sub(PROMPT_END));
             if self.pending.len() == PROMPT_END {
-                self.cache.mark();
+                self.cache.mark(self.cache.len());
             }
         }
         if self.pending.len() <= count || count == 0 {
@@ -414,6 +408,10 @@ impl Generation<'_> {
         while self.session.advance()?.is_some() {}
         let start = Instant::now();
         let count = self.session.pending.len();
+        let cache = &mut self.session.cache;
+        if count > PROMPT_END && !cache.has_states() {
+            cache.mark(cache.len() + count - PROMPT_END);
+        }
         let logits = self.session.compute(count, |model, tokens, cache| {
             let mut sequences = [Sequence {
                 cache,

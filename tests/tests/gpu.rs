@@ -730,7 +730,7 @@ fn states_are_cut_as_on_the_cpu() {
                 logits.push(model.step(&mut [sequence]).unwrap());
             };
             step(&mut cache, 0..10);
-            cache.mark();
+            cache.mark(10);
             step(&mut cache, 10..18);
             step(&mut cache, 18..19);
             assert_eq!(cache.truncate(12), 10);

@@ -43,7 +43,7 @@ fn a_cache_is_cut_to_its_mark_or_to_nothing() {
     let mut cache = model.cache(KvFormat::F16, 100).unwrap();
     assert!(cache.has_states());
     step(&model, &mut cache, &all[..10]).unwrap();
-    cache.mark();
+    cache.mark(10);
     for (len, left) in [(30, 22), (22, 22), (12, 10), (10, 10)] {
         let rest = &all[cache.len()..22];
         step(&model, &mut cache, rest).unwrap();

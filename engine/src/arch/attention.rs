@@ -14,12 +14,12 @@ pub struct Attention {
     /// What scores stay below, in magnitude.
     pub cap: Option<f32>,
     rope: Rope,
+    /// How heads turn in layers that attend to a window, if not as elsewhere.
+    pub window_rope: Option<Rope>,
     /// What is normed of queries and keys.
     pub norms: Normed,
     /// Every so manieth layer leaves heads unturned.
     pub unturned: Option<usize>,
-    /// Layers that attend only to what came shortly before.
-    pub windows: Option<Windows>,
     /// Whether the rows of q, k and v lie one after the other in one tensor.
     pub stacked: bool,
     /// Whether every head has a sink.
@@ -43,52 +43,6 @@ pub enum Normed {
     HeadsIfAny,
     /// All heads of a token together.
     Whole,
-}
-
-/// Layers that attend only to what came shortly before.
-pub struct Windows {
-    /// Positions that a token sees there, its own included.
-    pub positions: usize,
-    /// Which layers are these.
-    pub layers: Vec<bool>,
-    /// How heads turn there, if not as elsewhere.
-    pub rope: Option<Rope>,
-}
-
-impl Windows {
-    /// In all layers.
-    pub fn everywhere(config: &Config, positions: usize) -> Windows {
-        Windows {
-            positions,
-            layers: vec![true; config.n_layer],
-            rope: None,
-        }
-    }
-
-    /// In the layers that the file names; or every so manieth layer sees all and the
-    /// others are these, by default that of `period`.
-    pub fn from_file(
-        keys: &Hyperparameters<'_, '_>,
-        config: &Config,
-        positions: usize,
-        period: usize,
-    ) -> Result<Windows, ModelError> {
-        let (n_layer, name) = (config.n_layer, "attention.sliding_window_pattern");
-        let layers = match keys.flags(name)? {
-            Some(layers) => layers[..n_layer].to_vec(),
-            None => {
-                let found = keys.optional(name, 1..=n_layer.max(period))?;
-                let period = found.unwrap_or(period);
-                let layers = 1..=n_layer;
-                layers.map(|layer| !layer.is_multiple_of(period)).collect()
-            }
-        };
-        Ok(Windows {
-            positions,
-            layers,
-            rope: None,
-        })
-    }
 }
 
 /// How queries grow with their position `p`: by `1 + scale · ln(1 + ⌊p / length⌋)`.
@@ -147,9 +101,9 @@ impl Attention {
             scale,
             cap: None,
             rope,
+            window_rope: None,
             norms: Normed::Nothing,
             unturned: None,
-            windows: None,
             stacked: false,
             sinks: false,
             gated: false,
@@ -244,20 +198,18 @@ impl Attention {
     /// What layer `index` sees, and how heads turn there.
     fn of_layer(&self, config: &Config, index: usize) -> (AttentionShape, Option<&Rope>) {
         let heads = &config.heads[index];
-        let windows = self.windows.as_ref();
-        let windows = windows.filter(|windows| windows.layers[index]);
         let shape = AttentionShape {
             n_head: heads.n_head,
             n_head_kv: heads.n_head_kv,
             head_dim_k: heads.head_dim_k,
             head_dim_v: heads.head_dim_v,
             scale: self.scale,
-            window: windows.map(|windows| windows.positions),
+            window: config.window_of(index),
             cap: self.cap,
         };
         let is_every = |period: usize| (index + 1).is_multiple_of(period);
-        let rope = match windows {
-            Some(windows) => Some(windows.rope.as_ref().unwrap_or(&self.rope)),
+        let rope = match shape.window {
+            Some(_) => Some(self.window_rope.as_ref().unwrap_or(&self.rope)),
             None if self.unturned.is_some_and(is_every) => None,
             None => Some(&self.rope),
         };

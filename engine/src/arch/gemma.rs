@@ -9,10 +9,10 @@
 //! "Gemma 2: Improving Open Language Models at a Practical Size" (2024); "Gemma 3
 //! Technical Report" (2025); tensor names and keys from the GGUF specification.
 
-use super::attention::{Attention, Normed, Windows};
+use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters, LogitScale};
+use super::{Config, Hyperparameters, LogitScale, Windows};
 use crate::backend::Activation;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -36,7 +36,8 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     attention.cap = keys.optional_positive("attn_logit_softcapping")?;
     let positions = keys.optional("attention.sliding_window", 1..=1 << 30)?;
     let positions = positions.unwrap_or(4096);
-    attention.windows = Some(Windows::from_file(keys, &decoder.config, positions, 2)?);
+    let config = &mut decoder.config;
+    config.windows = Some(Windows::from_file(keys, config.n_layer, positions, 2)?);
     Ok(decoder)
 }
 
@@ -46,9 +47,9 @@ pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
     let attention = &mut decoder.attention;
     attention.norms = Normed::Heads;
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
-        let mut windows = Windows::from_file(keys, &decoder.config, positions, 6)?;
-        windows.rope = Some(super::rope::of_windows(keys, attention.rope(), 10000.0)?);
-        attention.windows = Some(windows);
+        let config = &mut decoder.config;
+        config.windows = Some(Windows::from_file(keys, config.n_layer, positions, 6)?);
+        attention.window_rope = Some(super::rope::of_windows(keys, attention.rope(), 10000.0)?);
     }
     Ok(decoder)
 }

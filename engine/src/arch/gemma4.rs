@@ -10,10 +10,10 @@
 //! Sources: the published configurations and implementation of Gemma 4 (2026); tensor
 //! names and keys from the GGUF specification and from files that exist.
 
-use super::attention::{Attention, Normed, Windows};
+use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Heads, Hyperparameters, LogitScale, MAX_WIDTH, check_kv_heads};
+use super::{Config, Heads, Hyperparameters, LogitScale, MAX_WIDTH, Windows, check_kv_heads};
 use crate::backend::Activation;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -52,17 +52,15 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     if width_of(false).is_some() {
         tensors.vector("rope_freqs.weight", rope.n_rot() / 2)?;
     }
-    let window_rope = match width_of(true) {
-        Some(width) => Some(super::rope::of_narrow_windows(keys, &rope, width, 10000.0)?),
-        None => None,
-    };
+    let of_windows = |width| super::rope::of_narrow_windows(keys, &rope, width, 10000.0);
+    let window_rope = width_of(true).map(of_windows).transpose()?;
     let mut attention = Attention::with_rope(rope, 1.0);
+    attention.window_rope = window_rope;
     attention.norms = Normed::Heads;
     attention.normed_values = true;
-    attention.windows = Some(Windows {
+    config.windows = Some(Windows {
         positions: keys.require("attention.sliding_window", 1..=1 << 30)?,
         layers: in_window,
-        rope: window_rope,
     });
     let widths = keys.require_each("feed_forward_length", 1..=MAX_WIDTH)?;
     let mut feed_forward = FeedForward::of_widths(config.n_embd, widths);

@@ -4,10 +4,10 @@
 //! Source: "gpt-oss-120b & gpt-oss-20b Model Card" (2025) and the reference code
 //! published with it; tensor names and keys from the GGUF specification.
 
-use super::attention::{Attention, Windows};
+use super::attention::Attention;
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters};
+use super::{Config, Hyperparameters, Windows};
 use crate::backend::Activation;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -15,11 +15,11 @@ use kernels::ops::Pairing;
 
 /// Reads and checks the hyperparameters.
 pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
-    let config = Config::from_file(keys, tensors)?;
+    let mut config = Config::from_file(keys, tensors)?;
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     attention.sinks = true;
     let positions = keys.require("attention.sliding_window", 1..=1 << 30)?;
-    attention.windows = Some(Windows::from_file(keys, &config, positions, 2)?);
+    config.windows = Some(Windows::from_file(keys, config.n_layer, positions, 2)?);
     let width = "expert_feed_forward_length";
     let mut feed_forward = FeedForward::with_experts(keys, config.n_embd, width)?;
     feed_forward.activation = Activation::Limited;

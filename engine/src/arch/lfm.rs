@@ -6,10 +6,10 @@
 //! Source: "LFM2 Technical Report" (2025); tensor names and keys from the GGUF
 //! specification, and what files call the last norm from those that exist.
 
-use super::attention::{Attention, Normed, Windows};
+use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers};
+use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers, Windows};
 use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -20,7 +20,8 @@ use kernels::recurrent::{ConvShape, RecurrentShape};
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = decoder(keys, tensors, FeedForward::dense)?;
     if let Some(positions) = keys.optional("attention.sliding_window", 1..=1 << 30)? {
-        decoder.attention.windows = Some(Windows::everywhere(&decoder.config, positions));
+        let n_layer = decoder.config.n_layer;
+        decoder.config.windows = Some(Windows::everywhere(n_layer, positions));
     }
     Ok(decoder)
 }

@@ -24,6 +24,7 @@ mod phi;
 mod qwen;
 mod rope;
 mod short_conv;
+mod windows;
 
 use crate::backend::{Backend, Device, LayerInputs, Step};
 use crate::error::ModelError;
@@ -33,6 +34,7 @@ use decoder::Decoder;
 use gguf::Metadata;
 pub use hyperparameters::Hyperparameters;
 use kernels::recurrent::RecurrentShape;
+pub use windows::Windows;
 
 /// Hyperparameters that every family has.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub struct Config {
     /// The layer whose keys and values each layer attends to: itself, unless it has
     /// none of its own.
     pub sources: Vec<usize>,
+    /// Layers that attend only to what came shortly before.
+    pub windows: Option<Windows>,
     /// Factor of the embeddings.
     pub embedding_scale: f32,
     /// What becomes of the output's products.
@@ -81,7 +85,12 @@ pub struct Heads {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept<'a> {
     /// Their keys and values.
-    Keys(&'a Heads),
+    Keys {
+        /// Of these heads.
+        heads: &'a Heads,
+        /// How many positions a token sees of them, its own included; `None`: all.
+        window: Option<usize>,
+    },
     /// A state.
     State(&'a RecurrentShape),
     /// Nothing: it attends to what another layer keeps.
@@ -179,6 +188,7 @@ impl Config {
             norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
             heads,
             sources: (0..n_layer).collect(),
+            windows: None,
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
             recurrent: None,
@@ -207,11 +217,21 @@ impl Config {
         recurrent.map(|recurrent| &recurrent.shape)
     }
 
+    /// How many positions a token sees in layer `index`, its own included; `None`: all.
+    pub fn window_of(&self, index: usize) -> Option<usize> {
+        let windows = self.windows.as_ref();
+        let windows = windows.filter(|windows| windows.layers[index]);
+        windows.map(|windows| windows.positions)
+    }
+
     /// What layer `index` keeps of the tokens that it has seen.
     pub fn kept_by(&self, index: usize) -> Kept<'_> {
         match self.recurrent_of(index) {
             Some(shape) => Kept::State(shape),
-            None if self.sources[index] == index => Kept::Keys(&self.heads[index]),
+            None if self.sources[index] == index => Kept::Keys {
+                heads: &self.heads[index],
+                window: self.window_of(index),
+            },
             None => Kept::Nothing,
         }
     }

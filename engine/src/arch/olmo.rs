@@ -8,10 +8,10 @@
 //! (2024); "Olmo 3" (2025); tensor names and keys from the
 //! GGUF specification.
 
-use super::attention::{Attention, Normed, Windows};
+use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters, rope};
+use super::{Config, Hyperparameters, Windows, rope};
 use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -19,15 +19,14 @@ use kernels::ops::Pairing;
 
 /// Reads and checks the hyperparameters of the second generation and the third.
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
-    let config = Config::from_file(keys, tensors)?;
+    let mut config = Config::from_file(keys, tensors)?;
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     attention.norms = Normed::Whole;
     let positions = keys.optional("attention.sliding_window", 0..=1 << 30)?;
     if let Some(positions @ 1..) = positions {
-        let mut windows = Windows::from_file(keys, &config, positions, 4)?;
+        config.windows = Some(Windows::from_file(keys, config.n_layer, positions, 4)?);
         let base = rope::base(keys)?;
-        windows.rope = Some(rope::of_windows(keys, attention.rope(), base)?);
-        attention.windows = Some(windows);
+        attention.window_rope = Some(rope::of_windows(keys, attention.rope(), base)?);
     }
     let feed_forward = FeedForward::dense(keys, config.n_embd)?;
     let mut decoder = Decoder::new(config, attention, feed_forward);

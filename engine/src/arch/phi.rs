@@ -7,23 +7,23 @@
 //! Source: "Phi-3 Technical Report" (2024); tensor names and keys from the GGUF
 //! specification.
 
-use super::attention::{Attention, Windows};
+use super::attention::Attention;
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters};
+use super::{Config, Hyperparameters, Windows};
 use crate::error::ModelError;
 use crate::tensors::Tensors;
 use kernels::ops::Pairing;
 
 /// Reads and checks the hyperparameters of the third generation.
 pub fn third(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
-    let config = Config::from_file(keys, tensors)?;
+    let mut config = Config::from_file(keys, tensors)?;
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     attention.stacked = true;
     let window = keys.optional("attention.sliding_window", 0..=1 << 30)?;
     let is_shorter = |window: &usize| (1..config.context_length).contains(window);
     if let Some(positions) = window.filter(is_shorter) {
-        attention.windows = Some(Windows::everywhere(&config, positions));
+        config.windows = Some(Windows::everywhere(config.n_layer, positions));
     }
     let mut feed_forward = FeedForward::dense(keys, config.n_embd)?;
     feed_forward.stacked = true;

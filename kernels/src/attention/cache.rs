@@ -29,6 +29,8 @@
 //! A block is 32 dimensions, the last one padded with zeros. Four consecutive
 //! dimensions of a key lie side by side, which is what integer dot products
 //! take.
+//!
+//! Chunks that nobody will attend to any more can be given back ([`KvLayer::keep`]).
 
 use super::append::Append;
 use crate::format::GROUP;
@@ -37,6 +39,7 @@ use crate::lanes::LANES;
 use crate::lines::{LINE_BYTES, Lines};
 use crate::team::Region;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Positions in a chunk.
@@ -180,6 +183,7 @@ impl Shape {
 /// top of this file.
 pub struct KvLayer {
     shape: Shape,
+    /// Empty where they have been given back.
     chunks: Vec<Lines<u8>>,
     len: usize,
 }
@@ -249,7 +253,30 @@ impl KvLayer {
 
     /// Bytes allocated.
     pub fn bytes(&self) -> usize {
-        self.chunks.len() * self.shape.chunk_bytes()
+        let chunks = self.chunks.iter().filter(|chunk| !chunk.is_empty());
+        chunks.count() * self.shape.chunk_bytes()
+    }
+
+    /// Whether these positions are there: held, and not given back.
+    pub fn has(&self, positions: Range<usize>) -> bool {
+        let chunks = positions.start / CHUNK..positions.end.div_ceil(CHUNK);
+        positions.is_empty()
+            || positions.end <= self.len
+                && self.chunks[chunks].iter().all(|chunk| !chunk.is_empty())
+    }
+
+    /// Gives back the chunks that are full and have none of these positions: nobody may
+    /// attend to what they held any more.
+    pub fn keep(&mut self, positions: &[Range<usize>]) {
+        for (index, chunk) in self.chunks[..self.len / CHUNK].iter_mut().enumerate() {
+            let (begin, end) = (index * CHUNK, (index + 1) * CHUNK);
+            if !positions
+                .iter()
+                .any(|kept| kept.start < end && begin < kept.end)
+            {
+                *chunk = Lines::default();
+            }
+        }
     }
 
     /// Allocates what `positions` positions need.
@@ -290,6 +317,10 @@ impl KvLayer {
             position <= self.len,
             "position {position} after {} positions",
             self.len
+        );
+        assert!(
+            self.has(position / CHUNK * CHUNK..position),
+            "position {position} in a chunk that was given back"
         );
         let end = position + tokens;
         self.reserve(end);

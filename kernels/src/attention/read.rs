@@ -8,7 +8,7 @@ use half::f16;
 
 impl KvLayer {
     /// Keys `[len, n_head_kv · head_dim_k]` and values `[len, n_head_kv ·
-    /// head_dim_v]` of the first `len` positions.
+    /// head_dim_v]` of the first `len` positions: zeros where they were given back.
     ///
     /// # Panics
     ///
@@ -20,6 +20,11 @@ impl KvLayer {
         let mut keys = Vec::with_capacity(len * self.n_head_kv() * dim_k);
         let mut values = Vec::with_capacity(len * self.n_head_kv() * dim_v);
         for position in 0..len {
+            if !self.has(position..position + 1) {
+                keys.resize(keys.len() + self.n_head_kv() * dim_k, 0.0);
+                values.resize(values.len() + self.n_head_kv() * dim_v, 0.0);
+                continue;
+            }
             let at = position % CHUNK;
             let (panel, lane) = (at / LANES, at % LANES);
             for head in 0..self.n_head_kv() {

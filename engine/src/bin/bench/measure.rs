@@ -126,7 +126,7 @@ impl Bench<'_> {
                     wanted: Wanted::Nothing,
                 }])?;
             }
-            cache.mark();
+            cache.mark(cache.len());
         }
         Ok(())
     }
@@ -265,11 +265,15 @@ fn difference(found: &[f32], expected: &[f32]) -> f64 {
 
 /// Refuses caches that together exceed the memory.
 fn check_memory(model: &Model, kv: KvFormat, tests: &[Test]) -> Result<(), String> {
-    let per_token = KvCache::bytes_per_token(model.config(), kv);
-    let tokens = |test: &Test| (test.batch * (test.depth + test.tokens)) as u64;
-    let most = tests.iter().max_by_key(|test| tokens(test));
+    let config = model.config();
+    let needed = |test: &Test| {
+        let tokens = test.depth + test.tokens;
+        let of_one = KvCache::bytes_in_memory(config, kv, 0..config.n_layer, tokens);
+        of_one.saturating_mul(test.batch as u64)
+    };
+    let most = tests.iter().max_by_key(|test| needed(test));
     if let (Some(test), Some(available)) = (most, firstlight::machine::available_memory()) {
-        let needed = per_token.saturating_mul(tokens(test));
+        let needed = needed(test);
         if needed > available {
             return Err(format!(
                 "{test}: the caches need {needed} bytes, but only {available} bytes of memory are available"

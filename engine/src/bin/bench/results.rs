@@ -228,7 +228,7 @@ fn bytes(setting: &Setting<'_>, measured: &Measured) -> f64 {
         Kind::Prompt => CHUNK,
         Kind::Generation => 1,
     };
-    let cached = KvCache::bytes_read_per_token(setting.model.config(), setting.kv) as f64;
+    let cached = |seen| KvCache::bytes_read(setting.model.config(), setting.kv, seen) as f64;
     let mut bytes = 0.0;
     for from in (0..test.tokens).step_by(chunk) {
         let to = test.tokens.min(from + chunk);
@@ -236,7 +236,7 @@ fn bytes(setting: &Setting<'_>, measured: &Measured) -> f64 {
         let tokens = (to - from) * test.batch;
         let logits = if has_logits { test.batch } else { 0 };
         bytes += setting.inventory.step_bytes(tokens, logits);
-        bytes += (test.batch * (test.depth + to)) as f64 * cached;
+        bytes += test.batch as f64 * cached(test.depth + to);
     }
     bytes
 }

@@ -29,6 +29,7 @@ fn cache<B: Backend>(
             head_dim_v: shape.head_dim_v,
         }],
         sources: vec![0],
+        windows: None,
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
         recurrent: None,

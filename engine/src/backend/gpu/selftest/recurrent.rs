@@ -34,7 +34,7 @@ pub(super) fn run<B: Backend>(
                 count = 1;
             }
             if round == 1 {
-                cache.mark();
+                cache.mark(cache.len());
             }
             let (first, position) = (positions.len(), cache.len());
             positions.extend(position..position + count);
@@ -105,6 +105,7 @@ fn cache<B: Backend>(side: &Side<'_, B>, shape: &RecurrentShape) -> Option<KvCac
             head_dim_v: 32,
         }],
         sources: vec![0],
+        windows: None,
         embedding_scale: 1.0,
         logits: LogitScale::NONE,
         recurrent: Some(RecurrentLayers {

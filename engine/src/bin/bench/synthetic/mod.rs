@@ -104,6 +104,6 @@ impl Synthetic {
     /// Bytes of a key-value cache.
     pub fn cache_bytes(self, kv: KvFormat, context: usize) -> u64 {
         let config = self.shape.config();
-        firstlight::KvCache::bytes_per_token(&config, kv) * context as u64
+        firstlight::KvCache::bytes_in_memory(&config, kv, 0..config.n_layer, context)
     }
 }

@@ -3,7 +3,7 @@
 //! Source: the configurations that their makers published.
 
 use super::kinds::Kinds;
-use firstlight::arch::{Config, Heads, LogitScale, OUTPUT_NORM};
+use firstlight::arch::{Config, Heads, LogitScale, OUTPUT_NORM, Windows};
 use gguf::write::Writer;
 
 /// A model's dimensions.
@@ -156,6 +156,7 @@ impl Shape {
                     None => layer as usize,
                 })
                 .collect(),
+            windows: self.windows(),
             embedding_scale: 1.0,
             logits: LogitScale::NONE,
             recurrent: None,
@@ -172,6 +173,20 @@ impl Shape {
             head_dim_v: self.head_dim as usize,
         };
         (self.kinds.as_ref()).map_or(heads, |kinds| kinds.heads(layer, heads))
+    }
+
+    /// The layers that attend to a window: all but every so manieth.
+    fn windows(&self) -> Option<Windows> {
+        let period = match (&self.kinds, self.family) {
+            (Some(kinds), _) => kinds.period,
+            (None, "gemma3") => 6,
+            (None, _) => 2,
+        };
+        let layers = 1..=self.n_layer;
+        (self.window > 0).then(|| Windows {
+            positions: self.window as usize,
+            layers: layers.map(|layer| !layer.is_multiple_of(period)).collect(),
+        })
     }
 
     /// Width of the feed-forward network of a layer.
