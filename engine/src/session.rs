@@ -332,7 +332,8 @@ impl Session {
     /// If there are none, or a parameter makes no sense.
     pub fn resume(&mut self, request: &Request) -> Result<Generation<'_>, Error> {
         request.check()?;
-        let sampler = Sampler::new(&request.sampling, self.model.isa())?;
+        let sampler = Sampler::new(&request.sampling, self.model.isa())?
+            .without(self.model.tokenizer().suppressed());
         if self.pending.is_empty() {
             return Err(Error::EmptyPrompt);
         }

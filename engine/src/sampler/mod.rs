@@ -1,6 +1,7 @@
 //! Choosing the next token from its logits.
 //!
-//! The steps, in this order (each can be switched off):
+//! Tokens that a file wants never to be generated are left out. Then, in this order (each
+//! can be switched off):
 //!
 //! 1. penalties for tokens that occurred: repetition divides positive logits
 //!    and multiplies negative ones (Keskar et al., "CTRL", 2019), frequency
@@ -34,6 +35,8 @@ pub struct Sampler {
     sampling: Sampling,
     isa: Isa,
     random: Random,
+    /// Tokens that are never chosen, ascending.
+    left_out: Vec<u32>,
     /// Reused from token to token.
     candidates: Vec<Candidate>,
     p: Vec<f32>,
@@ -52,20 +55,31 @@ impl Sampler {
             sampling: sampling.clone(),
             isa,
             random: Random::new(sampling.seed),
+            left_out: Vec::new(),
             candidates: Vec::new(),
             p: Vec::new(),
         })
+    }
+
+    /// The same, but that it never chooses these tokens, which come ascending. (If a
+    /// vocabulary has no others, it chooses among them.)
+    pub fn without(mut self, tokens: &[u32]) -> Sampler {
+        self.left_out = tokens.to_vec();
+        self
     }
 
     /// How many of the highest logits decide, if a few do: those from which
     /// [`Sampler::choose`] chooses what [`Sampler::sample`] would from all.
     pub fn deciding(&self) -> Option<usize> {
         const MOST: usize = 256;
-        match (self.sampling.penalizes(), self.sampling.temperature) {
+        let count = match (self.sampling.penalizes(), self.sampling.temperature) {
             (true, _) => None,
             (false, 0.0) => Some(1),
-            (false, _) => Some(self.sampling.top_k).filter(|k| (1..=MOST).contains(k)),
-        }
+            (false, _) => Some(self.sampling.top_k).filter(|&k| k >= 1),
+        };
+        // Those that are left out may be among the highest.
+        let count = count.map(|count| count + self.left_out.len());
+        count.filter(|&count| count <= MOST)
     }
 
     /// Chooses among tokens and their logits: the [`Sampler::deciding`] highest.
@@ -77,6 +91,7 @@ impl Sampler {
                 logit,
                 p: 0.0,
             }));
+        self.leave_out();
         if self.sampling.temperature == 0.0 {
             top_k(&mut self.candidates, 1);
             return self.candidates[0].token;
@@ -88,6 +103,9 @@ impl Sampler {
     /// values afterwards are those with penalties.
     pub fn sample(&mut self, logits: &mut [f32], tokens: &[u32]) -> u32 {
         self.penalize(logits, tokens);
+        for &token in &self.left_out {
+            logits[token as usize] = f32::MIN;
+        }
         if self.sampling.temperature == 0.0 {
             return greedy(logits);
         }
@@ -98,7 +116,17 @@ impl Sampler {
             logit,
             p: 0.0,
         }));
+        self.leave_out();
         self.draw()
+    }
+
+    /// Leaves out of the candidates what is never chosen.
+    fn leave_out(&mut self) {
+        let is_left_out =
+            |candidate: &Candidate| self.left_out.binary_search(&candidate.token).is_ok();
+        if !self.left_out.is_empty() && !self.candidates.iter().all(is_left_out) {
+            self.candidates.retain(|candidate| !is_left_out(candidate));
+        }
     }
 
     /// Takes the candidates through all steps but the penalties.

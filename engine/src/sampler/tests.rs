@@ -362,3 +362,29 @@ fn senseless_parameters_are_refused() {
         assert_eq!(sampler(&sampling).err().unwrap().to_string(), message);
     }
 }
+
+#[test]
+fn some_are_never_chosen() {
+    let greedy = Sampling {
+        temperature: 0.0,
+        ..open()
+    };
+    let top_2 = Sampling { top_k: 2, ..open() };
+    let highest = [(1, 2.0), (4, 1.9), (2, 1.0), (0, 0.0)];
+    for (sampling, count, expected) in [(greedy, 3, vec![2]), (top_2, 4, vec![0, 2])] {
+        let new = || sampler(&sampling).unwrap().without(&[1, 4]);
+        assert_eq!(new().deciding(), Some(count));
+        let mut seen = Vec::new();
+        for _ in 0..100 {
+            let mut sampler = new();
+            seen.push(sampler.sample(&mut LOGITS.clone(), &[]));
+            seen.push(sampler.choose(&highest[..count]));
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, expected);
+    }
+    // Where nothing is left, something has to be.
+    let all = sampler(&open()).unwrap().without(&[0, 1, 2, 3, 4]);
+    assert!({ all }.sample(&mut LOGITS.clone(), &[]) < 5);
+}

@@ -297,6 +297,11 @@ impl Tokenizer {
         &self.special.ends
     }
 
+    /// The tokens that the file says are never to be generated, ascending.
+    pub fn suppressed(&self) -> &[u32] {
+        &self.special.suppressed
+    }
+
     /// Whether a token is one of [`ends`](Self::ends).
     pub fn is_end(&self, token: u32) -> bool {
         self.special.ends.binary_search(&token).is_ok()

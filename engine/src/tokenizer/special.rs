@@ -14,6 +14,8 @@ pub(super) struct SpecialTokens {
     pub padding: Option<u32>,
     /// The tokens after which nothing is generated, in order.
     pub ends: Vec<u32>,
+    /// Tokens that are never generated, ascending.
+    pub suppressed: Vec<u32>,
 }
 
 /// Further tokens that end a generation, by metadata key: the end of a message, and what fill-in-the-middle models write
@@ -104,6 +106,16 @@ impl SpecialTokens {
         }
         ends.sort_unstable();
         ends.dedup();
+
+        // What is not in the vocabulary is not generated anyway.
+        let suppressed = metadata.get_i32s("tokenizer.ggml.suppress_tokens")?;
+        let suppressed = suppressed.into_iter().flatten();
+        let mut suppressed: Vec<u32> = suppressed
+            .filter_map(|id| u32::try_from(id).ok())
+            .filter(|&id| (id as usize) < vocab_size)
+            .collect();
+        suppressed.sort_unstable();
+        suppressed.dedup();
         Ok(Self {
             bos,
             eos,
@@ -111,6 +123,7 @@ impl SpecialTokens {
             unknown,
             padding,
             ends,
+            suppressed,
         })
     }
 }

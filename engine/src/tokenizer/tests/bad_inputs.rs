@@ -196,6 +196,14 @@ fn special_ids_outside_of_the_vocabulary() {
         &sentencepiece().with("tokenizer.ggml.bos_token_id", "1"),
         "metadata key \"tokenizer.ggml.bos_token_id\": expected an unsigned 32-bit integer",
     );
+    // What is outside is not generated anyway.
+    let key = "tokenizer.ggml.suppress_tokens";
+    let tokenizer = sentencepiece().with(key, vec![2, 7, 1, 2, -1]).tokenizer();
+    assert_eq!(tokenizer.suppressed(), [1, 2]);
+    refused(
+        &sentencepiece().with(key, 1u32),
+        &format!("metadata key \"{key}\": expected an array of 32-bit integers"),
+    );
 }
 
 #[test]
