@@ -104,6 +104,11 @@ pub enum ModelError {
     },
     #[error("tensor {} is missing", Escaped(.name))]
     MissingTensor { name: String },
+    #[error(
+        "tensor {} is unknown to models of its architecture: without it this would be another model",
+        Escaped(.name)
+    )]
+    UnknownTensor { name: String },
     #[error("tensor {} has shape {found}, expected {expected}", Escaped(.name))]
     Shape {
         name: String,

@@ -171,7 +171,7 @@ impl<F: Family> Runner<F> {
     pub fn new(family: F, tensors: &Tensors) -> Result<Self, ModelError> {
         let loader = Loader::new(tensors, &CpuDevice);
         let config = family.config();
-        Ok(Runner {
+        let runner = Runner {
             token_embd: loader.matrix("token_embd.weight", config.n_vocab, config.n_embd)?,
             layer_embedding: LayerEmbedding::load(config, &loader)?,
             output: Output::load(config, &loader)?,
@@ -181,7 +181,9 @@ impl<F: Family> Runner<F> {
             on_gpu: Vec::new(),
             output_on_gpu: None,
             family,
-        })
+        };
+        tensors.check_all_known()?;
+        Ok(runner)
     }
 
     /// What layers take of the tokens beside the residual stream, if they do.

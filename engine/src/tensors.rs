@@ -7,6 +7,7 @@ use crate::mapping::{Bytes, Mapping};
 use gguf::TensorType;
 use kernels::Format;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A tensor of the file, not yet placed on a device.
@@ -22,7 +23,13 @@ pub struct Tensor {
 
 /// Every tensor of the file or files.
 pub struct Tensors {
-    by_name: HashMap<String, Tensor>,
+    by_name: HashMap<String, Entry>,
+}
+
+struct Entry {
+    tensor: Tensor,
+    /// Whether somebody knows what it is for.
+    known: AtomicBool,
 }
 
 impl Tensors {
@@ -39,7 +46,8 @@ impl Tensors {
                     dims: info.dims().to_vec(),
                     bytes,
                 };
-                by_name.insert(info.name.to_owned(), tensor);
+                let known = AtomicBool::new(false);
+                by_name.insert(info.name.to_owned(), Entry { tensor, known });
             }
         }
         Tensors { by_name }
@@ -47,14 +55,41 @@ impl Tensors {
 
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.by_name.get(name)
+        self.by_name.get(name).map(|entry| &entry.tensor)
+    }
+
+    /// Says that it is known what a tensor of that name is for, if there is one.
+    pub fn know(&self, name: &str) {
+        if let Some(entry) = self.by_name.get(name) {
+            entry.known.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Says the same of all tensors of a layer.
+    pub fn know_layer(&self, layer: usize) {
+        let prefix = format!("blk.{layer}.");
+        let names = self.by_name.keys();
+        names
+            .filter(|name| name.starts_with(&prefix))
+            .for_each(|name| self.know(name));
+    }
+
+    /// That it is known of all tensors what they are for: without the others this might
+    /// be another model.
+    pub fn check_all_known(&self) -> Result<(), ModelError> {
+        let is_unknown = |(_, entry): &(&String, &Entry)| !entry.known.load(Ordering::Relaxed);
+        let unknown = self.by_name.iter().filter(is_unknown);
+        match unknown.map(|(name, _)| name).min() {
+            None => Ok(()),
+            Some(name) => Err(ModelError::UnknownTensor { name: name.clone() }),
+        }
     }
 
     /// Names and tensors, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.by_name
             .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor))
+            .map(|(name, entry)| (name.as_str(), &entry.tensor))
     }
 
     /// Rows of the embedding: tokens in the vocabulary.
@@ -70,7 +105,7 @@ impl Tensors {
     pub fn len_bytes(&self) -> u64 {
         self.by_name
             .values()
-            .map(|tensor| tensor.bytes.len() as u64)
+            .map(|entry| entry.tensor.bytes.len() as u64)
             .sum()
     }
 
@@ -108,6 +143,7 @@ impl Tensors {
             name: name.to_owned(),
         };
         let tensor = self.get(name).ok_or_else(missing)?;
+        self.know(name);
         // Trailing dimensions of 1 mean nothing.
         let found = tensor
             .dims
@@ -142,6 +178,8 @@ pub struct Vector {
     stored: Option<(Format, Bytes)>,
     /// Of a matrix whose values come column after column.
     row_len: Option<usize>,
+    /// Factor of what is stored.
+    factor: f32,
     values: OnceLock<Vec<f32>>,
 }
 
@@ -152,6 +190,7 @@ impl Vector {
             len,
             stored: Some((format, bytes)),
             row_len: None,
+            factor: 1.0,
             values: OnceLock::new(),
         }
     }
@@ -162,6 +201,7 @@ impl Vector {
             len,
             stored: None,
             row_len: None,
+            factor: 1.0,
             values: vec![1.0; len].into(),
         }
     }
@@ -178,6 +218,7 @@ impl Vector {
             let mut values = vec![0.0; self.len];
             let (format, bytes) = self.stored.as_ref().expect("values, or where they are");
             format.dequantize(bytes, &mut values);
+            values.iter_mut().for_each(|value| *value *= self.factor);
             if let Some(cols) = self.row_len {
                 let column = |col| values.iter().skip(col).step_by(cols).copied();
                 values = (0..cols).flat_map(column).collect();
@@ -197,6 +238,11 @@ impl<'a, D: Device> Loader<'a, D> {
     /// For one device.
     pub fn new(tensors: &'a Tensors, device: &'a D) -> Self {
         Loader { tensors, device }
+    }
+
+    /// Says that tensors of these names may be there, which nothing is computed from.
+    pub fn ignore(&self, names: &[String]) {
+        names.iter().for_each(|name| self.tensors.know(name));
     }
 
     /// Whether the file has a tensor of that name.
@@ -287,6 +333,18 @@ impl<'a, D: Device> Loader<'a, D> {
     /// A vector of parameters, such as a norm's weight.
     pub fn vector(&self, name: &str, len: usize) -> Result<D::Vector, ModelError> {
         Ok(self.device.vector(self.tensors.vector(name, len)?))
+    }
+
+    /// The same, all of it times a factor.
+    pub fn scaled_vector(
+        &self,
+        name: &str,
+        len: usize,
+        factor: f32,
+    ) -> Result<D::Vector, ModelError> {
+        let mut vector = self.tensors.vector(name, len)?;
+        vector.factor = factor;
+        Ok(self.device.vector(vector))
     }
 
     /// The vectors of several matrices, one after the other in one tensor.

@@ -521,9 +521,10 @@ pub static SHADERS: &[Shader] = &[
             write("values", "[tokens, count] f32"),
             write("routes", "[tokens, used] expert, weight"),
             read("bias", "[count] f32"),
+            read("factors", "[count] f32"),
         ],
         params: &["tokens", "count", "used", "scale", "min_sum"],
-        overrides: &["BIAS", "GATING", "NORMALIZED"],
+        overrides: &["BIAS", "GATING", "NORMALIZED", "FACTORS"],
         ..ELEMENTS
     },
     Shader {
@@ -537,6 +538,7 @@ pub static SHADERS: &[Shader] = &[
             write("sum", "[tokens, cols] f32"),
         ],
         params: &["tokens", "cols", "used"],
+        overrides: &["ADDS"],
         ..ELEMENTS
     },
 ];

@@ -1,4 +1,4 @@
-// sum += the outputs of a token's experts, each times its weight.
+// The sum of the outputs of a token's experts, each times its weight.
 
 struct Params {
     tokens: u32,
@@ -14,6 +14,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> sum: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
+// Whether what they make is added to what was there.
+override ADDS: bool = false;
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -25,7 +28,10 @@ fn main(
         return;
     }
     let item = index / params.cols * params.used;
-    var value = sum[index];
+    var value = 0.0;
+    if ADDS {
+        value = sum[index];
+    }
     for (var i = item; i < item + params.used; i += 1u) {
         value = fma(bitcast<f32>(routes[i].y), x[i * params.cols + index % params.cols], value);
     }

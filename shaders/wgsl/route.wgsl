@@ -17,6 +17,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> routes: array<vec2<u32>>;
 // [count] added where experts are chosen
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
+// [count] of what experts make
+@group(0) @binding(3) var<storage, read> factors: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
 // The softmax of the scores that are chosen, of all, or the sigmoid of each.
@@ -29,6 +31,8 @@ override GATING: u32 = CHOSEN;
 override BIAS: bool = false;
 // Whether weights are divided by their sum.
 override NORMALIZED: bool = false;
+// Whether what an expert makes has a factor of its own.
+override FACTORS: bool = false;
 
 // Whether a score comes after another in descending order.
 fn is_after(score: f32, expert: u32, other: f32, other_expert: u32) -> bool {
@@ -116,6 +120,10 @@ fn main(
     }
     for (var place = 0u; place < params.used; place += 1u) {
         let at = token * params.used + place;
-        routes[at].y = bitcast<u32>(bitcast<f32>(routes[at].y) / divisor * params.scale);
+        var weight = bitcast<f32>(routes[at].y) / divisor * params.scale;
+        if FACTORS {
+            weight *= factors[routes[at].x];
+        }
+        routes[at].y = bitcast<u32>(weight);
     }
 }

@@ -160,6 +160,14 @@ FEATURES = {
                                   "attention.key_length_swa": 8, "attention.value_length_swa": 8, "rope.dimension_count_swa": 8,
                                   "attention.shared_kv_layers": 2, "embedding_length_per_layer_input": 12,
                                   "final_logit_softcapping": 9.0}),
+    # Experts beside the feed-forward network.
+    "gemma4-experts": feature(family="gemma4", head_norms=True, post_norms=True, tied=True, head_dim=16, layers=2,
+                              kinds=((2, 48), (1, 48)), experts=6, expert_ff=24, gates_together=True,
+                              metadata={"attention.sliding_window": 5, "attention.sliding_window_pattern": [True, False],
+                                        "attention.key_length_swa": 12, "attention.value_length_swa": 12,
+                                        "rope.dimension_count_swa": 12, "embedding_length_per_layer_input": 0,
+                                        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                                        "final_logit_softcapping": 9.0}),
     "gpt-oss": feature(family="gpt-oss", layers=3, ff=24, experts=6, sinks=True, biases=ALL,
                        metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                  "attention.sliding_window": 5}),
@@ -304,6 +312,8 @@ def write_f32(path, s: Shape):
             name = f"blk.{i}.{name}"
             part = next((p for p in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up") if name.endswith(p)), None)
             if experts and ".ffn_" in name:
+                if gemma4:
+                    matrix(name + ".weight", rows, k, gain=gain)
                 rows, k = (s.expert_ff if s.expert_ff and n == s.ff else n for n in (rows, k))
                 if s.gates_together and part:
                     stack.append(normal(name + "_exps.weight", s.experts, rows, k) * np.float32(gain / np.sqrt(k)))
@@ -326,6 +336,11 @@ def write_f32(path, s: Shape):
                 vector(name + ".bias", rows, 0.0, 0.5)
         if experts:
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
+            if gemma4:
+                vector(f"blk.{i}.ffn_gate_inp.scale", s.embd, np.sqrt(s.embd), 1.0)
+                vector(f"blk.{i}.ffn_down_exps.scale", s.experts, 1.0, 0.4)
+                for norm in ("post_ffw_norm_1", "pre_ffw_norm_2", "post_ffw_norm_2"):
+                    vector(f"blk.{i}.{norm}.weight", s.embd, 1.0, 0.2)
             if s.selection_bias:
                 vector(f"blk.{i}.exp_probs_b.bias", s.experts, 0.0, 0.5)
             if s.shared:

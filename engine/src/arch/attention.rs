@@ -142,6 +142,9 @@ impl Attention {
         let [of_q, of_k, of_v] = [(&*names[0], q), (&*names[1], k), (&*names[2], v)];
         let n_embd = config.n_embd;
         let (q, made) = if !has_own {
+            // What files have of these is never used.
+            let unused = ["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"];
+            loader.ignore(&unused.map(name));
             (Linear::load(loader, of_q.0, q, n_embd)?, None)
         } else if self.stacked {
             let [q, k, v] = Linear::load_stacked(loader, &name("attn_qkv"), [q, k, v], n_embd)?;

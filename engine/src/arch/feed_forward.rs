@@ -1,5 +1,6 @@
 //! The feed-forward network of a layer: gated, dense or a mixture of experts.
 
+use super::beside::Beside;
 use super::linear::{Linear, Norm};
 use super::{Hyperparameters, MAX_WIDTH};
 use crate::backend::{Activation, Backend, Device, ExpertBiases, Experts, Gating, Routing, Stack};
@@ -26,6 +27,9 @@ pub struct FeedForward {
     pub selection_bias: bool,
     /// The expert that all tokens use beside those.
     pub shared: Option<SharedShape>,
+    /// Whether a network for all tokens stands beside the experts, each with norms of
+    /// its own.
+    pub beside: bool,
     /// The first layers, so many, have no experts.
     leading_dense: usize,
 }
@@ -48,12 +52,7 @@ pub struct SharedShape {
 /// Its weights in a layer.
 pub enum Weights<D: Device> {
     /// One network for all tokens.
-    Dense {
-        n_ff: usize,
-        gate: Linear<D>,
-        up: Linear<D>,
-        down: Linear<D>,
-    },
+    Dense(Dense<D>),
     /// Networks of which each token uses some.
     Experts {
         router: D::Matrix,
@@ -62,8 +61,19 @@ pub enum Weights<D: Device> {
         down: D::Matrix,
         /// Of the router, and of gate, up and down.
         biases: Option<[D::Vector; 4]>,
+        /// For each expert a factor of what it makes.
+        factors: Option<D::Vector>,
         shared: Option<Shared<D>>,
+        beside: Option<Beside<D>>,
     },
+}
+
+/// A network for all tokens.
+pub struct Dense<D: Device> {
+    n_ff: usize,
+    gate: Linear<D>,
+    up: Linear<D>,
+    pub down: Linear<D>,
 }
 
 /// The gate and up matrices of all experts.
@@ -78,11 +88,8 @@ pub enum Gates<D: Device> {
 
 /// An expert that all tokens use, each as far as its switch says.
 pub struct Shared<D: Device> {
-    width: usize,
-    gate: Linear<D>,
-    up: Linear<D>,
+    network: Dense<D>,
     switch: Option<Linear<D>>,
-    down: Linear<D>,
 }
 
 impl FeedForward {
@@ -92,13 +99,19 @@ impl FeedForward {
         Ok(FeedForward::new(n_embd, n_ff, None))
     }
 
-    /// The same for all tokens, in each layer as wide as this says.
-    pub fn of_widths(n_embd: usize, widths: Vec<usize>) -> Self {
-        let n_ff = widths.iter().copied().max().unwrap_or(0);
-        FeedForward {
+    /// The same for all tokens, in each layer as wide as this says, beside experts, as
+    /// far as there are any.
+    pub fn beside_experts(
+        keys: &Hyperparameters<'_, '_>,
+        n_embd: usize,
+        widths: Vec<usize>,
+    ) -> Result<Self, ModelError> {
+        let experts = Mixture::from_file(keys, "expert_feed_forward_length")?;
+        Ok(FeedForward {
             widths: Some(widths),
-            ..FeedForward::new(n_embd, n_ff, None)
-        }
+            beside: true,
+            ..FeedForward::new(n_embd, 0, experts)
+        })
     }
 
     /// Experts whose width is what the key `length` says, as far as there are any. A
@@ -108,18 +121,9 @@ impl FeedForward {
         n_embd: usize,
         length: &str,
     ) -> Result<Self, ModelError> {
-        match keys.optional("expert_count", 0..=4096)? {
-            None | Some(0) => FeedForward::dense(keys, n_embd),
-            Some(count) => {
-                // Groups of experts that are chosen first are not supported.
-                keys.optional("expert_group_count", 0..=1)?;
-                let experts = Mixture {
-                    count,
-                    used: keys.require("expert_used_count", 1..=count)?,
-                    width: keys.require(length, 1..=MAX_WIDTH)?,
-                };
-                Ok(FeedForward::new(n_embd, 0, Some(experts)))
-            }
+        match Mixture::from_file(keys, length)? {
+            None => FeedForward::dense(keys, n_embd),
+            experts => Ok(FeedForward::new(n_embd, 0, experts)),
         }
     }
 
@@ -170,6 +174,7 @@ impl FeedForward {
             },
             selection_bias: false,
             shared: None,
+            beside: false,
             leading_dense: 0,
         }
     }
@@ -180,22 +185,18 @@ impl FeedForward {
         index: usize,
         loader: &Loader<'_, D>,
     ) -> Result<Weights<D>, ModelError> {
-        let FeedForward { n_embd, n_ff, .. } = *self;
+        let n_embd = self.n_embd;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
+        let n_ff = self
+            .widths
+            .as_ref()
+            .map_or(self.n_ff, |widths| widths[index]);
         let Some(Mixture { count, width, .. }) = self.of_layer(index) else {
-            let n_ff = self.widths.as_ref().map_or(n_ff, |widths| widths[index]);
-            let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
-            let [gate, up] = match self.stacked {
-                true => Linear::load_stacked(loader, &name("ffn_up"), [n_ff; 2], n_embd)?,
-                false => Linear::load_siblings(loader, names, n_embd)?,
+            let dense = match self.stacked {
+                true => Dense::load_stacked(loader, name, n_embd, n_ff)?,
+                false => Dense::load(loader, name, n_embd, n_ff)?,
             };
-            let down = Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?;
-            return Ok(Weights::Dense {
-                n_ff,
-                gate,
-                up,
-                down,
-            });
+            return Ok(Weights::Dense(dense));
         };
         let bias = |tensor, rows| loader.vector_of(&name(tensor), &[rows, count]);
         let biases = match self.expert_biases {
@@ -224,9 +225,17 @@ impl FeedForward {
             },
             down: stack("ffn_down_exps.weight", n_embd, width)?,
             biases,
+            factors: match self.beside {
+                true => loader.optional_vector(&name("ffn_down_exps.scale"), count)?,
+                false => None,
+            },
             shared: match &self.shared {
-                Some(shape) => Some(Shared::load(&name, n_embd, shape, loader)?),
+                Some(shape) => Some(Shared::load(loader, name, n_embd, shape)?),
                 None => None,
+            },
+            beside: match self.beside {
+                true => Some(Beside::load(loader, name, n_embd, n_ff)?),
+                false => None,
             },
         })
     }
@@ -242,16 +251,9 @@ impl FeedForward {
         x: &mut B::Tensor,
     ) {
         match weights {
-            Weights::Dense {
-                n_ff,
-                gate,
-                up,
-                down,
-            } => {
-                let [mut hidden, mut other] = [(); 2].map(|()| b.tensor(rows, *n_ff));
-                let (gate, up) = (gate.product(&mut hidden), up.product(&mut other));
-                b.gate_up(normed, self.activation, gate, up);
-                down.add(b, &hidden, norm, rows, x);
+            Weights::Dense(dense) => {
+                let hidden = dense.hidden(b, normed, self.activation, rows);
+                dense.down.add(b, &hidden, norm, rows, x);
             }
             Weights::Experts {
                 router,
@@ -259,9 +261,10 @@ impl FeedForward {
                 gates,
                 down,
                 biases,
+                factors,
                 shared,
+                beside,
             } => {
-                assert!(norm.is_none(), "no family norms what its experts add");
                 let Mixture { count, used, width } = self.experts.expect("the layer has experts");
                 let stack = |matrix, rows| Stack { matrix, rows };
                 let (gate, up) = match gates {
@@ -270,6 +273,7 @@ impl FeedForward {
                 };
                 let experts = Experts {
                     router,
+                    router_input: None,
                     routing: self.routing,
                     selection_bias: selection_bias.as_ref(),
                     gate,
@@ -286,13 +290,38 @@ impl FeedForward {
                             up,
                             down,
                         }),
+                    factors: factors.as_ref(),
+                    adds: true,
                 };
+                if let Some(beside) = beside {
+                    let norm = norm.expect("what experts and a network beside them add is normed");
+                    beside.add(b, experts, normed, norm, rows, x);
+                    return;
+                }
+                assert!(norm.is_none(), "no family norms what its experts add alone");
                 b.experts(normed, &experts, x);
                 if let Some(shared) = shared {
                     shared.add(b, normed, self.activation, rows, x);
                 }
             }
         }
+    }
+}
+
+impl Mixture {
+    /// That of a file that may have none, and of experts whose width is what the key
+    /// `length` says.
+    fn from_file(keys: &Hyperparameters<'_, '_>, length: &str) -> Result<Option<Self>, ModelError> {
+        let Some(count @ 1..) = keys.optional("expert_count", 0..=4096)? else {
+            return Ok(None);
+        };
+        // Groups of experts that are chosen first are not supported.
+        keys.optional("expert_group_count", 0..=1)?;
+        Ok(Some(Mixture {
+            count,
+            used: keys.require("expert_used_count", 1..=count)?,
+            width: keys.require(length, 1..=MAX_WIDTH)?,
+        }))
     }
 }
 
@@ -307,33 +336,75 @@ impl SharedShape {
     }
 }
 
-impl<D: Device> Shared<D> {
-    fn load(
-        name: &impl Fn(&str) -> String,
-        n_embd: usize,
-        shape: &SharedShape,
+impl<D: Device> Dense<D> {
+    /// Finds the tensors whose names a layer makes of theirs.
+    pub fn load(
         loader: &Loader<'_, D>,
+        name: impl Fn(&str) -> String,
+        n_embd: usize,
+        n_ff: usize,
     ) -> Result<Self, ModelError> {
-        let width = shape.width;
-        let names = [
-            (&*name("ffn_gate_shexp"), width),
-            (&*name("ffn_up_shexp"), width),
-        ];
+        let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
         let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
-        Ok(Shared {
-            width,
+        Ok(Dense {
+            n_ff,
             gate,
             up,
-            switch: match shape.switched {
-                true => Some(Linear::load(
-                    loader,
-                    &name("ffn_gate_inp_shexp"),
-                    1,
-                    n_embd,
-                )?),
-                false => None,
-            },
-            down: Linear::load(loader, &name("ffn_down_shexp"), n_embd, width)?,
+            down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
+        })
+    }
+
+    /// The same where the rows of gate and up lie one after the other in one tensor.
+    fn load_stacked(
+        loader: &Loader<'_, D>,
+        name: impl Fn(&str) -> String,
+        n_embd: usize,
+        n_ff: usize,
+    ) -> Result<Self, ModelError> {
+        let [gate, up] = Linear::load_stacked(loader, &name("ffn_up"), [n_ff; 2], n_embd)?;
+        Ok(Dense {
+            n_ff,
+            gate,
+            up,
+            down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
+        })
+    }
+
+    /// What it makes before `down`.
+    pub fn hidden<B: Backend<Device = D>>(
+        &self,
+        b: &mut B,
+        normed: &B::Tensor,
+        activation: Activation,
+        rows: usize,
+    ) -> B::Tensor {
+        let [mut hidden, mut other] = [(); 2].map(|()| b.tensor(rows, self.n_ff));
+        let (gate, up) = (self.gate.product(&mut hidden), self.up.product(&mut other));
+        b.gate_up(normed, activation, gate, up);
+        hidden
+    }
+}
+
+impl<D: Device> Shared<D> {
+    fn load(
+        loader: &Loader<'_, D>,
+        name: impl Fn(&str) -> String,
+        n_embd: usize,
+        shape: &SharedShape,
+    ) -> Result<Self, ModelError> {
+        let switch = match shape.switched {
+            true => Some(Linear::load(
+                loader,
+                &name("ffn_gate_inp_shexp"),
+                1,
+                n_embd,
+            )?),
+            false => None,
+        };
+        let name = |tensor: &str| name(&format!("{tensor}_shexp"));
+        Ok(Shared {
+            network: Dense::load(loader, name, n_embd, shape.width)?,
+            switch,
         })
     }
 
@@ -346,15 +417,12 @@ impl<D: Device> Shared<D> {
         rows: usize,
         x: &mut B::Tensor,
     ) {
-        let mut hidden = b.tensor(rows, self.width);
-        let mut other = b.tensor(rows, self.width);
-        let (gate, up) = (self.gate.product(&mut hidden), self.up.product(&mut other));
-        b.gate_up(normed, activation, gate, up);
+        let mut hidden = self.network.hidden(b, normed, activation, rows);
         if let Some(switch) = &self.switch {
             let mut far = b.tensor(rows, 1);
             b.matmul(normed, &mut [switch.product(&mut far)]);
             b.sigmoid_rows(&mut hidden, &far);
         }
-        self.down.add(b, &hidden, None, rows, x);
+        self.network.down.add(b, &hidden, None, rows, x);
     }
 }

@@ -3,9 +3,8 @@
 //! scores are not scaled, values are normed, and what a layer makes of the residual
 //! stream may be multiplied with a number. In small sizes the last layers attend to
 //! what earlier ones of their kind keep, and layers have embeddings of their own
-//! ([`super::layer_input`]).
-//!
-//! Mixtures of experts are not supported yet.
+//! ([`super::layer_input`]); in one size they have experts beside the feed-forward
+//! network ([`super::beside`]).
 //!
 //! Sources: the published configurations and implementation of Gemma 4 (2026); tensor
 //! names and keys from the GGUF specification and from files that exist.
@@ -21,7 +20,6 @@ use kernels::ops::Pairing;
 
 /// Reads and checks the hyperparameters.
 pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
-    refuse_experts(keys, tensors)?;
     let in_window = keys.require_flags("attention.sliding_window_pattern")?;
     let heads = heads(keys, &in_window)?;
     let sources = sources(keys, &in_window, &heads)?;
@@ -63,7 +61,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         layers: in_window,
     });
     let widths = keys.require_each("feed_forward_length", 1..=MAX_WIDTH)?;
-    let mut feed_forward = FeedForward::of_widths(config.n_embd, widths);
+    let mut feed_forward = FeedForward::beside_experts(keys, config.n_embd, widths)?;
     feed_forward.activation = Activation::Gelu;
     let mut decoder = Decoder::new(config, attention, feed_forward);
     decoder.post_norms = true;
@@ -136,19 +134,4 @@ fn sources(
             })
     };
     (0..n_layer).map(source).collect()
-}
-
-/// A size that has experts beside its feed-forward network.
-fn refuse_experts(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<(), ModelError> {
-    let is_router = |(name, _): (&str, _)| name.ends_with(".ffn_gate_inp.weight");
-    let count = keys.optional("expert_count", 0..=usize::MAX)?.unwrap_or(0);
-    if count == 0 && !tensors.iter().any(is_router) {
-        return Ok(());
-    }
-    let expected = "0: mixtures of experts of this family are not supported";
-    Err(ModelError::value(
-        &keys.key("expert_count"),
-        expected,
-        count,
-    ))
 }

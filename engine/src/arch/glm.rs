@@ -60,6 +60,6 @@ fn config(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Config, M
         let expected = "none: models that see are not supported";
         return Err(ModelError::value(&key, expected, format!("{sections:?}")));
     }
-    config.leave_out_further_layers(keys)?;
+    config.leave_out_further_layers(keys, tensors)?;
     Ok(config)
 }

@@ -5,6 +5,7 @@
 //! (embedding, final norm, output) is common and lives in [`crate::model`].
 
 mod attention;
+mod beside;
 mod decoder;
 mod delta;
 mod ernie;
@@ -202,9 +203,12 @@ impl Config {
     fn leave_out_further_layers(
         &mut self,
         keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
     ) -> Result<(), ModelError> {
         let further = keys.optional("nextn_predict_layers", 0..=self.n_layer - 1)?;
+        let all = self.n_layer;
         self.n_layer -= further.unwrap_or(0);
+        (self.n_layer..all).for_each(|layer| tensors.know_layer(layer));
         self.heads.truncate(self.n_layer);
         self.sources.truncate(self.n_layer);
         Ok(())

@@ -64,7 +64,7 @@ pub fn third_and_a_half(
     keys: &Hyperparameters<'_, '_>,
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
-    with_delta_layers(keys, third(keys, tensors)?)
+    with_delta_layers(keys, tensors, third(keys, tensors)?)
 }
 
 /// Reads and checks the hyperparameters of 3.5's mixtures of experts.
@@ -73,7 +73,7 @@ pub fn third_and_a_half_experts(
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
     let decoder = with_shared_expert(keys, third_experts(keys, tensors)?)?;
-    with_delta_layers(keys, decoder)
+    with_delta_layers(keys, tensors, decoder)
 }
 
 /// The same with an expert that all tokens use as far as its switch says.
@@ -108,11 +108,12 @@ fn experts(keys: &Hyperparameters<'_, '_>, n_embd: usize) -> Result<FeedForward,
 /// The same with Gated DeltaNet in most layers, and gates in the others.
 fn with_delta_layers(
     keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
     mut decoder: Decoder,
 ) -> Result<Decoder, ModelError> {
     check_sections(keys, decoder.attention.rope().n_rot() / 2)?;
     let config = &mut decoder.config;
-    config.leave_out_further_layers(keys)?;
+    config.leave_out_further_layers(keys, tensors)?;
     let period = keys.optional("full_attention_interval", 1..=1024)?;
     let attends = |layer: usize| (layer + 1).is_multiple_of(period.unwrap_or(4));
     config.recurrent = Some(RecurrentLayers {

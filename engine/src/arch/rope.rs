@@ -42,6 +42,9 @@ pub fn from_file(
         true => "rope_factors_long.weight",
         false => "rope_factors_short.weight",
     };
+    for name in ["rope_factors_long.weight", "rope_factors_short.weight"] {
+        tensors.know(name);
+    }
     let names = ["rope_freqs.weight", of_length];
     let factors = match names.into_iter().find(|name| tensors.get(name).is_some()) {
         None => None,

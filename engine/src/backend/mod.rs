@@ -206,6 +206,8 @@ pub struct HeadNorms<'a, B: Backend + ?Sized> {
 pub struct Experts<'a, B: Backend + ?Sized> {
     /// Scores of the experts, `[experts, width]`.
     pub router: &'a <B::Device as Device>::Matrix,
+    /// What it sees, if not what the experts see.
+    pub router_input: Option<&'a B::Tensor>,
     /// How scores choose experts and weigh them.
     pub routing: Routing,
     /// For each expert what is added where it is chosen, and not where it is weighted;
@@ -225,6 +227,10 @@ pub struct Experts<'a, B: Backend + ?Sized> {
     pub activation: Activation,
     /// What is added to the products, if anything is.
     pub biases: Option<ExpertBiases<'a, B>>,
+    /// For each expert a factor of what it makes, if there are any.
+    pub factors: Option<&'a <B::Device as Device>::Vector>,
+    /// Whether what all make is added to what was there.
+    pub adds: bool,
 }
 
 /// A matrix of every expert, one after the other in one tensor, which may hold more of
@@ -441,6 +447,7 @@ pub trait Backend {
     fn gate_mul(&mut self, activation: Activation, gate: &mut Self::Tensor, up: &Self::Tensor);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
-    /// that the routing chooses. Of equals the first are.
+    /// that the routing chooses. Of equals the first are. Without [`Experts::adds`],
+    /// what was there is overwritten.
     fn experts(&mut self, x: &Self::Tensor, experts: &Experts<'_, Self>, sum: &mut Self::Tensor);
 }

@@ -40,6 +40,25 @@ fn tensors_that_are_missing() {
 }
 
 #[test]
+fn tensors_that_nobody_knows() {
+    let unknown = |name| {
+        format!(
+            "tensor \"{name}\" is unknown to models of its architecture: without it this would be another model"
+        )
+    };
+    for name in ["blk.1.attn_q.scale", "blk.0.attn_norm.bias", "output.bias"] {
+        let model = Tiny::default().with_tensor(name, TensorType::F32, &[32]);
+        refused(&model, &unknown(name));
+    }
+    // Layers that the metadata do not count.
+    let one_layer = Tiny::default().set("llama.block_count", 1_u32);
+    refused(&one_layer, &unknown("blk.1.attn_k.weight"));
+    // Biases are known wherever there is a matrix.
+    let model = Tiny::default().with_tensor("blk.1.attn_q.bias", TensorType::F32, &[32]);
+    assert!(open(&model).is_ok());
+}
+
+#[test]
 fn shapes_and_types() {
     let f32 = TensorType::F32;
     let rows: &[(&str, TensorType, &[usize], &str)] = &[

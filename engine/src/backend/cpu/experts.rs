@@ -110,7 +110,8 @@ impl CpuBackend<'_> {
         experts: &Experts<'_, Self>,
         sum: &mut Tensor,
     ) {
-        let plan = Plan::new(self.route(x, experts), experts.count);
+        let chosen = self.route(experts.router_input.unwrap_or(x), experts);
+        let plan = Plan::new(chosen, experts.count);
         let stacks = [&experts.gate, &experts.up, &experts.down];
         let [mut gate, mut up, mut down] =
             stacks.map(|stack| self.tensor(plan.rows.len(), stack.rows.len()));
@@ -132,6 +133,10 @@ impl CpuBackend<'_> {
         self.run_groups(&mut plan.groups(&gate, downs.map(|down| vec![down])));
         self.region.label("add_weighted");
         let isa = self.kernels.isa();
+        if !experts.adds {
+            let rows = |_, row: &mut [f32]| row.fill(0.0);
+            self.region.chunks_mut(&mut sum.data, sum.cols, rows);
+        }
         ops::add_weighted(self.region, isa, &mut sum.data, &down.data, &plan.terms);
     }
 
@@ -154,12 +159,17 @@ impl CpuBackend<'_> {
         self.region.label("choose");
         let isa = self.kernels.isa();
         let bias = experts.selection_bias.map(Vector::values);
+        let factors = experts.factors.map(Vector::values);
         let (used, routing) = (experts.used, &experts.routing);
         let rows = scores.data.chunks_exact_mut(experts.count);
         let mut tokens: Vec<_> = rows.map(|scores| (scores, Vec::new())).collect();
         self.region.chunks_mut(&mut tokens, ROUTED, |_, tokens| {
             for (scores, chosen) in tokens {
                 *chosen = choose(isa, scores, bias, used, routing);
+                if let Some(factors) = factors {
+                    let chosen = chosen.iter_mut();
+                    chosen.for_each(|(expert, weight)| *weight *= factors[*expert]);
+                }
             }
         });
         tokens.into_iter().map(|(_, chosen)| chosen).collect()

@@ -23,6 +23,7 @@ pub(super) fn experts(
 ) {
     let Experts {
         router,
+        router_input,
         routing,
         selection_bias,
         ref gate,
@@ -32,10 +33,12 @@ pub(super) fn experts(
         used,
         activation,
         ref biases,
+        factors,
+        adds,
     } = *experts;
     let mut scores = backend.tensor(x.rows, count);
     backend.matmul(
-        x,
+        router_input.unwrap_or(x),
         &mut [Product {
             weight: router,
             bias: biases.as_ref().map(|biases| biases.router),
@@ -52,11 +55,12 @@ pub(super) fn experts(
         set("BIAS", selection_bias.is_some()),
         Some(("GATING", gating(routing.gating))),
         set("NORMALIZED", routing.normalized),
+        set("FACTORS", factors.is_some()),
     ];
-    let bias = backend.bias(selection_bias);
+    let [bias, factors] = [selection_bias, factors].map(|vector| backend.bias(vector));
     backend.recorder.dispatch(
         kernel,
-        &[&scores.float, &routes, &bias],
+        &[&scores.float, &routes, &bias, &factors],
         &[
             x.rows as u32,
             count as u32,
@@ -80,8 +84,10 @@ pub(super) fn experts(
     backend.of_experts(&hidden, (down, down_bias), routed, 1, &mut outputs);
 
     let workgroups = backend.elements(Op::Mix, x.rows * sum.cols);
+    let mut kernel = Kernel::new(Op::Mix, &[]);
+    kernel.constants[0] = set("ADDS", adds);
     backend.recorder.dispatch(
-        Kernel::new(Op::Mix, &[]),
+        kernel,
         &[&outputs.float, &routes, &sum.float],
         &[x.rows as u32, sum.cols as u32, used as u32],
         workgroups,

@@ -16,10 +16,10 @@ pub(super) struct Kernel {
     pub op: Op,
     pub pieces: [Option<&'static Piece>; 3],
     /// `override` constants; those that are not named keep their default.
-    pub constants: [Option<(&'static str, u32)>; 3],
+    pub constants: [Option<(&'static str, u32)>; 4],
 }
 
-type PipelineKey = (Op, [usize; 3], [Option<(&'static str, u32)>; 3]);
+type PipelineKey = (Op, [usize; 3], [Option<(&'static str, u32)>; 4]);
 
 impl PartialEq for Kernel {
     fn eq(&self, other: &Kernel) -> bool {
@@ -37,7 +37,7 @@ impl Kernel {
         Kernel {
             op,
             pieces: slots,
-            constants: [None; 3],
+            constants: [None; 4],
         }
     }
 

@@ -502,6 +502,7 @@ impl fmt::Display for Case {
                     Mixture::Limited => ", limited, biases",
                     Mixture::Softmax => ", softmax of all",
                     Mixture::Sigmoid => ", sigmoid, chosen with a bias",
+                    Mixture::Apart => ", router apart, factors",
                 };
                 write!(f, "{} {tokens} tokens{variant}", format.name())
             }

@@ -17,6 +17,9 @@ pub enum Mixture {
     /// Chosen by sigmoids and a bias, weighted by shares of their sum, times a factor;
     /// gate and up come in one tensor.
     Sigmoid,
+    /// With a router that sees something else, and a factor for each expert; not added
+    /// to anything.
+    Apart,
 }
 
 /// What experts of such a mixture add.
@@ -28,6 +31,7 @@ pub(super) fn run<B: Backend>(
 ) -> Vec<f32> {
     let limited = variant == Mixture::Limited;
     let together = variant == Mixture::Sigmoid;
+    let apart = variant == Mixture::Apart;
     let (count, used, width, n_ff) = (5, 2, 256, 512);
     let router = matrix(side.device, Format::F32, count, width, 1);
     // If they are together, the second one's rows are up's.
@@ -50,12 +54,16 @@ pub(super) fn run<B: Backend>(
         .map(|x| x / 64.0)
         .collect();
     let x = side.backend.write(&small, width);
+    let seen: Vec<f32> = small.iter().rev().copied().collect();
+    let seen = side.backend.write(&seen, width);
+    let factors = vector(side.device, 12, count);
     let mut sum = side.backend.write(&floats(6, tokens * width), width);
     let experts = Experts {
         router: &router,
+        router_input: apart.then_some(&seen),
         routing: Routing {
             gating: match variant {
-                Mixture::Plain | Mixture::Limited => Gating::Chosen,
+                Mixture::Plain | Mixture::Limited | Mixture::Apart => Gating::Chosen,
                 Mixture::Softmax => Gating::Softmax,
                 Mixture::Sigmoid => Gating::Sigmoid,
             },
@@ -87,6 +95,8 @@ pub(super) fn run<B: Backend>(
             up: &biases[2],
             down: &biases[3],
         }),
+        factors: apart.then_some(&factors),
+        adds: !apart,
     };
     side.backend.experts(&x, &experts, &mut sum);
     read(side.backend, &sum)

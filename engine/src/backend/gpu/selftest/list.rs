@@ -161,6 +161,7 @@ fn reducing() -> Vec<Case> {
             (3, Mixture::Limited),
             (3, Mixture::Softmax),
             (3, Mixture::Sigmoid),
+            (3, Mixture::Apart),
         ];
         for (tokens, variant) in variants {
             cases.push(Case::Experts {
