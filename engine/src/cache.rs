@@ -1,7 +1,7 @@
 //! The key-value cache of one sequence.
 
 use crate::arch::{Config, Heads, Kept};
-use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer, GpuState};
+use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer, GpuState, Past, Spare};
 pub use kernels::attention::KvFormat;
 use kernels::attention::{CHUNK, KvLayer};
 use kernels::recurrent::State;
@@ -109,9 +109,11 @@ impl KvCache {
         for index in 0..layers {
             let (mut keys, mut state) = (None, None);
             match config.kept_by(index) {
-                Kept::Keys { heads, .. } => {
+                Kept::Keys { heads, window } => {
                     let dims = [heads.head_dim_k, heads.head_dim_v];
-                    keys = Some(gpu.kv_layer(format, heads.n_head_kv, dims, self.capacity)?);
+                    let most = window.map_or(self.capacity, positions_on_gpu);
+                    let most = most.min(self.capacity);
+                    keys = Some(gpu.kv_layer(format, heads.n_head_kv, dims, most)?);
                 }
                 Kept::State(shape) => state = Some(gpu.state(shape)?),
                 Kept::Nothing => {}
@@ -138,8 +140,10 @@ impl KvCache {
             }
             if let (Some(to), Some(layer)) = (&mut self.on_gpu[index], &mut self.layers[index]) {
                 if self.len > 0 {
-                    let (keys, values) = layer.rows(self.len);
-                    gpu.fill_cache(to, &keys, &values, self.len)?;
+                    let window = self.windows[index];
+                    let first = window.map_or(0, |window| seen(self.len, window + BEHIND).start);
+                    let (keys, values) = layer.rows(first..self.len);
+                    gpu.fill_cache(to, &keys, &values, first..self.len)?;
                 }
                 layer.truncate(0);
             }
@@ -175,7 +179,7 @@ impl KvCache {
         if len < self.len {
             self.len = match &self.mark {
                 _ if !self.has_states() && self.has_windows_at(len) => len,
-                Some(mark) if mark.len <= len => {
+                Some(mark) if mark.len <= len && self.has_windows_at(mark.len) => {
                     for (state, marked) in self.states.iter_mut().zip(&mark.states) {
                         if let (Some([state, _]), Some(marked)) = (state, marked) {
                             state.clone_from(marked);
@@ -196,6 +200,12 @@ impl KvCache {
             let len = self.len;
             let layers = self.windowed_layers();
             layers.for_each(|(layer, _)| layer.truncate(len));
+            let layers = self.on_gpu[..self.moved].iter_mut().zip(&self.windows);
+            for (layer, window) in layers {
+                if let (Some(layer), Some(window)) = (layer, window) {
+                    layer.cut(&seen(len, *window));
+                }
+            }
         }
         self.len
     }
@@ -232,9 +242,15 @@ impl KvCache {
 
     /// Whether all layers have what a token at position `len` sees.
     fn has_windows_at(&self, len: usize) -> bool {
-        let layers = self.layers.iter().zip(&self.windows).skip(self.moved);
-        let mut windows = layers.filter_map(|(layer, window)| layer.as_ref().zip(*window));
-        windows.all(|(layer, window)| layer.has(seen(len, window)))
+        let has = |(index, window): (usize, &Option<usize>)| {
+            let Some(window) = *window else { return true };
+            let seen = seen(len, window);
+            match index < self.moved {
+                true => self.gpu_layer(index).has(&seen),
+                false => self.layer(index).has(seen),
+            }
+        };
+        self.windows.iter().enumerate().all(has)
     }
 
     /// Gives back what layers that attend to a window need no more, neither for the
@@ -290,8 +306,19 @@ impl KvCache {
         for layer in self.layers[self.moved..].iter_mut().flatten() {
             layer.reserve(self.len + tokens);
         }
-        for layer in self.on_gpu[..self.moved].iter_mut().flatten() {
-            layer.reserve(self.len + tokens)?;
+        let end = self.len + tokens;
+        let mut spare = Spare::default();
+        let layers = self.on_gpu[..self.moved].iter_mut().zip(&self.windows);
+        for (layer, window) in layers {
+            let Some(layer) = layer else { continue };
+            if let Some(window) = *window {
+                let past = Past {
+                    positions: seen(self.len, window + BEHIND),
+                    marked: self.mark.as_ref().map(|mark| seen(mark.len, window)),
+                };
+                layer.leave(&past, end, &mut spare)?;
+            }
+            layer.reserve(end)?;
         }
         Ok(())
     }
@@ -368,14 +395,18 @@ impl KvCache {
         fits
     }
 
-    /// Bytes that these layers take on a GPU, where windows are not left.
+    /// Bytes that these layers take on a GPU.
     pub fn bytes_on_gpu(
         config: &Config,
         format: KvFormat,
         layers: Range<usize>,
         tokens: usize,
     ) -> u64 {
-        bytes_of_layers(config, format, layers, |_| tokens)
+        // Beside them there may be the positions that a cut to the mark needs.
+        let of_window = |window| tokens.min(positions_on_gpu(window) + window);
+        bytes_of_layers(config, format, layers, |window| {
+            window.map_or(tokens, of_window)
+        })
     }
 
     /// Bytes that a token reads which sees `tokens` tokens, itself included: what several
@@ -393,6 +424,12 @@ impl KvCache {
 
 /// Tokens that a step has at most of whoever wants to know how much memory a cache takes.
 pub const STEP: usize = 512;
+
+/// Positions that a GPU has room for at most, before it leaves the first behind, of a
+/// layer that attends to a window: half of them are moved to make room for as many.
+fn positions_on_gpu(window: usize) -> usize {
+    2 * (window + BEHIND) + STEP
+}
 
 /// The positions that a token at position `at` sees before it.
 fn seen(at: usize, window: usize) -> Range<usize> {

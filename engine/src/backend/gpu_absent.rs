@@ -19,6 +19,7 @@ use crate::tensors::Vector;
 use kernels::Format;
 use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, State};
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Has no value. It is a private member of the types below rather than they
@@ -150,7 +151,7 @@ impl Gpu {
         _: &mut GpuKvLayer,
         _: &[f32],
         _: &[f32],
-        _: usize,
+        _: Range<usize>,
     ) -> Result<(), GpuError> {
         match self.0 {}
     }
@@ -241,6 +242,29 @@ impl GpuKvLayer {
     pub fn reserve(&mut self, _: usize) -> Result<(), GpuError> {
         match self.0 {}
     }
+
+    pub fn leave(&mut self, _: &Past, _: usize, _: &mut Spare) -> Result<(), GpuError> {
+        match self.0 {}
+    }
+
+    pub fn has(&self, _: &Range<usize>) -> bool {
+        match self.0 {}
+    }
+
+    pub fn cut(&mut self, _: &Range<usize>) {
+        match self.0 {}
+    }
+}
+
+/// Memory that layers move positions with, which there are none of.
+#[derive(Default)]
+pub struct Spare(());
+
+/// What of a sequence's past is needed.
+#[allow(missing_docs)] // as in the backend itself
+pub struct Past {
+    pub positions: Range<usize>,
+    pub marked: Option<Range<usize>>,
 }
 
 #[allow(missing_docs)] // as in the backend itself

@@ -5,21 +5,27 @@ use super::cache::{CHUNK, KvFormat, KvLayer};
 use crate::format::GROUP;
 use crate::lanes::LANES;
 use half::f16;
+use std::ops::Range;
 
 impl KvLayer {
-    /// Keys `[len, n_head_kv · head_dim_k]` and values `[len, n_head_kv ·
-    /// head_dim_v]` of the first `len` positions: zeros where they were given back.
+    /// Keys `[positions, n_head_kv · head_dim_k]` and values `[positions, n_head_kv ·
+    /// head_dim_v]`: zeros where they were given back.
     ///
     /// # Panics
     ///
     /// If the cache has fewer.
-    pub fn rows(&self, len: usize) -> (Vec<f32>, Vec<f32>) {
-        assert!(len <= self.len(), "{len} of {} positions", self.len());
+    pub fn rows(&self, positions: Range<usize>) -> (Vec<f32>, Vec<f32>) {
+        let all = 0..self.len();
+        assert!(
+            positions.end <= all.end,
+            "positions {positions:?} of {all:?}"
+        );
+        let len = positions.len();
         let (dim_k, dim_v) = (self.head_dim_k(), self.head_dim_v());
         let format = self.format();
         let mut keys = Vec::with_capacity(len * self.n_head_kv() * dim_k);
         let mut values = Vec::with_capacity(len * self.n_head_kv() * dim_v);
-        for position in 0..len {
+        for position in positions {
             if !self.has(position..position + 1) {
                 keys.resize(keys.len() + self.n_head_kv() * dim_k, 0.0);
                 values.resize(values.len() + self.n_head_kv() * dim_v, 0.0);
@@ -91,7 +97,7 @@ mod tests {
                     .unwrap()
                     .region(|region| layer.append(region, Isa::Scalar, &k, &v, 0));
                 let len = positions - 1;
-                let (keys, values) = layer.rows(len);
+                let (keys, values) = layer.rows(0..len);
                 for (found, appended, width) in [(&keys, &k, dim_k), (&values, &v, dim_v)] {
                     assert_eq!(found.len(), len * heads * width);
                     for (index, (found, appended)) in found.iter().zip(appended).enumerate() {

@@ -1,7 +1,7 @@
 //! Attention and what comes before it: queries and keys turned to their
 //! positions, keys and values appended to the cache.
 
-use super::cache::GpuKvLayer;
+use super::cache::{CHUNK, GpuKvLayer};
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
@@ -28,9 +28,6 @@ const QUERIES_OF_ONE: usize = 2;
 
 /// Fours of queries that a workgroup keeps.
 const QUERY_QUADS: usize = 512;
-
-/// Keys that a workgroup takes at once.
-const CHUNK: usize = 128;
 
 /// The heads and what they meet beside keys.
 #[derive(Clone, Copy)]

@@ -49,8 +49,10 @@ impl GpuBackend {
         let (size, queries) = query_tile(shape, 1);
         let tiles = group.div_ceil(size);
         // Splits of all have as many keys, so that a long past gets more of them.
-        let seen = |each: &Rows<'_>| seen_keys(shape.window, each.position, 1);
-        let keys: Vec<usize> = sequences.iter().map(seen).collect();
+        let place = |each: &Rows<'_>| each.cache.gpu_layer(layer).place(each.position);
+        let places: Vec<usize> = sequences.iter().map(place).collect();
+        let seen = |&place: &usize| seen_keys(shape.window, place, 1);
+        let keys: Vec<usize> = places.iter().map(seen).collect();
         let all_keys: usize = keys.iter().sum();
         let split_keys = keys_of_split(all_keys, tiles * shape.n_head_kv, WORKGROUPS_OF_ONE);
         let splits = keys
@@ -92,7 +94,7 @@ impl GpuBackend {
             u32::from(turn.halves),
             q.rows as u32,
         ];
-        params.extend(sequences.iter().map(|each| each.position as u32));
+        params.extend(places.iter().map(|&place| place as u32));
         params.resize(params.len() + SEQUENCES - count, 0);
         let format = sequences[0].cache.gpu_layer(layer).format;
         self.recorder.dispatch(

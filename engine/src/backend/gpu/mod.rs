@@ -66,7 +66,7 @@ mod weights;
 mod tests;
 
 pub use adapter::{AdapterDescription, AdapterKind, list_devices};
-pub use cache::GpuKvLayer;
+pub use cache::{GpuKvLayer, Past, Spare};
 pub use compiled::CompiledShaders;
 pub use context::GpuOptions;
 pub use error::GpuError;
@@ -82,6 +82,7 @@ use crate::cache::KvFormat;
 use crate::loading::Loading;
 use context::Context;
 use kernels::recurrent::{RecurrentShape, State};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open GPU.
@@ -138,7 +139,8 @@ impl Gpu {
         Uploads::start(self.context.clone(), stages, loading)
     }
 
-    /// An empty cache of one layer for up to `capacity` positions.
+    /// An empty cache of one layer for up to `most` positions, or more of which it leaves
+    /// the first behind.
     ///
     /// # Errors
     ///
@@ -148,9 +150,9 @@ impl Gpu {
         format: KvFormat,
         heads: usize,
         head_dims: [usize; 2],
-        capacity: usize,
+        most: usize,
     ) -> Result<GpuKvLayer, GpuError> {
-        GpuKvLayer::new(&self.context, format, heads, head_dims, capacity)
+        GpuKvLayer::new(&self.context, format, heads, head_dims, most)
     }
 
     /// The state of a layer that has one.
@@ -188,7 +190,7 @@ impl Gpu {
         }
     }
 
-    /// Fills a cache's first `len` positions with keys and values.
+    /// Fills an empty cache with keys and values of these positions.
     ///
     /// # Errors
     ///
@@ -198,17 +200,14 @@ impl Gpu {
         cache: &mut GpuKvLayer,
         k: &[f32],
         v: &[f32],
-        len: usize,
+        positions: Range<usize>,
     ) -> Result<(), GpuError> {
-        cache.reserve(len)?;
+        cache.begin(positions.start);
+        cache.reserve(positions.end)?;
         self.pass(|backend| {
-            let k = backend.write(k, k.len() / len);
-            let v = backend.write(v, v.len() / len);
-            let part = attention::Part {
-                tokens: len,
-                first_row: 0,
-                position: 0,
-            };
+            let [k, v] = [k, v].map(|x| backend.write(x, x.len() / positions.len()));
+            let place = cache.place(positions.start);
+            let part = attention::Part::new(0..positions.len(), place);
             backend.append(cache, None, Some((&k, &v)), &part);
             backend.finish();
         });

@@ -281,8 +281,8 @@ impl Backend for GpuBackend {
                 self.attend_together(these, layer, heads, q, new, out);
                 continue;
             }
-            let part = Part::new(sequence.rows.clone(), sequence.position);
             let cache = sequence.cache.gpu_layer(layer);
+            let part = Part::new(sequence.rows.clone(), cache.place(sequence.position));
             let append = Op::AttentionAppend;
             let is_one = part.tokens == 1 && self.appends_at_once(append, cache, &turn);
             if let Some(new) = at_once.filter(|_| is_one) {
@@ -297,8 +297,8 @@ impl Backend for GpuBackend {
         if let Some(kept) = step.kept.as_ref().filter(|kept| !kept.is_empty()) {
             let q = self.select(q, kept);
             for queries in step.queries() {
-                let part = Part::new(queries.rows, queries.position);
                 let cache = step.sequences[queries.sequence].cache.gpu_layer(layer);
+                let part = Part::new(queries.rows, cache.place(queries.position));
                 self.attend_to_cache(cache, heads, &q, &part, out);
             }
         }
