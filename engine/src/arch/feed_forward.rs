@@ -1,8 +1,10 @@
 //! The feed-forward network of a layer: gated, dense or a mixture of experts.
 
-use super::linear::{Linear, Norm};
+use super::linear::Linear;
 use super::{Hyperparameters, MAX_WIDTH};
-use crate::backend::{Activation, Backend, Device, ExpertBiases, Experts, Gating, Routing, Stack};
+use crate::backend::{
+    Activation, Backend, Device, ExpertBiases, Experts, Gating, Norm, Routing, Stack,
+};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -237,7 +239,7 @@ impl FeedForward {
         b: &mut B,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
-        norm: Option<Norm<'_, B::Device>>,
+        norm: Option<&Norm<B::Device>>,
         rows: usize,
         x: &mut B::Tensor,
     ) {

@@ -13,7 +13,7 @@
 use super::attention::{Attention, Normed, Windows};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Heads, Hyperparameters, LogitScale, MAX_WIDTH, check_kv_heads};
+use super::{Config, Heads, Hyperparameters, LogitScale, MAX_WIDTH, Norming, check_kv_heads};
 use crate::backend::Activation;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -25,7 +25,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     let in_window = keys.require_flags("attention.sliding_window_pattern")?;
     let heads = heads(keys, &in_window)?;
     let sources = sources(keys, &in_window, &heads)?;
-    let mut config = Config::with_heads(keys, tensors, heads)?;
+    let mut config = Config::with_heads(keys, tensors, Norming::rms_from_file(keys)?, heads)?;
     config.sources = sources;
     config.embedding_scale = (config.n_embd as f32).sqrt();
     config.logits = LogitScale {

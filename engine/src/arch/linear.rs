@@ -1,6 +1,6 @@
 //! A matrix and the bias that some files have.
 
-use crate::backend::{Backend, Device, Product};
+use crate::backend::{Backend, Device, Norm, Product};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -71,7 +71,7 @@ impl<D: Device> Linear<D> {
         &self,
         b: &mut B,
         x: &B::Tensor,
-        norm: Option<Norm<'_, D>>,
+        norm: Option<&Norm<D>>,
         rows: usize,
         sum: &mut B::Tensor,
     ) {
@@ -80,15 +80,8 @@ impl<D: Device> Linear<D> {
             Some(norm) => {
                 let mut out = b.tensor(rows, norm.width);
                 b.matmul(x, &mut [self.product(&mut out)]);
-                b.rms_norm_add(&out, norm.weight, norm.eps, sum);
+                b.norm_add(&out, norm, sum);
             }
         }
     }
-}
-
-/// An RMS norm of rows of the residual stream.
-pub struct Norm<'a, D: Device> {
-    pub weight: &'a D::Vector,
-    pub eps: f32,
-    pub width: usize,
 }

@@ -19,6 +19,7 @@ mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod norm;
 mod olmo;
 mod phi;
 mod qwen;
@@ -33,6 +34,8 @@ use decoder::Decoder;
 use gguf::Metadata;
 pub use hyperparameters::Hyperparameters;
 use kernels::recurrent::RecurrentShape;
+pub(crate) use linear::Linear;
+pub use norm::Norming;
 
 /// Hyperparameters that every family has.
 #[derive(Clone, Debug)]
@@ -45,8 +48,8 @@ pub struct Config {
     pub n_vocab: usize,
     /// Longest context the model was trained for.
     pub context_length: usize,
-    /// Epsilon of the norms.
-    pub norm_eps: f32,
+    /// How it norms.
+    pub norming: Norming,
     /// The heads of each layer.
     pub heads: Vec<Heads>,
     /// The layer whose keys and values each layer attends to: itself, unless it has
@@ -60,7 +63,7 @@ pub struct Config {
     pub recurrent: Option<RecurrentLayers>,
     /// Width of the embedding that tokens have for each layer alone, if they have one.
     pub layer_inputs: Option<usize>,
-    /// The tensor that norms what the output sees.
+    /// What norms what the output sees: the name of its tensors, without their endings.
     pub output_norm: &'static str,
 }
 
@@ -125,10 +128,11 @@ impl LogitScale {
 }
 
 impl Config {
-    /// Reads and checks them.
+    /// Reads and checks them, of a model with RMS norms.
     fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Self, ModelError> {
+        let norming = Norming::rms_from_file(keys)?;
         let n_head_kv = keys.optional("attention.head_count_kv", 0..=usize::MAX)?;
-        Config::with_kv_heads(keys, tensors, n_head_kv)
+        Config::with_kv_heads(keys, tensors, norming, n_head_kv)
     }
 
     /// The same with so many key and value heads, as many as of queries if that is not
@@ -136,6 +140,7 @@ impl Config {
     fn with_kv_heads(
         keys: &Hyperparameters<'_, '_>,
         tensors: &Tensors,
+        norming: Norming,
         n_head_kv: Option<usize>,
     ) -> Result<Self, ModelError> {
         let n_embd = keys.require("embedding_length", 1..=MAX_WIDTH)?;
@@ -161,13 +166,14 @@ impl Config {
             head_dim_k,
             head_dim_v,
         };
-        Config::with_heads(keys, tensors, vec![heads; n_layer])
+        Config::with_heads(keys, tensors, norming, vec![heads; n_layer])
     }
 
     /// The same with the heads of each layer.
     fn with_heads(
         keys: &Hyperparameters<'_, '_>,
         tensors: &Tensors,
+        norming: Norming,
         heads: Vec<Heads>,
     ) -> Result<Self, ModelError> {
         let n_layer = heads.len();
@@ -176,7 +182,7 @@ impl Config {
             n_layer,
             n_vocab: tensors.vocabulary_rows()?,
             context_length: keys.require("context_length", 1..=1 << 30)?,
-            norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
+            norming,
             heads,
             sources: (0..n_layer).collect(),
             embedding_scale: 1.0,
@@ -269,8 +275,8 @@ pub trait Family: Sized + Send + Sync + 'static {
     );
 }
 
-/// The usual name of the tensor that norms what the output sees.
-pub const OUTPUT_NORM: &str = "output_norm.weight";
+/// The usual name of what norms what the output sees.
+pub const OUTPUT_NORM: &str = "output_norm";
 
 /// No model is wider, in its residual stream, its heads together or its
 /// feed-forward network: what a step allocates stays within bounds.

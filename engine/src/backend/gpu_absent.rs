@@ -8,7 +8,7 @@ pub use error::GpuError;
 
 use super::profile::GpuProfile;
 use super::{
-    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Product,
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Norm, Product,
     QueriesAndKeys, Step,
 };
 use crate::cache::KvFormat;
@@ -291,7 +291,7 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rms_norm(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
+    fn norm(&mut self, _: &Tensor, _: &Norm<GpuDevice>, _: &mut Tensor) {
         match self.0 {}
     }
 
@@ -347,7 +347,7 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rms_norm_add(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
+    fn norm_add(&mut self, _: &Tensor, _: &Norm<GpuDevice>, _: &mut Tensor) {
         match self.0 {}
     }
 

@@ -3,7 +3,7 @@
 //! Source: the configurations that their makers published.
 
 use super::kinds::Kinds;
-use firstlight::arch::{Config, Heads, LogitScale, OUTPUT_NORM};
+use firstlight::arch::{Config, Heads, LogitScale, Norming, OUTPUT_NORM};
 use gguf::write::Writer;
 
 /// A model's dimensions.
@@ -148,7 +148,7 @@ impl Shape {
             n_layer: self.n_layer as usize,
             n_vocab: self.n_vocab as usize,
             context_length: self.context as usize,
-            norm_eps: 1e-5,
+            norming: Norming::rms(1e-5),
             heads: (0..self.n_layer).map(|layer| self.heads(layer)).collect(),
             sources: (0..self.n_layer)
                 .map(|layer| match &self.kinds {
