@@ -57,6 +57,11 @@ impl Tensors {
             .map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// Whether there is a tensor with such a name.
+    pub fn any(&self, mut is_such: impl FnMut(&str) -> bool) -> bool {
+        self.by_name.keys().any(|name| is_such(name))
+    }
+
     /// Rows of the embedding: tokens in the vocabulary.
     pub fn vocabulary_rows(&self) -> Result<usize, ModelError> {
         let name = "token_embd.weight";

@@ -41,6 +41,8 @@ class Shape:
     head_norms: bool = False
     whole_norms: bool = False  # of all heads of a token together
     pre_norms: bool = True
+    layer_norms: bool = False  # means are taken away
+    parallel: bool = False  # the feed-forward network sees what attention sees
     post_norms: bool = False
     sinks: bool = False
     shared: int = 0  # width of an expert that all tokens use
@@ -143,6 +145,8 @@ FEATURES = {
                             metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                       "expert_shared_feed_forward_length": 40, "leading_dense_block_count": 1,
                                       "interleave_moe_layer_step": 1}),
+    "cohere2": feature(family="cohere2", tied=True, layer_norms=True, parallel=True, metadata={
+        "attention.sliding_window": 5, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -194,6 +198,8 @@ WITHOUT = {
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
     "olmo2-windows": {"metadata": {
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
+    "cohere2": {"metadata": {
+        "attention.sliding_window": 256, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
     **{name: {"metadata": {**FEATURES[name].metadata, "attention.sliding_window": 256}} for name in ("gemma4", "gemma4-e")},
@@ -213,7 +219,10 @@ def write_f32(path, s: Shape):
     w.add_head_count(s.heads)
     kv_heads = [kv for kv, _ in s.kinds] or [0 if i in s.conv else s.kv_heads for i in range(s.layers)]
     w.add_head_count_kv(kv_heads if s.conv or s.kinds else s.kv_heads)
-    w.add_layer_norm_rms_eps(1e-5)
+    if s.layer_norms:
+        w.add_layer_norm_eps(1e-5)
+    else:
+        w.add_layer_norm_rms_eps(1e-5)
     w.add_rope_dimension_count(s.n_rot or head)
     w.add_rope_freq_base(10000.0)
     if s.head_dim:
@@ -357,7 +366,7 @@ def write_f32(path, s: Shape):
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
-        if s.pre_norms:
+        if s.pre_norms and not s.parallel:
             vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
     vector("token_embd_norm.weight" if s.family.startswith("lfm2") else "output_norm.weight", s.embd, 1.0, 0.2)
     if not s.tied:

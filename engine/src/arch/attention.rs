@@ -16,7 +16,7 @@ pub struct Attention {
     rope: Rope,
     /// What is normed of queries and keys.
     pub norms: Normed,
-    /// Every so manieth layer leaves heads unturned.
+    /// Every so manieth layer leaves heads unturned, if it sees all.
     pub unturned: Option<usize>,
     /// Layers that attend only to what came shortly before.
     pub windows: Option<Windows>,

@@ -5,6 +5,15 @@
 //!    └──────────────────────────────────────────────────────────────────┘ └────────────────────┘
 //! ```
 //!
+//! Some layers are parallel: the feed-forward network sees what attention sees, and both
+//! are added to the same.
+//!
+//! ```text
+//! x ─┬─ norm ─┬─ q,k,v ─ norm, rope (q,k) ─ attention ─ output ─(+)─(+)─ x
+//!    │        └─ ffn ────────────────────────────────────────────│───┘
+//!    └───────────────────────────────────────────────────────────┘
+//! ```
+//!
 //! What a family has of it and what not, and where its hyperparameters are, is in
 //! the family's file.
 
@@ -25,6 +34,8 @@ pub struct Decoder {
     pub pre_norms: bool,
     /// Whether what is added to the residual stream is normed.
     pub post_norms: bool,
+    /// Whether the feed-forward network sees what attention sees.
+    pub parallel: bool,
     /// Whether the residual stream is multiplied with a number behind a layer, where
     /// the file has one.
     pub scaled: bool,
@@ -61,6 +72,7 @@ impl Decoder {
             feed_forward,
             pre_norms: true,
             post_norms: false,
+            parallel: false,
             scaled: false,
             ffn_norm: "ffn_norm",
         }
@@ -119,7 +131,7 @@ impl Family for Decoder {
                 None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
             },
             attn_post_norm: norm_if(self.post_norms, "post_attention_norm")?,
-            ffn_norm: norm_if(self.pre_norms, self.ffn_norm)?,
+            ffn_norm: norm_if(self.pre_norms && !self.parallel, self.ffn_norm)?,
             feed_forward: self.feed_forward.load(index, loader)?,
             ffn_post_norm: norm_if(self.post_norms, "post_ffw_norm")?,
             input: match self.config.layer_inputs {
@@ -164,7 +176,11 @@ impl Family for Decoder {
         if rows == 0 {
             return;
         }
-        let normed = self.normed(b, x, layer.ffn_norm.as_ref(), rows);
+        let normed = match (self.parallel, &step.kept) {
+            (false, _) => self.normed(b, x, layer.ffn_norm.as_ref(), rows),
+            (true, Some(kept)) => b.select(&normed, kept),
+            (true, None) => normed,
+        };
         let post_norm = layer.ffn_post_norm.as_ref();
         self.feed_forward
             .add(b, &layer.feed_forward, &normed, post_norm, rows, x);

@@ -5,6 +5,7 @@
 //! (embedding, final norm, output) is common and lives in [`crate::model`].
 
 mod attention;
+mod cohere;
 mod decoder;
 mod delta;
 mod ernie;
@@ -130,7 +131,23 @@ impl LogitScale {
 impl Config {
     /// Reads and checks them, of a model with RMS norms.
     fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Self, ModelError> {
-        let norming = Norming::rms_from_file(keys)?;
+        Config::with_norms(keys, tensors, Norming::rms_from_file(keys)?)
+    }
+
+    /// The same of a model with layer norms.
+    fn with_layer_norms(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+    ) -> Result<Self, ModelError> {
+        let norming = Norming::layer_from_file(keys, tensors)?;
+        Config::with_norms(keys, tensors, norming)
+    }
+
+    fn with_norms(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+        norming: Norming,
+    ) -> Result<Self, ModelError> {
         let n_head_kv = keys.optional("attention.head_count_kv", 0..=usize::MAX)?;
         Config::with_kv_heads(keys, tensors, norming, n_head_kv)
     }
@@ -287,6 +304,7 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("cohere2", cohere::second),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
     ("gemma", gemma::first),

@@ -3,7 +3,7 @@
 use super::Hyperparameters;
 use crate::backend::{Device, Norm};
 use crate::error::ModelError;
-use crate::tensors::Loader;
+use crate::tensors::{Loader, Tensors};
 use kernels::ops::NormKind;
 
 /// How a model norms.
@@ -31,6 +31,18 @@ impl Norming {
     pub(super) fn rms_from_file(keys: &Hyperparameters<'_, '_>) -> Result<Norming, ModelError> {
         let eps = keys.positive("attention.layer_norm_rms_epsilon", None)?;
         Ok(Norming::rms(eps))
+    }
+
+    /// Layer norms as the file has them: all with a bias, or none.
+    pub(super) fn layer_from_file(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+    ) -> Result<Norming, ModelError> {
+        Ok(Norming {
+            kind: NormKind::Layer,
+            eps: keys.positive("attention.layer_norm_epsilon", None)?,
+            biased: tensors.any(|name| name.ends_with("_norm.bias")),
+        })
     }
 
     /// The norm with the weights `name.weight`, so many, and perhaps as many biases.

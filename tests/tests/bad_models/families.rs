@@ -2,6 +2,7 @@
 
 use super::{open, refused};
 use firstlight_tests::tiny::Tiny;
+use gguf::TensorType;
 use gguf::write::OwnedValue;
 
 /// The tiny model under the name of another family.
@@ -119,6 +120,39 @@ fn numbers_and_tensors() {
         let message = format!("metadata key \"{key}\"{expected}");
         refused(&model.set(&key, value.clone()), &message);
     }
+}
+
+/// The same with layer norms.
+fn with_layer_norms(name: &str) -> Tiny {
+    family(name).set(&format!("{name}.attention.layer_norm_epsilon"), 1e-5_f32)
+}
+
+#[test]
+fn layer_norms() {
+    refused(
+        &family("cohere2"),
+        "metadata key \"cohere2.attention.layer_norm_epsilon\" is missing, expected a floating-point number",
+    );
+    refused(
+        &with_layer_norms("cohere2"),
+        "metadata key \"cohere2.logit_scale\" is missing, expected a floating-point number",
+    );
+    let scaled = || with_layer_norms("cohere2").set("cohere2.logit_scale", 0.25_f32);
+    refused(
+        &scaled(),
+        "metadata key \"cohere2.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
+    );
+    let cohere2 = || scaled().set("cohere2.attention.sliding_window", 4_u32);
+    assert!(open(&cohere2()).is_ok());
+    refused(
+        &cohere2().set("cohere2.rope.freq_base_swa", 500_f32),
+        "metadata key \"cohere2.rope.freq_base_swa\" is 500, expected 10000, that of all layers",
+    );
+    // All have biases, or none.
+    refused(
+        &cohere2().with_tensor("blk.1.attn_norm.bias", TensorType::F32, &[32]),
+        "tensor \"output_norm.bias\" is missing",
+    );
 }
 
 #[test]

@@ -130,6 +130,7 @@ shapes! {
     "gemma-4-31b"    30_697_345_596 gemma4: 5376 x 60, ff 21504, heads 32 / 16 of 256, vocab 262144 tied, context 262144, rope 1000000.0, window 1024, every 6 with 4 of 512 without_values, shared 0 ff 21504, inputs 0;
     "gpt-oss-20b"    20_914_757_184 gpt_oss: 2880 x 24, ff 2880 x 32 use 4, heads 64 / 8 of 64, vocab 201088 untied, context 131072, rope 150000.0, window 128;
     "smollm3-3b"     3_075_098_624  smollm3: 2048 x 36, ff 11008, heads 16 / 4 of 128, vocab 128256 tied, context 65536, rope 5000000.0;
+    "command-r7b"    8_028_033_024  cohere2: 4096 x 32, ff 14336, heads 32 / 8 of 128, vocab 256000 tied, context 8192, rope 50000.0, window 4096;
     "phi-4"          14_659_507_200 phi3: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
 }
 
@@ -275,7 +276,9 @@ impl Shape {
                 true => "post_attention_norm.weight",
                 false => "ffn_norm.weight",
             };
-            add(Role::Float, ffn_norm, &[embd]);
+            if self.family != "cohere2" {
+                add(Role::Float, ffn_norm, &[embd]);
+            }
             match u64::from(self.experts.0) {
                 0 if is_stacked => {
                     add(Role::Matrix, "ffn_up.weight", &[embd, 2 * ff]);
@@ -308,6 +311,14 @@ impl Shape {
         tensors
     }
 
+    /// The key that has the epsilon of norms.
+    fn norm_epsilon(&self) -> &'static str {
+        match self.family {
+            "cohere2" => "attention.layer_norm_epsilon",
+            _ => "attention.layer_norm_rms_epsilon",
+        }
+    }
+
     /// Width of all queries of a layer, and of its keys.
     fn q_and_kv(&self, layer: u32) -> [u32; 2] {
         let heads = self.heads(layer);
@@ -319,8 +330,11 @@ impl Shape {
         let key = |name: &str| format!("{}.{name}", self.family);
         let mut writer = writer
             .metadata("general.architecture", self.family)
-            .metadata(&key("attention.layer_norm_rms_epsilon"), 1e-5f32)
+            .metadata(&key(self.norm_epsilon()), 1e-5f32)
             .metadata(&key("rope.freq_base"), self.rope_base);
+        if self.family == "cohere2" {
+            writer = writer.metadata(&key("logit_scale"), 0.25f32);
+        }
         // Of layers that see all, if there are others.
         let head_dim = (self.kinds.as_ref()).map_or(self.head_dim, |kinds| kinds.head_dim);
         let layers = || 0..self.n_layer;
