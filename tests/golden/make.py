@@ -145,6 +145,7 @@ FEATURES = {
                             metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                       "expert_shared_feed_forward_length": 40, "leading_dense_block_count": 1,
                                       "interleave_moe_layer_step": 1}),
+    "command-r": feature(family="command-r", tied=True, layer_norms=True, parallel=True, metadata={"logit_scale": 0.7}),
     "cohere2": feature(family="cohere2", tied=True, layer_norms=True, parallel=True, metadata={
         "attention.sliding_window": 5, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
@@ -198,6 +199,7 @@ WITHOUT = {
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
     "olmo2-windows": {"metadata": {
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
+    "command-r": {"family": "llama", "layer_norms": False, "parallel": False, "metadata": {}},
     "cohere2": {"metadata": {
         "attention.sliding_window": 256, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}},
     "gemma": {"family": "llama"},

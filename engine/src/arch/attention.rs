@@ -41,8 +41,21 @@ pub enum Normed {
     Heads,
     /// Every head alone, in layers where the file has these norms.
     HeadsIfAny,
+    /// Every head alone, with weights of its own.
+    EachHead,
     /// All heads of a token together.
     Whole,
+}
+
+impl Normed {
+    /// Every head with weights of its own, if the file has any.
+    pub fn each_head_if_any(tensors: &Tensors) -> Normed {
+        let ends = [".attn_q_norm.weight", ".attn_k_norm.weight"];
+        match tensors.any(|name| ends.iter().any(|end| name.ends_with(end))) {
+            true => Normed::EachHead,
+            false => Normed::Nothing,
+        }
+    }
 }
 
 /// Layers that attend only to what came shortly before.
@@ -215,11 +228,12 @@ impl Attention {
         let has_norms = match self.norms {
             Normed::Nothing => false,
             Normed::HeadsIfAny => has(&q_norm) || has(&k_norm),
-            Normed::Heads | Normed::Whole => true,
+            Normed::Heads | Normed::EachHead | Normed::Whole => true,
         };
         let norm = |name: &str, heads: usize| {
             let shape = match self.norms {
                 Normed::Whole => [heads * head_dim_k, 1],
+                Normed::EachHead => [head_dim_k, heads],
                 _ => [head_dim_k, 1],
             };
             config.norming.load_heads(loader, name, shape)

@@ -305,6 +305,7 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
     ("cohere2", cohere::second),
+    ("command-r", cohere::first),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
     ("gemma", gemma::first),

@@ -148,6 +148,20 @@ fn layer_norms() {
         &cohere2().set("cohere2.rope.freq_base_swa", 500_f32),
         "metadata key \"cohere2.rope.freq_base_swa\" is 500, expected 10000, that of all layers",
     );
+    let command_r = || with_layer_norms("command-r");
+    assert!(open(&command_r()).is_ok());
+    // Each of four heads has weights of its own, in all layers.
+    let with_q_norm = |shape: &[usize]| {
+        command_r().with_tensor("blk.0.attn_q_norm.weight", TensorType::F32, shape)
+    };
+    refused(
+        &with_q_norm(&[8]),
+        "tensor \"blk.0.attn_q_norm.weight\" has shape [8], expected [8, 4]",
+    );
+    refused(
+        &with_q_norm(&[8, 4]),
+        "tensor \"blk.0.attn_k_norm.weight\" is missing",
+    );
     // All have biases, or none.
     refused(
         &cohere2().with_tensor("blk.1.attn_norm.bias", TensorType::F32, &[32]),
