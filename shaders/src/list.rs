@@ -219,7 +219,7 @@ pub static SHADERS: &[Shader] = &[
             QUANTIZED,
         ],
         params: STRETCH_PARAMS,
-        overrides: &["ACTIVATION"],
+        overrides: &["ACTIVATION", "ALONE"],
         workgroup: Workgroup::Elements(256),
         ..ELEMENTS
     },

@@ -42,6 +42,8 @@ class Shape:
     whole_norms: bool = False  # of all heads of a token together
     pre_norms: bool = True
     layer_norms: bool = False  # means are taken away
+    norm_biases: bool = False
+    gates: bool = True  # of feed-forward networks
     parallel: bool = False  # the feed-forward network sees what attention sees
     post_norms: bool = False
     sinks: bool = False
@@ -148,6 +150,7 @@ FEATURES = {
     "command-r": feature(family="command-r", tied=True, layer_norms=True, parallel=True, metadata={"logit_scale": 0.7}),
     "cohere2": feature(family="cohere2", tied=True, layer_norms=True, parallel=True, metadata={
         "attention.sliding_window": 5, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}),
+    "starcoder2": feature(family="starcoder2", tied=True, layer_norms=True, norm_biases=True, gates=False, biases=ALL),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -202,6 +205,7 @@ WITHOUT = {
     "command-r": {"family": "llama", "layer_norms": False, "parallel": False, "metadata": {}},
     "cohere2": {"metadata": {
         "attention.sliding_window": 256, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}},
+    "starcoder2": {"biases": ("attn_output", "ffn_up", "ffn_down")},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
     **{name: {"metadata": {**FEATURES[name].metadata, "attention.sliding_window": 256}} for name in ("gemma4", "gemma4-e")},
@@ -256,6 +260,11 @@ def write_f32(path, s: Shape):
     def vector(name, n, mean, deviation):
         w.add_tensor(name, np.float32(mean) + np.float32(deviation) * normal(name, n))
 
+    def norm(name):
+        vector(name + ".weight", s.embd, 1.0, 0.2)
+        if s.norm_biases:
+            vector(name + ".bias", s.embd, 0.0, 0.3)
+
     # Activations keep a deviation near 1 from branch to branch, and both branches together are about as large as the
     # embedding they are added to. A tied embedding is smaller, or every token would predict itself.
     matrix("token_embd.weight", len(TOKENS), s.embd, gain=4.0 if s.tied else np.sqrt(s.embd))
@@ -305,7 +314,7 @@ def write_f32(path, s: Shape):
             ("ffn_up", ff, s.embd, 1.0),
             ("ffn_down", s.embd, ff, 1.0),
         ):
-            if (delta or conv) and name.startswith("attn_"):
+            if (delta or conv) and name.startswith("attn_") or name == "ffn_gate" and not s.gates:
                 continue
             if gemma4 and (name in ("attn_k", "attn_v") and i >= own or name == "attn_v" and not windowed and not layer_width):
                 continue
@@ -361,16 +370,16 @@ def write_f32(path, s: Shape):
             matrix(f"blk.{i}.proj.weight", s.embd, layer_width)
             vector(f"blk.{i}.post_norm.weight", s.embd, 1.0, 0.2)
         if s.post_norms:
-            vector(f"blk.{i}.post_attention_norm.weight", s.embd, 1.0, 0.2)
-            vector(f"blk.{i}.post_ffw_norm.weight", s.embd, 1.0, 0.2)
+            norm(f"blk.{i}.post_attention_norm")
+            norm(f"blk.{i}.post_ffw_norm")
         if s.pre_norms:
-            vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
+            norm(f"blk.{i}.attn_norm")
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
         if s.pre_norms and not s.parallel:
-            vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
-    vector("token_embd_norm.weight" if s.family.startswith("lfm2") else "output_norm.weight", s.embd, 1.0, 0.2)
+            norm(f"blk.{i}.{ffn_norm}")
+    norm("token_embd_norm" if s.family.startswith("lfm2") else "output_norm")
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)
     w.write_header_to_file()

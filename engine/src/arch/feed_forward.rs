@@ -1,4 +1,5 @@
-//! The feed-forward network of a layer: gated, dense or a mixture of experts.
+//! The feed-forward network of a layer: dense, with gates or without, or a mixture of
+//! experts.
 
 use super::linear::Linear;
 use super::{Hyperparameters, MAX_WIDTH};
@@ -16,7 +17,9 @@ pub struct FeedForward {
     /// Widths of the layers, if they differ.
     widths: Option<Vec<usize>>,
     experts: Option<Mixture>,
-    /// What gates go through.
+    /// Whether there are gates, but in experts, which always have some.
+    pub gated: bool,
+    /// What gates go through, or what `ffn_up` makes, if there are none.
     pub activation: Activation,
     /// Whether the rows of gate and up lie one after the other in one tensor, `ffn_up`.
     pub stacked: bool,
@@ -52,7 +55,7 @@ pub enum Weights<D: Device> {
     /// One network for all tokens.
     Dense {
         n_ff: usize,
-        gate: Linear<D>,
+        gate: Option<Linear<D>>,
         up: Linear<D>,
         down: Linear<D>,
     },
@@ -162,6 +165,7 @@ impl FeedForward {
             n_ff,
             widths: None,
             experts,
+            gated: true,
             activation: Activation::Silu,
             stacked: false,
             expert_biases: false,
@@ -186,10 +190,16 @@ impl FeedForward {
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let Some(Mixture { count, width, .. }) = self.of_layer(index) else {
             let n_ff = self.widths.as_ref().map_or(n_ff, |widths| widths[index]);
-            let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
-            let [gate, up] = match self.stacked {
-                true => Linear::load_stacked(loader, &name("ffn_up"), [n_ff; 2], n_embd)?,
-                false => Linear::load_siblings(loader, names, n_embd)?,
+            let [ffn_gate, ffn_up] = ["ffn_gate", "ffn_up"].map(name);
+            let (gate, up) = if !self.gated {
+                (None, Linear::load(loader, &ffn_up, n_ff, n_embd)?)
+            } else {
+                let names = [(&*ffn_gate, n_ff), (&*ffn_up, n_ff)];
+                let [gate, up] = match self.stacked {
+                    true => Linear::load_stacked(loader, &ffn_up, [n_ff; 2], n_embd)?,
+                    false => Linear::load_siblings(loader, names, n_embd)?,
+                };
+                (Some(gate), up)
             };
             let down = Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?;
             return Ok(Weights::Dense {
@@ -250,9 +260,15 @@ impl FeedForward {
                 up,
                 down,
             } => {
-                let [mut hidden, mut other] = [(); 2].map(|()| b.tensor(rows, *n_ff));
-                let (gate, up) = (gate.product(&mut hidden), up.product(&mut other));
-                b.gate_up(normed, self.activation, gate, up);
+                let mut hidden = b.tensor(rows, *n_ff);
+                if let Some(gate) = gate {
+                    let mut other = b.tensor(rows, *n_ff);
+                    let (gate, up) = (gate.product(&mut hidden), up.product(&mut other));
+                    b.gate_up(normed, self.activation, gate, up);
+                } else {
+                    b.matmul(normed, &mut [up.product(&mut hidden)]);
+                    b.activate(self.activation, &mut hidden);
+                }
                 down.add(b, &hidden, norm, rows, x);
             }
             Weights::Experts {

@@ -26,6 +26,7 @@ mod phi;
 mod qwen;
 mod rope;
 mod short_conv;
+mod starcoder;
 
 use crate::backend::{Backend, Device, LayerInputs, Step};
 use crate::error::ModelError;
@@ -332,6 +333,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("qwen3moe", qwen::third_experts),
     ("seed_oss", qwen::seed_oss),
     ("smollm3", llama::smol_third),
+    ("starcoder2", starcoder::second),
 ];
 
 /// Makes the network that the file describes.

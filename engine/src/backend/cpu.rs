@@ -553,6 +553,16 @@ impl Backend for CpuBackend<'_> {
         gate_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
     }
 
+    fn activate(&mut self, activation: Activation, x: &mut Tensor) {
+        self.region.label("activate");
+        let activate = match activation {
+            Activation::Silu => ops::silu,
+            Activation::Gelu => ops::gelu,
+            Activation::Limited => ops::limited,
+        };
+        activate(self.region, self.kernels.isa(), &mut x.data);
+    }
+
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
         self.add_experts(x, experts, sum);
     }

@@ -372,6 +372,10 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
+    fn activate(&mut self, _: Activation, _: &mut Tensor) {
+        match self.0 {}
+    }
+
     fn experts(&mut self, _: &Tensor, _: &Experts<'_, Self>, _: &mut Tensor) {
         match self.0 {}
     }

@@ -183,7 +183,8 @@ pub struct AttentionShape {
     pub cap: Option<f32>,
 }
 
-/// What the gates of a feed-forward network go through.
+/// What the gates of a feed-forward network go through, or what would be gated if it has
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x / (1 + exp(−x))`.
@@ -439,6 +440,9 @@ pub trait Backend {
 
     /// `gate = activation(gate) · up`.
     fn gate_mul(&mut self, activation: Activation, gate: &mut Self::Tensor, up: &Self::Tensor);
+
+    /// `x = activation(x)`.
+    fn activate(&mut self, activation: Activation, x: &mut Self::Tensor);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
     /// that the routing chooses. Of equals the first are.

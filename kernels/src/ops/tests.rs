@@ -276,6 +276,17 @@ fn element_by_element() {
             },
         );
         check(
+            "limited",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, _| limited(region, isa, x),
+            |_, x| {
+                let limited = |x: f64| x / (1.0 + (-f64::from(1.702_f32) * x).exp());
+                x.iter().map(|x| limited(x.min(7.0))).collect()
+            },
+        );
+        check(
             "silu",
             &x,
             cols,

@@ -162,6 +162,12 @@ fn layer_norms() {
         &with_q_norm(&[8, 4]),
         "tensor \"blk.0.attn_k_norm.weight\" is missing",
     );
+    let starcoder2 = || with_layer_norms("starcoder2");
+    assert!(open(&starcoder2()).is_ok());
+    refused(
+        &starcoder2().set("starcoder2.attention.sliding_window", 0_u32),
+        "metadata key \"starcoder2.attention.sliding_window\" is 0, expected 1 to 1073741824",
+    );
     // All have biases, or none.
     refused(
         &cohere2().with_tensor("blk.1.attn_norm.bias", TensorType::F32, &[32]),

@@ -375,24 +375,11 @@ impl Backend for GpuBackend {
     }
 
     fn gate_mul(&mut self, activation: Activation, gate: &mut Tensor, up: &Tensor) {
-        let quantized = match gate.has_groups() {
-            true => gate.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
-        let workgroups = self.elements(Op::GateMul, gate.rows * gate.cols.div_ceil(4));
-        let mut kernel = Kernel::new(Op::GateMul, &[]);
-        kernel.constants[0] = constant_of(activation);
-        self.recorder.dispatch(
-            kernel,
-            &[&gate.float, &up.float, &quantized],
-            &[
-                gate.rows as u32,
-                gate.cols as u32,
-                u32::from(gate.has_groups()),
-            ],
-            workgroups,
-        );
-        gate.is_written(gate.has_groups());
+        self.activated(activation, gate, Some(up));
+    }
+
+    fn activate(&mut self, activation: Activation, x: &mut Tensor) {
+        self.activated(activation, x, None);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
@@ -414,6 +401,26 @@ impl GpuBackend {
             workgroups,
         );
         x.is_written(false);
+    }
+
+    /// `x = activation(x)`, perhaps as a gate of `up`.
+    fn activated(&mut self, activation: Activation, x: &mut Tensor, up: Option<&Tensor>) {
+        let quantized = match x.has_groups() {
+            true => x.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
+        let workgroups = self.elements(Op::GateMul, x.rows * x.cols.div_ceil(4));
+        let mut kernel = Kernel::new(Op::GateMul, &[]);
+        kernel.constants[0] = constant_of(activation);
+        kernel.constants[1] = set("ALONE", up.is_none());
+        let up = up.map_or_else(|| self.recorder.unread(), |up| up.float.clone());
+        self.recorder.dispatch(
+            kernel,
+            &[&x.float, &up, &quantized],
+            &[x.rows as u32, x.cols as u32, u32::from(x.has_groups())],
+            workgroups,
+        );
+        x.is_written(x.has_groups());
     }
 
     /// Norms of the pieces of `x`, and the same as 8-bit integers, if that is wanted; or

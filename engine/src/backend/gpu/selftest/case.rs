@@ -61,10 +61,12 @@ pub(super) enum Case {
         /// Whether it is added to what is there.
         added: bool,
     },
-    GateMul {
+    Gate {
         activation: Activation,
         rows: usize,
         cols: usize,
+        /// Whether there is nothing to multiply with.
+        alone: bool,
     },
     /// With attention after it, of two sequences.
     Rope {
@@ -124,6 +126,7 @@ pub(super) enum Case {
 pub(super) enum Before {
     Norm(NormKind),
     Gate,
+    Activation,
 }
 
 /// A backend and what belongs to it.
@@ -212,7 +215,7 @@ impl Case {
             // A product of two products.
             Case::GateUp { .. } | Case::Rope { .. } => 1e-5,
             // Exponentials of devices are a few units in the last place off.
-            Case::GateMul { .. } => 4e-6,
+            Case::Gate { .. } => 4e-6,
             Case::Attention { product: true, .. } => 4e-3,
             Case::Attention { kv, .. } => match kv {
                 KvFormat::F32 => 1e-5,
@@ -292,15 +295,19 @@ impl Case {
                 }
                 read(side.backend, &out)
             }
-            Case::GateMul {
+            Case::Gate {
                 activation,
                 rows,
                 cols,
+                alone,
             } => {
                 let wide: Vec<f32> = floats(1, rows * cols).iter().map(|x| x * 20.0).collect();
                 let mut gate = side.backend.write(&wide, cols);
                 let up = side.backend.write(&floats(2, rows * cols), cols);
-                side.backend.gate_mul(activation, &mut gate, &up);
+                match alone {
+                    true => side.backend.activate(activation, &mut gate),
+                    false => side.backend.gate_mul(activation, &mut gate, &up),
+                }
                 read(side.backend, &gate)
             }
             Case::Rope {
@@ -493,6 +500,10 @@ fn chain<B: Backend>(side: &mut Side<'_, B>, before: Before, cols: usize) -> Vec
         Before::Gate => {
             let up = side.backend.write(&floats(2, rows * cols), cols);
             side.backend.gate_mul(Activation::Silu, &mut x, &up);
+            &x
+        }
+        Before::Activation => {
+            side.backend.activate(Activation::Gelu, &mut x);
             &x
         }
         Before::Norm(kind) => {

@@ -42,11 +42,12 @@ pub(super) fn all() -> Vec<Case> {
     ));
     for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
         for activation in [Activation::Silu, Activation::Gelu, Activation::Limited] {
-            cases.push(Case::GateMul {
+            cases.extend([false, true].map(|alone| Case::Gate {
                 activation,
                 rows,
                 cols,
-            });
+                alone,
+            }));
         }
     }
     for (pairing, norms) in [
@@ -152,6 +153,7 @@ fn reducing() -> Vec<Case> {
             Before::Norm(NormKind::Rms),
             Before::Norm(NormKind::Layer),
             Before::Gate,
+            Before::Activation,
         ] {
             cases.push(Case::Chain { before, cols });
         }

@@ -16,11 +16,13 @@ impl Case {
             Case::Chain { before, .. } => match before {
                 Before::Norm(_) => "norm, matmul",
                 Before::Gate => "gate_mul, matmul",
+                Before::Activation => "activate, matmul",
             },
             Case::Embed { .. } => "embed",
             Case::Norm { added: false, .. } => "norm",
             Case::Norm { added: true, .. } => "norm_add",
-            Case::GateMul { .. } => "gate_mul",
+            Case::Gate { alone: false, .. } => "gate_mul",
+            Case::Gate { alone: true, .. } => "activate",
             Case::Rope { .. } | Case::Attention { product: false, .. } => "attention",
             Case::Attention { product: true, .. } => "attention, matmul",
             Case::Select => "select",
@@ -82,7 +84,7 @@ impl fmt::Display for Case {
             }
             Case::Chain { before, cols } => match before {
                 Before::Norm(kind) => write!(f, "{kind:?}, Q8_0 {cols}"),
-                Before::Gate => write!(f, "Q8_0 {cols}"),
+                Before::Gate | Before::Activation => write!(f, "Q8_0 {cols}"),
             },
             Case::Embed { format } => write!(f, "{}", format.name()),
             Case::Norm {
@@ -98,10 +100,11 @@ impl fmt::Display for Case {
                 f.write_str(if *own { ", own weights" } else { "" })?;
                 f.write_str(if *bias { ", bias" } else { "" })
             }
-            Case::GateMul {
+            Case::Gate {
                 activation,
                 rows,
                 cols,
+                ..
             } => write!(f, "{activation:?} {rows} x {cols}"),
             Case::Rope {
                 pairing,

@@ -131,6 +131,7 @@ shapes! {
     "gpt-oss-20b"    20_914_757_184 gpt_oss: 2880 x 24, ff 2880 x 32 use 4, heads 64 / 8 of 64, vocab 201088 untied, context 131072, rope 150000.0, window 128;
     "smollm3-3b"     3_075_098_624  smollm3: 2048 x 36, ff 11008, heads 16 / 4 of 128, vocab 128256 tied, context 65536, rope 5000000.0;
     "command-r7b"    8_028_033_024  cohere2: 4096 x 32, ff 14336, heads 32 / 8 of 128, vocab 256000 tied, context 8192, rope 50000.0, window 4096;
+    "starcoder2-3b"  3_030_371_328  starcoder2: 3072 x 30, ff 12288, heads 24 / 2 of 128, vocab 49152 tied, context 16384, rope 999999.44;
     "phi-4"          14_659_507_200 phi3: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
 }
 
@@ -240,6 +241,7 @@ impl Shape {
             };
             let is_stacked = self.family == "phi3";
             let is_gpt_oss = self.family == "gpt-oss";
+            let is_starcoder = self.family == "starcoder2";
             add(Role::Float, "attn_norm.weight", &[embd]);
             if is_stacked {
                 add(Role::AttnQkv, "attn_qkv.weight", &[embd, q + 2 * kv]);
@@ -250,7 +252,7 @@ impl Shape {
                     add(Role::AttnV, "attn_v.weight", &[embd, kv]);
                 }
             }
-            if self.family == "qwen2" || is_gpt_oss {
+            if self.family == "qwen2" || is_gpt_oss || is_starcoder {
                 add(Role::Float, "attn_q.bias", &[q]);
                 add(Role::Float, "attn_k.bias", &[kv]);
                 add(Role::Float, "attn_v.bias", &[kv]);
@@ -284,6 +286,19 @@ impl Shape {
                     add(Role::Matrix, "ffn_up.weight", &[embd, 2 * ff]);
                     add(Role::FfnDown, "ffn_down.weight", &[ff, embd]);
                 }
+                0 if is_starcoder => {
+                    add(Role::Matrix, "ffn_up.weight", &[embd, ff]);
+                    add(Role::FfnDown, "ffn_down.weight", &[ff, embd]);
+                    for (name, width) in [
+                        ("attn_norm.bias", embd),
+                        ("attn_output.bias", embd),
+                        ("ffn_norm.bias", embd),
+                        ("ffn_up.bias", ff),
+                        ("ffn_down.bias", embd),
+                    ] {
+                        add(Role::Float, name, &[width]);
+                    }
+                }
                 0 => {
                     add(Role::Matrix, "ffn_gate.weight", &[embd, ff]);
                     add(Role::Matrix, "ffn_up.weight", &[embd, ff]);
@@ -305,6 +320,9 @@ impl Shape {
         }
         let last = self.n_layer - 1;
         add(last, Role::Float, "output_norm.weight".into(), &[embd]);
+        if self.family == "starcoder2" {
+            add(last, Role::Float, "output_norm.bias".into(), &[embd]);
+        }
         if !self.tied {
             add(last, Role::Output, "output.weight".into(), &[embd, vocab]);
         }
@@ -314,7 +332,7 @@ impl Shape {
     /// The key that has the epsilon of norms.
     fn norm_epsilon(&self) -> &'static str {
         match self.family {
-            "cohere2" => "attention.layer_norm_epsilon",
+            "cohere2" | "starcoder2" => "attention.layer_norm_epsilon",
             _ => "attention.layer_norm_rms_epsilon",
         }
     }
