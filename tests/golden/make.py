@@ -39,6 +39,7 @@ class Shape:
     experts: int = 0
     biases: tuple = ()  # matrices that have one
     head_norms: bool = False
+    own_norms: bool = False  # of every head, with weights of its own
     whole_norms: bool = False  # of all heads of a token together
     pre_norms: bool = True
     layer_norms: bool = False  # means are taken away
@@ -151,6 +152,9 @@ FEATURES = {
     "cohere2": feature(family="cohere2", tied=True, layer_norms=True, parallel=True, metadata={
         "attention.sliding_window": 5, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}),
     "starcoder2": feature(family="starcoder2", tied=True, layer_norms=True, norm_biases=True, gates=False, biases=ALL),
+    "stablelm": feature(family="stablelm", layer_norms=True, norm_biases=True, n_rot=4, biases=QKV),
+    "stablelm-parallel": feature(family="stablelm", layers=1, layer_norms=True, norm_biases=True, n_rot=4, parallel=True,
+                                 own_norms=True),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -206,6 +210,8 @@ WITHOUT = {
     "cohere2": {"metadata": {
         "attention.sliding_window": 256, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}},
     "starcoder2": {"biases": ("attn_output", "ffn_up", "ffn_down")},
+    "stablelm": {"n_rot": 0},
+    "stablelm-parallel": {"own_norms": False},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
     **{name: {"metadata": {**FEATURES[name].metadata, "attention.sliding_window": 256}} for name in ("gemma4", "gemma4-e")},
@@ -360,6 +366,10 @@ def write_f32(path, s: Shape):
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             if i < own:
                 vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
+        if s.own_norms:
+            for name, heads in (("q", s.heads), ("k", s.kv_heads)):
+                name = f"blk.{i}.attn_{name}_norm.weight"
+                w.add_tensor(name, np.float32(1.2) + np.float32(0.3) * normal(name, heads, head))
         if s.whole_norms:
             vector(f"blk.{i}.attn_q_norm.weight", s.heads * head, 1.2, 0.3)
             vector(f"blk.{i}.attn_k_norm.weight", s.kv_heads * head, 1.2, 0.3)

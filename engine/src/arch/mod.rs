@@ -26,6 +26,7 @@ mod phi;
 mod qwen;
 mod rope;
 mod short_conv;
+mod stablelm;
 mod starcoder;
 
 use crate::backend::{Backend, Device, LayerInputs, Step};
@@ -333,6 +334,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("qwen3moe", qwen::third_experts),
     ("seed_oss", qwen::seed_oss),
     ("smollm3", llama::smol_third),
+    ("stablelm", stablelm::from_file),
     ("starcoder2", starcoder::second),
 ];
 

@@ -168,6 +168,15 @@ fn layer_norms() {
         &starcoder2().set("starcoder2.attention.sliding_window", 0_u32),
         "metadata key \"starcoder2.attention.sliding_window\" is 0, expected 1 to 1073741824",
     );
+    let parallel = || {
+        let model = with_layer_norms("stablelm").without_tensor("blk.0.ffn_norm.weight");
+        model.without_tensor("blk.1.ffn_norm.weight")
+    };
+    assert!(open(&parallel()).is_ok());
+    refused(
+        &with_layer_norms("stablelm").without_tensor("blk.0.ffn_norm.weight"),
+        "tensor \"blk.0.ffn_norm.weight\" is missing",
+    );
     // All have biases, or none.
     refused(
         &cohere2().with_tensor("blk.1.attn_norm.bias", TensorType::F32, &[32]),
