@@ -171,6 +171,19 @@ impl Vector {
         }
     }
 
+    /// The parts of it, so long each, that lie one after the other.
+    fn split(&self, lens: &[usize]) -> Vec<Vector> {
+        let (format, bytes) = self.stored.as_ref().expect("vectors of files are split");
+        let value_bytes = bytes.len() / self.len;
+        let mut start = bytes.range().start;
+        let part = |&len: &usize| {
+            let range = start..start + len * value_bytes;
+            start = range.end;
+            Vector::new(*format, len, Bytes::new(bytes.mapping().clone(), range))
+        };
+        lens.iter().map(part).collect()
+    }
+
     /// How many there are.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     pub(crate) fn len(&self) -> usize {
@@ -292,6 +305,21 @@ impl<'a, D: Device> Loader<'a, D> {
     /// A vector of parameters, such as a norm's weight.
     pub fn vector(&self, name: &str, len: usize) -> Result<D::Vector, ModelError> {
         Ok(self.device.vector(self.tensors.vector(name, len)?))
+    }
+
+    /// The vectors, so long each, that lie one after the other in a tensor, which a file
+    /// may lack.
+    pub fn optional_vectors(
+        &self,
+        name: &str,
+        lens: &[usize],
+    ) -> Result<Option<Vec<D::Vector>>, ModelError> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let all = self.tensors.vector(name, lens.iter().sum())?;
+        let parts = all.split(lens).into_iter();
+        Ok(Some(parts.map(|part| self.device.vector(part)).collect()))
     }
 
     /// The vectors of several matrices, one after the other in one tensor.

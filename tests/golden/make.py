@@ -56,7 +56,7 @@ class Shape:
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
     conv: tuple = ()  # layers that have a short convolution instead of attention
-    stacked: str = ""  # what comes in one tensor each: gate and up, or also q, k and v ("all")
+    stacked: str = ""  # what comes in one tensor each: gate and up, q, k and v ("qkv"), or both ("all")
     n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
     long_factors: bool = False  # of the rope, for contexts above the original one and others
@@ -155,6 +155,10 @@ FEATURES = {
     "stablelm": feature(family="stablelm", layer_norms=True, norm_biases=True, n_rot=4, biases=QKV),
     "stablelm-parallel": feature(family="stablelm", layers=1, layer_norms=True, norm_biases=True, n_rot=4, parallel=True,
                                  own_norms=True),
+    "phi2": feature(family="phi2", layer_norms=True, norm_biases=True, n_rot=4, parallel=True, gates=False, stacked="qkv",
+                    biases=(*ALL, "output")),
+    "phi2-apart": feature(family="phi2", layers=1, layer_norms=True, norm_biases=True, n_rot=4, parallel=True, gates=False,
+                          biases=(*ALL, "output")),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -212,6 +216,8 @@ WITHOUT = {
     "starcoder2": {"biases": ("attn_output", "ffn_up", "ffn_down")},
     "stablelm": {"n_rot": 0},
     "stablelm-parallel": {"own_norms": False},
+    "phi2": {"n_rot": 0},
+    "phi2-apart": {"biases": ("attn_output", "ffn_up", "ffn_down", "output")},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
     **{name: {"metadata": {**FEATURES[name].metadata, "attention.sliding_window": 256}} for name in ("gemma4", "gemma4-e")},
@@ -284,7 +290,7 @@ def write_f32(path, s: Shape):
         matrix("per_layer_token_embd.weight", len(TOKENS), s.layers * layer_width, gain=np.sqrt(s.layers))
         matrix("per_layer_model_proj.weight", s.layers * layer_width, s.embd, gain=np.sqrt(s.embd))
         vector("per_layer_proj_norm.weight", layer_width, 1.0, 0.2)
-    stack = []
+    stack, biases = [], []
     widest, pattern = head, s.metadata.get("attention.sliding_window_pattern", [])
     own = s.layers - s.metadata.get("attention.shared_kv_layers", 0)
     if s.long_factors:
@@ -338,12 +344,17 @@ def write_f32(path, s: Shape):
                         stack = []
                 else:
                     matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
-            elif part and (s.stacked == "all" or s.stacked and part.startswith("ffn")):
+            elif part and s.stacked in ("all", "qkv" if part.startswith("attn") else "gate"):
                 stack.append(normal(name + ".weight", rows, k) * np.float32(gain / np.sqrt(k)))
+                if has_bias:
+                    biases.append(np.float32(0.5) * normal(name + ".bias", rows))
                 if part in ("attn_v", "ffn_up"):
                     target = {"attn_v": "attn_qkv", "ffn_up": "ffn_up"}[part]
                     w.add_tensor(f"blk.{i}.{target}.weight", np.concatenate(stack))
-                    stack = []
+                    if biases:
+                        w.add_tensor(f"blk.{i}.{target}.bias", np.concatenate(biases))
+                    stack, biases = [], []
+                continue
             else:
                 matrix(name + ".weight", rows, k, gain=gain)
             if has_bias and experts and ".ffn_" in name:
@@ -392,6 +403,8 @@ def write_f32(path, s: Shape):
     norm("token_embd_norm" if s.family.startswith("lfm2") else "output_norm")
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)
+    if "output" in s.biases:
+        vector("output.bias", len(TOKENS), 0.0, 1.0)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()

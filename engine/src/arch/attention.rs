@@ -204,7 +204,9 @@ impl Attention {
             (Linear::load(loader, of_q.0, q, n_embd)?, None)
         } else if self.stacked {
             let [q, k, v] = Linear::load_stacked(loader, &name("attn_qkv"), [q, k, v], n_embd)?;
-            (q, Some((k, Some(v))))
+            // Some files have their biases apart.
+            let (q, k) = (q.or_bias(loader, of_q)?, k.or_bias(loader, of_k)?);
+            (q, Some((k, Some(v.or_bias(loader, of_v)?))))
         } else if has_v {
             let [q, k, v] = Linear::load_siblings(loader, [of_q, of_k, of_v], n_embd)?;
             (q, Some((k, Some(v))))

@@ -325,6 +325,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("mistral3", llama::mistral_third),
     ("olmo2", olmo::second),
     ("olmoe", olmo::experts),
+    ("phi2", phi::second),
     ("phi3", phi::third),
     ("qwen2", qwen::second),
     ("qwen2moe", qwen::second_experts),

@@ -177,6 +177,16 @@ fn layer_norms() {
         &with_layer_norms("stablelm").without_tensor("blk.0.ffn_norm.weight"),
         "tensor \"blk.0.ffn_norm.weight\" is missing",
     );
+    let phi2 = || with_layer_norms("phi2");
+    assert!(open(&phi2()).is_ok());
+    refused(
+        &phi2().with_tensor("blk.1.attn_qkv.weight", TensorType::F32, &[32, 64]),
+        "tensor \"blk.0.attn_qkv.weight\" is missing",
+    );
+    refused(
+        &phi2().with_tensor("output.bias", TensorType::F32, &[32]),
+        "tensor \"output.bias\" has shape [32], expected [294]",
+    );
     // All have biases, or none.
     refused(
         &cohere2().with_tensor("blk.1.attn_norm.bias", TensorType::F32, &[32]),
