@@ -14,7 +14,7 @@
 
 use crate::arch::Config;
 use crate::backend::cpu::{CpuBackend, CpuDevice, Tensor};
-use crate::backend::{Backend, Device, Product};
+use crate::backend::{Backend, Device, Norm, Product};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -23,7 +23,7 @@ pub struct LayerEmbedding {
     width: usize,
     table: <CpuDevice as Device>::Matrix,
     projection: <CpuDevice as Device>::Matrix,
-    norm: <CpuDevice as Device>::Vector,
+    norm: Norm<CpuDevice>,
 }
 
 impl LayerEmbedding {
@@ -40,7 +40,7 @@ impl LayerEmbedding {
             width,
             table: loader.matrix("per_layer_token_embd.weight", config.n_vocab, all)?,
             projection: loader.matrix("per_layer_model_proj.weight", all, config.n_embd)?,
-            norm: loader.vector("per_layer_proj_norm.weight", width)?,
+            norm: config.norming.load(loader, "per_layer_proj_norm", width)?,
         }))
     }
 
@@ -74,7 +74,7 @@ impl LayerEmbedding {
             }],
         );
         cpu.scale(&mut projected, 1.0 / (config.n_embd as f32).sqrt());
-        cpu.rms_norm_add(&projected, &self.norm, config.norm_eps, &mut values);
+        cpu.norm_add(&projected, &self.norm, &mut values);
         cpu.scale(&mut values, 1.0 / 2f32.sqrt());
         values.in_rows_of(self.width)
     }

@@ -1,10 +1,10 @@
 //! A model family with its weights: layers on one device or two, and what is
 //! common to all families around them.
 
-use crate::arch::{Config, Family, LogitScale};
+use crate::arch::{Config, Family, Linear, LogitScale};
 use crate::backend::cpu::{CpuBackend, CpuDevice};
 use crate::backend::gpu::{Gpu, GpuBackend, GpuDevice, GpuError, Upload, Uploads};
-use crate::backend::{Backend, Device, LayerInputs, Product, Rows, Step};
+use crate::backend::{Backend, Device, LayerInputs, Norm, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use crate::cancel::Cancel;
 use crate::error::ModelError;
@@ -125,20 +125,20 @@ pub struct Runner<F: Family> {
 
 /// What comes after the layers.
 struct Output<D: Device> {
-    norm: D::Vector,
+    norm: Norm<D>,
     /// The embedding, if the output is tied to it.
-    weight: D::Matrix,
+    linear: Linear<D>,
 }
 
 impl<D: Device> Output<D> {
     fn load(config: &Config, loader: &Loader<'_, D>) -> Result<Self, ModelError> {
         let name = match loader.has("output.weight") {
-            true => "output.weight",
-            false => "token_embd.weight",
+            true => "output",
+            false => "token_embd",
         };
         Ok(Output {
-            norm: loader.vector(config.output_norm, config.n_embd)?,
-            weight: loader.matrix(name, config.n_vocab, config.n_embd)?,
+            norm: (config.norming).load(loader, config.output_norm, config.n_embd)?,
+            linear: Linear::load(loader, name, config.n_vocab, config.n_embd)?,
         })
     }
 
@@ -152,16 +152,9 @@ impl<D: Device> Output<D> {
         readout: &mut Readout,
     ) {
         let mut normed = backend.tensor(rows, config.n_embd);
-        backend.rms_norm(x, &self.norm, config.norm_eps, &mut normed);
+        backend.norm(x, &self.norm, &mut normed);
         let mut out = backend.tensor(rows, config.n_vocab);
-        backend.matmul(
-            &normed,
-            &mut [Product {
-                weight: &self.weight,
-                bias: None,
-                out: &mut out,
-            }],
-        );
+        backend.matmul(&normed, &mut [self.linear.product(&mut out)]);
         readout.read(backend, &out, &config.logits);
     }
 }

@@ -92,6 +92,11 @@ impl Tensors {
             .map(|(name, entry)| (name.as_str(), &entry.tensor))
     }
 
+    /// Whether there is a tensor with such a name.
+    pub fn any(&self, mut is_such: impl FnMut(&str) -> bool) -> bool {
+        self.by_name.keys().any(|name| is_such(name))
+    }
+
     /// Rows of the embedding: tokens in the vocabulary.
     pub fn vocabulary_rows(&self) -> Result<usize, ModelError> {
         let name = "token_embd.weight";
@@ -204,6 +209,19 @@ impl Vector {
             factor: 1.0,
             values: vec![1.0; len].into(),
         }
+    }
+
+    /// The parts of it, so long each, that lie one after the other.
+    fn split(&self, lens: &[usize]) -> Vec<Vector> {
+        let (format, bytes) = self.stored.as_ref().expect("vectors of files are split");
+        let value_bytes = bytes.len() / self.len;
+        let mut start = bytes.range().start;
+        let part = |&len: &usize| {
+            let range = start..start + len * value_bytes;
+            start = range.end;
+            Vector::new(*format, len, Bytes::new(bytes.mapping().clone(), range))
+        };
+        lens.iter().map(part).collect()
     }
 
     /// How many there are.
@@ -345,6 +363,21 @@ impl<'a, D: Device> Loader<'a, D> {
         let mut vector = self.tensors.vector(name, len)?;
         vector.factor = factor;
         Ok(self.device.vector(vector))
+    }
+
+    /// The vectors, so long each, that lie one after the other in a tensor, which a file
+    /// may lack.
+    pub fn optional_vectors(
+        &self,
+        name: &str,
+        lens: &[usize],
+    ) -> Result<Option<Vec<D::Vector>>, ModelError> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let all = self.tensors.vector(name, lens.iter().sum())?;
+        let parts = all.split(lens).into_iter();
+        Ok(Some(parts.map(|part| self.device.vector(part)).collect()))
     }
 
     /// The vectors of several matrices, one after the other in one tensor.

@@ -24,7 +24,7 @@ pub enum Op {
     AddSplits,
     GatedInt8,
     GatedFloat,
-    RmsNorm,
+    Norm,
     Quantize,
     Halves,
     GateMul,

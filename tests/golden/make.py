@@ -39,8 +39,13 @@ class Shape:
     experts: int = 0
     biases: tuple = ()  # matrices that have one
     head_norms: bool = False
+    own_norms: bool = False  # of every head, with weights of its own
     whole_norms: bool = False  # of all heads of a token together
     pre_norms: bool = True
+    layer_norms: bool = False  # means are taken away
+    norm_biases: bool = False
+    gates: bool = True  # of feed-forward networks
+    parallel: bool = False  # the feed-forward network sees what attention sees
     post_norms: bool = False
     sinks: bool = False
     shared: int = 0  # width of an expert that all tokens use
@@ -51,7 +56,7 @@ class Shape:
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
     conv: tuple = ()  # layers that have a short convolution instead of attention
-    stacked: str = ""  # what comes in one tensor each: gate and up, or also q, k and v ("all")
+    stacked: str = ""  # what comes in one tensor each: gate and up, q, k and v ("qkv"), or both ("all")
     n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
     long_factors: bool = False  # of the rope, for contexts above the original one and others
@@ -143,6 +148,17 @@ FEATURES = {
                             metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                       "expert_shared_feed_forward_length": 40, "leading_dense_block_count": 1,
                                       "interleave_moe_layer_step": 1}),
+    "command-r": feature(family="command-r", tied=True, layer_norms=True, parallel=True, metadata={"logit_scale": 0.7}),
+    "cohere2": feature(family="cohere2", tied=True, layer_norms=True, parallel=True, metadata={
+        "attention.sliding_window": 5, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}),
+    "starcoder2": feature(family="starcoder2", tied=True, layer_norms=True, norm_biases=True, gates=False, biases=ALL),
+    "stablelm": feature(family="stablelm", layer_norms=True, norm_biases=True, n_rot=4, biases=QKV),
+    "stablelm-parallel": feature(family="stablelm", layers=1, layer_norms=True, norm_biases=True, n_rot=4, parallel=True,
+                                 own_norms=True),
+    "phi2": feature(family="phi2", layer_norms=True, norm_biases=True, n_rot=4, parallel=True, gates=False, stacked="qkv",
+                    biases=(*ALL, "output")),
+    "phi2-apart": feature(family="phi2", layers=1, layer_norms=True, norm_biases=True, n_rot=4, parallel=True, gates=False,
+                          biases=(*ALL, "output")),
     "gemma": feature(family="gemma", tied=True, head_dim=12),
     "glm4": feature(family="glm4", post_norms=True, stacked="gate", head_dim=12, n_rot=6, biases=QKV),
     "gemma2": feature(family="gemma2", post_norms=True, tied=True, layers=2,
@@ -202,6 +218,14 @@ WITHOUT = {
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
     "olmo2-windows": {"metadata": {
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
+    "command-r": {"family": "llama", "layer_norms": False, "parallel": False, "metadata": {}},
+    "cohere2": {"metadata": {
+        "attention.sliding_window": 256, "attention.sliding_window_pattern": 2, "logit_scale": 0.7}},
+    "starcoder2": {"biases": ("attn_output", "ffn_up", "ffn_down")},
+    "stablelm": {"n_rot": 0},
+    "stablelm-parallel": {"own_norms": False},
+    "phi2": {"n_rot": 0},
+    "phi2-apart": {"biases": ("attn_output", "ffn_up", "ffn_down", "output")},
     "gemma": {"family": "llama"},
     "glm4": {"n_rot": 0},
     **{name: {"metadata": {**FEATURES[name].metadata, "attention.sliding_window": 256}} for name in ("gemma4", "gemma4-e")},
@@ -221,7 +245,10 @@ def write_f32(path, s: Shape):
     w.add_head_count(s.heads)
     kv_heads = [kv for kv, _ in s.kinds] or [0 if i in s.conv else s.kv_heads for i in range(s.layers)]
     w.add_head_count_kv(kv_heads if s.conv or s.kinds else s.kv_heads)
-    w.add_layer_norm_rms_eps(1e-5)
+    if s.layer_norms:
+        w.add_layer_norm_eps(1e-5)
+    else:
+        w.add_layer_norm_rms_eps(1e-5)
     w.add_rope_dimension_count(s.n_rot or head)
     w.add_rope_freq_base(10000.0)
     if s.head_dim:
@@ -253,6 +280,11 @@ def write_f32(path, s: Shape):
     def vector(name, n, mean, deviation):
         w.add_tensor(name, np.float32(mean) + np.float32(deviation) * normal(name, n))
 
+    def norm(name):
+        vector(name + ".weight", s.embd, 1.0, 0.2)
+        if s.norm_biases:
+            vector(name + ".bias", s.embd, 0.0, 0.3)
+
     # Activations keep a deviation near 1 from branch to branch, and both branches together are about as large as the
     # embedding they are added to. A tied embedding is smaller, or every token would predict itself.
     matrix("token_embd.weight", len(TOKENS), s.embd, gain=4.0 if s.tied else np.sqrt(s.embd))
@@ -266,7 +298,7 @@ def write_f32(path, s: Shape):
         matrix("per_layer_token_embd.weight", len(TOKENS), s.layers * layer_width, gain=np.sqrt(s.layers))
         matrix("per_layer_model_proj.weight", s.layers * layer_width, s.embd, gain=np.sqrt(s.embd))
         vector("per_layer_proj_norm.weight", layer_width, 1.0, 0.2)
-    stack = []
+    stack, biases = [], []
     widest, pattern = head, s.metadata.get("attention.sliding_window_pattern", [])
     own = s.layers - s.metadata.get("attention.shared_kv_layers", 0)
     if s.long_factors:
@@ -302,7 +334,7 @@ def write_f32(path, s: Shape):
             ("ffn_up", ff, s.embd, 1.0),
             ("ffn_down", s.embd, ff, 1.0),
         ):
-            if (delta or conv) and name.startswith("attn_"):
+            if (delta or conv) and name.startswith("attn_") or name == "ffn_gate" and not s.gates:
                 continue
             if gemma4 and (name in ("attn_k", "attn_v") and i >= own or name == "attn_v" and not windowed and not layer_width):
                 continue
@@ -322,12 +354,17 @@ def write_f32(path, s: Shape):
                         stack = []
                 else:
                     matrix(name + "_exps.weight", s.experts, rows, k, gain=gain)
-            elif part and (s.stacked == "all" or s.stacked and part.startswith("ffn")):
+            elif part and s.stacked in ("all", "qkv" if part.startswith("attn") else "gate"):
                 stack.append(normal(name + ".weight", rows, k) * np.float32(gain / np.sqrt(k)))
+                if has_bias:
+                    biases.append(np.float32(0.5) * normal(name + ".bias", rows))
                 if part in ("attn_v", "ffn_up"):
                     target = {"attn_v": "attn_qkv", "ffn_up": "ffn_up"}[part]
                     w.add_tensor(f"blk.{i}.{target}.weight", np.concatenate(stack))
-                    stack = []
+                    if biases:
+                        w.add_tensor(f"blk.{i}.{target}.bias", np.concatenate(biases))
+                    stack, biases = [], []
+                continue
             else:
                 matrix(name + ".weight", rows, k, gain=gain)
             if has_bias and experts and ".ffn_" in name:
@@ -355,6 +392,10 @@ def write_f32(path, s: Shape):
             vector(f"blk.{i}.attn_q_norm.weight", head, 1.2, 0.3)
             if i < own:
                 vector(f"blk.{i}.attn_k_norm.weight", head, 1.2, 0.3)
+        if s.own_norms:
+            for name, heads in (("q", s.heads), ("k", s.kv_heads)):
+                name = f"blk.{i}.attn_{name}_norm.weight"
+                w.add_tensor(name, np.float32(1.2) + np.float32(0.3) * normal(name, heads, head))
         if s.whole_norms:
             vector(f"blk.{i}.attn_q_norm.weight", s.heads * head, 1.2, 0.3)
             vector(f"blk.{i}.attn_k_norm.weight", s.kv_heads * head, 1.2, 0.3)
@@ -365,18 +406,20 @@ def write_f32(path, s: Shape):
             matrix(f"blk.{i}.proj.weight", s.embd, layer_width)
             vector(f"blk.{i}.post_norm.weight", s.embd, 1.0, 0.2)
         if s.post_norms:
-            vector(f"blk.{i}.post_attention_norm.weight", s.embd, 1.0, 0.2)
-            vector(f"blk.{i}.post_ffw_norm.weight", s.embd, 1.0, 0.2)
+            norm(f"blk.{i}.post_attention_norm")
+            norm(f"blk.{i}.post_ffw_norm")
         if s.pre_norms:
-            vector(f"blk.{i}.attn_norm.weight", s.embd, 1.0, 0.2)
+            norm(f"blk.{i}.attn_norm")
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
-        if s.pre_norms:
-            vector(f"blk.{i}.{ffn_norm}.weight", s.embd, 1.0, 0.2)
-    vector("token_embd_norm.weight" if s.family.startswith("lfm2") else "output_norm.weight", s.embd, 1.0, 0.2)
+        if s.pre_norms and not s.parallel:
+            norm(f"blk.{i}.{ffn_norm}")
+    norm("token_embd_norm" if s.family.startswith("lfm2") else "output_norm")
     if not s.tied:
         matrix("output.weight", len(TOKENS), s.embd, gain=4.0)
+    if "output" in s.biases:
+        vector("output.bias", len(TOKENS), 0.0, 1.0)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()

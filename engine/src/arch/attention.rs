@@ -1,11 +1,11 @@
 //! Self-attention of a layer, with queries in groups that share keys and values.
 
-use super::linear::{Linear, Norm};
+use super::linear::Linear;
 use super::{Config, Heads, Hyperparameters};
-use crate::backend::{AttentionShape, Backend, Device, HeadNorms, QueriesAndKeys, Step};
+use crate::backend::{AttentionShape, Backend, Device, HeadNorms, Norm, QueriesAndKeys, Step};
 use crate::error::ModelError;
 use crate::tensors::{Loader, Tensors};
-use kernels::ops::{Pairing, Rope};
+use kernels::ops::{NormKind, Pairing, Rope};
 
 /// Its hyperparameters.
 pub struct Attention {
@@ -18,7 +18,7 @@ pub struct Attention {
     pub window_rope: Option<Rope>,
     /// What is normed of queries and keys.
     pub norms: Normed,
-    /// Every so manieth layer leaves heads unturned.
+    /// Every so manieth layer leaves heads unturned, if it sees all.
     pub unturned: Option<usize>,
     /// Whether the rows of q, k and v lie one after the other in one tensor.
     pub stacked: bool,
@@ -41,8 +41,21 @@ pub enum Normed {
     Heads,
     /// Every head alone, in layers where the file has these norms.
     HeadsIfAny,
+    /// Every head alone, with weights of its own.
+    EachHead,
     /// All heads of a token together.
     Whole,
+}
+
+impl Normed {
+    /// Every head with weights of its own, if the file has any.
+    pub fn each_head_if_any(tensors: &Tensors) -> Normed {
+        let ends = [".attn_q_norm.weight", ".attn_k_norm.weight"];
+        match tensors.any(|name| ends.iter().any(|end| name.ends_with(end))) {
+            true => Normed::EachHead,
+            false => Normed::Nothing,
+        }
+    }
 }
 
 /// How queries grow with their position `p`: by `1 + scale · ln(1 + ⌊p / length⌋)`.
@@ -65,7 +78,7 @@ pub struct Weights<D: Device> {
     own: Option<KeysAndValues<D>>,
     output: Linear<D>,
     /// Norms of queries, and of the keys there are.
-    norms: Option<(D::Vector, Option<D::Vector>)>,
+    norms: Option<(Norm<D>, Option<Norm<D>>)>,
     /// For each query head a score that adds nothing.
     sinks: Option<D::Vector>,
 }
@@ -75,8 +88,8 @@ struct KeysAndValues<D: Device> {
     k: Linear<D>,
     /// If they are not made of what `k` makes.
     v: Option<Linear<D>>,
-    /// Ones, if values are normed.
-    v_norm: Option<D::Vector>,
+    /// The norm of values, if they are normed.
+    v_norm: Option<Norm<D>>,
 }
 
 impl Attention {
@@ -148,7 +161,9 @@ impl Attention {
             (Linear::load(loader, of_q.0, q, n_embd)?, None)
         } else if self.stacked {
             let [q, k, v] = Linear::load_stacked(loader, &name("attn_qkv"), [q, k, v], n_embd)?;
-            (q, Some((k, Some(v))))
+            // Some files have their biases apart.
+            let (q, k) = (q.or_bias(loader, of_q)?, k.or_bias(loader, of_k)?);
+            (q, Some((k, Some(v.or_bias(loader, of_v)?))))
         } else if has_v {
             let [q, k, v] = Linear::load_siblings(loader, [of_q, of_k, of_v], n_embd)?;
             (q, Some((k, Some(v))))
@@ -159,22 +174,33 @@ impl Attention {
         let own = made.map(|(k, v)| KeysAndValues {
             k,
             v,
-            v_norm: self.normed_values.then(|| loader.ones(head_dim_v)),
+            v_norm: self.normed_values.then(|| Norm {
+                kind: NormKind::Rms,
+                eps: config.norming.eps,
+                width: head_dim_v,
+                weight: loader.ones(head_dim_v),
+                bias: None,
+            }),
         });
-        let [q_norm, k_norm] = ["attn_q_norm.weight", "attn_k_norm.weight"].map(name);
-        let [q_len, k_len] = match self.norms {
-            Normed::Whole => [n_head, n_head_kv].map(|heads| heads * head_dim_k),
-            _ => [head_dim_k; 2],
-        };
+        let [q_norm, k_norm] = ["attn_q_norm", "attn_k_norm"].map(name);
+        let has = |name: &str| loader.has(&format!("{name}.weight"));
         let has_norms = match self.norms {
             Normed::Nothing => false,
-            Normed::HeadsIfAny => loader.has(&q_norm) || loader.has(&k_norm),
-            Normed::Heads | Normed::Whole => true,
+            Normed::HeadsIfAny => has(&q_norm) || has(&k_norm),
+            Normed::Heads | Normed::EachHead | Normed::Whole => true,
+        };
+        let norm = |name: &str, heads: usize| {
+            let shape = match self.norms {
+                Normed::Whole => [heads * head_dim_k, 1],
+                Normed::EachHead => [head_dim_k, heads],
+                _ => [head_dim_k, 1],
+            };
+            config.norming.load_heads(loader, name, shape)
         };
         let norms = match has_norms {
             true => {
-                let k = has_own.then(|| loader.vector(&k_norm, k_len));
-                Some((loader.vector(&q_norm, q_len)?, k.transpose()?))
+                let k = has_own.then(|| norm(&k_norm, n_head_kv));
+                Some((norm(&q_norm, n_head)?, k.transpose()?))
             }
             false => None,
         };
@@ -230,7 +256,7 @@ impl Attention {
         index: usize,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
-        norm: Option<Norm<'_, B::Device>>,
+        norm: Option<&Norm<B::Device>>,
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
@@ -248,11 +274,11 @@ impl Attention {
         }
         b.matmul(normed, &mut products);
         if let Some((own, k, v)) = &mut new
-            && let Some(ones) = &own.v_norm
+            && let Some(norm) = &own.v_norm
         {
             let mut out = b.tensor(rows, shape.n_head_kv * shape.head_dim_v);
             let made = if own.v.is_some() { &*v } else { &*k };
-            b.rms_norm(made, ones, config.norm_eps, &mut out);
+            b.norm(made, norm, &mut out);
             *v = out;
         }
         let mut gate = None;
@@ -261,23 +287,6 @@ impl Attention {
             let both = std::mem::replace(&mut q, b.tensor(rows, width));
             let gate = gate.insert(b.tensor(rows, width));
             b.deal(&both, shape.head_dim_k, &mut q, gate);
-        }
-        let norms = weights.norms.as_ref();
-        let (whole, of_heads) = match self.norms {
-            Normed::Whole => (norms, None),
-            _ => (None, norms),
-        };
-        if let Some((of_q, of_k)) = whole {
-            let k = new.as_mut().map(|(_, k, _)| k).zip(of_k.as_ref());
-            let k = k.map(|(k, of_k)| (k, of_k, shape.n_head_kv));
-            for (x, norm, heads) in [Some((&mut q, of_q, shape.n_head)), k]
-                .into_iter()
-                .flatten()
-            {
-                let mut normed = b.tensor(rows, heads * shape.head_dim_k);
-                b.rms_norm(x, norm, config.norm_eps, &mut normed);
-                *x = normed;
-            }
         }
         if let Some(temperature) = &self.temperature {
             let factors = step.positions.iter();
@@ -289,11 +298,7 @@ impl Attention {
         let rows = step.rows_kept();
         let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
         let prepared = QueriesAndKeys {
-            norms: of_heads.map(|(q, k)| HeadNorms {
-                q,
-                k: k.as_ref(),
-                eps: config.norm_eps,
-            }),
+            norms: (weights.norms.as_ref()).map(|(q, k)| HeadNorms { q, k: k.as_ref() }),
             rope,
             sinks: weights.sinks.as_ref(),
         };

@@ -6,9 +6,9 @@
 //!    └─ norm ─ router ───┘
 //! ```
 
+use super::Norming;
 use super::feed_forward::Dense;
-use super::linear::Norm;
-use crate::backend::{Backend, Device, Experts};
+use crate::backend::{Backend, Device, Experts, Norm};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -17,11 +17,11 @@ use crate::tensors::Loader;
 pub struct Beside<D: Device> {
     network: Dense<D>,
     /// Of what the network makes.
-    network_norm: D::Vector,
+    network_norm: Norm<D>,
     /// Of what the router sees.
-    router_norm: D::Vector,
+    router_norm: Norm<D>,
     /// Of what the experts see, and of what they make.
-    experts_norms: [D::Vector; 2],
+    experts_norms: [Norm<D>; 2],
 }
 
 impl<D: Device> Beside<D> {
@@ -29,20 +29,23 @@ impl<D: Device> Beside<D> {
     pub fn load(
         loader: &Loader<'_, D>,
         name: impl Fn(&str) -> String,
-        n_embd: usize,
-        n_ff: usize,
+        norming: Norming,
+        [n_embd, n_ff]: [usize; 2],
     ) -> Result<Self, ModelError> {
-        let norm = |tensor| loader.vector(&name(tensor), n_embd);
+        let norm = |tensor| norming.load(loader, &name(tensor), n_embd);
         // What the router sees has a length of 1, but for these weights.
         let of_length = 1.0 / (n_embd as f32).sqrt();
         Ok(Beside {
-            network_norm: norm("post_ffw_norm_1.weight")?,
-            router_norm: loader.scaled_vector(&name("ffn_gate_inp.scale"), n_embd, of_length)?,
-            experts_norms: [
-                norm("pre_ffw_norm_2.weight")?,
-                norm("post_ffw_norm_2.weight")?,
-            ],
-            network: Dense::load(loader, name, n_embd, n_ff)?,
+            network_norm: norm("post_ffw_norm_1")?,
+            router_norm: Norm {
+                kind: norming.kind,
+                eps: norming.eps,
+                width: n_embd,
+                weight: loader.scaled_vector(&name("ffn_gate_inp.scale"), n_embd, of_length)?,
+                bias: None,
+            },
+            experts_norms: [norm("pre_ffw_norm_2")?, norm("post_ffw_norm_2")?],
+            network: Dense::load(loader, name, true, [n_embd, n_ff])?,
         })
     }
 
@@ -52,25 +55,25 @@ impl<D: Device> Beside<D> {
         b: &mut B,
         experts: Experts<'a, B>,
         normed: &B::Tensor,
-        norm: Norm<'_, D>,
+        norm: &Norm<D>,
         rows: usize,
         x: &mut B::Tensor,
     ) {
-        let Norm { eps, width, .. } = norm;
         let hidden = self.network.hidden(b, normed, experts.activation, rows);
-        let [mut made, mut both, mut seen, mut routed] = [(); 4].map(|()| b.tensor(rows, width));
+        let [mut made, mut both, mut seen, mut routed] =
+            [(); 4].map(|()| b.tensor(rows, norm.width));
         b.matmul(&hidden, &mut [self.network.down.product(&mut made)]);
-        b.rms_norm(&made, &self.network_norm, eps, &mut both);
+        b.norm(&made, &self.network_norm, &mut both);
         let [before, after] = &self.experts_norms;
-        b.rms_norm(x, before, eps, &mut seen);
-        b.rms_norm(x, &self.router_norm, eps, &mut routed);
+        b.norm(x, before, &mut seen);
+        b.norm(x, &self.router_norm, &mut routed);
         let experts = Experts {
             router_input: Some(&routed),
             adds: false,
             ..experts
         };
         b.experts(&seen, &experts, &mut made);
-        b.rms_norm_add(&made, after, eps, &mut both);
-        b.rms_norm_add(&both, norm.weight, eps, x);
+        b.norm_add(&made, after, &mut both);
+        b.norm_add(&both, norm, x);
     }
 }

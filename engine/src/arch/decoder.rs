@@ -5,14 +5,22 @@
 //!    └──────────────────────────────────────────────────────────────────┘ └────────────────────┘
 //! ```
 //!
+//! Some layers are parallel: the feed-forward network sees what attention sees, and both
+//! are added to the same.
+//!
+//! ```text
+//! x ─┬─ norm ─┬─ q,k,v ─ norm, rope (q,k) ─ attention ─ output ─(+)─(+)─ x
+//!    │        └─ ffn ────────────────────────────────────────────│───┘
+//!    └───────────────────────────────────────────────────────────┘
+//! ```
+//!
 //! What a family has of it and what not, and where its hyperparameters are, is in
-//! the family's file. All norms are RMS norms.
+//! the family's file.
 
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
-use super::linear::Norm;
 use super::{Config, Family, delta, layer_input, short_conv};
-use crate::backend::{Backend, Device, LayerInputs, Step};
+use crate::backend::{Backend, Device, LayerInputs, Norm, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 use kernels::recurrent::RecurrentShape;
@@ -26,21 +34,24 @@ pub struct Decoder {
     pub pre_norms: bool,
     /// Whether what is added to the residual stream is normed.
     pub post_norms: bool,
+    /// Whether the feed-forward network sees what attention sees.
+    pub parallel: bool,
     /// Whether the residual stream is multiplied with a number behind a layer, where
     /// the file has one.
     pub scaled: bool,
-    /// The tensor that norms what the feed-forward network sees, if one does.
+    /// What norms what the feed-forward network sees, if something does: the name of its
+    /// tensors, without their endings.
     pub ffn_norm: &'static str,
 }
 
 /// A layer's weights.
 pub struct Layer<D: Device> {
-    attn_norm: Option<D::Vector>,
+    attn_norm: Option<Norm<D>>,
     mixer: Mixer<D>,
-    attn_post_norm: Option<D::Vector>,
-    ffn_norm: Option<D::Vector>,
+    attn_post_norm: Option<Norm<D>>,
+    ffn_norm: Option<Norm<D>>,
     feed_forward: feed_forward::Weights<D>,
-    ffn_post_norm: Option<D::Vector>,
+    ffn_post_norm: Option<Norm<D>>,
     input: Option<layer_input::Weights<D>>,
     scale: Option<D::Vector>,
 }
@@ -61,8 +72,9 @@ impl Decoder {
             feed_forward,
             pre_norms: true,
             post_norms: false,
+            parallel: false,
             scaled: false,
-            ffn_norm: "ffn_norm.weight",
+            ffn_norm: "ffn_norm",
         }
     }
 }
@@ -74,15 +86,15 @@ impl Decoder {
         &self,
         b: &mut B,
         x: &B::Tensor,
-        norm: Option<&<B::Device as Device>::Vector>,
+        norm: Option<&Norm<B::Device>>,
         rows: usize,
     ) -> B::Tensor {
-        let Some(weight) = norm else {
+        let Some(norm) = norm else {
             let all: Vec<usize> = (0..rows).collect();
             return b.select(x, &all);
         };
         let mut normed = b.tensor(rows, self.config.n_embd);
-        b.rms_norm(x, weight, self.config.norm_eps, &mut normed);
+        b.norm(x, norm, &mut normed);
         normed
     }
 }
@@ -99,13 +111,16 @@ impl Family for Decoder {
         index: usize,
         loader: &Loader<'_, D>,
     ) -> Result<Layer<D>, ModelError> {
-        let norm = |name| loader.vector(&format!("blk.{index}.{name}"), self.config.n_embd);
+        let Config {
+            n_embd, norming, ..
+        } = self.config;
+        let norm = |name| norming.load(loader, &format!("blk.{index}.{name}"), n_embd);
         let norm_if = |is_there, name| match is_there {
             true => norm(name).map(Some),
             false => Ok(None),
         };
         Ok(Layer {
-            attn_norm: norm_if(self.pre_norms, "attn_norm.weight")?,
+            attn_norm: norm_if(self.pre_norms, "attn_norm")?,
             mixer: match self.config.recurrent_of(index) {
                 Some(RecurrentShape::Delta(shape)) => {
                     Mixer::Delta(delta::load(&self.config, shape, index, loader)?)
@@ -115,12 +130,12 @@ impl Family for Decoder {
                 }
                 None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
             },
-            attn_post_norm: norm_if(self.post_norms, "post_attention_norm.weight")?,
-            ffn_norm: norm_if(self.pre_norms, self.ffn_norm)?,
+            attn_post_norm: norm_if(self.post_norms, "post_attention_norm")?,
+            ffn_norm: norm_if(self.pre_norms && !self.parallel, self.ffn_norm)?,
             feed_forward: self.feed_forward.load(index, loader)?,
-            ffn_post_norm: norm_if(self.post_norms, "post_ffw_norm.weight")?,
+            ffn_post_norm: norm_if(self.post_norms, "post_ffw_norm")?,
             input: match self.config.layer_inputs {
-                Some(width) => Some(layer_input::load(self.config.n_embd, width, index, loader)?),
+                Some(width) => Some(layer_input::load(&self.config, width, index, loader)?),
                 None => None,
             },
             scale: match self.scaled {
@@ -142,11 +157,6 @@ impl Family for Decoder {
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
-        let norm = |weight| Norm {
-            weight,
-            eps: self.config.norm_eps,
-            width: self.config.n_embd,
-        };
         let normed = self.normed(b, x, layer.attn_norm.as_ref(), step.rows());
         match &layer.mixer {
             Mixer::Delta(weights) => {
@@ -156,7 +166,7 @@ impl Family for Decoder {
                 short_conv::add(b, index, weights, &normed, step, x);
             }
             Mixer::Attention(weights) => {
-                let post_norm = layer.attn_post_norm.as_ref().map(norm);
+                let post_norm = layer.attn_post_norm.as_ref();
                 self.attention
                     .add(b, &self.config, index, weights, &normed, post_norm, step, x);
             }
@@ -166,15 +176,16 @@ impl Family for Decoder {
         if rows == 0 {
             return;
         }
-        let normed = self.normed(b, x, layer.ffn_norm.as_ref(), rows);
-        let post_norm = layer.ffn_post_norm.as_ref().map(norm);
+        let normed = match (self.parallel, &step.kept) {
+            (false, _) => self.normed(b, x, layer.ffn_norm.as_ref(), rows),
+            (true, Some(kept)) => b.select(&normed, kept),
+            (true, None) => normed,
+        };
+        let post_norm = layer.ffn_post_norm.as_ref();
         self.feed_forward
             .add(b, &layer.feed_forward, &normed, post_norm, rows, x);
         if let (Some(weights), Some(inputs)) = (&layer.input, inputs) {
-            let Config {
-                n_embd, norm_eps, ..
-            } = self.config;
-            layer_input::add(b, index, weights, inputs, (norm_eps, n_embd), step, x);
+            layer_input::add(b, index, weights, inputs, step, x);
         }
         if let Some(scale) = &layer.scale {
             b.scale_by(x, scale);

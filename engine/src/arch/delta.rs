@@ -8,7 +8,7 @@
 
 use super::linear::Linear;
 use super::{Config, Hyperparameters};
-use crate::backend::{Activation, Backend, DeltaInputs, DeltaWeights, Device, Step};
+use crate::backend::{Activation, Backend, DeltaInputs, DeltaWeights, Device, Norm, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 use kernels::recurrent::DeltaShape;
@@ -23,7 +23,7 @@ pub struct Weights<D: Device> {
     conv: D::Vector,
     a: D::Vector,
     bias: D::Vector,
-    norm: D::Vector,
+    norm: Norm<D>,
     output: Linear<D>,
 }
 
@@ -96,7 +96,7 @@ pub fn load<D: Device>(
         conv: loader.transposed(&name("ssm_conv1d.weight"), [width, channels])?,
         a: loader.vector(&name("ssm_a"), n_head_v)?,
         bias: loader.vector(&name("ssm_dt.bias"), n_head_v)?,
-        norm: loader.vector(&name("ssm_norm.weight"), head_dim)?,
+        norm: (config.norming).load_heads(loader, &name("ssm_norm"), [head_dim, 1])?,
         output: Linear::load(loader, &name("ssm_out"), config.n_embd, values)?,
     })
 }
@@ -132,7 +132,7 @@ pub fn add<B: Backend>(
         conv: &weights.conv,
         a: &weights.a,
         bias: &weights.bias,
-        eps: config.norm_eps,
+        eps: config.norming.eps,
     };
     let inputs = DeltaInputs {
         qkv: &qkv,
@@ -151,7 +151,7 @@ pub fn add<B: Backend>(
     }
     // The norm of every head.
     let mut normed = b.tensor(rows, shape.values());
-    b.rms_norm(&out, &weights.norm, config.norm_eps, &mut normed);
+    b.norm(&out, &weights.norm, &mut normed);
     b.gate_mul(Activation::Silu, &mut z, &normed);
     weights.output.add(b, &z, None, rows, x);
 }

@@ -1,9 +1,12 @@
-//! The feed-forward network of a layer: gated, dense or a mixture of experts.
+//! The feed-forward network of a layer: dense, with gates or without, or a mixture of
+//! experts.
 
 use super::beside::Beside;
-use super::linear::{Linear, Norm};
-use super::{Hyperparameters, MAX_WIDTH};
-use crate::backend::{Activation, Backend, Device, ExpertBiases, Experts, Gating, Routing, Stack};
+use super::linear::Linear;
+use super::{Config, Hyperparameters, MAX_WIDTH, Norming};
+use crate::backend::{
+    Activation, Backend, Device, ExpertBiases, Experts, Gating, Norm, Routing, Stack,
+};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -15,7 +18,9 @@ pub struct FeedForward {
     /// Widths of the layers, if they differ.
     widths: Option<Vec<usize>>,
     experts: Option<Mixture>,
-    /// What gates go through.
+    /// Whether there are gates, but in experts, which always have some.
+    pub gated: bool,
+    /// What gates go through, or what `ffn_up` makes, if there are none.
     pub activation: Activation,
     /// Whether the rows of gate and up lie one after the other in one tensor, `ffn_up`.
     pub stacked: bool,
@@ -27,9 +32,8 @@ pub struct FeedForward {
     pub selection_bias: bool,
     /// The expert that all tokens use beside those.
     pub shared: Option<SharedShape>,
-    /// Whether a network for all tokens stands beside the experts, each with norms of
-    /// its own.
-    pub beside: bool,
+    /// How norms of what stands beside experts norm, if a network for all tokens does.
+    beside: Option<Norming>,
     /// The first layers, so many, have no experts.
     leading_dense: usize,
 }
@@ -71,7 +75,7 @@ pub enum Weights<D: Device> {
 /// A network for all tokens.
 pub struct Dense<D: Device> {
     n_ff: usize,
-    gate: Linear<D>,
+    gate: Option<Linear<D>>,
     up: Linear<D>,
     pub down: Linear<D>,
 }
@@ -103,14 +107,14 @@ impl FeedForward {
     /// far as there are any.
     pub fn beside_experts(
         keys: &Hyperparameters<'_, '_>,
-        n_embd: usize,
+        config: &Config,
         widths: Vec<usize>,
     ) -> Result<Self, ModelError> {
         let experts = Mixture::from_file(keys, "expert_feed_forward_length")?;
         Ok(FeedForward {
             widths: Some(widths),
-            beside: true,
-            ..FeedForward::new(n_embd, 0, experts)
+            beside: Some(config.norming),
+            ..FeedForward::new(config.n_embd, 0, experts)
         })
     }
 
@@ -164,6 +168,7 @@ impl FeedForward {
             n_ff,
             widths: None,
             experts,
+            gated: true,
             activation: Activation::Silu,
             stacked: false,
             expert_biases: false,
@@ -174,7 +179,7 @@ impl FeedForward {
             },
             selection_bias: false,
             shared: None,
-            beside: false,
+            beside: None,
             leading_dense: 0,
         }
     }
@@ -194,7 +199,7 @@ impl FeedForward {
         let Some(Mixture { count, width, .. }) = self.of_layer(index) else {
             let dense = match self.stacked {
                 true => Dense::load_stacked(loader, name, n_embd, n_ff)?,
-                false => Dense::load(loader, name, n_embd, n_ff)?,
+                false => Dense::load(loader, name, self.gated, [n_embd, n_ff])?,
             };
             return Ok(Weights::Dense(dense));
         };
@@ -226,16 +231,16 @@ impl FeedForward {
             down: stack("ffn_down_exps.weight", n_embd, width)?,
             biases,
             factors: match self.beside {
-                true => loader.optional_vector(&name("ffn_down_exps.scale"), count)?,
-                false => None,
+                Some(_) => loader.optional_vector(&name("ffn_down_exps.scale"), count)?,
+                None => None,
             },
             shared: match &self.shared {
                 Some(shape) => Some(Shared::load(loader, name, n_embd, shape)?),
                 None => None,
             },
             beside: match self.beside {
-                true => Some(Beside::load(loader, name, n_embd, n_ff)?),
-                false => None,
+                Some(norming) => Some(Beside::load(loader, name, norming, [n_embd, n_ff])?),
+                None => None,
             },
         })
     }
@@ -246,7 +251,7 @@ impl FeedForward {
         b: &mut B,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
-        norm: Option<Norm<'_, B::Device>>,
+        norm: Option<&Norm<B::Device>>,
         rows: usize,
         x: &mut B::Tensor,
     ) {
@@ -337,15 +342,22 @@ impl SharedShape {
 }
 
 impl<D: Device> Dense<D> {
-    /// Finds the tensors whose names a layer makes of theirs.
+    /// Finds the tensors whose names a layer makes of theirs, with gates or without.
     pub fn load(
         loader: &Loader<'_, D>,
         name: impl Fn(&str) -> String,
-        n_embd: usize,
-        n_ff: usize,
+        gated: bool,
+        [n_embd, n_ff]: [usize; 2],
     ) -> Result<Self, ModelError> {
-        let names = [(&*name("ffn_gate"), n_ff), (&*name("ffn_up"), n_ff)];
-        let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
+        let [of_gate, of_up] = ["ffn_gate", "ffn_up"].map(&name);
+        let (gate, up) = match gated {
+            true => {
+                let names = [(&*of_gate, n_ff), (&*of_up, n_ff)];
+                let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
+                (Some(gate), up)
+            }
+            false => (None, Linear::load(loader, &of_up, n_ff, n_embd)?),
+        };
         Ok(Dense {
             n_ff,
             gate,
@@ -364,7 +376,7 @@ impl<D: Device> Dense<D> {
         let [gate, up] = Linear::load_stacked(loader, &name("ffn_up"), [n_ff; 2], n_embd)?;
         Ok(Dense {
             n_ff,
-            gate,
+            gate: Some(gate),
             up,
             down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
         })
@@ -378,9 +390,15 @@ impl<D: Device> Dense<D> {
         activation: Activation,
         rows: usize,
     ) -> B::Tensor {
-        let [mut hidden, mut other] = [(); 2].map(|()| b.tensor(rows, self.n_ff));
-        let (gate, up) = (self.gate.product(&mut hidden), self.up.product(&mut other));
-        b.gate_up(normed, activation, gate, up);
+        let mut hidden = b.tensor(rows, self.n_ff);
+        if let Some(gate) = &self.gate {
+            let mut other = b.tensor(rows, self.n_ff);
+            let (gate, up) = (gate.product(&mut hidden), self.up.product(&mut other));
+            b.gate_up(normed, activation, gate, up);
+        } else {
+            b.matmul(normed, &mut [self.up.product(&mut hidden)]);
+            b.activate(activation, &mut hidden);
+        }
         hidden
     }
 }
@@ -403,7 +421,7 @@ impl<D: Device> Shared<D> {
         };
         let name = |tensor: &str| name(&format!("{tensor}_shexp"));
         Ok(Shared {
-            network: Dense::load(loader, name, n_embd, shape.width)?,
+            network: Dense::load(loader, name, true, [n_embd, shape.width])?,
             switch,
         })
     }

@@ -12,7 +12,9 @@
 use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Heads, Hyperparameters, LogitScale, MAX_WIDTH, Windows, check_kv_heads};
+use super::{
+    Config, Heads, Hyperparameters, LogitScale, MAX_WIDTH, Norming, Windows, check_kv_heads,
+};
 use crate::backend::Activation;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -23,7 +25,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     let in_window = keys.require_flags("attention.sliding_window_pattern")?;
     let heads = heads(keys, &in_window)?;
     let sources = sources(keys, &in_window, &heads)?;
-    let mut config = Config::with_heads(keys, tensors, heads)?;
+    let mut config = Config::with_heads(keys, tensors, Norming::rms_from_file(keys)?, heads)?;
     config.sources = sources;
     config.embedding_scale = (config.n_embd as f32).sqrt();
     config.logits = LogitScale {
@@ -61,7 +63,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
         layers: in_window,
     });
     let widths = keys.require_each("feed_forward_length", 1..=MAX_WIDTH)?;
-    let mut feed_forward = FeedForward::beside_experts(keys, config.n_embd, widths)?;
+    let mut feed_forward = FeedForward::beside_experts(keys, &config, widths)?;
     feed_forward.activation = Activation::Gelu;
     let mut decoder = Decoder::new(config, attention, feed_forward);
     decoder.post_norms = true;

@@ -47,7 +47,7 @@ pub fn fourth_experts(
     });
     let mut decoder = Decoder::new(config, attention, feed_forward);
     // It stands where others norm what attention adds.
-    decoder.ffn_norm = "post_attention_norm.weight";
+    decoder.ffn_norm = "post_attention_norm";
     Ok(decoder)
 }
 

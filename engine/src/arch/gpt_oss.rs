@@ -26,6 +26,6 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     feed_forward.expert_biases = true;
     let mut decoder = Decoder::new(config, attention, feed_forward);
     // It stands where others norm what attention adds.
-    decoder.ffn_norm = "post_attention_norm.weight";
+    decoder.ffn_norm = "post_attention_norm";
     Ok(decoder)
 }

@@ -22,7 +22,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     let mut config = Config::from_file(keys, tensors)?;
     let residual_scale = keys.positive("residual_scale", Some(1.0))?;
     config.embedding_scale = keys.positive("embedding_scale", Some(1.0))? / residual_scale;
-    config.norm_eps /= residual_scale * residual_scale;
+    config.norming.eps /= residual_scale * residual_scale;
     config.logits = LogitScale {
         factor: 1.0 / keys.positive("logit_scale", None)?,
         cap: None,

@@ -12,8 +12,9 @@
 //!
 //! Source: the published implementation of Gemma 3n (2025).
 
-use super::linear::{Linear, Norm};
-use crate::backend::{Activation, Backend, Device, LayerInputs, Step};
+use super::Config;
+use super::linear::Linear;
+use crate::backend::{Activation, Backend, Device, LayerInputs, Norm, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -21,21 +22,22 @@ use crate::tensors::Loader;
 pub struct Weights<D: Device> {
     gate: Linear<D>,
     projection: Linear<D>,
-    norm: D::Vector,
+    norm: Norm<D>,
 }
 
 /// Finds the tensors of layer `index`, whose embeddings are so wide.
 pub fn load<D: Device>(
-    n_embd: usize,
+    config: &Config,
     width: usize,
     index: usize,
     loader: &Loader<'_, D>,
 ) -> Result<Weights<D>, ModelError> {
+    let n_embd = config.n_embd;
     let name = |tensor: &str| format!("blk.{index}.{tensor}");
     Ok(Weights {
         gate: Linear::load(loader, &name("inp_gate"), width, n_embd)?,
         projection: Linear::load(loader, &name("proj"), n_embd, width)?,
-        norm: loader.vector(&name("post_norm.weight"), n_embd)?,
+        norm: config.norming.load(loader, &name("post_norm"), n_embd)?,
     })
 }
 
@@ -45,7 +47,6 @@ pub fn add<B: Backend>(
     index: usize,
     weights: &Weights<B::Device>,
     inputs: &LayerInputs<'_, B::Tensor>,
-    (eps, n_embd): (f32, usize),
     step: &Step<'_>,
     x: &mut B::Tensor,
 ) {
@@ -58,10 +59,6 @@ pub fn add<B: Backend>(
     let mut gate = b.tensor(rows.len(), inputs.width);
     b.matmul(x, &mut [weights.gate.product(&mut gate)]);
     b.gate_mul(Activation::Gelu, &mut gate, &input);
-    let norm = Norm {
-        weight: &weights.norm,
-        eps,
-        width: n_embd,
-    };
-    (weights.projection).add(b, &gate, Some(norm), rows.len(), x);
+    let norm = Some(&weights.norm);
+    (weights.projection).add(b, &gate, norm, rows.len(), x);
 }

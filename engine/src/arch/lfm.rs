@@ -9,7 +9,7 @@
 use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers, Windows};
+use super::{Config, Hyperparameters, MAX_WIDTH, Norming, RecurrentLayers, Windows};
 use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -56,7 +56,8 @@ fn decoder(
         let expected = "one value for all layers that attend";
         return Err(ModelError::value(&key, expected, format!("{heads:?}")));
     }
-    let mut config = Config::with_kv_heads(keys, tensors, n_head_kv)?;
+    let norming = Norming::rms_from_file(keys)?;
+    let mut config = Config::with_kv_heads(keys, tensors, norming, n_head_kv)?;
     let channels = config.n_embd;
     if !channels.is_multiple_of(16) {
         let key = keys.key("embedding_length");
@@ -67,7 +68,7 @@ fn decoder(
         shape: RecurrentShape::Conv(ConvShape { channels, width }),
         layers: heads.iter().map(|&heads| heads == 0).collect(),
     });
-    config.output_norm = "token_embd_norm.weight";
+    config.output_norm = "token_embd_norm";
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     attention.norms = Normed::Heads;
     let feed_forward = feed_forward(keys, config.n_embd)?;

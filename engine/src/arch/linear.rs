@@ -1,6 +1,6 @@
 //! A matrix and the bias that some files have.
 
-use crate::backend::{Backend, Device, Product};
+use crate::backend::{Backend, Device, Norm, Product};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -39,7 +39,8 @@ impl<D: Device> Linear<D> {
         Ok(linears.unwrap_or_else(|_| panic!("one for each of {N} names")))
     }
 
-    /// The tensor `name.weight`, whose rows are those of several, one after the other.
+    /// The tensor `name.weight`, whose rows are those of several, one after the other, and
+    /// `name.bias`, if there is one.
     pub fn load_stacked<const N: usize>(
         loader: &Loader<'_, D>,
         name: &str,
@@ -47,13 +48,31 @@ impl<D: Device> Linear<D> {
         cols: usize,
     ) -> Result<[Self; N], ModelError> {
         let weights = loader.stacked(&format!("{name}.weight"), &rows, cols)?;
+        let biases = loader.optional_vectors(&format!("{name}.bias"), &rows)?;
+        let mut biases = biases.into_iter().flatten();
         let linears: Vec<_> = weights
             .into_iter()
-            .map(|weight| Linear { weight, bias: None })
+            .map(|weight| Linear {
+                weight,
+                bias: biases.next(),
+            })
             .collect();
         Ok(linears
             .try_into()
             .unwrap_or_else(|_| panic!("one for each of {N} parts")))
+    }
+
+    /// The same with the bias `name.bias`, if it has none and there is one.
+    pub fn or_bias(
+        self,
+        loader: &Loader<'_, D>,
+        (name, rows): (&str, usize),
+    ) -> Result<Self, ModelError> {
+        let bias = match self.bias {
+            None => loader.optional_vector(&format!("{name}.bias"), rows)?,
+            bias => bias,
+        };
+        Ok(Linear { bias, ..self })
     }
 
     /// One product of a call to [`Backend::matmul`].
@@ -71,7 +90,7 @@ impl<D: Device> Linear<D> {
         &self,
         b: &mut B,
         x: &B::Tensor,
-        norm: Option<Norm<'_, D>>,
+        norm: Option<&Norm<D>>,
         rows: usize,
         sum: &mut B::Tensor,
     ) {
@@ -80,15 +99,8 @@ impl<D: Device> Linear<D> {
             Some(norm) => {
                 let mut out = b.tensor(rows, norm.width);
                 b.matmul(x, &mut [self.product(&mut out)]);
-                b.rms_norm_add(&out, norm.weight, norm.eps, sum);
+                b.norm_add(&out, norm, sum);
             }
         }
     }
-}
-
-/// An RMS norm of rows of the residual stream.
-pub struct Norm<'a, D: Device> {
-    pub weight: &'a D::Vector,
-    pub eps: f32,
-    pub width: usize,
 }

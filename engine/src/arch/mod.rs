@@ -6,6 +6,7 @@
 
 mod attention;
 mod beside;
+mod cohere;
 mod decoder;
 mod delta;
 mod ernie;
@@ -20,11 +21,14 @@ mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod norm;
 mod olmo;
 mod phi;
 mod qwen;
 mod rope;
 mod short_conv;
+mod stablelm;
+mod starcoder;
 mod windows;
 
 use crate::backend::{Backend, Device, LayerInputs, Step};
@@ -35,6 +39,8 @@ use decoder::Decoder;
 use gguf::Metadata;
 pub use hyperparameters::Hyperparameters;
 use kernels::recurrent::RecurrentShape;
+pub(crate) use linear::Linear;
+pub use norm::Norming;
 pub use windows::Windows;
 
 /// Hyperparameters that every family has.
@@ -48,8 +54,8 @@ pub struct Config {
     pub n_vocab: usize,
     /// Longest context the model was trained for.
     pub context_length: usize,
-    /// Epsilon of the norms.
-    pub norm_eps: f32,
+    /// How it norms.
+    pub norming: Norming,
     /// The heads of each layer.
     pub heads: Vec<Heads>,
     /// The layer whose keys and values each layer attends to: itself, unless it has
@@ -65,7 +71,7 @@ pub struct Config {
     pub recurrent: Option<RecurrentLayers>,
     /// Width of the embedding that tokens have for each layer alone, if they have one.
     pub layer_inputs: Option<usize>,
-    /// The tensor that norms what the output sees.
+    /// What norms what the output sees: the name of its tensors, without their endings.
     pub output_norm: &'static str,
 }
 
@@ -135,10 +141,27 @@ impl LogitScale {
 }
 
 impl Config {
-    /// Reads and checks them.
+    /// Reads and checks them, of a model with RMS norms.
     fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Self, ModelError> {
+        Config::with_norms(keys, tensors, Norming::rms_from_file(keys)?)
+    }
+
+    /// The same of a model with layer norms.
+    fn with_layer_norms(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+    ) -> Result<Self, ModelError> {
+        let norming = Norming::layer_from_file(keys, tensors)?;
+        Config::with_norms(keys, tensors, norming)
+    }
+
+    fn with_norms(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+        norming: Norming,
+    ) -> Result<Self, ModelError> {
         let n_head_kv = keys.optional("attention.head_count_kv", 0..=usize::MAX)?;
-        Config::with_kv_heads(keys, tensors, n_head_kv)
+        Config::with_kv_heads(keys, tensors, norming, n_head_kv)
     }
 
     /// The same with so many key and value heads, as many as of queries if that is not
@@ -146,6 +169,7 @@ impl Config {
     fn with_kv_heads(
         keys: &Hyperparameters<'_, '_>,
         tensors: &Tensors,
+        norming: Norming,
         n_head_kv: Option<usize>,
     ) -> Result<Self, ModelError> {
         let n_embd = keys.require("embedding_length", 1..=MAX_WIDTH)?;
@@ -171,13 +195,14 @@ impl Config {
             head_dim_k,
             head_dim_v,
         };
-        Config::with_heads(keys, tensors, vec![heads; n_layer])
+        Config::with_heads(keys, tensors, norming, vec![heads; n_layer])
     }
 
     /// The same with the heads of each layer.
     fn with_heads(
         keys: &Hyperparameters<'_, '_>,
         tensors: &Tensors,
+        norming: Norming,
         heads: Vec<Heads>,
     ) -> Result<Self, ModelError> {
         let n_layer = heads.len();
@@ -186,7 +211,7 @@ impl Config {
             n_layer,
             n_vocab: tensors.vocabulary_rows()?,
             context_length: keys.require("context_length", 1..=1 << 30)?,
-            norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
+            norming,
             heads,
             sources: (0..n_layer).collect(),
             windows: None,
@@ -293,8 +318,8 @@ pub trait Family: Sized + Send + Sync + 'static {
     );
 }
 
-/// The usual name of the tensor that norms what the output sees.
-pub const OUTPUT_NORM: &str = "output_norm.weight";
+/// The usual name of what norms what the output sees.
+pub const OUTPUT_NORM: &str = "output_norm";
 
 /// No model is wider, in its residual stream, its heads together or its
 /// feed-forward network: what a step allocates stays within bounds.
@@ -305,6 +330,8 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("cohere2", cohere::second),
+    ("command-r", cohere::first),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
     ("gemma", gemma::first),
@@ -322,6 +349,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("mistral3", llama::mistral_third),
     ("olmo2", olmo::second),
     ("olmoe", olmo::experts),
+    ("phi2", phi::second),
     ("phi3", phi::third),
     ("qwen2", qwen::second),
     ("qwen2moe", qwen::second_experts),
@@ -331,6 +359,8 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("qwen3moe", qwen::third_experts),
     ("seed_oss", qwen::seed_oss),
     ("smollm3", llama::smol_third),
+    ("stablelm", stablelm::from_file),
+    ("starcoder2", starcoder::second),
 ];
 
 /// Makes the network that the file describes.

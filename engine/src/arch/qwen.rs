@@ -37,7 +37,7 @@ pub fn second_experts(
 /// Reads and checks the hyperparameters of Seed-OSS.
 pub fn seed_oss(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = second(keys, tensors)?;
-    decoder.ffn_norm = "post_attention_norm.weight";
+    decoder.ffn_norm = "post_attention_norm";
     Ok(decoder)
 }
 
@@ -121,7 +121,7 @@ fn with_delta_layers(
         layers: (0..config.n_layer).map(|layer| !attends(layer)).collect(),
     });
     decoder.attention.gated = true;
-    decoder.ffn_norm = "post_attention_norm.weight";
+    decoder.ffn_norm = "post_attention_norm";
     Ok(decoder)
 }
 

@@ -5,7 +5,7 @@ mod experts;
 
 use super::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, HeadNorms,
-    Product, QueriesAndKeys, Step,
+    Norm, Product, QueriesAndKeys, Step,
 };
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
@@ -41,6 +41,18 @@ impl CpuMatrix {
         for &row in rows {
             let row = start + row as usize * row_bytes;
             self.bytes.mapping().read_ahead(row..row + row_bytes);
+        }
+    }
+}
+
+impl Norm<CpuDevice> {
+    fn view(&self) -> ops::Norm<'_> {
+        ops::Norm {
+            kind: self.kind,
+            eps: self.eps,
+            cols: self.width,
+            weight: self.weight.values(),
+            bias: self.bias.as_ref().map(Vector::values),
         }
     }
 }
@@ -322,21 +334,15 @@ impl Backend for CpuBackend<'_> {
         }
     }
 
-    fn rms_norm(&mut self, x: &Tensor, weight: &Vector, eps: f32, out: &mut Tensor) {
-        self.region.label("rms_norm");
-        ops::rms_norm(
-            self.region,
-            self.kernels.isa(),
-            &mut out.data,
-            &x.data,
-            weight.values(),
-            eps,
-        );
+    fn norm(&mut self, x: &Tensor, norm: &Norm<CpuDevice>, out: &mut Tensor) {
+        self.region.label("norm");
+        let (isa, norm) = (self.kernels.isa(), norm.view());
+        ops::norm(self.region, isa, &norm, &mut out.data, &x.data);
     }
 
-    fn rms_norm_add(&mut self, x: &Tensor, weight: &Vector, eps: f32, sum: &mut Tensor) {
+    fn norm_add(&mut self, x: &Tensor, norm: &Norm<CpuDevice>, sum: &mut Tensor) {
         let mut normed = self.tensor(x.rows, x.cols);
-        self.rms_norm(x, weight, eps, &mut normed);
+        self.norm(x, norm, &mut normed);
         self.region.label("add");
         ops::add(self.region, self.kernels.isa(), &mut sum.data, &normed.data);
     }
@@ -385,16 +391,11 @@ impl Backend for CpuBackend<'_> {
         out: &mut Tensor,
     ) {
         let isa = self.kernels.isa();
-        if let Some(HeadNorms {
-            q: of_q,
-            k: of_k,
-            eps,
-        }) = prepared.norms
-        {
+        if let Some(HeadNorms { q: of_q, k: of_k }) = prepared.norms {
             self.region.label("head norms");
             let keys = new.as_mut().map(|(k, _)| &mut **k).zip(of_k);
-            for (x, weight) in [Some((&mut *q, of_q)), keys].into_iter().flatten() {
-                ops::rms_norm_in_place(self.region, isa, &mut x.data, weight.values(), eps);
+            for (x, norm) in [Some((&mut *q, of_q)), keys].into_iter().flatten() {
+                ops::norm_in_place(self.region, isa, &norm.view(), &mut x.data);
             }
         }
         self.region.label("rope");
@@ -550,6 +551,16 @@ impl Backend for CpuBackend<'_> {
             Activation::Limited => ops::limited_mul,
         };
         gate_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
+    }
+
+    fn activate(&mut self, activation: Activation, x: &mut Tensor) {
+        self.region.label("activate");
+        let activate = match activation {
+            Activation::Silu => ops::silu,
+            Activation::Gelu => ops::gelu,
+            Activation::Limited => ops::limited,
+        };
+        activate(self.region, self.kernels.isa(), &mut x.data);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {

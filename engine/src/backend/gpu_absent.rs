@@ -8,7 +8,7 @@ pub use error::GpuError;
 
 use super::profile::GpuProfile;
 use super::{
-    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Product,
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Norm, Product,
     QueriesAndKeys, Step,
 };
 use crate::cache::KvFormat;
@@ -315,7 +315,7 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rms_norm(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
+    fn norm(&mut self, _: &Tensor, _: &Norm<GpuDevice>, _: &mut Tensor) {
         match self.0 {}
     }
 
@@ -371,7 +371,7 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn rms_norm_add(&mut self, _: &Tensor, _: &GpuVector, _: f32, _: &mut Tensor) {
+    fn norm_add(&mut self, _: &Tensor, _: &Norm<GpuDevice>, _: &mut Tensor) {
         match self.0 {}
     }
 
@@ -393,6 +393,10 @@ impl Backend for GpuBackend {
     }
 
     fn gate_mul(&mut self, _: Activation, _: &mut Tensor, _: &Tensor) {
+        match self.0 {}
+    }
+
+    fn activate(&mut self, _: Activation, _: &mut Tensor) {
         match self.0 {}
     }
 

@@ -17,7 +17,7 @@ use crate::cache::KvCache;
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
-use kernels::ops::Rope;
+use kernels::ops::{NormKind, Rope};
 use kernels::recurrent::{ConvShape, DeltaShape};
 use std::ops::Range;
 
@@ -50,6 +50,20 @@ pub struct Sibling {
     pub rows: usize,
     /// Its weights: exactly that many rows.
     pub bytes: Bytes,
+}
+
+/// A norm of rows, or of pieces that lie in them side by side, such as heads.
+pub struct Norm<D: Device> {
+    /// What they are divided by.
+    pub kind: NormKind,
+    /// Epsilon.
+    pub eps: f32,
+    /// Values that are normed together.
+    pub width: usize,
+    /// Their factors: the same for all pieces, or one piece's after the other.
+    pub weight: D::Vector,
+    /// What is added to them afterwards, if anything is.
+    pub bias: Option<D::Vector>,
 }
 
 /// Consecutive tokens of one sequence in a step.
@@ -169,7 +183,8 @@ pub struct AttentionShape {
     pub cap: Option<f32>,
 }
 
-/// What the gates of a feed-forward network go through.
+/// What the gates of a feed-forward network go through, or what would be gated if it has
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x / (1 + exp(−x))`.
@@ -192,14 +207,12 @@ pub struct QueriesAndKeys<'a, B: Backend + ?Sized> {
     pub sinks: Option<&'a <B::Device as Device>::Vector>,
 }
 
-/// RMS norms of every head.
+/// Norms of every head, or of all heads of a token together.
 pub struct HeadNorms<'a, B: Backend + ?Sized> {
-    /// Weight of a head of queries.
-    pub q: &'a <B::Device as Device>::Vector,
-    /// Weight of a head of keys, of layers that append some.
-    pub k: Option<&'a <B::Device as Device>::Vector>,
-    /// Epsilon of both.
-    pub eps: f32,
+    /// Of queries.
+    pub q: &'a Norm<B::Device>,
+    /// Of keys, of layers that append some.
+    pub k: Option<&'a Norm<B::Device>>,
 }
 
 /// A layer's experts.
@@ -330,23 +343,11 @@ pub trait Backend {
     /// no number counts as the highest.
     fn highest(&mut self, x: &Self::Tensor, count: usize, out: &mut Vec<(u32, f32)>);
 
-    /// `out = x / rms(x) · weight`, row by row.
-    fn rms_norm(
-        &mut self,
-        x: &Self::Tensor,
-        weight: &<Self::Device as Device>::Vector,
-        eps: f32,
-        out: &mut Self::Tensor,
-    );
+    /// `out = norm(x)`.
+    fn norm(&mut self, x: &Self::Tensor, norm: &Norm<Self::Device>, out: &mut Self::Tensor);
 
-    /// `sum += x / rms(x) · weight`, row by row.
-    fn rms_norm_add(
-        &mut self,
-        x: &Self::Tensor,
-        weight: &<Self::Device as Device>::Vector,
-        eps: f32,
-        sum: &mut Self::Tensor,
-    );
+    /// `sum += norm(x)`.
+    fn norm_add(&mut self, x: &Self::Tensor, norm: &Norm<Self::Device>, sum: &mut Self::Tensor);
 
     /// `out = x·wᵀ (+ bias)` for each product; all share `x`.
     fn matmul(&mut self, x: &Self::Tensor, products: &mut [Product<'_, Self>]);
@@ -360,7 +361,7 @@ pub trait Backend {
         sum: &mut Self::Tensor,
     );
 
-    /// Norms every head of `q` and of the keys `new` and turns it to its token's
+    /// Norms the heads of `q` and of the keys `new` and turns them to their token's
     /// position, as `prepared` says, appends the keys and values `new` to the cache
     /// that layer `cache` has of each sequence, and lets every token's queries
     /// attend to its own sequence up to itself. Without `new`, that layer has appended
@@ -445,6 +446,9 @@ pub trait Backend {
 
     /// `gate = activation(gate) · up`.
     fn gate_mul(&mut self, activation: Activation, gate: &mut Self::Tensor, up: &Self::Tensor);
+
+    /// `x = activation(x)`.
+    fn activate(&mut self, activation: Activation, x: &mut Self::Tensor);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
     /// that the routing chooses. Of equals the first are. Without [`Experts::adds`],

@@ -74,7 +74,8 @@ impl Plan {
                 .filter(|&number| number < n_layer);
             let stage = match (layer, name) {
                 (Some(layer), _) => layer,
-                (None, "output.weight" | "output_norm.weight" | "token_embd_norm.weight") => {
+                (None, "output.weight" | "output.bias") => n_layer,
+                (None, "output_norm.weight" | "output_norm.bias" | "token_embd_norm.weight") => {
                     n_layer
                 }
                 (None, "token_embd.weight" | "per_layer_token_embd.weight") if embedding_first => 0,

@@ -81,20 +81,28 @@ impl Binary for Sigmoid {
     }
 }
 
-/// The limited gate.
+/// What becomes of the limited gate, and what it lets through.
 #[derive(Clone, Copy)]
 struct Limited;
+
+impl Unary for Limited {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, gate: L::F) -> L::F {
+        let limit = l.splat(7.0);
+        // What is no number stays so.
+        let gate = l.select_gt(gate, limit, limit, gate);
+        let e = exp(l, l.mul(gate, l.splat(-1.702)));
+        l.div(gate, l.add(l.splat(1.0), e))
+    }
+}
 
 impl Binary for Limited {
     #[inline(always)]
     fn apply<L: Lanes>(self, l: L, gate: L::F, up: L::F) -> L::F {
-        let (one, limit) = (l.splat(1.0), l.splat(7.0));
-        // What is no number stays so.
-        let gate = l.select_gt(gate, limit, limit, gate);
+        let limit = l.splat(7.0);
         let up = l.select_gt(up, limit, limit, up);
         let up = l.select_gt(l.splat(-7.0), up, l.splat(-7.0), up);
-        let e = exp(l, l.mul(gate, l.splat(-1.702)));
-        l.mul(l.div(gate, l.add(one, e)), l.add(up, one))
+        l.mul(Unary::apply(self, l, gate), l.add(up, l.splat(1.0)))
     }
 }
 
@@ -130,6 +138,11 @@ pub fn silu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
 /// `x[i] = gelu(x[i])`.
 pub fn gelu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
     map(region, isa, Gelu, x);
+}
+
+/// `x[i] = min(x[i], 7) / (1 + exp(−1.702 · min(x[i], 7)))`: the limited gate alone.
+pub fn limited(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
+    map(region, isa, Limited, x);
 }
 
 /// `gate[i] = silu(gate[i]) · up[i]`.

@@ -77,39 +77,61 @@ const COLS: [usize; 9] = [1, 2, 15, 16, 17, 64, 100, 2048, 5000];
 fn norms() {
     for cols in COLS {
         let x = random(7 * cols, cols as u64);
-        let (weight, bias) = (random(cols, 1), random(cols, 2));
-        let wide = |x: &[f32]| x.iter().copied().map(f64::from).collect::<Vec<_>>();
-        let (w, b) = (wide(&weight), wide(&bias));
+        // Rows take turns with the weights of three.
+        let (weight, bias) = (random(3 * cols, 1), random(3 * cols, 2));
         let n = cols as f64;
-
-        let rms = |_: usize, x: &[f64]| {
-            let scale = 1.0 / (x.iter().map(|v| v * v).sum::<f64>() / n + 1e-5).sqrt();
-            x.iter().zip(&w).map(|(x, w)| x * scale * w).collect()
-        };
-        let in_place = |region: &Region<'_>, isa, x: &mut [f32], _| {
-            rms_norm_in_place(region, isa, x, &weight, 1e-5)
-        };
-        check("rms_norm_in_place", &x, cols, 1e-6, in_place, rms);
-        let apart = |region: &Region<'_>, isa, x: &mut [f32], _| {
-            let input = x.to_vec();
-            rms_norm(region, isa, x, &input, &weight, 1e-5);
-        };
-        check("rms_norm", &x, cols, 1e-6, apart, rms);
-
-        for with_bias in [false, true] {
-            let layer = |region: &Region<'_>, isa, x: &mut [f32], _| {
-                let input = x.to_vec();
-                let bias = with_bias.then_some(&bias[..]);
-                layer_norm(region, isa, x, &input, &weight, bias, 1e-5);
+        let variants = [NormKind::Rms, NormKind::Layer]
+            .into_iter()
+            .flat_map(|kind| [(kind, 1), (kind, 3)])
+            .flat_map(|(kind, weights)| [(kind, weights, false), (kind, weights, true)]);
+        for (kind, weights, with_bias) in variants {
+            // Those of the rows from one on.
+            let from = |values: &[f32], row: usize| -> Vec<f32> {
+                let values = values[..weights * cols].iter().copied().cycle();
+                let from_row = values.skip(row % weights * cols);
+                from_row.take(weights * cols).collect()
             };
-            check("layer_norm", &x, cols, 1e-6, layer, |_, x| {
-                let mean = x.iter().sum::<f64>() / n;
+            let run = |region: &Region<'_>, isa, x: &mut [f32], row, in_place| {
+                let (weight, bias) = (from(&weight, row), from(&bias, row));
+                let of = Norm {
+                    kind,
+                    eps: 1e-5,
+                    cols,
+                    weight: &weight,
+                    bias: with_bias.then_some(&bias),
+                };
+                if in_place {
+                    return norm_in_place(region, isa, &of, x);
+                }
+                let input = x.to_vec();
+                norm(region, isa, &of, x, &input);
+            };
+            let exact = |row: usize, x: &[f64]| -> Vec<f64> {
+                let mean = match kind {
+                    NormKind::Rms => 0.0,
+                    NormKind::Layer => x.iter().sum::<f64>() / n,
+                };
                 let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
                 let scale = 1.0 / (variance + 1e-5).sqrt();
-                (0..cols)
-                    .map(|i| (x[i] - mean) * scale * w[i] + if with_bias { b[i] } else { 0.0 })
+                let of_row = from(&weight, row).into_iter().zip(from(&bias, row));
+                x.iter()
+                    .zip(of_row)
+                    .map(|(x, (weight, bias))| {
+                        let bias = if with_bias { bias } else { 0.0 };
+                        (x - mean) * scale * f64::from(weight) + f64::from(bias)
+                    })
                     .collect()
-            });
+            };
+            for in_place in [false, true] {
+                check(
+                    &format!("{kind:?}, {weights} weights, bias {with_bias}, in place {in_place}"),
+                    &x,
+                    cols,
+                    1e-6,
+                    |region, isa, x, row| run(region, isa, x, row, in_place),
+                    exact,
+                );
+            }
         }
     }
 }
@@ -254,6 +276,17 @@ fn element_by_element() {
             },
         );
         check(
+            "limited",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, _| limited(region, isa, x),
+            |_, x| {
+                let limited = |x: f64| x / (1.0 + (-f64::from(1.702_f32) * x).exp());
+                x.iter().map(|x| limited(x.min(7.0))).collect()
+            },
+        );
+        check(
             "silu",
             &x,
             cols,
@@ -311,13 +344,16 @@ fn special_values_are_never_silent() {
             let mut x = random(37, 6);
             x[at] = special;
             let run = |isa: Isa| {
-                let layer = |region: &Region<'_>, x: &mut [f32]| {
-                    let input = x.to_vec();
-                    layer_norm(region, isa, x, &input, &[0.5; 37], None, 1e-6);
+                let of = |kind| Norm {
+                    kind,
+                    eps: 1e-6,
+                    cols: 37,
+                    weight: &[0.5; 37],
+                    bias: None,
                 };
                 let ops: [&RowOp<'_>; 5] = [
-                    &|region, x| rms_norm_in_place(region, isa, x, &[0.5; 37], 1e-6),
-                    &layer,
+                    &|region, x| norm_in_place(region, isa, &of(NormKind::Rms), x),
+                    &|region, x| norm_in_place(region, isa, &of(NormKind::Layer), x),
                     &|region, x| softmax(region, isa, x, 37),
                     &|region, x| silu(region, isa, x),
                     &|region, x| gelu(region, isa, x),

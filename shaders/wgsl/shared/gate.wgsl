@@ -8,18 +8,25 @@ const LIMITED: u32 = 2u;
 override ACTIVATION: u32 = SILU;
 
 // Of GELU, the exponent's factor is -2 * sqrt(2 / pi).
-fn gated(gate: f32, up: f32) -> f32 {
+fn activated(gate: f32) -> f32 {
     switch ACTIVATION {
         case GELU: {
             let exponent = -1.5957691 * gate * fma(0.044715, gate * gate, 1.0);
-            return gate / (1.0 + exp(exponent)) * up;
+            return gate / (1.0 + exp(exponent));
         }
         case LIMITED: {
             let limited = min(gate, 7.0);
-            return limited / (1.0 + exp(-1.702 * limited)) * (clamp(up, -7.0, 7.0) + 1.0);
+            return limited / (1.0 + exp(-1.702 * limited));
         }
         default: {
-            return gate / (1.0 + exp(-gate)) * up;
+            return gate / (1.0 + exp(-gate));
         }
     }
+}
+
+fn gated(gate: f32, up: f32) -> f32 {
+    if ACTIVATION == LIMITED {
+        return activated(gate) * (clamp(up, -7.0, 7.0) + 1.0);
+    }
+    return activated(gate) * up;
 }

@@ -2,6 +2,7 @@
 
 use super::{open, refused};
 use firstlight_tests::tiny::Tiny;
+use gguf::TensorType;
 use gguf::write::OwnedValue;
 
 /// The tiny model under the name of another family.
@@ -119,6 +120,80 @@ fn numbers_and_tensors() {
         let message = format!("metadata key \"{key}\"{expected}");
         refused(&model.set(&key, value.clone()), &message);
     }
+}
+
+/// The same with layer norms, and layers that lack these tensors.
+fn with_layer_norms(name: &str, lacking: &[&str]) -> Tiny {
+    let model = family(name).set(&format!("{name}.attention.layer_norm_epsilon"), 1e-5_f32);
+    let names = [0, 1].into_iter().flat_map(|layer| {
+        let of_layer = move |tensor: &&str| format!("blk.{layer}.{tensor}.weight");
+        lacking.iter().map(of_layer)
+    });
+    names.fold(model, |model, name| model.without_tensor(&name))
+}
+
+#[test]
+fn layer_norms() {
+    refused(
+        &family("cohere2"),
+        "metadata key \"cohere2.attention.layer_norm_epsilon\" is missing, expected a floating-point number",
+    );
+    refused(
+        &with_layer_norms("cohere2", &["ffn_norm"]),
+        "metadata key \"cohere2.logit_scale\" is missing, expected a floating-point number",
+    );
+    let cohere2 = || with_layer_norms("cohere2", &["ffn_norm"]);
+    let scaled = || cohere2().set("cohere2.logit_scale", 0.25_f32);
+    refused(
+        &scaled(),
+        "metadata key \"cohere2.attention.sliding_window\" is missing, expected an unsigned 64-bit integer",
+    );
+    let cohere2 = || scaled().set("cohere2.attention.sliding_window", 4_u32);
+    assert!(open(&cohere2()).is_ok());
+    refused(
+        &cohere2().set("cohere2.rope.freq_base_swa", 500_f32),
+        "metadata key \"cohere2.rope.freq_base_swa\" is 500, expected 10000, that of all layers",
+    );
+    let command_r = || with_layer_norms("command-r", &["ffn_norm"]);
+    assert!(open(&command_r()).is_ok());
+    // Each of four heads has weights of its own, in all layers.
+    let with_q_norm = |shape: &[usize]| {
+        command_r().with_tensor("blk.0.attn_q_norm.weight", TensorType::F32, shape)
+    };
+    refused(
+        &with_q_norm(&[8]),
+        "tensor \"blk.0.attn_q_norm.weight\" has shape [8], expected [8, 4]",
+    );
+    refused(
+        &with_q_norm(&[8, 4]),
+        "tensor \"blk.0.attn_k_norm.weight\" is missing",
+    );
+    let starcoder2 = || with_layer_norms("starcoder2", &["ffn_gate"]);
+    assert!(open(&starcoder2()).is_ok());
+    refused(
+        &starcoder2().set("starcoder2.attention.sliding_window", 0_u32),
+        "metadata key \"starcoder2.attention.sliding_window\" is 0, expected 1 to 1073741824",
+    );
+    assert!(open(&with_layer_norms("stablelm", &["ffn_norm"])).is_ok());
+    refused(
+        &with_layer_norms("stablelm", &[]).without_tensor("blk.0.ffn_norm.weight"),
+        "tensor \"blk.0.ffn_norm.weight\" is missing",
+    );
+    let phi2 = || with_layer_norms("phi2", &["ffn_norm", "ffn_gate"]);
+    assert!(open(&phi2()).is_ok());
+    refused(
+        &phi2().with_tensor("blk.1.attn_qkv.weight", TensorType::F32, &[32, 64]),
+        "tensor \"blk.0.attn_qkv.weight\" is missing",
+    );
+    refused(
+        &phi2().with_tensor("output.bias", TensorType::F32, &[32]),
+        "tensor \"output.bias\" has shape [32], expected [294]",
+    );
+    // All have biases, or none.
+    refused(
+        &cohere2().with_tensor("blk.1.attn_norm.bias", TensorType::F32, &[32]),
+        "tensor \"output_norm.bias\" is missing",
+    );
 }
 
 #[test]

@@ -46,7 +46,11 @@ fn tensors_that_nobody_knows() {
             "tensor \"{name}\" is unknown to models of its architecture: without it this would be another model"
         )
     };
-    for name in ["blk.1.attn_q.scale", "blk.0.attn_norm.bias", "output.bias"] {
+    for name in [
+        "blk.1.attn_q.scale",
+        "blk.0.attn_norm.bias",
+        "output_norm.bias",
+    ] {
         let model = Tiny::default().with_tensor(name, TensorType::F32, &[32]);
         refused(&model, &unknown(name));
     }

@@ -8,10 +8,11 @@ use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
 use crate::backend::{
-    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Experts, Product,
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Experts, Norm, Product,
     QueriesAndKeys, Step,
 };
 use kernels::format::ActivationForm;
+use kernels::ops::NormKind;
 use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
@@ -208,19 +209,17 @@ impl Backend for GpuBackend {
         out.extend(pairs.iter().map(|&[col, bits]| (col, f32::from_bits(bits))));
     }
 
-    fn rms_norm(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, out: &mut Tensor) {
+    fn norm(&mut self, x: &Tensor, norm: &Norm<GpuDevice>, out: &mut Tensor) {
         assert_eq!((x.rows, x.cols), (out.rows, out.cols), "rows and width");
-        // Pieces of rows, such as heads, have the weight in common.
-        let pieces = x.cols / weight.len;
-        let as_int8 = pieces == 1 && x.has_groups();
+        let as_int8 = x.cols == norm.width && x.has_groups();
         let quantized = as_int8.then(|| out.int8().clone());
-        self.norm([pieces, x.rows], x, (weight, eps), out, quantized, false);
+        self.norm_pieces(x, norm, out, quantized, false);
         out.is_written(as_int8);
     }
 
-    fn rms_norm_add(&mut self, x: &Tensor, weight: &GpuVector, eps: f32, sum: &mut Tensor) {
+    fn norm_add(&mut self, x: &Tensor, norm: &Norm<GpuDevice>, sum: &mut Tensor) {
         assert_eq!((x.rows, x.cols), (sum.rows, sum.cols), "rows and width");
-        self.norm([1, x.rows], x, (weight, eps), sum, None, true);
+        self.norm_pieces(x, norm, sum, None, true);
         sum.is_written(false);
     }
 
@@ -250,17 +249,9 @@ impl Backend for GpuBackend {
     ) {
         if let Some(norms) = &prepared.norms {
             let keys = new.as_mut().map(|(k, _)| &mut **k).zip(norms.k);
-            for (x, weight) in [Some((&mut *q, norms.q)), keys].into_iter().flatten() {
+            for (x, norm) in [Some((&mut *q, norms.q)), keys].into_iter().flatten() {
                 let normed = self.tensor(x.rows, x.cols);
-                let heads = x.cols / shape.head_dim_k;
-                self.norm(
-                    [heads, x.rows],
-                    x,
-                    (weight, norms.eps),
-                    &normed,
-                    None,
-                    false,
-                );
+                self.norm_pieces(x, norm, &normed, None, false);
                 *x = normed;
             }
         }
@@ -384,24 +375,11 @@ impl Backend for GpuBackend {
     }
 
     fn gate_mul(&mut self, activation: Activation, gate: &mut Tensor, up: &Tensor) {
-        let quantized = match gate.has_groups() {
-            true => gate.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
-        let workgroups = self.elements(Op::GateMul, gate.rows * gate.cols.div_ceil(4));
-        let mut kernel = Kernel::new(Op::GateMul, &[]);
-        kernel.constants[0] = constant_of(activation);
-        self.recorder.dispatch(
-            kernel,
-            &[&gate.float, &up.float, &quantized],
-            &[
-                gate.rows as u32,
-                gate.cols as u32,
-                u32::from(gate.has_groups()),
-            ],
-            workgroups,
-        );
-        gate.is_written(gate.has_groups());
+        self.activated(activation, gate, Some(up));
+    }
+
+    fn activate(&mut self, activation: Activation, x: &mut Tensor) {
+        self.activated(activation, x, None);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {
@@ -425,19 +403,37 @@ impl GpuBackend {
         x.is_written(false);
     }
 
-    /// RMS norms of `count` pieces of `x`, side by side and one below the other, and
-    /// the same as 8-bit integers, if that is wanted; or added to what is there.
-    #[allow(clippy::too_many_arguments)] // what is normed, how, and where it goes
-    fn norm(
+    /// `x = activation(x)`, perhaps as a gate of `up`.
+    fn activated(&mut self, activation: Activation, x: &mut Tensor, up: Option<&Tensor>) {
+        let quantized = match x.has_groups() {
+            true => x.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
+        let workgroups = self.elements(Op::GateMul, x.rows * x.cols.div_ceil(4));
+        let mut kernel = Kernel::new(Op::GateMul, &[]);
+        kernel.constants[0] = constant_of(activation);
+        kernel.constants[1] = set("ALONE", up.is_none());
+        let up = up.map_or_else(|| self.recorder.unread(), |up| up.float.clone());
+        self.recorder.dispatch(
+            kernel,
+            &[&x.float, &up, &quantized],
+            &[x.rows as u32, x.cols as u32, u32::from(x.has_groups())],
+            workgroups,
+        );
+        x.is_written(x.has_groups());
+    }
+
+    /// Norms of the pieces of `x`, and the same as 8-bit integers, if that is wanted; or
+    /// added to what is there.
+    fn norm_pieces(
         &mut self,
-        count: [usize; 2],
         x: &Tensor,
-        (weight, eps): (&GpuVector, f32),
+        norm: &Norm<GpuDevice>,
         out: &Tensor,
         quantized: Option<Arc<Buffer>>,
         added: bool,
     ) {
-        let cols = x.cols / count[0];
+        let cols = norm.width;
         // One for each four, if there are so many.
         let most = self.context.limits.max_compute_invocations_per_workgroup;
         let lanes = match most >= 1024 {
@@ -451,11 +447,21 @@ impl GpuBackend {
         };
         let wants_int8 = u32::from(quantized.is_some());
         let quantized = quantized.unwrap_or_else(|| self.recorder.unwritten());
+        let mut kernel = Kernel::new(Op::Norm, &[lanes, row, self.reduce()]);
+        kernel.constants[0] = set("LAYER", norm.kind == NormKind::Layer);
+        kernel.constants[1] = set("BIAS", norm.bias.is_some());
+        let (weight, bias) = (&norm.weight, self.bias(norm.bias.as_ref()));
         self.recorder.dispatch(
-            Kernel::new(Op::RmsNorm, &[lanes, row, self.reduce()]),
-            &[&x.float, &weight.buffer, &out.float, &quantized],
-            &[cols as u32, wants_int8, eps.to_bits(), u32::from(added)],
-            [count[0] as u32, count[1] as u32, 1],
+            kernel,
+            &[&x.float, &weight.buffer, &out.float, &quantized, &bias],
+            &[
+                cols as u32,
+                wants_int8,
+                norm.eps.to_bits(),
+                u32::from(added),
+                (weight.len / cols) as u32,
+            ],
+            [(x.cols / cols) as u32, x.rows as u32, 1],
         );
     }
 

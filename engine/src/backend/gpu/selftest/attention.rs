@@ -2,11 +2,13 @@
 
 use super::case::Side;
 use super::data::{floats, matrix, read, vector};
-use crate::arch::{Config, Heads, LogitScale, OUTPUT_NORM};
-use crate::backend::{AttentionShape, Backend, HeadNorms, Product, QueriesAndKeys, Rows, Step};
+use crate::arch::{Config, Heads, LogitScale, Norming, OUTPUT_NORM};
+use crate::backend::{
+    AttentionShape, Backend, HeadNorms, Norm, Product, QueriesAndKeys, Rows, Step,
+};
 use crate::cache::{KvCache, KvFormat};
 use kernels::Format;
-use kernels::ops::{Pairing, Rope, RopeScaling};
+use kernels::ops::{NormKind, Pairing, Rope, RopeScaling};
 
 /// A cache on the side that computes. What keeps it from being there shows in
 /// the outcome.
@@ -21,7 +23,7 @@ fn cache<B: Backend>(
         n_layer: 1,
         n_vocab: 1,
         context_length: positions,
-        norm_eps: 1e-5,
+        norming: Norming::rms(1e-5),
         heads: vec![Heads {
             n_head: shape.n_head,
             n_head_kv: shape.n_head_kv,
@@ -70,9 +72,21 @@ pub(super) fn rope<B: Backend>(
     pairing: Option<Pairing>,
     head_dim: usize,
     n_rot: usize,
-    normed: bool,
+    norms: Option<(NormKind, bool)>,
 ) -> Option<Vec<f32>> {
-    let weights = [4, 5].map(|seed| vector(side.device, seed, head_dim));
+    let norms = norms.map(|(kind, own)| {
+        [(4, 4), (5, 2)].map(|(seed, heads)| Norm {
+            kind,
+            eps: 1e-5,
+            width: head_dim,
+            weight: vector(
+                side.device,
+                seed,
+                if own { heads * head_dim } else { head_dim },
+            ),
+            bias: None,
+        })
+    });
     let shape = AttentionShape {
         n_head: 4,
         n_head_kv: 2,
@@ -112,14 +126,8 @@ pub(super) fn rope<B: Backend>(
             positions,
             kept: None,
         };
-        let [of_q, of_k] = &weights;
-        let norms = HeadNorms {
-            q: of_q,
-            k: Some(of_k),
-            eps: 1e-5,
-        };
         let prepared = QueriesAndKeys {
-            norms: normed.then_some(norms),
+            norms: norms.as_ref().map(|[q, k]| HeadNorms { q, k: Some(k) }),
             rope: rope.as_ref(),
             sinks: None,
         };

@@ -6,12 +6,11 @@ use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
 use super::experts::{self, Mixture};
 use super::recurrent;
-use crate::backend::{Activation, AttentionShape, Backend, Device, Product, Sibling};
+use crate::backend::{Activation, AttentionShape, Backend, Device, Norm, Product, Sibling};
 use crate::cache::KvFormat;
 use kernels::Format;
-use kernels::ops::Pairing;
-use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
-use std::fmt;
+use kernels::ops::{NormKind, Pairing};
+use kernels::recurrent::RecurrentShape;
 
 /// An operation and the shape of its data.
 #[derive(Clone, Debug)]
@@ -43,27 +42,31 @@ pub(super) enum Case {
         /// Whether a product follows, whose activations it quantizes.
         product: bool,
     },
-    /// A norm or a gate followed by a product, whose activations it quantizes.
+    /// What is followed by a product, whose activations it quantizes.
     Chain {
-        gate: bool,
+        before: Before,
         cols: usize,
     },
     Embed {
         format: Format,
     },
-    RmsNorm {
+    Norm {
+        kind: NormKind,
+        bias: bool,
         rows: usize,
-        cols: usize,
+        /// Pieces of a row, and whether each has weights of its own.
+        pieces: usize,
+        own: bool,
+        width: usize,
+        /// Whether it is added to what is there.
+        added: bool,
     },
-    /// Added to what is there.
-    RmsNormAdd {
-        rows: usize,
-        cols: usize,
-    },
-    GateMul {
+    Gate {
         activation: Activation,
         rows: usize,
         cols: usize,
+        /// Whether there is nothing to multiply with.
+        alone: bool,
     },
     /// With attention after it, of two sequences.
     Rope {
@@ -71,8 +74,9 @@ pub(super) enum Case {
         pairing: Option<Pairing>,
         head_dim: usize,
         n_rot: usize,
-        /// Whether heads are normed before.
-        normed: bool,
+        /// How heads are normed before, if they are, and whether each has weights of its
+        /// own.
+        norms: Option<(NormKind, bool)>,
     },
     Attention {
         kv: KvFormat,
@@ -117,6 +121,14 @@ pub(super) enum Case {
     },
 }
 
+/// What leaves its results as 8-bit integers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before {
+    Norm(NormKind),
+    Gate,
+    Activation,
+}
+
 /// A backend and what belongs to it.
 pub(super) struct Side<'a, B: Backend> {
     pub backend: &'a mut B,
@@ -126,36 +138,6 @@ pub(super) struct Side<'a, B: Backend> {
 }
 
 impl Case {
-    /// The name of the operation.
-    pub fn op(&self) -> &'static str {
-        match self {
-            Case::Product { .. } | Case::Siblings { .. } => "matmul",
-            Case::GateUp { product: false, .. } => "gate_up",
-            Case::GateUp { product: true, .. } => "gate_up, matmul",
-            Case::Chain { gate: false, .. } => "rms_norm, matmul",
-            Case::Chain { gate: true, .. } => "gate_mul, matmul",
-            Case::Embed { .. } => "embed",
-            Case::RmsNorm { .. } => "rms_norm",
-            Case::RmsNormAdd { .. } => "rms_norm_add",
-            Case::GateMul { .. } => "gate_mul",
-            Case::Rope { .. } | Case::Attention { product: false, .. } => "attention",
-            Case::Attention { product: true, .. } => "attention, matmul",
-            Case::Select => "select",
-            Case::Deal { .. } => "deal",
-            Case::ScaleRows => "scale_rows",
-            Case::ScaleBy => "scale_by",
-            Case::Sigmoid { by_row: false } => "sigmoid_mul",
-            Case::Sigmoid { by_row: true } => "sigmoid_rows",
-            Case::Recurrent { shape, .. } => match shape {
-                RecurrentShape::Conv(_) => "short_conv",
-                RecurrentShape::Delta(_) => "delta_net",
-            },
-            Case::Mul => "mul",
-            Case::Highest { .. } => "highest",
-            Case::Experts { .. } => "experts",
-        }
-    }
-
     /// Whether it adds up over the lanes of a workgroup.
     pub fn reduces(&self) -> bool {
         match self {
@@ -163,7 +145,7 @@ impl Case {
             | Case::Siblings { tokens, .. }
             | Case::GateUp { tokens, .. } => *tokens <= products::MATVEC_TOKENS,
             Case::Chain { .. } | Case::Experts { .. } => true,
-            Case::RmsNorm { .. } | Case::RmsNormAdd { .. } => true,
+            Case::Norm { .. } => true,
             _ => false,
         }
     }
@@ -229,11 +211,11 @@ impl Case {
             // One activation of many may round the other way: by 1 of 127.
             Case::Chain { .. } | Case::Experts { .. } | Case::GateUp { product: true, .. } => 4e-3,
             Case::Embed { .. } => 1e-6,
-            Case::RmsNorm { .. } | Case::RmsNormAdd { .. } => 2e-6,
+            Case::Norm { .. } => 2e-6,
             // A product of two products.
             Case::GateUp { .. } | Case::Rope { .. } => 1e-5,
             // Exponentials of devices are a few units in the last place off.
-            Case::GateMul { .. } => 4e-6,
+            Case::Gate { .. } => 4e-6,
             Case::Attention { product: true, .. } => 4e-3,
             Case::Attention { kv, .. } => match kv {
                 KvFormat::F32 => 1e-5,
@@ -279,44 +261,61 @@ impl Case {
                 activation,
                 product,
             } => gate_up(side, formats, [tokens, outputs], bias, activation, product),
-            Case::Chain { gate, cols } => chain(side, gate, cols),
+            Case::Chain { before, cols } => chain(side, before, cols),
             Case::Embed { format } => {
                 let (rows, cols) = (40, 256);
                 let table = matrix(side.device, format, rows, cols, 1);
                 let out = side.backend.embed(&table, &[0, 39, 17, 17]);
                 read(side.backend, &out)
             }
-            Case::RmsNorm { rows, cols } => {
-                let x = side.backend.write(&floats(1, rows * cols), cols);
-                let weight = vector(side.device, 2, cols);
-                let mut out = side.backend.tensor(rows, cols);
-                side.backend.rms_norm(&x, &weight, 1e-5, &mut out);
+            Case::Norm {
+                kind,
+                bias,
+                rows,
+                pieces,
+                own,
+                width,
+                added,
+            } => {
+                let (cols, weights) = (pieces * width, if own { pieces * width } else { width });
+                let norm = Norm {
+                    kind,
+                    eps: 1e-5,
+                    width,
+                    weight: vector(side.device, 2, weights),
+                    bias: bias.then(|| vector(side.device, 4, weights)),
+                };
+                // Of a mean that counts.
+                let x: Vec<f32> = floats(1, rows * cols).iter().map(|x| x + 0.5).collect();
+                let x = side.backend.write(&x, cols);
+                let mut out = side.backend.write(&floats(3, rows * cols), cols);
+                match added {
+                    true => side.backend.norm_add(&x, &norm, &mut out),
+                    false => side.backend.norm(&x, &norm, &mut out),
+                }
                 read(side.backend, &out)
             }
-            Case::RmsNormAdd { rows, cols } => {
-                let x = side.backend.write(&floats(1, rows * cols), cols);
-                let weight = vector(side.device, 2, cols);
-                let mut sum = side.backend.write(&floats(3, rows * cols), cols);
-                side.backend.rms_norm_add(&x, &weight, 1e-5, &mut sum);
-                read(side.backend, &sum)
-            }
-            Case::GateMul {
+            Case::Gate {
                 activation,
                 rows,
                 cols,
+                alone,
             } => {
                 let wide: Vec<f32> = floats(1, rows * cols).iter().map(|x| x * 20.0).collect();
                 let mut gate = side.backend.write(&wide, cols);
                 let up = side.backend.write(&floats(2, rows * cols), cols);
-                side.backend.gate_mul(activation, &mut gate, &up);
+                match alone {
+                    true => side.backend.activate(activation, &mut gate),
+                    false => side.backend.gate_mul(activation, &mut gate, &up),
+                }
                 read(side.backend, &gate)
             }
             Case::Rope {
                 pairing,
                 head_dim,
                 n_rot,
-                normed,
-            } => rope(side, pairing, head_dim, n_rot, normed).unwrap_or_default(),
+                norms,
+            } => rope(side, pairing, head_dim, n_rot, norms).unwrap_or_default(),
             Case::Attention {
                 kv,
                 ref shape,
@@ -379,133 +378,6 @@ impl Case {
                 tokens,
                 variant,
             } => experts::run(side, format, tokens, variant),
-        }
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Case::Product {
-                format,
-                tokens,
-                outputs,
-                inputs,
-                residual,
-            } => {
-                let added = if *residual { ", added, bias" } else { "" };
-                let name = format.name();
-                write!(f, "{name} {tokens} x {outputs} x {inputs}{added}")
-            }
-            Case::Siblings {
-                formats,
-                tokens,
-                outputs: [q, k, v],
-                inputs,
-                bias,
-            } => {
-                let [a, b, c] = formats.map(Format::name);
-                let added = if *bias { ", bias" } else { "" };
-                write!(
-                    f,
-                    "{a}, {b}, {c} {tokens} x {q}, {k}, {v} x {inputs}{added}"
-                )
-            }
-            Case::GateUp {
-                formats: [a, b],
-                tokens,
-                outputs,
-                bias,
-                activation,
-                ..
-            } => {
-                let added = if *bias { ", bias" } else { "" };
-                let (a, b) = (a.name(), b.name());
-                write!(f, "{activation:?} {a}, {b} {tokens} x {outputs}{added}")
-            }
-            Case::Chain { cols, .. } => write!(f, "Q8_0 {cols}"),
-            Case::Embed { format } => write!(f, "{}", format.name()),
-            Case::RmsNorm { rows, cols } | Case::RmsNormAdd { rows, cols } => {
-                write!(f, "{rows} x {cols}")
-            }
-            Case::GateMul {
-                activation,
-                rows,
-                cols,
-            } => write!(f, "{activation:?} {rows} x {cols}"),
-            Case::Rope {
-                pairing,
-                head_dim,
-                n_rot,
-                normed,
-            } => {
-                let norm = if *normed { ", normed" } else { "" };
-                match pairing {
-                    Some(pairing) => write!(f, "{pairing:?} {n_rot} of {head_dim}{norm}"),
-                    None => write!(f, "not turned, {head_dim}{norm}"),
-                }
-            }
-            Case::Attention {
-                kv,
-                shape,
-                sequences,
-                sinks,
-                ..
-            } => {
-                write!(
-                    f,
-                    "{kv} {}/{} heads of {}/{}",
-                    shape.n_head, shape.n_head_kv, shape.head_dim_k, shape.head_dim_v
-                )?;
-                if *sinks {
-                    f.write_str(", sinks")?;
-                }
-                if let Some(cap) = shape.cap {
-                    write!(f, ", capped at {cap}")?;
-                }
-                if let Some(window) = shape.window {
-                    write!(f, ", window of {window}")?;
-                }
-                let mut each = sequences.iter();
-                each.try_for_each(|[past, tokens]| write!(f, ", {tokens} after {past}"))
-            }
-            Case::Select => f.write_str("3 rows of 33"),
-            Case::Deal { rows, width } => write!(f, "{rows} rows in pieces of {width}"),
-            Case::Mul | Case::ScaleRows | Case::ScaleBy | Case::Sigmoid { .. } => {
-                f.write_str("5 rows of 33")
-            }
-            Case::Recurrent {
-                shape,
-                sequences,
-                at_once,
-            } => {
-                if let RecurrentShape::Delta(shape) = shape {
-                    let DeltaShape {
-                        n_head_k, n_head_v, ..
-                    } = shape;
-                    write!(f, "{n_head_k}/{n_head_v} heads of {}, ", shape.head_dim)?;
-                }
-                let ConvShape { channels, width } = shape.conv();
-                write!(
-                    f,
-                    "{channels} channels, width {width}, {sequences:?} tokens, {at_once} at once"
-                )
-            }
-            Case::Highest { cols, count } => write!(f, "{count} of {cols}"),
-            Case::Experts {
-                format,
-                tokens,
-                variant,
-            } => {
-                let variant = match variant {
-                    Mixture::Plain => "",
-                    Mixture::Limited => ", limited, biases",
-                    Mixture::Softmax => ", softmax of all",
-                    Mixture::Sigmoid => ", sigmoid, chosen with a bias",
-                    Mixture::Apart => ", router apart, factors",
-                };
-                write!(f, "{} {tokens} tokens{variant}", format.name())
-            }
         }
     }
 }
@@ -619,20 +491,30 @@ fn gate_up<B: Backend>(
     read(side.backend, &out)
 }
 
-fn chain<B: Backend>(side: &mut Side<'_, B>, gate: bool, cols: usize) -> Vec<f32> {
+fn chain<B: Backend>(side: &mut Side<'_, B>, before: Before, cols: usize) -> Vec<f32> {
     let (rows, outputs) = (3, 21);
     let weight = matrix(side.device, Format::Q8_0, outputs, cols, 7);
     let mut x = side.backend.write(&floats(1, rows * cols), cols);
     let mut hidden = side.backend.tensor(rows, cols);
-    let from = match gate {
-        true => {
+    let from = match before {
+        Before::Gate => {
             let up = side.backend.write(&floats(2, rows * cols), cols);
             side.backend.gate_mul(Activation::Silu, &mut x, &up);
             &x
         }
-        false => {
-            let norm = vector(side.device, 2, cols);
-            side.backend.rms_norm(&x, &norm, 1e-5, &mut hidden);
+        Before::Activation => {
+            side.backend.activate(Activation::Gelu, &mut x);
+            &x
+        }
+        Before::Norm(kind) => {
+            let norm = Norm {
+                kind,
+                eps: 1e-5,
+                width: cols,
+                weight: vector(side.device, 2, cols),
+                bias: (kind == NormKind::Layer).then(|| vector(side.device, 4, cols)),
+            };
+            side.backend.norm(&x, &norm, &mut hidden);
             &hidden
         }
     };

@@ -1,12 +1,12 @@
 //! The cases: every format, and for the other operations the shapes that
 //! straddle what workgroups and tiles hold.
 
-use super::case::Case;
+use super::case::{Before, Case};
 use super::experts::Mixture;
 use crate::backend::{Activation, AttentionShape};
 use crate::cache::KvFormat;
 use kernels::Format;
-use kernels::ops::Pairing;
+use kernels::ops::{NormKind, Pairing};
 use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
 
 /// What a binding holds when matrices are to be cut into many slices.
@@ -42,25 +42,27 @@ pub(super) fn all() -> Vec<Case> {
     ));
     for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
         for activation in [Activation::Silu, Activation::Gelu, Activation::Limited] {
-            cases.push(Case::GateMul {
+            cases.extend([false, true].map(|alone| Case::Gate {
                 activation,
                 rows,
                 cols,
-            });
+                alone,
+            }));
         }
     }
-    for (pairing, normed) in [
-        (Some(Pairing::Adjacent), false),
-        (Some(Pairing::Halves), false),
-        (Some(Pairing::Halves), true),
-        (None, false),
+    for (pairing, norms) in [
+        (Some(Pairing::Adjacent), None),
+        (Some(Pairing::Halves), None),
+        (Some(Pairing::Halves), Some((NormKind::Rms, false))),
+        (Some(Pairing::Adjacent), Some((NormKind::Layer, true))),
+        (None, None),
     ] {
         for (head_dim, n_rot) in [(64, 64), (80, 32), (6, 6)] {
             cases.push(Case::Rope {
                 pairing,
                 head_dim,
                 n_rot,
-                normed,
+                norms,
             });
         }
     }
@@ -147,13 +149,16 @@ fn reducing() -> Vec<Case> {
     cases.push(residual(Format::Q4_K, 1, 33, 512));
     cases.push(residual(Format::F16, 2, 33, 100));
     for cols in [32, 256, 2048] {
-        cases.push(Case::Chain { gate: false, cols });
-        cases.push(Case::Chain { gate: true, cols });
+        for before in [
+            Before::Norm(NormKind::Rms),
+            Before::Norm(NormKind::Layer),
+            Before::Gate,
+            Before::Activation,
+        ] {
+            cases.push(Case::Chain { before, cols });
+        }
     }
-    for (rows, cols) in [(1, 64), (3, 172), (2, 2048), (5, 1)] {
-        cases.push(Case::RmsNorm { rows, cols });
-        cases.push(Case::RmsNormAdd { rows, cols });
-    }
+    cases.extend(norms());
     for format in [Format::Q4_K, Format::MXFP4, Format::F16] {
         let variants = [
             (1, Mixture::Plain),
@@ -169,6 +174,38 @@ fn reducing() -> Vec<Case> {
                 tokens,
                 variant,
             });
+        }
+    }
+    cases
+}
+
+/// Norms of whole rows and of pieces, which have weights in common or their own.
+fn norms() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (kind, bias) in [
+        (NormKind::Rms, false),
+        (NormKind::Layer, false),
+        (NormKind::Layer, true),
+    ] {
+        for (rows, [pieces, width], own) in [
+            (1, [1, 64], false),
+            (3, [1, 172], false),
+            (2, [1, 2048], false),
+            (2, [1, 5003], false),
+            (5, [1, 1], false),
+            (3, [4, 20], false),
+            (3, [4, 20], true),
+            (2, [3, 27], true),
+        ] {
+            cases.extend([false, true].map(|added| Case::Norm {
+                kind,
+                bias,
+                rows,
+                pieces,
+                own,
+                width,
+                added,
+            }));
         }
     }
     cases

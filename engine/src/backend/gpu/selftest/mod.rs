@@ -16,6 +16,7 @@ mod case;
 mod data;
 mod experts;
 mod list;
+mod names;
 mod recurrent;
 
 use super::{AdapterDescription, Gpu, GpuError, GpuOptions};

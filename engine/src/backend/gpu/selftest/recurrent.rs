@@ -2,7 +2,7 @@
 
 use super::case::Side;
 use super::data::{floats, read, vector};
-use crate::arch::{Config, Heads, LogitScale, OUTPUT_NORM, RecurrentLayers};
+use crate::arch::{Config, Heads, LogitScale, Norming, OUTPUT_NORM, RecurrentLayers};
 use crate::backend::{Backend, DeltaInputs, DeltaWeights, Rows, Step};
 use crate::cache::{KvCache, KvFormat};
 use kernels::recurrent::{ConvShape, RecurrentShape};
@@ -97,7 +97,7 @@ fn cache<B: Backend>(side: &Side<'_, B>, shape: &RecurrentShape) -> Option<KvCac
         n_layer: 1,
         n_vocab: 1,
         context_length: 100,
-        norm_eps: 1e-5,
+        norming: Norming::rms(1e-5),
         heads: vec![Heads {
             n_head: 1,
             n_head_kv: 1,

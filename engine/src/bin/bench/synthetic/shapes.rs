@@ -3,7 +3,7 @@
 //! Source: the configurations that their makers published.
 
 use super::kinds::Kinds;
-use firstlight::arch::{Config, Heads, LogitScale, OUTPUT_NORM, Windows};
+use firstlight::arch::{Config, Heads, LogitScale, Norming, OUTPUT_NORM, Windows};
 use gguf::write::Writer;
 
 /// A model's dimensions.
@@ -130,6 +130,8 @@ shapes! {
     "gemma-4-31b"    30_697_345_596 gemma4: 5376 x 60, ff 21504, heads 32 / 16 of 256, vocab 262144 tied, context 262144, rope 1000000.0, window 1024, every 6 with 4 of 512 without_values, shared 0 ff 21504, inputs 0;
     "gpt-oss-20b"    20_914_757_184 gpt_oss: 2880 x 24, ff 2880 x 32 use 4, heads 64 / 8 of 64, vocab 201088 untied, context 131072, rope 150000.0, window 128;
     "smollm3-3b"     3_075_098_624  smollm3: 2048 x 36, ff 11008, heads 16 / 4 of 128, vocab 128256 tied, context 65536, rope 5000000.0;
+    "command-r7b"    8_028_033_024  cohere2: 4096 x 32, ff 14336, heads 32 / 8 of 128, vocab 256000 tied, context 8192, rope 50000.0, window 4096;
+    "starcoder2-3b"  3_030_371_328  starcoder2: 3072 x 30, ff 12288, heads 24 / 2 of 128, vocab 49152 tied, context 16384, rope 999999.44;
     "phi-4"          14_659_507_200 phi3: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
 }
 
@@ -148,7 +150,7 @@ impl Shape {
             n_layer: self.n_layer as usize,
             n_vocab: self.n_vocab as usize,
             context_length: self.context as usize,
-            norm_eps: 1e-5,
+            norming: Norming::rms(1e-5),
             heads: (0..self.n_layer).map(|layer| self.heads(layer)).collect(),
             sources: (0..self.n_layer)
                 .map(|layer| match &self.kinds {
@@ -180,6 +182,7 @@ impl Shape {
         let period = match (&self.kinds, self.family) {
             (Some(kinds), _) => kinds.period,
             (None, "gemma3") => 6,
+            (None, "cohere2") => 4,
             (None, _) => 2,
         };
         let layers = 1..=self.n_layer;
@@ -254,6 +257,7 @@ impl Shape {
             };
             let is_stacked = self.family == "phi3";
             let is_gpt_oss = self.family == "gpt-oss";
+            let is_starcoder = self.family == "starcoder2";
             add(Role::Float, "attn_norm.weight", &[embd]);
             if is_stacked {
                 add(Role::AttnQkv, "attn_qkv.weight", &[embd, q + 2 * kv]);
@@ -264,7 +268,7 @@ impl Shape {
                     add(Role::AttnV, "attn_v.weight", &[embd, kv]);
                 }
             }
-            if self.family == "qwen2" || is_gpt_oss {
+            if self.family == "qwen2" || is_gpt_oss || is_starcoder {
                 add(Role::Float, "attn_q.bias", &[q]);
                 add(Role::Float, "attn_k.bias", &[kv]);
                 add(Role::Float, "attn_v.bias", &[kv]);
@@ -290,11 +294,26 @@ impl Shape {
                 true => "post_attention_norm.weight",
                 false => "ffn_norm.weight",
             };
-            add(Role::Float, ffn_norm, &[embd]);
+            if self.family != "cohere2" {
+                add(Role::Float, ffn_norm, &[embd]);
+            }
             match u64::from(self.experts.0) {
                 0 if is_stacked => {
                     add(Role::Matrix, "ffn_up.weight", &[embd, 2 * ff]);
                     add(Role::FfnDown, "ffn_down.weight", &[ff, embd]);
+                }
+                0 if is_starcoder => {
+                    add(Role::Matrix, "ffn_up.weight", &[embd, ff]);
+                    add(Role::FfnDown, "ffn_down.weight", &[ff, embd]);
+                    for (name, width) in [
+                        ("attn_norm.bias", embd),
+                        ("attn_output.bias", embd),
+                        ("ffn_norm.bias", embd),
+                        ("ffn_up.bias", ff),
+                        ("ffn_down.bias", embd),
+                    ] {
+                        add(Role::Float, name, &[width]);
+                    }
                 }
                 0 => {
                     add(Role::Matrix, "ffn_gate.weight", &[embd, ff]);
@@ -317,10 +336,21 @@ impl Shape {
         }
         let last = self.n_layer - 1;
         add(last, Role::Float, "output_norm.weight".into(), &[embd]);
+        if self.family == "starcoder2" {
+            add(last, Role::Float, "output_norm.bias".into(), &[embd]);
+        }
         if !self.tied {
             add(last, Role::Output, "output.weight".into(), &[embd, vocab]);
         }
         tensors
+    }
+
+    /// The key that has the epsilon of norms.
+    fn norm_epsilon(&self) -> &'static str {
+        match self.family {
+            "cohere2" | "starcoder2" => "attention.layer_norm_epsilon",
+            _ => "attention.layer_norm_rms_epsilon",
+        }
     }
 
     /// Width of all queries of a layer, and of its keys.
@@ -334,8 +364,11 @@ impl Shape {
         let key = |name: &str| format!("{}.{name}", self.family);
         let mut writer = writer
             .metadata("general.architecture", self.family)
-            .metadata(&key("attention.layer_norm_rms_epsilon"), 1e-5f32)
+            .metadata(&key(self.norm_epsilon()), 1e-5f32)
             .metadata(&key("rope.freq_base"), self.rope_base);
+        if self.family == "cohere2" {
+            writer = writer.metadata(&key("logit_scale"), 0.25f32);
+        }
         // Of layers that see all, if there are others.
         let head_dim = (self.kinds.as_ref()).map_or(self.head_dim, |kinds| kinds.head_dim);
         let layers = || 0..self.n_layer;
