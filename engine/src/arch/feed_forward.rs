@@ -18,7 +18,7 @@ pub struct FeedForward {
     /// Widths of the layers, if they differ.
     widths: Option<Vec<usize>>,
     experts: Option<Mixture>,
-    /// Whether there are gates, but in experts, which always have some.
+    /// Whether layers without experts have gates.
     pub gated: bool,
     /// What gates go through, or what `ffn_up` makes, if there are none.
     pub activation: Activation,
