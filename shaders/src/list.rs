@@ -168,6 +168,28 @@ pub static SHADERS: &[Shader] = &[
         workgroup: Workgroup::Rows(32),
     },
     Shader {
+        op: Op::HeadsInt8,
+        file: wgsl!("heads"),
+        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS],
+        slots: &[Slot::Int8Format, Slot::Tokens, Slot::Teams],
+        bindings: &[WEIGHTS, QUANTIZED_INPUT, HEADS],
+        params: HEADS_PARAMS,
+        needs: Needs::Nothing,
+        overrides: &[],
+        workgroup: Workgroup::Rows(8),
+    },
+    Shader {
+        op: Op::HeadsFloat,
+        file: wgsl!("heads"),
+        shared: &[FLOATS, FLOAT_STEPS],
+        slots: &[Slot::FloatFormat, Slot::Tokens, Slot::Teams],
+        bindings: &[WEIGHTS, FLOAT_INPUT, HEADS],
+        params: HEADS_PARAMS,
+        needs: Needs::Nothing,
+        overrides: &[],
+        workgroup: Workgroup::Rows(8),
+    },
+    Shader {
         op: Op::RmsNorm,
         file: wgsl!("rms_norm"),
         shared: &[ACTIVATION, QUANTIZE, ROW_END],
@@ -392,11 +414,24 @@ pub static SHADERS: &[Shader] = &[
         shared: &[],
         slots: &[],
         bindings: &[
-            read("x", "[rows, 2 * cols] f32"),
-            write("first", "[rows, cols] f32"),
-            write("second", "[rows, cols] f32"),
+            read("x", "[rows, pieces, first_width + second_width] f32"),
+            write("first", "[rows, pieces, first_width] f32"),
+            write("second", "[rows, pieces, second_width] f32"),
         ],
-        params: &["len", "width"],
+        params: PIECES_PARAMS,
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::Join,
+        file: wgsl!("join"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("first", "[rows, pieces, first_width] f32"),
+            read("second", "[rows, pieces, second_width] f32"),
+            write("out", "[rows, pieces, first_width + second_width] f32"),
+        ],
+        params: PIECES_PARAMS,
         ..ELEMENTS
     },
     Shader {

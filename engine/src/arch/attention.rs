@@ -311,7 +311,7 @@ impl Attention {
             let width = shape.n_head * shape.head_dim_k;
             let both = std::mem::replace(&mut q, b.tensor(rows, width));
             let gate = gate.insert(b.tensor(rows, width));
-            b.deal(&both, shape.head_dim_k, &mut q, gate);
+            b.deal(&both, [shape.head_dim_k; 2], &mut q, gate);
         }
         let norms = weights.norms.as_ref();
         let (whole, of_heads) = match self.norms {

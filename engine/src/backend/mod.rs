@@ -374,13 +374,36 @@ pub trait Backend {
         out: &mut Self::Tensor,
     );
 
-    /// Cuts every row into pieces of `width` that go to the two in turn.
+    /// The same values in rows of another width.
+    fn in_rows_of(&mut self, x: Self::Tensor, width: usize) -> Self::Tensor;
+
+    /// Cuts every row into pieces, which go to the two in turn and are as wide as
+    /// each of them takes.
     fn deal(
         &mut self,
         x: &Self::Tensor,
-        width: usize,
+        widths: [usize; 2],
         first: &mut Self::Tensor,
         second: &mut Self::Tensor,
+    );
+
+    /// Puts every row together from pieces of the two in turn, which are so wide.
+    fn join(
+        &mut self,
+        first: &Self::Tensor,
+        second: &Self::Tensor,
+        widths: [usize; 2],
+        out: &mut Self::Tensor,
+    );
+
+    /// `out = x·wᵀ`, rows being the heads of one token after the other and `w` the
+    /// matrix of the row's head; `weight` has one for each.
+    fn head_products(
+        &mut self,
+        x: &Self::Tensor,
+        weight: &<Self::Device as Device>::Matrix,
+        heads: usize,
+        out: &mut Self::Tensor,
     );
 
     /// `x = x · sigmoid(gate)`.

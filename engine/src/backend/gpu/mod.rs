@@ -21,6 +21,7 @@
 //! attention   attention among them, and what it needs
 //! attention_batch  the same of several sequences at once
 //! experts     mixtures of experts
+//! heads       operations on heads one by one
 //! selftest    every operation against the CPU's scalar definition
 //! ```
 //!
@@ -48,6 +49,7 @@ mod context;
 mod error;
 mod experts;
 mod fault;
+mod heads;
 mod ops;
 mod pipelines;
 mod products;

@@ -65,7 +65,9 @@ pub(super) fn all() -> Vec<Case> {
         }
     }
     cases.push(Case::Select);
-    cases.push(Case::Deal { rows: 3, width: 5 });
+    for widths in [[5, 5], [64, 7]] {
+        cases.push(Case::Pieces { rows: 3, widths });
+    }
     cases.push(Case::Mul);
     cases.push(Case::ScaleRows);
     cases.push(Case::ScaleBy);
@@ -170,7 +172,22 @@ fn reducing() -> Vec<Case> {
             });
         }
     }
+    cases.extend(
+        [Format::Q4_K, Format::Q8_0, Format::F16]
+            .into_iter()
+            .flat_map(heads),
+    );
     cases
+}
+
+/// One token, tiles of several sizes and a part of one, and a prompt's.
+fn heads(format: Format) -> impl Iterator<Item = Case> {
+    let sizes = [(1, 37), (2, 16), (7, 9), (33, 21)];
+    sizes.into_iter().map(move |(tokens, outputs)| Case::Heads {
+        format,
+        tokens,
+        outputs,
+    })
 }
 
 /// Cases whose inputs matrix units split: few tiles and many inputs. The last split
@@ -211,6 +228,7 @@ pub(super) fn sliced() -> Vec<Case> {
         cases.push(product(format, 20, 41, 1280));
         cases.push(siblings([format; 3], 2, false));
         cases.push(Case::Embed { format });
+        cases.extend(heads(format));
         cases.push(Case::Experts {
             format,
             tokens: 3,
