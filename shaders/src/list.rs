@@ -557,7 +557,15 @@ pub static SHADERS: &[Shader] = &[
             write("routes", "[tokens, used] expert, weight"),
             read("bias", "[count] f32"),
         ],
-        params: &["tokens", "count", "used", "scale", "min_sum"],
+        params: &[
+            "tokens",
+            "count",
+            "used",
+            "scale",
+            "min_sum",
+            "groups",
+            "used_groups",
+        ],
         overrides: &["BIAS", "GATING", "NORMALIZED"],
         ..ELEMENTS
     },

@@ -2,7 +2,10 @@
 
 use super::linear::{Linear, Norm};
 use super::{Hyperparameters, MAX_WIDTH};
-use crate::backend::{Activation, Backend, Device, ExpertBiases, Experts, Gating, Routing, Stack};
+use crate::backend::{
+    Activation, Backend, Device, ExpertBiases, ExpertGroups, Experts, Gating, MOST_GROUPS, Routing,
+    Stack,
+};
 use crate::error::ModelError;
 use crate::tensors::Loader;
 
@@ -108,11 +111,19 @@ impl FeedForward {
         n_embd: usize,
         length: &str,
     ) -> Result<Self, ModelError> {
+        // Groups are only for scores that the file says how to take.
+        keys.optional("expert_group_count", 0..=1)?;
+        FeedForward::with_any_experts(keys, n_embd, length)
+    }
+
+    fn with_any_experts(
+        keys: &Hyperparameters<'_, '_>,
+        n_embd: usize,
+        length: &str,
+    ) -> Result<Self, ModelError> {
         match keys.optional("expert_count", 0..=4096)? {
             None | Some(0) => FeedForward::dense(keys, n_embd),
             Some(count) => {
-                // Groups of experts that are chosen first are not supported.
-                keys.optional("expert_group_count", 0..=1)?;
                 let experts = Mixture {
                     count,
                     used: keys.require("expert_used_count", 1..=count)?,
@@ -130,8 +141,8 @@ impl FeedForward {
         n_embd: usize,
         gating: Gating,
     ) -> Result<Self, ModelError> {
-        keys.require("expert_count", 1..=4096)?;
-        let mut this = FeedForward::with_experts(keys, n_embd, "expert_feed_forward_length")?;
+        let count = keys.require("expert_count", 1..=4096)?;
+        let mut this = FeedForward::with_any_experts(keys, n_embd, "expert_feed_forward_length")?;
         let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
         this.leading_dense = leading.unwrap_or(0);
         if this.leading_dense > 0 {
@@ -145,6 +156,7 @@ impl FeedForward {
             },
             normalized: keys.flag("expert_weights_norm")?.unwrap_or(false),
             scale: keys.positive("expert_weights_scale", Some(1.0))?,
+            groups: groups(keys, count)?,
         };
         Ok(this)
     }
@@ -167,6 +179,7 @@ impl FeedForward {
                 gating: Gating::Chosen,
                 normalized: false,
                 scale: 1.0,
+                groups: None,
             },
             selection_bias: false,
             shared: None,
@@ -294,6 +307,26 @@ impl FeedForward {
             }
         }
     }
+}
+
+/// The groups of so many experts, if each token uses some.
+fn groups(
+    keys: &Hyperparameters<'_, '_>,
+    experts: usize,
+) -> Result<Option<ExpertGroups>, ModelError> {
+    let name = "expert_group_count";
+    let count = keys.optional(name, 0..=MOST_GROUPS)?.unwrap_or(0);
+    if count < 2 {
+        return Ok(None);
+    }
+    if !experts.is_multiple_of(count) || experts < 2 * count {
+        let expected = format!("equal groups of two or more of {experts} experts");
+        return Err(ModelError::value(&keys.key(name), expected, count));
+    }
+    let used = keys.require("expert_group_used_count", 1..=count)?;
+    // A token's experts are all in its groups.
+    keys.require("expert_used_count", 1..=used * (experts / count))?;
+    Ok(Some(ExpertGroups { count, used }))
 }
 
 impl SharedShape {

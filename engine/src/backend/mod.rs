@@ -247,7 +247,23 @@ pub struct Routing {
     pub normalized: bool,
     /// Factor of the weights.
     pub scale: f32,
+    /// Of which experts those are chosen, if not of all.
+    pub groups: Option<ExpertGroups>,
 }
+
+/// Experts in groups of equal size, of which a token uses some: those whose two
+/// highest values, as they count for choosing, add up to the most. Of equals the first
+/// are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertGroups {
+    /// Number of groups, up to [`MOST_GROUPS`].
+    pub count: usize,
+    /// How many each token uses.
+    pub used: usize,
+}
+
+/// Groups of experts there can be: a bit each.
+pub const MOST_GROUPS: usize = 32;
 
 /// What makes values of the scores of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

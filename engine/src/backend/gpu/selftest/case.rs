@@ -513,6 +513,7 @@ impl fmt::Display for Case {
                     Mixture::Limited => ", limited, biases",
                     Mixture::Softmax => ", softmax of all",
                     Mixture::Sigmoid => ", sigmoid, chosen with a bias",
+                    Mixture::Groups => ", sigmoid, chosen with a bias of groups",
                 };
                 write!(f, "{} {tokens} tokens{variant}", format.name())
             }

@@ -2,7 +2,9 @@
 
 use super::case::Side;
 use super::data::{exact_activations, floats, matrix, read, vector};
-use crate::backend::{Activation, Backend, ExpertBiases, Experts, Gating, Routing, Stack};
+use crate::backend::{
+    Activation, Backend, ExpertBiases, ExpertGroups, Experts, Gating, Routing, Stack,
+};
 use kernels::Format;
 
 /// Kinds of mixtures of experts.
@@ -17,6 +19,8 @@ pub enum Mixture {
     /// Chosen by sigmoids and a bias, weighted by shares of their sum, times a factor;
     /// gate and up come in one tensor.
     Sigmoid,
+    /// The same of some groups of experts.
+    Groups,
 }
 
 /// What experts of such a mixture add.
@@ -27,8 +31,10 @@ pub(super) fn run<B: Backend>(
     variant: Mixture,
 ) -> Vec<f32> {
     let limited = variant == Mixture::Limited;
-    let together = variant == Mixture::Sigmoid;
-    let (count, used, width, n_ff) = (5, 2, 256, 512);
+    let groups = (variant == Mixture::Groups).then_some(ExpertGroups { count: 4, used: 2 });
+    let together = variant == Mixture::Sigmoid || groups.is_some();
+    let count = if groups.is_some() { 12 } else { 5 };
+    let (used, width, n_ff) = (2, 256, 512);
     let router = matrix(side.device, Format::F32, count, width, 1);
     // If they are together, the second one's rows are up's.
     let gates = [2, 3].map(|seed| match together {
@@ -57,10 +63,11 @@ pub(super) fn run<B: Backend>(
             gating: match variant {
                 Mixture::Plain | Mixture::Limited => Gating::Chosen,
                 Mixture::Softmax => Gating::Softmax,
-                Mixture::Sigmoid => Gating::Sigmoid,
+                Mixture::Sigmoid | Mixture::Groups => Gating::Sigmoid,
             },
             normalized: together,
             scale: if together { 2.5 } else { 1.0 },
+            groups,
         },
         selection_bias: together.then_some(&selection_bias),
         gate: Stack {

@@ -163,6 +163,7 @@ fn reducing() -> Vec<Case> {
             (3, Mixture::Limited),
             (3, Mixture::Softmax),
             (3, Mixture::Sigmoid),
+            (40, Mixture::Groups),
         ];
         for (tokens, variant) in variants {
             cases.push(Case::Experts {
