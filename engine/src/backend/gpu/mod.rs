@@ -178,16 +178,19 @@ impl Gpu {
         to.fill(&self.context, state, marked);
     }
 
-    /// Whether heads of these widths can be computed.
+    /// Whether heads of keys and values of these widths can be computed: a workgroup
+    /// has room for some queries and a lane for each four of a value.
     ///
     /// # Errors
     ///
     /// Names the width that cannot.
-    pub fn check_heads(widths: &[usize]) -> Result<(), GpuError> {
-        match widths.iter().find(|&&width| width > 512) {
-            Some(&found) => Err(GpuError::HeadWidth { found }),
-            None => Ok(()),
+    pub fn check_heads(keys: usize, values: usize) -> Result<(), GpuError> {
+        for (what, found, most) in [("keys", keys, 1024), ("values", values, 512)] {
+            if found > most {
+                return Err(GpuError::HeadWidth { what, found, most });
+            }
         }
+        Ok(())
     }
 
     /// Fills a cache's first `len` positions with keys and values.

@@ -296,8 +296,16 @@ fn attention() -> Vec<Case> {
         scale: 0.3,
         ..shape(8, 1, 512, 512)
     };
+    // A latent as key and value, beside what turns.
+    let latent = AttentionShape {
+        scale: 0.3,
+        ..shape(8, 1, 576, 512)
+    };
     let cases: &[(_, &'static [[usize; 2]])] = &[
         (shape(1, 1, 4, 4), &[[0, 1]]),
+        (latent, &[[130, 1]]),
+        (latent, &[[30, 20]]),
+        (latent, &[[600, 1], [40, 1]]),
         (widest, &[[130, 1]]),
         (widest, &[[30, 20]]),
         (widest, &[[600, 1], [40, 1]]),
