@@ -10,6 +10,7 @@
 
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
+use super::latent::{self, Latents};
 use super::linear::Norm;
 use super::{Config, Family, delta, layer_input, short_conv};
 use crate::backend::{Backend, Device, LayerInputs, Step};
@@ -21,6 +22,8 @@ use kernels::recurrent::RecurrentShape;
 pub struct Decoder {
     pub config: Config,
     pub attention: Attention,
+    /// What keys and values are made of, if they are all made of the same.
+    pub latents: Option<Latents>,
     pub feed_forward: FeedForward,
     /// Whether what attention and the feed-forward network see is normed.
     pub pre_norms: bool,
@@ -48,6 +51,7 @@ pub struct Layer<D: Device> {
 /// What mixes tokens.
 enum Mixer<D: Device> {
     Attention(attention::Weights<D>),
+    Latent(latent::Weights<D>),
     Delta(delta::Weights<D>),
     Conv(short_conv::Weights<D>),
 }
@@ -58,6 +62,7 @@ impl Decoder {
         Decoder {
             config,
             attention,
+            latents: None,
             feed_forward,
             pre_norms: true,
             post_norms: false,
@@ -113,7 +118,12 @@ impl Family for Decoder {
                 Some(RecurrentShape::Conv(shape)) => {
                     Mixer::Conv(short_conv::load(shape, index, loader)?)
                 }
-                None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
+                None => match &self.latents {
+                    Some(latents) => {
+                        Mixer::Latent(latents.load(self.config.n_embd, index, loader)?)
+                    }
+                    None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
+                },
             },
             attn_post_norm: norm_if(self.post_norms, "post_attention_norm.weight")?,
             ffn_norm: norm_if(self.pre_norms, self.ffn_norm)?,
@@ -154,6 +164,13 @@ impl Family for Decoder {
             }
             Mixer::Conv(weights) => {
                 short_conv::add(b, index, weights, &normed, step, x);
+            }
+            Mixer::Latent(weights) => {
+                let latents = self.latents.as_ref().expect("the layer has latents");
+                let Decoder {
+                    attention, config, ..
+                } = self;
+                latents.add(b, attention, config, index, weights, &normed, step, x);
             }
             Mixer::Attention(weights) => {
                 let post_norm = layer.attn_post_norm.as_ref().map(norm);

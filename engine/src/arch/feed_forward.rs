@@ -330,6 +330,16 @@ fn groups(
 }
 
 impl SharedShape {
+    /// Of a file that counts them: several are one that is as wide as all together.
+    pub fn counted(keys: &Hyperparameters<'_, '_>) -> Result<Self, ModelError> {
+        let width = keys.require("expert_feed_forward_length", 1..=MAX_WIDTH)?;
+        let count = keys.require("expert_shared_count", 1..=MAX_WIDTH / width)?;
+        Ok(SharedShape {
+            width: count * width,
+            switched: false,
+        })
+    }
+
     /// That of a file that may have none.
     pub fn without_switch(keys: &Hyperparameters<'_, '_>) -> Result<Option<Self>, ModelError> {
         let width = keys.optional("expert_shared_feed_forward_length", 0..=MAX_WIDTH)?;

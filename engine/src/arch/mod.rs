@@ -6,6 +6,7 @@
 
 mod attention;
 mod decoder;
+mod deepseek;
 mod delta;
 mod ernie;
 mod feed_forward;
@@ -15,6 +16,7 @@ mod glm;
 mod gpt_oss;
 mod granite;
 mod hyperparameters;
+mod latent;
 mod layer_input;
 mod lfm;
 mod linear;
@@ -281,6 +283,7 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("deepseek2", deepseek::second),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
     ("gemma", gemma::first),
