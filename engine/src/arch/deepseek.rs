@@ -1,7 +1,7 @@
 //! The `deepseek2` family: DeepSeek V2, V3 and R1, and others that are built like them,
-//! such as Kimi K2 and GLM 4.7 Flash. Keys and values come from a latent vector; layers
-//! after the first few have experts, chosen by the softmax of all scores or by sigmoids,
-//! a bias and groups, beside one that all tokens use.
+//! such as GLM 4.7 Flash. Keys and values come from a latent vector; layers after the
+//! first few have experts, chosen by the softmax of all scores or by sigmoids, a bias and
+//! groups, beside one that all tokens use.
 //!
 //! Sources: DeepSeek-AI, "DeepSeek-V2: A Strong, Economical, and Efficient
 //! Mixture-of-Experts Language Model" (2024) and "DeepSeek-V3 Technical Report" (2024);
