@@ -13,6 +13,7 @@ fn wanted_logits_are_those_of_all() {
         "bf16",
         "llama-experts",
         "llama-biases",
+        "deepseek2",
         "../../engine/models/firstlight-stories",
     ];
     for name in models {

@@ -3,6 +3,9 @@
 //! first few have experts, chosen by the softmax of all scores or by sigmoids, a bias and
 //! groups, beside one that all tokens use.
 //!
+//! Groups are taken by their two highest values, as V3 does; V2, where it has groups,
+//! was trained with the highest alone, which its files do not tell.
+//!
 //! Sources: DeepSeek-AI, "DeepSeek-V2: A Strong, Economical, and Efficient
 //! Mixture-of-Experts Language Model" (2024) and "DeepSeek-V3 Technical Report" (2024);
 //! tensor names and keys from the GGUF specification and from files that exist.

@@ -32,7 +32,7 @@ pub struct Latents {
     n_head: usize,
     /// Width of the latent.
     rank: usize,
-    /// Dimensions of a head that turn, and of those that the latent makes.
+    /// Dimensions of a head that turn, and those that the latent makes.
     n_rot: usize,
     n_plain: usize,
     /// Width of a head's results.

@@ -40,6 +40,8 @@ fn complete() -> Tiny {
 #[test]
 fn numbers() {
     assert!(open(&complete()).is_ok());
+    let further = complete().set("deepseek2.nextn_predict_layers", 1_u32);
+    assert_eq!(open(&further).map_or(0, |model| model.config().n_layer), 1);
     let rows: [(&str, OwnedValue, &str); 7] = [
         (
             "attention.head_count_kv",
