@@ -262,8 +262,9 @@ impl<F: Family> Network for Runner<F> {
         if let Some(recurrent) = &config.recurrent {
             Gpu::check_recurrent(&recurrent.shape)?;
         }
-        let widths = (config.heads.iter()).flat_map(|heads| [heads.head_dim_k, heads.head_dim_v]);
-        Gpu::check_heads(&widths.collect::<Vec<_>>())?;
+        for heads in &config.heads {
+            Gpu::check_heads(heads.head_dim_k, heads.head_dim_v)?;
+        }
         let device = gpu.deferring_device();
         let loader = Loader::new(tensors, &device);
         let context = config.context_length.min(CONTEXT);

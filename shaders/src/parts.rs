@@ -185,6 +185,17 @@ pub(crate) const STATE: &str =
     "[width - 1, channels] and [heads, sixteens of columns, dim, 16] f32";
 pub(crate) const CONV_PARAMS: &[&str] = &["tokens", "first_row", "channels", "width"];
 pub(crate) const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
+pub(crate) const HEADS_PARAMS: &[&str] = &[
+    "rows",
+    "first_row",
+    "row_bytes",
+    "inputs",
+    "outputs",
+    "heads",
+    "tokens",
+];
+pub(crate) const HEADS: Binding = write("out", "[tokens, heads, outputs] f32");
+pub(crate) const PIECES_PARAMS: &[&str] = &["len", "first_width", "second_width"];
 pub(crate) const EXPERT_PARAMS: &[&str] = &[
     "rows",
     "first_row",

@@ -24,6 +24,9 @@ pub enum Op {
     AddSplits,
     GatedInt8,
     GatedFloat,
+    /// Heads times matrices of their own.
+    HeadsInt8,
+    HeadsFloat,
     Norm,
     Quantize,
     Halves,
@@ -42,6 +45,7 @@ pub enum Op {
     EmbedFloat,
     Gather,
     Deal,
+    Join,
     Mul,
     StateBegin,
     Conv,

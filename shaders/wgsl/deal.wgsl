@@ -1,10 +1,11 @@
 // Cuts rows into pieces that go to two tensors in turn.
 
 struct Params {
-    // Values of each of the two.
+    // Values of the rows.
     len: u32,
-    // Values of a piece.
-    width: u32,
+    // Values of a piece of each of the two.
+    first_width: u32,
+    second_width: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -20,8 +21,13 @@ fn main(
 ) {
     let index = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
     if index < params.len {
-        let at = index / params.width * 2u * params.width + index % params.width;
-        first[index] = x[at];
-        second[index] = x[at + params.width];
+        let width = params.first_width + params.second_width;
+        let place = index % width;
+        if place < params.first_width {
+            first[index / width * params.first_width + place] = x[index];
+        } else {
+            let at = place - params.first_width;
+            second[index / width * params.second_width + at] = x[index];
+        }
     }
 }

@@ -10,6 +10,9 @@ struct Params {
     scale: f32,
     // What weights are divided by at least, if they are.
     min_sum: f32,
+    // Groups of experts, and how many of them a token uses: one if there are none.
+    groups: u32,
+    used_groups: u32,
 }
 
 // [tokens, count] scores, and what is made of them
@@ -25,6 +28,9 @@ struct Params {
 const CHOSEN: u32 = 0u;
 const SOFTMAX: u32 = 1u;
 const SIGMOID: u32 = 2u;
+
+// The engine has no more.
+const MOST_GROUPS: u32 = 32u;
 
 override GATING: u32 = CHOSEN;
 // Whether a bias is added.
@@ -46,6 +52,40 @@ fn rank(begin: u32, expert: u32) -> f32 {
         return value + bias[expert];
     }
     return value;
+}
+
+// The groups that a token uses, a bit each: those whose two highest ranks add up to
+// the most, the first of equals.
+fn chosen_groups(begin: u32) -> u32 {
+    if params.groups == 1u {
+        return 1u;
+    }
+    let size = params.count / params.groups;
+    var sums: array<f32, MOST_GROUPS>;
+    for (var group = 0u; group < params.groups; group += 1u) {
+        let a = rank(begin, group * size);
+        let b = rank(begin, group * size + 1u);
+        var first = max(a, b);
+        var second = min(a, b);
+        for (var i = 2u; i < size; i += 1u) {
+            let score = rank(begin, group * size + i);
+            second = max(second, min(score, first));
+            first = max(score, first);
+        }
+        sums[group] = first + second;
+    }
+    var chosen = 0u;
+    for (var place = 0u; place < params.used_groups; place += 1u) {
+        var best = params.groups;
+        for (var group = 0u; group < params.groups; group += 1u) {
+            let is_open = (chosen >> group & 1u) == 0u;
+            if is_open && (best == params.groups || sums[group] > sums[best]) {
+                best = group;
+            }
+        }
+        chosen |= 1u << best;
+    }
+    return chosen;
 }
 
 fn values_of_scores(begin: u32) {
@@ -82,6 +122,8 @@ fn main(
     }
     let begin = token * params.count;
     values_of_scores(begin);
+    let groups = chosen_groups(begin);
+    let size = params.count / params.groups;
     var highest = 0.0;
     var total = 0.0;
     var last_score = 0.0;
@@ -92,7 +134,8 @@ fn main(
         var best = 0u;
         for (var expert = 0u; expert < params.count; expert += 1u) {
             let score = rank(begin, expert);
-            let open = place == 0u || is_after(score, expert, last_score, last);
+            let is_used = (groups >> (expert / size) & 1u) == 1u;
+            let open = is_used && (place == 0u || is_after(score, expert, last_score, last));
             if open && (!found || is_after(best_score, best, score, expert)) {
                 found = true;
                 best_score = score;

@@ -60,6 +60,8 @@ class Shape:
     n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
     long_factors: bool = False  # of the rope, for contexts above the original one and others
+    kv_rank: int = 0  # width of the latent that keys and values are made of
+    q_rank: int = 0  # width of what queries are made of, beside one
     kinds: tuple = ()  # of Gemma 4's layers: pairs of kv_heads and width of feed-forward networks
     family: str = "llama"
     metadata: dict = field(default_factory=dict)
@@ -88,6 +90,8 @@ def feature(**changes):
 
 ALL = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 QKV = ALL[:3]
+LATENT = {"attention.kv_lora_rank": 20, "attention.key_length": 26, "attention.value_length": 20, "attention.key_length_mla": 16,
+          "attention.value_length_mla": 12}  # fmt: skip
 
 FEATURES = {
     "llama-untied": feature(),
@@ -109,6 +113,20 @@ FEATURES = {
     "mistral3": feature(family="mistral3", metadata={
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 8,
         "rope.scaling.yarn_log_multiplier": 0.7, "attention.temperature_scale": 0.5}),
+    # Of two layers the first is dense. As DeepSeek V2 Lite, with YaRN; and as V3, with queries that grow every 8 positions.
+    "deepseek2-lite": feature(family="deepseek2", kv_heads=1, n_rot=6, kv_rank=20, experts=6, expert_ff=16, shared=32, switched=False,
+                              metadata={**LATENT, "attention.q_lora_rank": 0, "expert_count": 6, "expert_used_count": 3,
+                                        "expert_feed_forward_length": 16, "expert_shared_count": 2, "leading_dense_block_count": 1,
+                                        "expert_weights_scale": 1.5, "rope.scaling.type": "yarn", "rope.scaling.factor": 16.0,
+                                        "rope.scaling.original_context_length": 8, "rope.scaling.yarn_log_multiplier": 0.0707,
+                                        "rope.scaling.attn_factor": 1.2}),
+    "deepseek2": feature(family="deepseek2", kv_heads=1, n_rot=6, kv_rank=20, q_rank=24, experts=9, expert_ff=16, shared=16,
+                         switched=False, selection_bias=True, metadata={
+                             **LATENT, "attention.q_lora_rank": 24, "attention.temperature_scale": 0.5,
+                             "attention.temperature_length": 8, "expert_count": 9, "expert_used_count": 3, "expert_group_count": 3,
+                             "expert_group_used_count": 2, "expert_feed_forward_length": 16, "expert_shared_count": 1,
+                             "leading_dense_block_count": 1, "expert_gating_func": 2, "expert_weights_norm": True,
+                             "expert_weights_scale": 2.5}),
     "granite": feature(family="granite", metadata={"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5,
                                                    "attention.scale": 0.2}),
     "phi3": feature(family="phi3", stacked="all"),
@@ -215,6 +233,9 @@ WITHOUT = {
     "glm4moe": {"metadata": {
         "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_count": 2,
         "leading_dense_block_count": 1, "expert_weights_norm": True}},
+    "deepseek2-lite": {"metadata": {key: value for key, value in FEATURES["deepseek2-lite"].metadata.items() if "scaling" not in key}},
+    "deepseek2": {"metadata": {
+        key: value for key, value in FEATURES["deepseek2"].metadata.items() if "group" not in key and "temperature" not in key}},
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
     "olmo2-windows": {"metadata": {
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
@@ -325,6 +346,19 @@ def write_f32(path, s: Shape):
             vector(f"blk.{i}.ssm_dt.bias", n_v, 0.0, 0.5)
             vector(f"blk.{i}.ssm_norm.weight", dim, 1.0, 0.2)
             matrix(f"blk.{i}.ssm_out.weight", s.embd, n_v * dim)
+        if s.kv_rank:
+            k_dim, v_dim = s.metadata["attention.key_length_mla"], s.metadata["attention.value_length_mla"]
+            if s.q_rank:
+                matrix(f"blk.{i}.attn_q_a.weight", s.q_rank, s.embd)
+                vector(f"blk.{i}.attn_q_a_norm.weight", s.q_rank, 1.0, 0.2)
+                matrix(f"blk.{i}.attn_q_b.weight", s.heads * k_dim, s.q_rank, gain=1.5)
+            else:
+                matrix(f"blk.{i}.attn_q.weight", s.heads * k_dim, s.embd, gain=1.5)
+            matrix(f"blk.{i}.attn_kv_a_mqa.weight", s.kv_rank + s.n_rot, s.embd, gain=1.2)
+            vector(f"blk.{i}.attn_kv_a_norm.weight", s.kv_rank, 1.0, 0.2)
+            matrix(f"blk.{i}.attn_k_b.weight", s.heads, s.kv_rank, k_dim - s.n_rot, gain=1.2)
+            matrix(f"blk.{i}.attn_v_b.weight", s.heads, v_dim, s.kv_rank)
+            matrix(f"blk.{i}.attn_output.weight", s.embd, s.heads * v_dim)
         for name, rows, k, gain in (
             ("attn_q", s.heads * head, s.embd, 1.2),
             ("attn_k", kv * head, s.embd, 1.2),
@@ -334,7 +368,7 @@ def write_f32(path, s: Shape):
             ("ffn_up", ff, s.embd, 1.0),
             ("ffn_down", s.embd, ff, 1.0),
         ):
-            if (delta or conv) and name.startswith("attn_") or name == "ffn_gate" and not s.gates:
+            if (delta or conv or s.kv_rank) and name.startswith("attn_") or name == "ffn_gate" and not s.gates:
                 continue
             if gemma4 and (name in ("attn_k", "attn_v") and i >= own or name == "attn_v" and not windowed and not layer_width):
                 continue

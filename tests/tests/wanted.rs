@@ -14,6 +14,7 @@ fn wanted_logits_are_those_of_all() {
         "llama-experts",
         "llama-biases",
         "phi2",
+        "deepseek2",
         "../../engine/models/firstlight-stories",
     ];
     for name in models {

@@ -83,6 +83,12 @@ pub struct Weights<D: Device> {
     sinks: Option<D::Vector>,
 }
 
+/// How a layer's heads meet, beside what all layers have in common.
+pub(super) struct Prepared<'a, B: Backend + ?Sized> {
+    pub norms: Option<HeadNorms<'a, B>>,
+    pub sinks: Option<&'a <B::Device as Device>::Vector>,
+}
+
 /// What makes keys and values.
 struct KeysAndValues<D: Device> {
     k: Linear<D>,
@@ -260,9 +266,9 @@ impl Attention {
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
-        let (shape, rope) = self.of_layer(config, index);
+        let shape = &config.heads[index];
         let rows = step.rows();
-        let mut q = b.tensor(rows, self.width_of_q(&config.heads[index]));
+        let mut q = b.tensor(rows, self.width_of_q(shape));
         let mut products = vec![weights.q.product(&mut q)];
         let mut new = weights.own.as_ref().map(|own| {
             let k = b.tensor(rows, shape.n_head_kv * shape.head_dim_k);
@@ -286,35 +292,60 @@ impl Attention {
             let width = shape.n_head * shape.head_dim_k;
             let both = std::mem::replace(&mut q, b.tensor(rows, width));
             let gate = gate.insert(b.tensor(rows, width));
-            b.deal(&both, shape.head_dim_k, &mut q, gate);
+            b.deal(&both, [shape.head_dim_k; 2], &mut q, gate);
         }
-        if let Some(temperature) = &self.temperature {
-            let factors = step.positions.iter();
-            let factors: Vec<f32> = factors.map(|&at| temperature.factor(at)).collect();
-            if factors.iter().any(|&factor| factor != 1.0) {
-                b.scale_rows(&mut q, &factors);
-            }
-        }
-        let rows = step.rows_kept();
-        let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
-        let prepared = QueriesAndKeys {
+        let prepared = Prepared {
             norms: (weights.norms.as_ref()).map(|(q, k)| HeadNorms { q, k: k.as_ref() }),
-            rope,
             sinks: weights.sinks.as_ref(),
         };
-        let source = config.sources[index];
         let new = new.as_mut().map(|(_, k, v)| (k, &*v));
-        b.attention(source, &shape, &prepared, &mut q, new, step, &mut attended);
-        if rows == 0 {
+        let attended = self.attend(b, config, index, prepared, &mut q, new, step, x);
+        let Some(mut attended) = attended else {
             return;
-        }
+        };
         if let Some(kept) = &step.kept {
-            *x = b.select(x, kept);
             gate = gate.map(|gate| b.select(&gate, kept));
         }
         if let Some(gate) = &gate {
             b.sigmoid_mul(&mut attended, gate);
         }
-        weights.output.add(b, &attended, norm, rows, x);
+        weights.output.add(b, &attended, norm, step.rows_kept(), x);
+    }
+
+    /// Lets queries attend, of the rows that the step keeps. `x` has those rows alone
+    /// afterwards; if there are none, it stays as it is.
+    #[allow(clippy::too_many_arguments)] // how, operands, and what goes on
+    pub(super) fn attend<B: Backend>(
+        &self,
+        b: &mut B,
+        config: &Config,
+        index: usize,
+        prepared: Prepared<'_, B>,
+        q: &mut B::Tensor,
+        new: Option<(&mut B::Tensor, &B::Tensor)>,
+        step: &mut Step<'_>,
+        x: &mut B::Tensor,
+    ) -> Option<B::Tensor> {
+        if let Some(temperature) = &self.temperature {
+            let factors = step.positions.iter();
+            let factors: Vec<f32> = factors.map(|&at| temperature.factor(at)).collect();
+            if factors.iter().any(|&factor| factor != 1.0) {
+                b.scale_rows(q, &factors);
+            }
+        }
+        let (shape, rope) = self.of_layer(config, index);
+        let rows = step.rows_kept();
+        let mut attended = b.tensor(rows, shape.n_head * shape.head_dim_v);
+        let Prepared { norms, sinks } = prepared;
+        let prepared = QueriesAndKeys { norms, rope, sinks };
+        let source = config.sources[index];
+        b.attention(source, &shape, &prepared, q, new, step, &mut attended);
+        if rows == 0 {
+            return None;
+        }
+        if let Some(kept) = &step.kept {
+            *x = b.select(x, kept);
+        }
+        Some(attended)
     }
 }

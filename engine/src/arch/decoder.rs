@@ -19,6 +19,7 @@
 
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
+use super::latent::{self, Latents};
 use super::{Config, Family, delta, layer_input, short_conv};
 use crate::backend::{Backend, Device, LayerInputs, Norm, Step};
 use crate::error::ModelError;
@@ -29,6 +30,8 @@ use kernels::recurrent::RecurrentShape;
 pub struct Decoder {
     pub config: Config,
     pub attention: Attention,
+    /// What keys and values are made of, if they are all made of the same.
+    pub latents: Option<Latents>,
     pub feed_forward: FeedForward,
     /// Whether what attention and the feed-forward network see is normed.
     pub pre_norms: bool,
@@ -59,6 +62,7 @@ pub struct Layer<D: Device> {
 /// What mixes tokens.
 enum Mixer<D: Device> {
     Attention(attention::Weights<D>),
+    Latent(latent::Weights<D>),
     Delta(delta::Weights<D>),
     Conv(short_conv::Weights<D>),
 }
@@ -69,6 +73,7 @@ impl Decoder {
         Decoder {
             config,
             attention,
+            latents: None,
             feed_forward,
             pre_norms: true,
             post_norms: false,
@@ -128,7 +133,10 @@ impl Family for Decoder {
                 Some(RecurrentShape::Conv(shape)) => {
                     Mixer::Conv(short_conv::load(shape, index, loader)?)
                 }
-                None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
+                None => match &self.latents {
+                    Some(latents) => Mixer::Latent(latents.load(&self.config, index, loader)?),
+                    None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
+                },
             },
             attn_post_norm: norm_if(self.post_norms, "post_attention_norm")?,
             ffn_norm: norm_if(self.pre_norms && !self.parallel, self.ffn_norm)?,
@@ -164,6 +172,13 @@ impl Family for Decoder {
             }
             Mixer::Conv(weights) => {
                 short_conv::add(b, index, weights, &normed, step, x);
+            }
+            Mixer::Latent(weights) => {
+                let latents = self.latents.as_ref().expect("the layer has latents");
+                let Decoder {
+                    attention, config, ..
+                } = self;
+                latents.add(b, attention, config, index, weights, &normed, step, x);
             }
             Mixer::Attention(weights) => {
                 let post_norm = layer.attn_post_norm.as_ref();

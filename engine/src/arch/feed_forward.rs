@@ -5,7 +5,8 @@ use super::beside::Beside;
 use super::linear::Linear;
 use super::{Config, Hyperparameters, MAX_WIDTH, Norming};
 use crate::backend::{
-    Activation, Backend, Device, ExpertBiases, Experts, Gating, Norm, Routing, Stack,
+    Activation, Backend, Device, ExpertBiases, ExpertGroups, Experts, Gating, MOST_GROUPS, Norm,
+    Routing, Stack,
 };
 use crate::error::ModelError;
 use crate::tensors::Loader;
@@ -125,6 +126,16 @@ impl FeedForward {
         n_embd: usize,
         length: &str,
     ) -> Result<Self, ModelError> {
+        // Groups are only for scores that the file says how to take.
+        keys.optional("expert_group_count", 0..=1)?;
+        FeedForward::with_any_experts(keys, n_embd, length)
+    }
+
+    fn with_any_experts(
+        keys: &Hyperparameters<'_, '_>,
+        n_embd: usize,
+        length: &str,
+    ) -> Result<Self, ModelError> {
         match Mixture::from_file(keys, length)? {
             None => FeedForward::dense(keys, n_embd),
             experts => Ok(FeedForward::new(n_embd, 0, experts)),
@@ -138,8 +149,8 @@ impl FeedForward {
         n_embd: usize,
         gating: Gating,
     ) -> Result<Self, ModelError> {
-        keys.require("expert_count", 1..=4096)?;
-        let mut this = FeedForward::with_experts(keys, n_embd, "expert_feed_forward_length")?;
+        let count = keys.require("expert_count", 1..=4096)?;
+        let mut this = FeedForward::with_any_experts(keys, n_embd, "expert_feed_forward_length")?;
         let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
         this.leading_dense = leading.unwrap_or(0);
         if this.leading_dense > 0 {
@@ -153,6 +164,7 @@ impl FeedForward {
             },
             normalized: keys.flag("expert_weights_norm")?.unwrap_or(false),
             scale: keys.positive("expert_weights_scale", Some(1.0))?,
+            groups: groups(keys, count)?,
         };
         Ok(this)
     }
@@ -176,6 +188,7 @@ impl FeedForward {
                 gating: Gating::Chosen,
                 normalized: false,
                 scale: 1.0,
+                groups: None,
             },
             selection_bias: false,
             shared: None,
@@ -320,8 +333,6 @@ impl Mixture {
         let Some(count @ 1..) = keys.optional("expert_count", 0..=4096)? else {
             return Ok(None);
         };
-        // Groups of experts that are chosen first are not supported.
-        keys.optional("expert_group_count", 0..=1)?;
         Ok(Some(Mixture {
             count,
             used: keys.require("expert_used_count", 1..=count)?,
@@ -330,7 +341,37 @@ impl Mixture {
     }
 }
 
+/// The groups of so many experts, if each token uses some.
+fn groups(
+    keys: &Hyperparameters<'_, '_>,
+    experts: usize,
+) -> Result<Option<ExpertGroups>, ModelError> {
+    let name = "expert_group_count";
+    let count = keys.optional(name, 0..=MOST_GROUPS)?.unwrap_or(0);
+    if count < 2 {
+        return Ok(None);
+    }
+    if !experts.is_multiple_of(count) || experts < 2 * count {
+        let expected = format!("equal groups of two or more of {experts} experts");
+        return Err(ModelError::value(&keys.key(name), expected, count));
+    }
+    let used = keys.require("expert_group_used_count", 1..=count)?;
+    // A token's experts are all in its groups.
+    keys.require("expert_used_count", 1..=used * (experts / count))?;
+    Ok(Some(ExpertGroups { count, used }))
+}
+
 impl SharedShape {
+    /// Of a file that counts them: several are one that is as wide as all together.
+    pub fn counted(keys: &Hyperparameters<'_, '_>) -> Result<Self, ModelError> {
+        let width = keys.require("expert_feed_forward_length", 1..=MAX_WIDTH)?;
+        let count = keys.require("expert_shared_count", 1..=MAX_WIDTH / width)?;
+        Ok(SharedShape {
+            width: count * width,
+            switched: false,
+        })
+    }
+
     /// That of a file that may have none.
     pub fn without_switch(keys: &Hyperparameters<'_, '_>) -> Result<Option<Self>, ModelError> {
         let width = keys.optional("expert_shared_feed_forward_length", 0..=MAX_WIDTH)?;

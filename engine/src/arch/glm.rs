@@ -12,7 +12,7 @@
 use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::{FeedForward, SharedShape};
-use super::{Config, Hyperparameters, MAX_WIDTH};
+use super::{Config, Hyperparameters};
 use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -39,12 +39,7 @@ pub fn fourth_experts(
     attention.norms = Normed::HeadsIfAny;
     let mut feed_forward = FeedForward::with_experts_after(keys, config.n_embd, Gating::Sigmoid)?;
     feed_forward.selection_bias = true;
-    let width = keys.require("expert_feed_forward_length", 1..=MAX_WIDTH)?;
-    let shared = keys.require("expert_shared_count", 1..=MAX_WIDTH / width)?;
-    feed_forward.shared = Some(SharedShape {
-        width: shared * width,
-        switched: false,
-    });
+    feed_forward.shared = Some(SharedShape::counted(keys)?);
     let mut decoder = Decoder::new(config, attention, feed_forward);
     // It stands where others norm what attention adds.
     decoder.ffn_norm = "post_attention_norm";

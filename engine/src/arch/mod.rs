@@ -8,6 +8,7 @@ mod attention;
 mod beside;
 mod cohere;
 mod decoder;
+mod deepseek;
 mod delta;
 mod ernie;
 mod feed_forward;
@@ -17,6 +18,7 @@ mod glm;
 mod gpt_oss;
 mod granite;
 mod hyperparameters;
+mod latent;
 mod layer_input;
 mod lfm;
 mod linear;
@@ -332,6 +334,7 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 static FAMILIES: &[(&str, FromFile)] = &[
     ("cohere2", cohere::second),
     ("command-r", cohere::first),
+    ("deepseek2", deepseek::second),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
     ("gemma", gemma::first),

@@ -17,17 +17,60 @@ pub fn from_file(
     head_dim: usize,
     pairing: Pairing,
 ) -> Result<Rope, ModelError> {
+    described(keys, tensors, config, head_dim, pairing, None)
+}
+
+/// That of latent attention, and the factor of its scores. There the multiplier of YaRN
+/// is a tenth of what it is elsewhere, and what sines and cosines would be multiplied
+/// with is left to the scores, for all of a head rather than for what turns.
+pub fn of_latents(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+    config: &Config,
+    head_dim: usize,
+) -> Result<(Rope, f64), ModelError> {
+    let factor = match keys.text("rope.scaling.type")? {
+        None | Some("none") => 1.0,
+        Some("yarn") => {
+            let Yarn {
+                factor,
+                attention_factor,
+                ..
+            } = yarn(keys, config, Some(0.0))?;
+            let multiplier = keys.positive("rope.scaling.yarn_log_multiplier", None)?;
+            attention_factor * (1.0 + f64::from(multiplier) * ln(factor).max(0.0))
+        }
+        Some(other) => {
+            let key = keys.key("rope.scaling.type");
+            return Err(ModelError::value(&key, "none or yarn", Escaped(other)));
+        }
+    };
+    let pairing = Pairing::Adjacent;
+    let rope = described(keys, tensors, config, head_dim, pairing, Some(1.0))?;
+    Ok((rope, factor * factor))
+}
+
+/// The same with what of YaRN's factor of sines and cosines is taken back, from 0 to 1,
+/// if it is not the file that says so.
+fn described(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+    config: &Config,
+    head_dim: usize,
+    pairing: Pairing,
+    taken_back: Option<f32>,
+) -> Result<Rope, ModelError> {
     let n_rot = n_rot(keys, "rope.dimension_count", head_dim, head_dim)?;
     let base = base(keys)?;
     let scaling = match keys.text("rope.scaling.type")? {
         None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
         Some("none") => RopeScaling::None,
         Some("linear") => linear(keys.positive("rope.scaling.factor", Some(1.0))?),
-        Some("yarn") => RopeScaling::Yarn(yarn(keys, config)?),
+        Some("yarn") => RopeScaling::Yarn(yarn(keys, config, taken_back)?),
         // It stretches by factors alone.
         Some("longrope") => RopeScaling::Yarn(Yarn {
             factor: 1.0,
-            ..yarn(keys, config)?
+            ..yarn(keys, config, taken_back)?
         }),
         Some(other) => {
             let key = keys.key("rope.scaling.type");
@@ -139,7 +182,11 @@ pub fn original_context(
     Ok(found.unwrap_or(config.context_length))
 }
 
-fn yarn(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<Yarn, ModelError> {
+fn yarn(
+    keys: &Hyperparameters<'_, '_>,
+    config: &Config,
+    taken_back: Option<f32>,
+) -> Result<Yarn, ModelError> {
     let number = |name: &str, default| {
         let found = keys.positive(&format!("rope.scaling.{name}"), Some(default));
         found.map(f64::from)
@@ -151,7 +198,11 @@ fn yarn(keys: &Hyperparameters<'_, '_>, config: &Config) -> Result<Yarn, ModelEr
     }
     let factor = number("factor", 1.0)?;
     // What sines and cosines are multiplied with is taken back, in full if this is 1.
-    let divisor = match keys.optional_positive("rope.scaling.yarn_log_multiplier")? {
+    let multiplier = match taken_back {
+        None => keys.optional_positive("rope.scaling.yarn_log_multiplier")?,
+        known => known,
+    };
+    let divisor = match multiplier {
         Some(multiplier) if factor > 1.0 => 1.0 + 0.1 * f64::from(multiplier) * ln(factor),
         _ => 1.0,
     };

@@ -2,6 +2,7 @@
 //! the thread team.
 
 mod experts;
+mod heads;
 
 use super::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, HeadNorms,
@@ -447,23 +448,20 @@ impl Backend for CpuBackend<'_> {
         );
     }
 
-    fn deal(&mut self, x: &Tensor, width: usize, first: &mut Tensor, second: &mut Tensor) {
-        self.region.label("deal");
-        let mut rows: Vec<_> = (x.data.chunks_exact(x.cols))
-            .zip(first.data.chunks_exact_mut(x.cols / 2))
-            .zip(second.data.chunks_exact_mut(x.cols / 2))
-            .collect();
-        self.region.chunks_mut(&mut rows, 1, |_, rows| {
-            for ((x, first), second) in rows {
-                let halves = first
-                    .chunks_exact_mut(width)
-                    .zip(second.chunks_exact_mut(width));
-                for (x, (first, second)) in x.chunks_exact(2 * width).zip(halves) {
-                    first.copy_from_slice(&x[..width]);
-                    second.copy_from_slice(&x[width..]);
-                }
-            }
-        });
+    fn in_rows_of(&mut self, x: Tensor, width: usize) -> Tensor {
+        x.in_rows_of(width)
+    }
+
+    fn deal(&mut self, x: &Tensor, widths: [usize; 2], first: &mut Tensor, second: &mut Tensor) {
+        self.deal_pieces(x, widths, first, second);
+    }
+
+    fn join(&mut self, first: &Tensor, second: &Tensor, widths: [usize; 2], out: &mut Tensor) {
+        self.join_pieces(first, second, widths, out);
+    }
+
+    fn head_products(&mut self, x: &Tensor, weight: &CpuMatrix, heads: usize, out: &mut Tensor) {
+        self.products_of_heads(x, weight, heads, out);
     }
 
     fn sigmoid_mul(&mut self, x: &mut Tensor, gate: &Tensor) {

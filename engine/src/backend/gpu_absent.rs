@@ -114,7 +114,7 @@ impl Gpu {
         Err(GpuError::NotBuilt)
     }
 
-    pub fn check_heads(_: &[usize]) -> Result<(), GpuError> {
+    pub fn check_heads(_: usize, _: usize) -> Result<(), GpuError> {
         Err(GpuError::NotBuilt)
     }
 
@@ -323,7 +323,19 @@ impl Backend for GpuBackend {
         match self.0 {}
     }
 
-    fn deal(&mut self, _: &Tensor, _: usize, _: &mut Tensor, _: &mut Tensor) {
+    fn in_rows_of(&mut self, _: Tensor, _: usize) -> Tensor {
+        match self.0 {}
+    }
+
+    fn deal(&mut self, _: &Tensor, _: [usize; 2], _: &mut Tensor, _: &mut Tensor) {
+        match self.0 {}
+    }
+
+    fn join(&mut self, _: &Tensor, _: &Tensor, _: [usize; 2], _: &mut Tensor) {
+        match self.0 {}
+    }
+
+    fn head_products(&mut self, _: &Tensor, _: &GpuMatrix, _: usize, _: &mut Tensor) {
         match self.0 {}
     }
 

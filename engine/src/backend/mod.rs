@@ -266,7 +266,23 @@ pub struct Routing {
     pub normalized: bool,
     /// Factor of the weights.
     pub scale: f32,
+    /// Of which experts those are chosen, if not of all.
+    pub groups: Option<ExpertGroups>,
 }
+
+/// Experts in groups of equal size, of which a token uses some: those whose two
+/// highest values, as they count for choosing, add up to the most. Of equals the first
+/// are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertGroups {
+    /// Number of groups, up to [`MOST_GROUPS`].
+    pub count: usize,
+    /// How many each token uses.
+    pub used: usize,
+}
+
+/// Groups of experts there can be: a bit each.
+pub const MOST_GROUPS: usize = 32;
 
 /// What makes values of the scores of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -381,13 +397,36 @@ pub trait Backend {
         out: &mut Self::Tensor,
     );
 
-    /// Cuts every row into pieces of `width` that go to the two in turn.
+    /// The same values in rows of another width.
+    fn in_rows_of(&mut self, x: Self::Tensor, width: usize) -> Self::Tensor;
+
+    /// Cuts every row into pieces, which go to the two in turn and are as wide as
+    /// each of them takes.
     fn deal(
         &mut self,
         x: &Self::Tensor,
-        width: usize,
+        widths: [usize; 2],
         first: &mut Self::Tensor,
         second: &mut Self::Tensor,
+    );
+
+    /// Puts every row together from pieces of the two in turn, which are so wide.
+    fn join(
+        &mut self,
+        first: &Self::Tensor,
+        second: &Self::Tensor,
+        widths: [usize; 2],
+        out: &mut Self::Tensor,
+    );
+
+    /// `out = x·wᵀ`, rows being the heads of one token after the other and `w` the
+    /// matrix of the row's head; `weight` has one for each.
+    fn head_products(
+        &mut self,
+        x: &Self::Tensor,
+        weight: &<Self::Device as Device>::Matrix,
+        heads: usize,
+        out: &mut Self::Tensor,
     );
 
     /// `x = x · sigmoid(gate)`.

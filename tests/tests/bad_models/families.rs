@@ -351,10 +351,19 @@ fn experts_after_dense_layers() {
         })
     };
     refused(&glm(), &missing("post_attention_norm.weight"));
-    let rows: [(&str, OwnedValue, &str); 8] = [
+    let rows: [(&str, OwnedValue, &str); 9] = [
         ("expert_count", 0_u32.into(), " is 0, expected 1 to 4096"),
         ("expert_used_count", 5_u32.into(), " is 5, expected 1 to 4"),
-        ("expert_group_count", 2_u32.into(), " is 2, expected 0 to 1"),
+        (
+            "expert_group_count",
+            33_u32.into(),
+            " is 33, expected 0 to 32",
+        ),
+        (
+            "expert_group_count",
+            4_u32.into(),
+            " is 4, expected equal groups of two or more of 4 experts",
+        ),
         ("expert_gating_func", 3_u32.into(), " is 3, expected 0 to 2"),
         (
             "expert_weights_scale",
@@ -384,6 +393,28 @@ fn experts_after_dense_layers() {
             &format!("metadata key \"glm4moe.{name}\"{expected}"),
         );
     }
+    let groups = |used: u32, experts: u32| {
+        glm()
+            .set("glm4moe.expert_group_count", 2_u32)
+            .set("glm4moe.expert_group_used_count", used)
+            .set("glm4moe.expert_used_count", experts)
+    };
+    refused(
+        &groups(3, 2),
+        "metadata key \"glm4moe.expert_group_used_count\" is 3, expected 1 to 2",
+    );
+    refused(
+        &groups(1, 3),
+        "metadata key \"glm4moe.expert_used_count\" is 3, expected 1 to 2",
+    );
+    refused(&groups(1, 2), &missing("post_attention_norm.weight"));
+    refused(
+        &family("olmoe")
+            .set("olmoe.expert_count", 4_u32)
+            .set("olmoe.expert_used_count", 2_u32)
+            .set("olmoe.expert_group_count", 2_u32),
+        "metadata key \"olmoe.expert_group_count\" is 2, expected 0 to 1",
+    );
     refused(
         &glm().set("glm4moe.expert_weights_norm", 1_u32),
         "metadata key \"glm4moe.expert_weights_norm\": expected a bool, found u32 1",

@@ -55,6 +55,7 @@
 
 mod families;
 mod hyperparameters;
+mod latents;
 mod mutations;
 mod not_finite;
 mod split;

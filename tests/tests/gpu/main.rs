@@ -192,7 +192,14 @@ fn layers_are_where_the_caches_are_that_they_read() {
 /// With all layers on the device, and with the last one left to the CPU.
 #[test]
 fn only_some_logits_are_wanted() {
-    for name in ["q4_k", "llama-experts", "gemma4-e", "phi2", BUNDLED] {
+    for name in [
+        "q4_k",
+        "llama-experts",
+        "gemma4-e",
+        "phi2",
+        "deepseek2",
+        BUNDLED,
+    ] {
         let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
         let config = cpu.config();
         let (n_layer, n_vocab) = (config.n_layer, config.n_vocab);

@@ -1,7 +1,7 @@
 //! Mixtures of experts: every token through the few that it chose, all experts at once.
 
 use super::{CpuBackend, Tensor};
-use crate::backend::{Backend, Experts, Gating, MIN_WEIGHT_SUM, Routing, Stack};
+use crate::backend::{Backend, ExpertGroups, Experts, Gating, MIN_WEIGHT_SUM, Routing, Stack};
 use crate::tensors::Vector;
 use kernels::Isa;
 use kernels::matmul::{Group, Job, Store};
@@ -188,6 +188,7 @@ fn choose(
         gating,
         normalized,
         scale,
+        groups,
     } = *routing;
     match gating {
         Gating::Chosen => {}
@@ -195,7 +196,10 @@ fn choose(
         Gating::Sigmoid => values.iter_mut().for_each(|x| *x = ops::sigmoid_of(*x)),
     }
     let rank = |expert: usize| values[expert] + bias.map_or(0.0, |bias| bias[expert]);
-    let mut order: Vec<usize> = (0..values.len()).collect();
+    let mut order = match groups {
+        Some(groups) => of_groups(groups, values.len(), rank),
+        None => (0..values.len()).collect(),
+    };
     let higher = |&a: &usize, &b: &usize| rank(b).total_cmp(&rank(a)).then(a.cmp(&b));
     if used < order.len() {
         order.select_nth_unstable_by(used, higher);
@@ -220,4 +224,20 @@ fn choose(
         weights.iter_mut().for_each(|weight| *weight *= scale);
     }
     order.into_iter().zip(weights).collect()
+}
+
+/// Those of `count` experts that are in groups which a token uses.
+fn of_groups(groups: ExpertGroups, count: usize, rank: impl Fn(usize) -> f32) -> Vec<usize> {
+    let size = count / groups.count;
+    let experts = |group: usize| group * size..(group + 1) * size;
+    let score = |group: usize| {
+        let mut ranks: Vec<f32> = experts(group).map(&rank).collect();
+        ranks.sort_unstable_by(|a, b| b.total_cmp(a));
+        ranks[0] + ranks[1]
+    };
+    let scores: Vec<f32> = (0..groups.count).map(score).collect();
+    let mut order: Vec<usize> = (0..groups.count).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let used = order.into_iter().take(groups.used);
+    used.flat_map(experts).collect()
 }

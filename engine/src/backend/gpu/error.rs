@@ -33,8 +33,12 @@ pub enum GpuError {
     Lost { adapter: String, reason: String },
     #[error("GPU {adapter} failed: {reason}")]
     Failed { adapter: String, reason: String },
-    #[error("the GPU cannot compute heads of width {found}, expected at most 512")]
-    HeadWidth { found: usize },
+    #[error("the GPU cannot compute heads of {what} of width {found}, expected at most {most}")]
+    HeadWidth {
+        what: &'static str,
+        found: usize,
+        most: usize,
+    },
     #[error("the GPU cannot compute layers of {what}, only the CPU can")]
     Layers { what: &'static str },
     #[error(

@@ -8,7 +8,7 @@ use super::products::{format_piece, set};
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::weights::GpuVector;
-use crate::backend::{Backend, Experts, Gating, MIN_WEIGHT_SUM, Product, Stack};
+use crate::backend::{Backend, ExpertGroups, Experts, Gating, MIN_WEIGHT_SUM, Product, Stack};
 use kernels::format::ActivationForm;
 use shaders::Op;
 use shaders::table::Workgroup;
@@ -58,6 +58,8 @@ pub(super) fn experts(
         set("FACTORS", factors.is_some()),
     ];
     let [bias, factors] = [selection_bias, factors].map(|vector| backend.bias(vector));
+    let all = ExpertGroups { count: 1, used: 1 };
+    let groups = routing.groups.unwrap_or(all);
     backend.recorder.dispatch(
         kernel,
         &[&scores.float, &routes, &bias, &factors],
@@ -67,6 +69,8 @@ pub(super) fn experts(
             used as u32,
             routing.scale.to_bits(),
             MIN_WEIGHT_SUM.to_bits(),
+            groups.count as u32,
+            groups.used as u32,
         ],
         workgroups,
     );

@@ -21,6 +21,7 @@
 //! attention   attention among them, and what it needs
 //! attention_batch  the same of several sequences at once
 //! experts     mixtures of experts
+//! heads       operations on heads one by one
 //! selftest    every operation against the CPU's scalar definition
 //! ```
 //!
@@ -48,6 +49,7 @@ mod context;
 mod error;
 mod experts;
 mod fault;
+mod heads;
 mod ops;
 mod pipelines;
 mod products;
@@ -178,16 +180,19 @@ impl Gpu {
         to.fill(&self.context, state, marked);
     }
 
-    /// Whether heads of these widths can be computed.
+    /// Whether heads of keys and values of these widths can be computed: a workgroup
+    /// has room for some queries and a lane for each four of a value.
     ///
     /// # Errors
     ///
     /// Names the width that cannot.
-    pub fn check_heads(widths: &[usize]) -> Result<(), GpuError> {
-        match widths.iter().find(|&&width| width > 512) {
-            Some(&found) => Err(GpuError::HeadWidth { found }),
-            None => Ok(()),
+    pub fn check_heads(keys: usize, values: usize) -> Result<(), GpuError> {
+        for (what, found, most) in [("keys", keys, 1024), ("values", values, 512)] {
+            if found > most {
+                return Err(GpuError::HeadWidth { what, found, most });
+            }
         }
+        Ok(())
     }
 
     /// Fills an empty cache with keys and values of these positions.

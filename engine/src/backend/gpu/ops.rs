@@ -297,17 +297,25 @@ impl Backend for GpuBackend {
         out.is_written(quantizes(shape.head_dim_v));
     }
 
-    fn deal(&mut self, x: &Tensor, width: usize, first: &mut Tensor, second: &mut Tensor) {
-        let len = x.rows * x.cols / 2;
-        let workgroups = self.elements(Op::Deal, len);
-        self.recorder.dispatch(
-            Kernel::new(Op::Deal, &[]),
-            &[&x.float, &first.float, &second.float],
-            &[len as u32, width as u32],
-            workgroups,
-        );
+    fn in_rows_of(&mut self, x: Tensor, width: usize) -> Tensor {
+        x.in_rows_of(width)
+    }
+
+    fn deal(&mut self, x: &Tensor, widths: [usize; 2], first: &mut Tensor, second: &mut Tensor) {
+        let buffers = [&x.float, &first.float, &second.float];
+        self.pieces(Op::Deal, buffers, x.rows * x.cols, widths);
         first.is_written(false);
         second.is_written(false);
+    }
+
+    fn join(&mut self, first: &Tensor, second: &Tensor, widths: [usize; 2], out: &mut Tensor) {
+        let buffers = [&first.float, &second.float, &out.float];
+        self.pieces(Op::Join, buffers, out.rows * out.cols, widths);
+        out.is_written(false);
+    }
+
+    fn head_products(&mut self, x: &Tensor, weight: &GpuMatrix, heads: usize, out: &mut Tensor) {
+        self.products_of_heads(x, weight, heads, out);
     }
 
     fn sigmoid_mul(&mut self, x: &mut Tensor, gate: &Tensor) {

@@ -74,6 +74,17 @@ impl Tensor {
         }
     }
 
+    /// The same values in rows of another width. In other forms rows are not one
+    /// behind the other, so these are no longer present.
+    pub(super) fn in_rows_of(mut self, width: usize) -> Tensor {
+        self.is_written(false);
+        for buffer in self.halves.take().into_iter().flatten() {
+            self.pool.give(buffer);
+        }
+        (self.rows, self.cols) = (self.rows * self.cols / width, width);
+        self
+    }
+
     /// Whether its rows can be quantized: whole groups of 32.
     pub(super) fn has_groups(&self) -> bool {
         self.cols.is_multiple_of(32)

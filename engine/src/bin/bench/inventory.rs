@@ -11,7 +11,15 @@ use std::path::Path;
 
 /// Matrices of the last layer that every token passes, whether logits are wanted or
 /// not.
-const NEEDED_BY_ALL: [&str; 3] = ["attn_q.weight", "attn_k.weight", "attn_v.weight"];
+const NEEDED_BY_ALL: [&str; 7] = [
+    "attn_q.weight",
+    "attn_k.weight",
+    "attn_v.weight",
+    "attn_q_a.weight",
+    "attn_q_b.weight",
+    "attn_kv_a_mqa.weight",
+    "attn_k_b.weight",
+];
 
 /// Prompt tokens that go through the model together, as in a session.
 pub const CHUNK: usize = 512;

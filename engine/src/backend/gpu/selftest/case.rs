@@ -5,7 +5,7 @@ use super::Variant;
 use super::attention::{attention, rope};
 use super::data::{exact_activations, floats, matrix, read, vector, weights};
 use super::experts::{self, Mixture};
-use super::recurrent;
+use super::{heads, recurrent};
 use crate::backend::{Activation, AttentionShape, Backend, Device, Norm, Product, Sibling};
 use crate::cache::KvFormat;
 use kernels::Format;
@@ -90,10 +90,16 @@ pub(super) enum Case {
         product: bool,
     },
     Select,
-    /// Rows in pieces of so many values.
-    Deal {
+    /// Rows of three pieces for each of two tensors, and put together again.
+    Pieces {
         rows: usize,
-        width: usize,
+        widths: [usize; 2],
+    },
+    /// Heads of so many outputs, whose inputs were part of a product before.
+    Heads {
+        format: Format,
+        tokens: usize,
+        outputs: usize,
     },
     Mul,
     ScaleRows,
@@ -144,7 +150,7 @@ impl Case {
             Case::Product { tokens, .. }
             | Case::Siblings { tokens, .. }
             | Case::GateUp { tokens, .. } => *tokens <= products::MATVEC_TOKENS,
-            Case::Chain { .. } | Case::Experts { .. } => true,
+            Case::Chain { .. } | Case::Experts { .. } | Case::Heads { .. } => true,
             Case::Norm { .. } => true,
             _ => false,
         }
@@ -207,7 +213,7 @@ impl Case {
                 1e-3
             }
             // Exact sums over groups; their `f32` sum in another order.
-            Case::Product { .. } | Case::Siblings { .. } => 4e-6,
+            Case::Product { .. } | Case::Siblings { .. } | Case::Heads { .. } => 4e-6,
             // One activation of many may round the other way: by 1 of 127.
             Case::Chain { .. } | Case::Experts { .. } | Case::GateUp { product: true, .. } => 4e-3,
             Case::Embed { .. } => 1e-6,
@@ -231,7 +237,7 @@ impl Case {
             | Case::ScaleRows
             | Case::ScaleBy
             | Case::Select
-            | Case::Deal { .. }
+            | Case::Pieces { .. }
             | Case::Highest { .. } => 0.0,
         }
     }
@@ -328,16 +334,12 @@ impl Case {
                 let out = side.backend.select(&x, &[6, 0, 6]);
                 read(side.backend, &out)
             }
-            Case::Deal { rows, width } => {
-                let x = side.backend.write(&floats(1, rows * 6 * width), 6 * width);
-                let mut parts = [(); 2].map(|()| side.backend.tensor(rows, 3 * width));
-                let [first, second] = &mut parts;
-                side.backend.deal(&x, width, first, second);
-                parts
-                    .iter()
-                    .flat_map(|part| read(side.backend, part))
-                    .collect()
-            }
+            Case::Pieces { rows, widths } => heads::pieces(side, rows, widths),
+            Case::Heads {
+                format,
+                tokens,
+                outputs,
+            } => heads::products(side, format, tokens, outputs),
             Case::Mul => {
                 let mut x = side.backend.write(&floats(1, 5 * 33), 33);
                 let y = side.backend.write(&floats(2, 5 * 33), 33);

@@ -2,7 +2,9 @@
 
 use super::case::Side;
 use super::data::{exact_activations, floats, matrix, read, vector};
-use crate::backend::{Activation, Backend, ExpertBiases, Experts, Gating, Routing, Stack};
+use crate::backend::{
+    Activation, Backend, ExpertBiases, ExpertGroups, Experts, Gating, Routing, Stack,
+};
 use kernels::Format;
 
 /// Kinds of mixtures of experts.
@@ -20,6 +22,8 @@ pub enum Mixture {
     /// With a router that sees something else, and a factor for each expert; not added
     /// to anything.
     Apart,
+    /// The same of some groups of experts.
+    Groups,
 }
 
 /// What experts of such a mixture add.
@@ -30,9 +34,11 @@ pub(super) fn run<B: Backend>(
     variant: Mixture,
 ) -> Vec<f32> {
     let limited = variant == Mixture::Limited;
-    let together = variant == Mixture::Sigmoid;
+    let groups = (variant == Mixture::Groups).then_some(ExpertGroups { count: 4, used: 2 });
+    let together = variant == Mixture::Sigmoid || groups.is_some();
     let apart = variant == Mixture::Apart;
-    let (count, used, width, n_ff) = (5, 2, 256, 512);
+    let count = if groups.is_some() { 12 } else { 5 };
+    let (used, width, n_ff) = (2, 256, 512);
     let router = matrix(side.device, Format::F32, count, width, 1);
     // If they are together, the second one's rows are up's.
     let gates = [2, 3].map(|seed| match together {
@@ -65,10 +71,11 @@ pub(super) fn run<B: Backend>(
             gating: match variant {
                 Mixture::Plain | Mixture::Limited | Mixture::Apart => Gating::Chosen,
                 Mixture::Softmax => Gating::Softmax,
-                Mixture::Sigmoid => Gating::Sigmoid,
+                Mixture::Sigmoid | Mixture::Groups => Gating::Sigmoid,
             },
             normalized: together,
             scale: if together { 2.5 } else { 1.0 },
+            groups,
         },
         selection_bias: together.then_some(&selection_bias),
         gate: Stack {

@@ -67,7 +67,9 @@ pub(super) fn all() -> Vec<Case> {
         }
     }
     cases.push(Case::Select);
-    cases.push(Case::Deal { rows: 3, width: 5 });
+    for widths in [[5, 5], [64, 7]] {
+        cases.push(Case::Pieces { rows: 3, widths });
+    }
     cases.push(Case::Mul);
     cases.push(Case::ScaleRows);
     cases.push(Case::ScaleBy);
@@ -167,6 +169,7 @@ fn reducing() -> Vec<Case> {
             (3, Mixture::Softmax),
             (3, Mixture::Sigmoid),
             (3, Mixture::Apart),
+            (40, Mixture::Groups),
         ];
         for (tokens, variant) in variants {
             cases.push(Case::Experts {
@@ -176,6 +179,11 @@ fn reducing() -> Vec<Case> {
             });
         }
     }
+    cases.extend(
+        [Format::Q4_K, Format::Q8_0, Format::F16]
+            .into_iter()
+            .flat_map(heads),
+    );
     cases
 }
 
@@ -209,6 +217,16 @@ fn norms() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One token, tiles of several sizes and a part of one, and a prompt's.
+fn heads(format: Format) -> impl Iterator<Item = Case> {
+    let sizes = [(1, 37), (2, 16), (7, 9), (33, 21)];
+    sizes.into_iter().map(move |(tokens, outputs)| Case::Heads {
+        format,
+        tokens,
+        outputs,
+    })
 }
 
 /// Cases whose inputs matrix units split: few tiles and many inputs. The last split
@@ -249,6 +267,7 @@ pub(super) fn sliced() -> Vec<Case> {
         cases.push(product(format, 20, 41, 1280));
         cases.push(siblings([format; 3], 2, false));
         cases.push(Case::Embed { format });
+        cases.extend(heads(format));
         cases.push(Case::Experts {
             format,
             tokens: 3,
@@ -315,8 +334,16 @@ fn attention() -> Vec<Case> {
         scale: 0.3,
         ..shape(8, 1, 512, 512)
     };
+    // A latent as key and value, beside what turns.
+    let latent = AttentionShape {
+        scale: 0.3,
+        ..shape(8, 1, 576, 512)
+    };
     let cases: &[(_, &'static [[usize; 2]])] = &[
         (shape(1, 1, 4, 4), &[[0, 1]]),
+        (latent, &[[130, 1]]),
+        (latent, &[[30, 20]]),
+        (latent, &[[600, 1], [40, 1]]),
         (widest, &[[130, 1]]),
         (widest, &[[30, 20]]),
         (widest, &[[600, 1], [40, 1]]),

@@ -15,6 +15,7 @@ mod attention;
 mod case;
 mod data;
 mod experts;
+mod heads;
 mod list;
 mod names;
 mod recurrent;

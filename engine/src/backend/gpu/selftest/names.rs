@@ -26,7 +26,8 @@ impl Case {
             Case::Rope { .. } | Case::Attention { product: false, .. } => "attention",
             Case::Attention { product: true, .. } => "attention, matmul",
             Case::Select => "select",
-            Case::Deal { .. } => "deal",
+            Case::Pieces { .. } => "deal, join",
+            Case::Heads { .. } => "head_products",
             Case::ScaleRows => "scale_rows",
             Case::ScaleBy => "scale_by",
             Case::Sigmoid { by_row: false } => "sigmoid_mul",
@@ -147,7 +148,15 @@ impl fmt::Display for Case {
                 each.try_for_each(|[past, tokens]| write!(f, ", {tokens} after {past}"))
             }
             Case::Select => f.write_str("3 rows of 33"),
-            Case::Deal { rows, width } => write!(f, "{rows} rows in pieces of {width}"),
+            Case::Pieces {
+                rows,
+                widths: [a, b],
+            } => write!(f, "{rows} rows in pieces of {a} and {b}"),
+            Case::Heads {
+                format,
+                tokens,
+                outputs,
+            } => write!(f, "{} {tokens} tokens x {outputs}", format.name()),
             Case::Mul | Case::ScaleRows | Case::ScaleBy | Case::Sigmoid { .. } => {
                 f.write_str("5 rows of 33")
             }
@@ -180,6 +189,7 @@ impl fmt::Display for Case {
                     Mixture::Softmax => ", softmax of all",
                     Mixture::Sigmoid => ", sigmoid, chosen with a bias",
                     Mixture::Apart => ", router apart, factors",
+                    Mixture::Groups => ", sigmoid, chosen with a bias of groups",
                 };
                 write!(f, "{} {tokens} tokens{variant}", format.name())
             }

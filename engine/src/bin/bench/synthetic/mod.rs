@@ -7,6 +7,7 @@
 mod blocks;
 pub mod file;
 mod kinds;
+mod latents;
 mod recipe;
 mod shapes;
 

@@ -3,6 +3,7 @@
 //! Source: the configurations that their makers published.
 
 use super::kinds::Kinds;
+use super::latents::Latents;
 use firstlight::arch::{Config, Heads, LogitScale, Norming, OUTPUT_NORM, Windows};
 use gguf::write::Writer;
 
@@ -17,7 +18,7 @@ pub struct Shape {
     family: &'static str,
     n_embd: u32,
     pub(super) n_layer: u32,
-    n_ff: u32,
+    pub(super) n_ff: u32,
     n_head: u32,
     n_head_kv: u32,
     pub(super) head_dim: u32,
@@ -32,6 +33,8 @@ pub struct Shape {
     window: u32,
     /// How the others differ from these.
     kinds: Option<Kinds>,
+    /// What keys and values are made of, if they are all made of the same.
+    latents: Option<Latents>,
 }
 
 /// What a tensor is for.
@@ -65,7 +68,9 @@ macro_rules! shapes {
        vocab $vocab:literal $output:ident, context $context:literal, rope $base:literal
        $(, window $window:literal)?
        $(, every $period:literal with $all_kv:literal of $all_dim:literal $($no_v:ident)?,
-         shared $shared:literal ff $shared_ff:literal, inputs $inputs:literal)?;)*) => {
+         shared $shared:literal ff $shared_ff:literal, inputs $inputs:literal)?
+       $(, latent $rank:literal, $q:literal with $plain:literal + $rot:literal to $results:literal,
+         dense $dense:literal ff $dense_ff:literal, beside $beside:literal by $gating:ident)?;)*) => {
         /// The table.
         pub static SHAPES: &[Shape] = &[$(Shape {
             name: $name,
@@ -84,6 +89,7 @@ macro_rules! shapes {
             rope_base: $base,
             window: 0 $(+ $window)?,
             kinds: shapes!(@kinds $($period, $all_kv, $all_dim, [$($no_v)?], $shared, $shared_ff, $inputs)?),
+            latents: shapes!(@latents $($rank, $q, $plain, $rot, $results, $dense, $dense_ff, $beside, $gating)?),
         }),*];
     };
     (@family gpt_oss) => { "gpt-oss" };
@@ -100,6 +106,22 @@ macro_rules! shapes {
             inputs: $inputs,
         })
     };
+    (@latents) => { None };
+    (@latents $rank:literal, $q:literal, $plain:literal, $rot:literal, $results:literal, $dense:literal, $ff:literal, $shared:literal, $gating:ident) => {
+        Some(Latents {
+            rank: $rank,
+            q_rank: $q,
+            plain: $plain,
+            rot: $rot,
+            results: $results,
+            dense: $dense,
+            dense_ff: $ff,
+            shared: $shared,
+            sigmoid: shapes!(@sigmoid $gating),
+        })
+    };
+    (@sigmoid sigmoid) => { true };
+    (@sigmoid softmax) => { false };
     (@no_v []) => { false };
     (@no_v [without_values]) => { true };
     (@tied tied) => { true };
@@ -132,6 +154,8 @@ shapes! {
     "smollm3-3b"     3_075_098_624  smollm3: 2048 x 36, ff 11008, heads 16 / 4 of 128, vocab 128256 tied, context 65536, rope 5000000.0;
     "command-r7b"    8_028_033_024  cohere2: 4096 x 32, ff 14336, heads 32 / 8 of 128, vocab 256000 tied, context 8192, rope 50000.0, window 4096;
     "starcoder2-3b"  3_030_371_328  starcoder2: 3072 x 30, ff 12288, heads 24 / 2 of 128, vocab 49152 tied, context 16384, rope 999999.44;
+    "deepseek-v2-lite" 15_706_484_224 deepseek2: 2048 x 27, ff 1408 x 64 use 6, heads 16 / 1 of 192, vocab 102400 untied, context 163840, rope 10000.0, latent 512, 0 with 128 + 64 to 128, dense 1 ff 10944, beside 2 by softmax;
+    "glm-4.7-flash"  29_943_393_920 deepseek2: 2048 x 47, ff 1536 x 64 use 4, heads 20 / 1 of 256, vocab 154880 untied, context 202752, rope 1000000.0, latent 512, 768 with 192 + 64 to 256, dense 1 ff 10240, beside 1 by sigmoid;
     "phi-4"          14_659_507_200 phi3: 5120 x 40, ff 17920, heads 40 / 10 of 128, vocab 100352 untied, context 16384, rope 250000.0;
 }
 
@@ -174,7 +198,11 @@ impl Shape {
             head_dim_k: self.head_dim as usize,
             head_dim_v: self.head_dim as usize,
         };
-        (self.kinds.as_ref()).map_or(heads, |kinds| kinds.heads(layer, heads))
+        match (&self.kinds, &self.latents) {
+            (Some(kinds), _) => kinds.heads(layer, heads),
+            (_, Some(latents)) => latents.heads(heads),
+            _ => heads,
+        }
     }
 
     /// The layers that attend to a window: all but every so manieth.
@@ -194,9 +222,19 @@ impl Shape {
 
     /// Width of the feed-forward network of a layer.
     fn ff(&self, layer: u32) -> u32 {
-        match &self.kinds {
-            Some(kinds) if layer >= self.n_layer - kinds.shared => kinds.shared_ff,
+        match (&self.kinds, &self.latents) {
+            (Some(kinds), _) if layer >= self.n_layer - kinds.shared => kinds.shared_ff,
+            (_, Some(latents)) => latents.ff(self, layer),
             _ => self.n_ff,
+        }
+    }
+
+    /// Experts of a layer; 0 if it has none.
+    fn experts_of(&self, layer: u32) -> u64 {
+        let latents = self.latents.as_ref();
+        match latents.is_some_and(|latents| layer < latents.dense) {
+            true => 0,
+            false => u64::from(self.experts.0),
         }
     }
 
@@ -213,7 +251,10 @@ impl Shape {
             let widths = (0..self.n_layer).map(|layer| of(self, layer));
             u64::from(widths.max().unwrap_or(0))
         };
-        let q = widest(|shape, layer| shape.q_and_kv(layer)[0]);
+        // Where heads meet a latent, what they are made of and what becomes of them is
+        // about as much again.
+        let copies = if self.latents.is_some() { 2 } else { 1 };
+        let q = copies * widest(|shape, layer| shape.q_and_kv(layer)[0]);
         let kv = widest(|shape, layer| shape.q_and_kv(layer)[1]);
         let ff = widest(Shape::ff);
         let inputs = u64::from(self.inputs().unwrap_or(0) * self.n_layer);
@@ -259,7 +300,11 @@ impl Shape {
             let is_gpt_oss = self.family == "gpt-oss";
             let is_starcoder = self.family == "starcoder2";
             add(Role::Float, "attn_norm.weight", &[embd]);
-            if is_stacked {
+            if let Some(latents) = &self.latents {
+                for (name, role, dims) in latents.attention(embd, u64::from(self.n_head)) {
+                    add(role, name, &dims);
+                }
+            } else if is_stacked {
                 add(Role::AttnQkv, "attn_qkv.weight", &[embd, q + 2 * kv]);
             } else {
                 add(Role::Matrix, "attn_q.weight", &[embd, q]);
@@ -278,7 +323,9 @@ impl Shape {
                 add(Role::Float, "attn_q_norm.weight", &[head]);
                 add(Role::Float, "attn_k_norm.weight", &[head]);
             }
-            add(Role::AttnOutput, "attn_output.weight", &[q, embd]);
+            if self.latents.is_none() {
+                add(Role::AttnOutput, "attn_output.weight", &[q, embd]);
+            }
             if is_gpt_oss {
                 add(Role::Float, "attn_output.bias", &[embd]);
                 add(Role::Float, "attn_sinks.weight", &[u64::from(self.n_head)]);
@@ -297,7 +344,7 @@ impl Shape {
             if self.family != "cohere2" {
                 add(Role::Float, ffn_norm, &[embd]);
             }
-            match u64::from(self.experts.0) {
+            match self.experts_of(layer) {
                 0 if is_stacked => {
                     add(Role::Matrix, "ffn_up.weight", &[embd, 2 * ff]);
                     add(Role::FfnDown, "ffn_down.weight", &[ff, embd]);
@@ -330,6 +377,11 @@ impl Shape {
                         add(Role::Float, "ffn_gate_exps.bias", &[ff, n]);
                         add(Role::Float, "ffn_up_exps.bias", &[ff, n]);
                         add(Role::Float, "ffn_down_exps.bias", &[embd, n]);
+                    }
+                    for (name, role, dims) in (self.latents.iter())
+                        .flat_map(|latents| latents.beside_experts(embd, ff, n))
+                    {
+                        add(role, name, &dims);
                     }
                 }
             }
@@ -382,13 +434,16 @@ impl Shape {
                     layers().map(|layer| self.ff(layer)).collect::<Vec<_>>(),
                 );
         }
+        if let Some(latents) = &self.latents {
+            writer = latents.metadata(writer);
+        }
         let (experts, used) = self.experts;
         for (name, value) in [
             ("vocab_size", self.n_vocab),
             ("context_length", self.context),
             ("embedding_length", self.n_embd),
             ("block_count", self.n_layer),
-            ("feed_forward_length", self.n_ff),
+            ("feed_forward_length", self.ff(0)),
             ("attention.head_count", self.n_head),
             ("attention.head_count_kv", self.n_head_kv),
             ("attention.key_length", head_dim),
@@ -401,7 +456,11 @@ impl Shape {
         ] {
             let is_there = match name {
                 "attention.sliding_window" => self.window > 0,
-                "attention.head_count_kv" | "feed_forward_length" => self.kinds.is_none(),
+                "feed_forward_length" => self.kinds.is_none(),
+                "attention.head_count_kv" => self.kinds.is_none() && self.latents.is_none(),
+                "attention.key_length" | "attention.value_length" | "rope.dimension_count" => {
+                    self.latents.is_none()
+                }
                 _ => experts > 0 || !name.starts_with("expert"),
             };
             if is_there {
