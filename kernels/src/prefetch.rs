@@ -17,8 +17,11 @@ pub fn prefers_first_level() -> bool {
 /// first-level cache (`near`) or in the second: see [`to_level`].
 #[inline(always)]
 pub fn all_to_level<T>(near: bool, values: &[T], ahead: usize) {
-    for line in 0..size_of_val(values).div_ceil(64) {
-        to_level(near, values, ahead + 64 * line);
+    let lines = 0..size_of_val(values).div_ceil(64);
+    // Asked once, not for every line.
+    match near {
+        true => lines.for_each(|line| to_level(true, values, ahead + 64 * line)),
+        false => lines.for_each(|line| to_level(false, values, ahead + 64 * line)),
     }
 }
 

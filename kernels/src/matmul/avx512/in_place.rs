@@ -27,26 +27,28 @@ use std::ops::Range;
 /// in parts.
 const TOGETHER: usize = 64;
 
-/// Computes a strip; `NEAR`: see [`octet_and_ask`].
+/// Computes a strip; `near`: see [`octet_and_ask`].
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub fn strip<B: Octets, const NEAR: bool>(
+pub fn strip<B: Octets>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
+    near: bool,
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
     match B::MINIMUMS {
-        0 => strip_of::<B, 0, NEAR>(weight, x, out, panel),
-        1 => strip_of::<B, 1, NEAR>(weight, x, out, panel),
-        _ => strip_of::<B, 2, NEAR>(weight, x, out, panel),
+        0 => strip_of::<B, 0>(weight, x, near, out, panel),
+        1 => strip_of::<B, 1>(weight, x, near, out, panel),
+        _ => strip_of::<B, 2>(weight, x, near, out, panel),
     }
 }
 
 /// `MINIMUMS` is the format's.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn strip_of<B: Octets, const MINIMUMS: usize, const NEAR: bool>(
+fn strip_of<B: Octets, const MINIMUMS: usize>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
+    near: bool,
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
@@ -54,7 +56,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize, const NEAR: bool>(
         unreachable!("no format has other minimums than its own");
     }
     let bundle = Bundle::of(weight.cols() / GROUP);
-    let rows = Rows::<B, NEAR> {
+    let rows = Rows::<B> {
         all: blocks::<B>(weight.bytes()),
         per_row: weight.cols() / B::LEN,
         bundle,
@@ -64,6 +66,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize, const NEAR: bool>(
         },
         count: weight.rows(),
         octets: weight.cols().div_ceil(OCTET_LEN),
+        near,
     };
     let mut token = 0;
     while token < x.rows {
@@ -81,7 +84,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize, const NEAR: bool>(
 }
 
 /// The rows of a strip.
-struct Rows<'a, B, const NEAR: bool> {
+struct Rows<'a, B> {
     all: &'a [B],
     /// Blocks of a row.
     per_row: usize,
@@ -93,9 +96,11 @@ struct Rows<'a, B, const NEAR: bool> {
     count: usize,
     /// Octets of a row, the last of which may not be full.
     octets: usize,
+    /// See [`octet_and_ask`].
+    near: bool,
 }
 
-impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
+impl<B: Octets> Rows<'_, B> {
     /// The blocks from a row's first on.
     #[inline]
     fn from(&self, row: usize) -> &[B] {
@@ -162,11 +167,19 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         let out = out.row(out.rows().start + first);
         if self.bundled > 0 {
             let x = self.for_bundles::<1>(x, first, &mut panel.x);
-            self.single_bundled(x.as_flattened(), &mut out[..self.bundled]);
+            let (x, out) = (x.as_flattened(), &mut out[..self.bundled]);
+            match self.near {
+                true => self.single_bundled::<true>(x, out),
+                false => self.single_bundled::<false>(x, out),
+            }
         }
         if self.bundled < self.count {
             let x = lay_out::<B, 1>(x, first, 0..self.octets, &mut panel.x, InLanes::of);
-            self.single_alone(x.as_flattened(), &mut out[self.bundled..]);
+            let (x, out) = (x.as_flattened(), &mut out[self.bundled..]);
+            match self.near {
+                true => self.single_alone::<true>(x, out),
+                false => self.single_alone::<false>(x, out),
+            }
         }
         1
     }
@@ -174,12 +187,12 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     /// Computes the rows that are not bundled, for one token.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn single_alone(&self, x: &[OfToken], out: &mut [f32]) {
+    fn single_alone<const NEAR: bool>(&self, x: &[OfToken], out: &mut [f32]) {
         for (row, out) in (self.bundled..).zip(out) {
             let mut acc = _mm256_setzero_ps();
             let mut x = x.iter();
             for (blocks, x) in self.full_octets(row, 0..self.octets).zip(&mut x) {
-                acc = x.add::<B>(&next_octet::<B, NEAR>(blocks), acc);
+                acc = x.add::<B>(&next_octet(blocks, NEAR), acc);
             }
             if self.rest() > 0
                 && let Some(x) = x.next()
@@ -193,20 +206,20 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     /// Computes the rows that are bundled, for one token.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn single_bundled(&self, x: &[OfToken], out: &mut [f32]) {
+    fn single_bundled<const NEAR: bool>(&self, x: &[OfToken], out: &mut [f32]) {
         for (b, out) in out.chunks_exact_mut(self.bundle.rows).enumerate() {
             let mut octets = self.bundle_octets(b * self.bundle.rows).zip(x);
             let mut acc = _mm256_setzero_ps();
             for (row, out) in out.iter_mut().enumerate() {
                 let (full, groups) = self.bundle.row(row);
                 for (blocks, x) in octets.by_ref().take(full.len()) {
-                    acc = x.add::<B>(&next_octet::<B, NEAR>(blocks), acc);
+                    acc = x.add::<B>(&next_octet(blocks, NEAR), acc);
                 }
                 let mut next = _mm256_setzero_ps();
                 if groups > 0
                     && let Some((blocks, x)) = octets.next()
                 {
-                    let w = next_octet::<B, NEAR>(blocks);
+                    let w = next_octet(blocks, NEAR);
                     let others = 0xff << groups;
                     acc = _mm256_mask_mov_ps(x.add::<B>(&w, acc), others, acc);
                     next = _mm256_maskz_mov_ps(others, x.add::<B>(&w, next));
@@ -240,7 +253,10 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
         if self.bundled < self.count {
             for part in (0..parts).map(|index| nth(index, parts, 0..self.octets)) {
                 let x = lay_out::<B, T>(x, first, part.clone(), &mut panel.x, InLanes::of);
-                self.tokens_alone::<T, MINIMUMS>(part, x, sums, first, out);
+                match self.near {
+                    true => self.tokens_alone::<T, MINIMUMS, true>(part, x, sums, first, out),
+                    false => self.tokens_alone::<T, MINIMUMS, false>(part, x, sums, first, out),
+                }
             }
         }
         T
@@ -249,7 +265,7 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
     /// Computes a part of the rows that are not bundled, for the tokens from `first` on.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn tokens_alone<const T: usize, const MINIMUMS: usize>(
+    fn tokens_alone<const T: usize, const MINIMUMS: usize, const NEAR: bool>(
         &self,
         part: Range<usize>,
         x: &[[OfToken; T]],
@@ -276,8 +292,8 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
             ];
             for ((a, b), x) in of_a.zip(of_b).zip(&mut x) {
                 let w = Two::<MINIMUMS>::new::<B>([
-                    octet_and_ask::<B, NEAR>(a, ahead),
-                    octet_and_ask::<B, NEAR>(b, ahead),
+                    octet_and_ask(a, ahead, NEAR),
+                    octet_and_ask(b, ahead, NEAR),
                 ]);
                 w.add_all::<B, T>(x, &mut acc);
             }
@@ -315,20 +331,16 @@ impl<B: Octets, const NEAR: bool> Rows<'_, B, NEAR> {
             for row in 0..self.bundle.rows {
                 let (full, groups) = self.bundle.row(row);
                 for ((a, b), x) in octets.by_ref().take(full.len()) {
-                    let w = Two::<MINIMUMS>::new::<B>([
-                        next_octet::<B, NEAR>(a),
-                        next_octet::<B, NEAR>(b),
-                    ]);
+                    let w = [next_octet(a, self.near), next_octet(b, self.near)];
+                    let w = Two::<MINIMUMS>::new::<B>(w);
                     w.add_all::<B, T>(x, &mut acc);
                 }
                 let mut next = [_mm512_setzero_ps(); T];
                 if groups > 0
                     && let Some(((a, b), x)) = octets.next()
                 {
-                    let w = Two::<MINIMUMS>::new::<B>([
-                        next_octet::<B, NEAR>(a),
-                        next_octet::<B, NEAR>(b),
-                    ]);
+                    let w = [next_octet(a, self.near), next_octet(b, self.near)];
+                    let w = Two::<MINIMUMS>::new::<B>(w);
                     let others = 0x0101 * (0xff << groups & 0xff);
                     for (x, (acc, next)) in x.iter().zip(acc.iter_mut().zip(&mut next)) {
                         let end = x.add_two::<B, MINIMUMS>(&w, *acc);

@@ -31,9 +31,8 @@ mod tile;
 mod token;
 mod vector;
 
-use super::panel::Panel;
 use super::{Activations, Matrix, Scratch};
-use crate::activation::{Int8Rows, Order};
+use crate::activation::Order;
 use crate::prefetch;
 use crate::team::TileMut;
 pub(super) use bf16::{bf16, form};
@@ -49,22 +48,10 @@ pub(super) unsafe fn blocks<B: Octets>(
     out: &mut TileMut<'_>,
     scratch: &mut Scratch,
 ) {
-    match prefetch::prefers_first_level() {
-        true => strip::<B, true>(weight, x.int8, out, &mut scratch.panel),
-        false => strip::<B, false>(weight, x.int8, out, &mut scratch.panel),
-    }
-}
-
-/// Computes a strip; `NEAR`: see [`octet_and_ask`](octet::octet_and_ask).
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn strip<B: Octets, const NEAR: bool>(
-    weight: Matrix<'_>,
-    x: Int8Rows<'_>,
-    out: &mut TileMut<'_>,
-    panel: &mut Panel,
-) {
+    let near = prefetch::prefers_first_level();
+    let (x, panel) = (x.int8, &mut scratch.panel);
     match x.order {
-        Order::TwoRows => panel::strip::<B, NEAR>(weight, x, out, panel),
-        _ => in_place::strip::<B, NEAR>(weight, x, out, panel),
+        Order::TwoRows => panel::strip::<B>(weight, x, near, out, panel),
+        _ => in_place::strip::<B>(weight, x, near, out, panel),
     }
 }

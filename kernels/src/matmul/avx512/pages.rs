@@ -39,12 +39,13 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// Unpacks some octets of a strip; the last row stands in for those of the last
+    /// Unpacks some octets of a strip, asking for what comes next as [`octet_and_ask`] does; the last row stands in for those of the last
     /// sheet that the matrix does not have.
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-    pub fn unpack<B: Octets, const NEAR: bool>(
+    pub fn unpack<B: Octets>(
         weight: Matrix<'_>,
         part: Range<usize>,
+        near: bool,
         panel: &'a mut Panel,
     ) -> Pages<'a> {
         let sheets = weight.rows().div_ceil(ROWS);
@@ -74,10 +75,7 @@ impl<'a> Pages<'a> {
             let rest = full.remainder().len();
             let full = full.zip(b.chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
-                let rows = [
-                    octet_and_ask::<B, NEAR>(a, ahead),
-                    octet_and_ask::<B, NEAR>(b, ahead),
-                ];
+                let rows = [octet_and_ask(a, ahead, near), octet_and_ask(b, ahead, near)];
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }
             if rest > 0 {

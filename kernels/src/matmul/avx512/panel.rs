@@ -31,11 +31,12 @@ const PART: usize = 8;
 /// Sheets whose products are stored side by side.
 const SHEETS: usize = 4;
 
-/// Computes a strip; `NEAR`: see [`octet_and_ask`](super::octet::octet_and_ask).
+/// Computes a strip; `near`: see [`octet_and_ask`](super::octet::octet_and_ask).
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub fn strip<B: Octets, const NEAR: bool>(
+pub fn strip<B: Octets>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
+    near: bool,
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
@@ -55,7 +56,7 @@ pub fn strip<B: Octets, const NEAR: bool>(
     let folded = of_lines::<Folded>(folded, sheets * TILES);
     for part in (0..parts).map(|index| nth(index, parts, 0..octets)) {
         let product = Product {
-            pages: &Pages::unpack::<B, NEAR>(weight, part, panel),
+            pages: &Pages::unpack::<B>(weight, part, near, panel),
             offset: B::PANEL_OFFSET,
             x,
             weights: weight.bytes(),
