@@ -110,7 +110,8 @@ impl Attention {
         let head_dim = config.heads[0].head_dim_k;
         let rope = super::rope::from_file(keys, tensors, config, head_dim, pairing)?;
         let default_scale = 1.0 / (head_dim as f32).sqrt();
-        let scale = keys.positive("attention.scale", Some(default_scale))?;
+        let scale = keys.positive_unless_0("attention.scale")?;
+        let scale = scale.unwrap_or(default_scale);
         Ok(Attention::with_rope(rope, scale))
     }
 

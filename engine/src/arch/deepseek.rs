@@ -29,7 +29,7 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     let (rope, growth) = rope::of_latents(keys, tensors, &config, heads.head_dim_k)?;
     let scale = growth / (latents.key_length() as f64).sqrt();
     let mut attention = Attention::with_rope(rope, scale as f32);
-    if let Some(scale) = keys.optional_positive("attention.temperature_scale")? {
+    if let Some(scale) = keys.positive_unless_0("attention.temperature_scale")? {
         let length = keys.require("attention.temperature_length", 1..=1 << 30)?;
         attention.temperature = Some(Temperature { scale, length });
     }

@@ -111,6 +111,7 @@ impl FeedForward {
         config: &Config,
         widths: Vec<usize>,
     ) -> Result<Self, ModelError> {
+        refuse_groups(keys)?;
         let experts = Mixture::from_file(keys, "expert_feed_forward_length")?;
         Ok(FeedForward {
             widths: Some(widths),
@@ -126,8 +127,7 @@ impl FeedForward {
         n_embd: usize,
         length: &str,
     ) -> Result<Self, ModelError> {
-        // Groups are only for scores that the file says how to take.
-        keys.optional("expert_group_count", 0..=1)?;
+        refuse_groups(keys)?;
         FeedForward::with_any_experts(keys, n_embd, length)
     }
 
@@ -163,7 +163,7 @@ impl FeedForward {
                 _ => gating,
             },
             normalized: keys.flag("expert_weights_norm")?.unwrap_or(false),
-            scale: keys.positive("expert_weights_scale", Some(1.0))?,
+            scale: (keys.positive_unless_0("expert_weights_scale")?).unwrap_or(1.0),
             groups: groups(keys, count)?,
         };
         Ok(this)
@@ -339,6 +339,11 @@ impl Mixture {
             width: keys.require(length, 1..=MAX_WIDTH)?,
         }))
     }
+}
+
+/// Groups are only for scores that the file says how to take.
+fn refuse_groups(keys: &Hyperparameters<'_, '_>) -> Result<(), ModelError> {
+    keys.optional("expert_group_count", 0..=1).map(|_| ())
 }
 
 /// The groups of so many experts, if each token uses some.

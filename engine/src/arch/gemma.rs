@@ -33,7 +33,7 @@ pub fn first(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decode
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut decoder = decoder(keys, tensors)?;
     let attention = &mut decoder.attention;
-    attention.cap = keys.optional_positive("attn_logit_softcapping")?;
+    attention.cap = keys.positive_unless_0("attn_logit_softcapping")?;
     let positions = keys.optional("attention.sliding_window", 1..=1 << 30)?;
     let positions = positions.unwrap_or(4096);
     let config = &mut decoder.config;
@@ -60,7 +60,7 @@ fn decoder(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder,
     config.embedding_scale = (config.n_embd as f32).sqrt();
     config.logits = LogitScale {
         factor: 1.0,
-        cap: keys.optional_positive("final_logit_softcapping")?,
+        cap: keys.positive_unless_0("final_logit_softcapping")?,
     };
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
     if LAYERS_OF_27B.contains(&config.n_layer) {

@@ -30,7 +30,7 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     config.embedding_scale = (config.n_embd as f32).sqrt();
     config.logits = LogitScale {
         factor: 1.0,
-        cap: keys.optional_positive("final_logit_softcapping")?,
+        cap: keys.positive_unless_0("final_logit_softcapping")?,
     };
     config.layer_inputs = match keys.require("embedding_length_per_layer_input", 0..=MAX_WIDTH)? {
         0 => None,

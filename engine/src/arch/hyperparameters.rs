@@ -171,6 +171,14 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         }
     }
 
+    /// The same where 0 is as good as nothing, as some files say it.
+    pub fn positive_unless_0(&self, name: &str) -> Result<Option<f32>, ModelError> {
+        match self.metadata.get_f32(&self.key(name))? {
+            Some(0.0) => Ok(None),
+            _ => self.optional_positive(name),
+        }
+    }
+
     /// Yes or no, or `None` if the file does not say.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
         Ok(self.metadata.get_bool(&self.key(name))?)

@@ -29,7 +29,7 @@ pub fn mistral_third(
     tensors: &Tensors,
 ) -> Result<Decoder, ModelError> {
     let mut decoder = from_file(keys, tensors)?;
-    if let Some(scale) = keys.optional_positive("attention.temperature_scale")? {
+    if let Some(scale) = keys.positive_unless_0("attention.temperature_scale")? {
         let length = super::rope::original_context(keys, &decoder.config)?;
         decoder.attention.temperature = Some(Temperature { scale, length });
     }

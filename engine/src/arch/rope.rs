@@ -63,7 +63,11 @@ fn described(
     let n_rot = n_rot(keys, "rope.dimension_count", head_dim, head_dim)?;
     let base = base(keys)?;
     let scaling = match keys.text("rope.scaling.type")? {
-        None => linear(keys.positive("rope.scale_linear", Some(1.0))?),
+        // Older files say no more than how far.
+        None => linear(match keys.positive_unless_0("rope.scaling.factor")? {
+            Some(factor) => factor,
+            None => keys.positive("rope.scale_linear", Some(1.0))?,
+        }),
         Some("none") => RopeScaling::None,
         Some("linear") => linear(keys.positive("rope.scaling.factor", Some(1.0))?),
         Some("yarn") => RopeScaling::Yarn(yarn(keys, config, taken_back)?),
@@ -199,7 +203,7 @@ fn yarn(
     let factor = number("factor", 1.0)?;
     // What sines and cosines are multiplied with is taken back, in full if this is 1.
     let multiplier = match taken_back {
-        None => keys.optional_positive("rope.scaling.yarn_log_multiplier")?,
+        None => keys.positive_unless_0("rope.scaling.yarn_log_multiplier")?,
         known => known,
     };
     let divisor = match multiplier {

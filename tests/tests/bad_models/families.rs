@@ -259,7 +259,7 @@ fn layers_that_differ() {
         &family("gemma4"),
         &format!("metadata key \"gemma4.{pattern}\" is missing, expected an array"),
     );
-    let rows: [(&str, OwnedValue, &str); 12] = [
+    let rows: [(&str, OwnedValue, &str); 13] = [
         (
             pattern,
             vec![true].into(),
@@ -320,6 +320,7 @@ fn layers_that_differ() {
             5000_u32.into(),
             " is 5000, expected 0 to 4096",
         ),
+        ("expert_group_count", 2_u32.into(), " is 2, expected 0 to 1"),
     ];
     for (name, value, expected) in rows {
         let model = match name {
@@ -327,7 +328,8 @@ fn layers_that_differ() {
             "rope.dimension_count_swa"
             | "attention.sliding_window"
             | "feed_forward_length"
-            | "expert_count" => windows(),
+            | "expert_count"
+            | "expert_group_count" => windows(),
             _ => gemma4(),
         };
         let model = model.set(&format!("gemma4.{name}"), value);

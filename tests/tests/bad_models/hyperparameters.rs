@@ -1,10 +1,22 @@
 //! Hyperparameters that make no sense.
 
 use super::{open, refused, refused_values, shaped};
-use firstlight::{KvFormat, SessionOptions};
+use firstlight::{KvFormat, Sequence, SessionOptions, Wanted};
 use firstlight_tests::tiny::Tiny;
 use gguf::TensorType;
 use gguf::write::OwnedValue;
+
+/// The logits of some tokens of a model that can be run.
+fn logits(model: &Tiny) -> Vec<f32> {
+    let model = open(model).unwrap();
+    let mut cache = model.cache(KvFormat::F32, 16).unwrap();
+    let sequence = Sequence {
+        cache: &mut cache,
+        tokens: &[3, 4, 5, 6],
+        wanted: Wanted::All,
+    };
+    model.step(&mut [sequence]).unwrap()
+}
 
 #[test]
 fn architectures() {
@@ -277,10 +289,18 @@ fn rope() {
             ),
         );
     }
+    // Without a type a factor stretches linearly, and 0 says nothing.
+    let stretched = |factor: f32| Tiny::default().set("llama.rope.scaling.factor", factor);
+    let by_4 = logits(&linear.clone().set("llama.rope.scaling.factor", 4_f32));
+    assert_eq!(logits(&stretched(4.0)), by_4);
+    assert_eq!(logits(&stretched(0.0)), logits(&Tiny::default()));
+    assert_ne!(logits(&Tiny::default()), by_4);
     let yarn = Tiny::default()
         .set("llama.rope.scaling.type", "yarn")
         .set("llama.rope.scaling.factor", 4_f32);
-    assert!(open(&yarn).is_ok());
+    let multiplier = "llama.rope.scaling.yarn_log_multiplier";
+    assert_eq!(logits(&yarn.clone().set(multiplier, 0_f32)), logits(&yarn));
+    assert_ne!(logits(&yarn.clone().set(multiplier, 1_f32)), logits(&yarn));
     let rows: [(&str, OwnedValue, &str); 4] = [
         (
             "factor",

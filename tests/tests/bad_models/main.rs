@@ -30,7 +30,7 @@
 //! | 22 | read errors, directories, devices, permissions | tests/tests/load_faults.rs: a_read_error_at_any_moment; engine/tests/cli/files.rs: what_is_no_file, no_permission |
 //! | 23 | parts missing, repeated, disagreeing, out of order | gguf/tests/split_files.rs: missing, repeated, mismatched, out_of_order; tests/tests/bad_models/split.rs: a_part_is_missing, a_part_is_another_file, parts_that_disagree, parts_in_the_wrong_order |
 //! | 24 | architecture unknown or missing | tests/tests/bad_models/hyperparameters.rs: architectures |
-//! | 25 | numbers of layers, missing tensors | tests/tests/bad_models/hyperparameters.rs: layers; tests/tests/bad_models/tensors.rs: tensors_that_are_missing |
+//! | 25 | numbers of layers, missing tensors | tests/tests/bad_models/hyperparameters.rs: layers; tests/tests/bad_models/tensors.rs: tensors_that_are_missing, tensors_that_nobody_knows |
 //! | 26 | heads | tests/tests/bad_models/hyperparameters.rs: heads, values_for_each_layer |
 //! | 27 | rope | tests/tests/bad_models/hyperparameters.rs: rope |
 //! | 28 | norm epsilon | tests/tests/bad_models/hyperparameters.rs: norms |
