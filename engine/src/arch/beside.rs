@@ -7,7 +7,7 @@
 //! ```
 
 use super::Norming;
-use super::feed_forward::Dense;
+use super::dense::Dense;
 use crate::backend::{Backend, Device, Experts, Norm};
 use crate::error::ModelError;
 use crate::tensors::Loader;

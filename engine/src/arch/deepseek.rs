@@ -12,7 +12,8 @@
 
 use super::attention::{Attention, Temperature};
 use super::decoder::Decoder;
-use super::feed_forward::{FeedForward, SharedShape};
+use super::dense::SharedShape;
+use super::feed_forward::FeedForward;
 use super::latent::Latents;
 use super::{Config, Hyperparameters, Norming, rope};
 use crate::backend::Gating;

@@ -6,7 +6,8 @@
 //! specification.
 
 use super::decoder::Decoder;
-use super::feed_forward::{FeedForward, SharedShape};
+use super::dense::SharedShape;
+use super::feed_forward::FeedForward;
 use super::{Hyperparameters, llama};
 use crate::backend::Gating;
 use crate::error::ModelError;

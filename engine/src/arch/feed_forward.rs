@@ -2,7 +2,7 @@
 //! experts.
 
 use super::beside::Beside;
-use super::linear::Linear;
+use super::dense::{Dense, Shared, SharedShape};
 use super::{Config, Hyperparameters, MAX_WIDTH, Norming};
 use crate::backend::{
     Activation, Backend, Device, ExpertBiases, ExpertGroups, Experts, Gating, MOST_GROUPS, Norm,
@@ -14,10 +14,8 @@ use crate::tensors::Loader;
 /// Its hyperparameters.
 pub struct FeedForward {
     n_embd: usize,
-    /// Width of layers without experts.
-    n_ff: usize,
-    /// Widths of the layers, if they differ.
-    widths: Option<Vec<usize>>,
+    /// Width of layers without experts, and of what stands beside experts.
+    n_ff: Widths,
     experts: Option<Mixture>,
     /// Whether layers without experts have gates.
     pub gated: bool,
@@ -39,19 +37,27 @@ pub struct FeedForward {
     leading_dense: usize,
 }
 
+/// Widths of layers.
+enum Widths {
+    Same(usize),
+    Each(Vec<usize>),
+}
+
+impl Widths {
+    fn of(&self, layer: usize) -> usize {
+        match self {
+            Widths::Same(width) => *width,
+            Widths::Each(widths) => widths[layer],
+        }
+    }
+}
+
 /// Experts of which each token uses some.
 #[derive(Clone, Copy)]
 struct Mixture {
     count: usize,
     used: usize,
     width: usize,
-}
-
-/// An expert that all tokens use.
-pub struct SharedShape {
-    pub width: usize,
-    /// Whether a switch says how far each token uses it.
-    pub switched: bool,
 }
 
 /// Its weights in a layer.
@@ -73,14 +79,6 @@ pub enum Weights<D: Device> {
     },
 }
 
-/// A network for all tokens.
-pub struct Dense<D: Device> {
-    n_ff: usize,
-    gate: Option<Linear<D>>,
-    up: Linear<D>,
-    pub down: Linear<D>,
-}
-
 /// The gate and up matrices of all experts.
 pub enum Gates<D: Device> {
     Apart {
@@ -91,17 +89,11 @@ pub enum Gates<D: Device> {
     Together(D::Matrix),
 }
 
-/// An expert that all tokens use, each as far as its switch says.
-pub struct Shared<D: Device> {
-    network: Dense<D>,
-    switch: Option<Linear<D>>,
-}
-
 impl FeedForward {
     /// The same for all tokens.
     pub fn dense(keys: &Hyperparameters<'_, '_>, n_embd: usize) -> Result<Self, ModelError> {
         let n_ff = keys.require("feed_forward_length", 1..=MAX_WIDTH)?;
-        Ok(FeedForward::new(n_embd, n_ff, None))
+        Ok(FeedForward::new(n_embd, Widths::Same(n_ff), None))
     }
 
     /// The same for all tokens, in each layer as wide as this says, beside experts, as
@@ -114,9 +106,8 @@ impl FeedForward {
         refuse_groups(keys)?;
         let experts = Mixture::from_file(keys, "expert_feed_forward_length")?;
         Ok(FeedForward {
-            widths: Some(widths),
             beside: Some(config.norming),
-            ..FeedForward::new(config.n_embd, 0, experts)
+            ..FeedForward::new(config.n_embd, Widths::Each(widths), experts)
         })
     }
 
@@ -138,7 +129,7 @@ impl FeedForward {
     ) -> Result<Self, ModelError> {
         match Mixture::from_file(keys, length)? {
             None => FeedForward::dense(keys, n_embd),
-            experts => Ok(FeedForward::new(n_embd, 0, experts)),
+            experts => Ok(FeedForward::new(n_embd, Widths::Same(0), experts)),
         }
     }
 
@@ -154,7 +145,7 @@ impl FeedForward {
         let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
         this.leading_dense = leading.unwrap_or(0);
         if this.leading_dense > 0 {
-            this.n_ff = keys.require("feed_forward_length", 1..=MAX_WIDTH)?;
+            this.n_ff = Widths::Same(keys.require("feed_forward_length", 1..=MAX_WIDTH)?);
         }
         this.routing = Routing {
             gating: match keys.optional("expert_gating_func", 0..=2)? {
@@ -174,11 +165,10 @@ impl FeedForward {
         self.experts.filter(|_| index >= self.leading_dense)
     }
 
-    fn new(n_embd: usize, n_ff: usize, experts: Option<Mixture>) -> Self {
+    fn new(n_embd: usize, n_ff: Widths, experts: Option<Mixture>) -> Self {
         FeedForward {
             n_embd,
             n_ff,
-            widths: None,
             experts,
             gated: true,
             activation: Activation::Silu,
@@ -205,10 +195,7 @@ impl FeedForward {
     ) -> Result<Weights<D>, ModelError> {
         let n_embd = self.n_embd;
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
-        let n_ff = self
-            .widths
-            .as_ref()
-            .map_or(self.n_ff, |widths| widths[index]);
+        let n_ff = self.n_ff.of(index);
         let Some(Mixture { count, width, .. }) = self.of_layer(index) else {
             let dense = match self.stacked {
                 true => Dense::load_stacked(loader, name, n_embd, n_ff)?,
@@ -364,129 +351,4 @@ fn groups(
     // A token's experts are all in its groups.
     keys.require("expert_used_count", 1..=used * (experts / count))?;
     Ok(Some(ExpertGroups { count, used }))
-}
-
-impl SharedShape {
-    /// Of a file that counts them: several are one that is as wide as all together.
-    pub fn counted(keys: &Hyperparameters<'_, '_>) -> Result<Self, ModelError> {
-        let width = keys.require("expert_feed_forward_length", 1..=MAX_WIDTH)?;
-        let count = keys.require("expert_shared_count", 1..=MAX_WIDTH / width)?;
-        Ok(SharedShape {
-            width: count * width,
-            switched: false,
-        })
-    }
-
-    /// That of a file that may have none.
-    pub fn without_switch(keys: &Hyperparameters<'_, '_>) -> Result<Option<Self>, ModelError> {
-        let width = keys.optional("expert_shared_feed_forward_length", 0..=MAX_WIDTH)?;
-        Ok(width.filter(|&width| width > 0).map(|width| SharedShape {
-            width,
-            switched: false,
-        }))
-    }
-}
-
-impl<D: Device> Dense<D> {
-    /// Finds the tensors whose names a layer makes of theirs, with gates or without.
-    pub fn load(
-        loader: &Loader<'_, D>,
-        name: impl Fn(&str) -> String,
-        gated: bool,
-        [n_embd, n_ff]: [usize; 2],
-    ) -> Result<Self, ModelError> {
-        let [of_gate, of_up] = ["ffn_gate", "ffn_up"].map(&name);
-        let (gate, up) = match gated {
-            true => {
-                let names = [(&*of_gate, n_ff), (&*of_up, n_ff)];
-                let [gate, up] = Linear::load_siblings(loader, names, n_embd)?;
-                (Some(gate), up)
-            }
-            false => (None, Linear::load(loader, &of_up, n_ff, n_embd)?),
-        };
-        Ok(Dense {
-            n_ff,
-            gate,
-            up,
-            down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
-        })
-    }
-
-    /// The same where the rows of gate and up lie one after the other in one tensor.
-    fn load_stacked(
-        loader: &Loader<'_, D>,
-        name: impl Fn(&str) -> String,
-        n_embd: usize,
-        n_ff: usize,
-    ) -> Result<Self, ModelError> {
-        let [gate, up] = Linear::load_stacked(loader, &name("ffn_up"), [n_ff; 2], n_embd)?;
-        Ok(Dense {
-            n_ff,
-            gate: Some(gate),
-            up,
-            down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
-        })
-    }
-
-    /// What it makes before `down`.
-    pub fn hidden<B: Backend<Device = D>>(
-        &self,
-        b: &mut B,
-        normed: &B::Tensor,
-        activation: Activation,
-        rows: usize,
-    ) -> B::Tensor {
-        let mut hidden = b.tensor(rows, self.n_ff);
-        if let Some(gate) = &self.gate {
-            let mut other = b.tensor(rows, self.n_ff);
-            let (gate, up) = (gate.product(&mut hidden), self.up.product(&mut other));
-            b.gate_up(normed, activation, gate, up);
-        } else {
-            b.matmul(normed, &mut [self.up.product(&mut hidden)]);
-            b.activate(activation, &mut hidden);
-        }
-        hidden
-    }
-}
-
-impl<D: Device> Shared<D> {
-    fn load(
-        loader: &Loader<'_, D>,
-        name: impl Fn(&str) -> String,
-        n_embd: usize,
-        shape: &SharedShape,
-    ) -> Result<Self, ModelError> {
-        let switch = match shape.switched {
-            true => Some(Linear::load(
-                loader,
-                &name("ffn_gate_inp_shexp"),
-                1,
-                n_embd,
-            )?),
-            false => None,
-        };
-        let name = |tensor: &str| name(&format!("{tensor}_shexp"));
-        Ok(Shared {
-            network: Dense::load(loader, name, true, [n_embd, shape.width])?,
-            switch,
-        })
-    }
-
-    /// `x += sigmoid(switch) · ffn(normed)`, row by row, as far as it has a switch.
-    fn add<B: Backend<Device = D>>(
-        &self,
-        b: &mut B,
-        normed: &B::Tensor,
-        activation: Activation,
-        rows: usize,
-        x: &mut B::Tensor,
-    ) {
-        let mut hidden = self.network.hidden(b, normed, activation, rows);
-        if let Some(switch) = &self.switch {
-            let mut far = b.tensor(rows, 1);
-            b.matmul(normed, &mut [switch.product(&mut far)]);
-            b.sigmoid_rows(&mut hidden, &far);
-        }
-        self.network.down.add(b, &hidden, None, rows, x);
-    }
 }

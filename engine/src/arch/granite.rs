@@ -11,7 +11,8 @@
 
 use super::attention::Attention;
 use super::decoder::Decoder;
-use super::feed_forward::{FeedForward, SharedShape};
+use super::dense::SharedShape;
+use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, LogitScale};
 use crate::error::ModelError;
 use crate::tensors::Tensors;

@@ -10,6 +10,7 @@ mod cohere;
 mod decoder;
 mod deepseek;
 mod delta;
+mod dense;
 mod ernie;
 mod feed_forward;
 mod gemma;

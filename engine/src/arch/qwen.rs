@@ -10,7 +10,8 @@
 
 use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
-use super::feed_forward::{FeedForward, SharedShape};
+use super::dense::SharedShape;
+use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, MAX_WIDTH, RecurrentLayers, delta};
 use crate::backend::Gating;
 use crate::error::ModelError;
