@@ -76,6 +76,10 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         range: std::ops::RangeInclusive<usize>,
     ) -> Result<Vec<usize>, ModelError> {
         let key = self.key(name);
+        if self.metadata.get(&key).is_none() {
+            // Says that it is missing.
+            self.metadata.require_array(&key)?;
+        }
         let found = self.integers(name)?;
         self.check_layers(&key, found.len())?;
         let value = |found: u64| match usize::try_from(found) {

@@ -205,6 +205,10 @@ fn layers_with_convolutions() {
             .set("lfm2.shortconv.l_cache", 3_u32)
     };
     refused(&tiny(), "tensor \"token_embd_norm.weight\" is missing");
+    refused(
+        &tiny().without(&format!("lfm2.{heads}")),
+        &format!("metadata key \"lfm2.{heads}\" is missing, expected an array"),
+    );
     let rows: [(&str, OwnedValue, &str); 6] = [
         (heads, 2_u32.into(), " is 2, expected an array of integers"),
         (
