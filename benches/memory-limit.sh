@@ -63,7 +63,7 @@ echo "| model | MB | may use | read a token, MB | s a token | at, MB/s | dd, MB/
 echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 for model in "$@"; do
     size=$(stat -c %s "$model")
-    limit=$(awk -v size="$size" -v over="$over" 'BEGIN { printf "%d", size / over }')
+    limit=$(awk -v size="$size" -v over="$over" 'BEGIN { printf "%.0f", size / over }')
     echo "$limit" >"$group/$limit_file"
     : >"$work/rounds"
     for ((round = 1; round <= rounds; round++)); do
