@@ -412,7 +412,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::Deal,
         file: wgsl!("deal"),
-        shared: &[],
+        shared: &[PIECES],
         slots: &[],
         bindings: &[
             read("x", "[rows, pieces, first_width + second_width] f32"),
@@ -425,7 +425,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::Join,
         file: wgsl!("join"),
-        shared: &[],
+        shared: &[PIECES],
         slots: &[],
         bindings: &[
             read("first", "[rows, pieces, first_width] f32"),

@@ -268,6 +268,7 @@ pub(crate) const TURN: &[File] = &[wgsl!("shared/turn")];
 pub(crate) const GATE: &[File] = &[wgsl!("shared/gate")];
 pub(crate) const STRETCH: &[File] = &[wgsl!("shared/stretch")];
 pub(crate) const EMBEDDING: &[File] = &[wgsl!("shared/embedding")];
+pub(crate) const PIECES: &[File] = &[wgsl!("shared/pieces")];
 
 /// What products have in common, of one matrix and of siblings, for few tokens
 /// and for many; and what operations on elements have.

@@ -1,33 +1,13 @@
 // Puts rows together from pieces of two tensors in turn.
 
-struct Params {
-    // Values of the rows.
-    len: u32,
-    // Values of a piece of each of the two.
-    first_width: u32,
-    second_width: u32,
-}
-
 @group(0) @binding(0) var<storage, read> first: array<f32>;
 @group(0) @binding(1) var<storage, read> second: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
-@group(1) @binding(0) var<uniform> params: Params;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
-    if index < params.len {
-        let width = params.first_width + params.second_width;
-        let place = index % width;
-        if place < params.first_width {
-            out[index] = first[index / width * params.first_width + place];
-        } else {
-            let at = place - params.first_width;
-            out[index] = second[index / width * params.second_width + at];
-        }
-    }
+fn of_first(index: u32, at: u32) {
+    out[index] = first[at];
+}
+
+fn of_second(index: u32, at: u32) {
+    out[index] = second[at];
 }

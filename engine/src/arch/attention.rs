@@ -5,7 +5,7 @@ use super::{Config, Heads, Hyperparameters};
 use crate::backend::{AttentionShape, Backend, Device, HeadNorms, Norm, QueriesAndKeys, Step};
 use crate::error::ModelError;
 use crate::tensors::{Loader, Tensors};
-use kernels::ops::{NormKind, Pairing, Rope};
+use kernels::ops::{Pairing, Rope};
 
 /// Its hyperparameters.
 pub struct Attention {
@@ -181,12 +181,9 @@ impl Attention {
         let own = made.map(|(k, v)| KeysAndValues {
             k,
             v,
-            v_norm: self.normed_values.then(|| Norm {
-                kind: NormKind::Rms,
-                eps: config.norming.eps,
-                width: head_dim_v,
-                weight: loader.ones(head_dim_v),
-                bias: None,
+            v_norm: self.normed_values.then(|| {
+                let ones = loader.ones(head_dim_v);
+                config.norming.with_weight(head_dim_v, ones)
             }),
         });
         let [q_norm, k_norm] = ["attn_q_norm", "attn_k_norm"].map(name);

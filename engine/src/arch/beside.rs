@@ -35,15 +35,10 @@ impl<D: Device> Beside<D> {
         let norm = |tensor| norming.load(loader, &name(tensor), n_embd);
         // What the router sees has a length of 1, but for these weights.
         let of_length = 1.0 / (n_embd as f32).sqrt();
+        let scale = loader.scaled_vector(&name("ffn_gate_inp.scale"), n_embd, of_length)?;
         Ok(Beside {
             network_norm: norm("post_ffw_norm_1")?,
-            router_norm: Norm {
-                kind: norming.kind,
-                eps: norming.eps,
-                width: n_embd,
-                weight: loader.scaled_vector(&name("ffn_gate_inp.scale"), n_embd, of_length)?,
-                bias: None,
-            },
+            router_norm: norming.with_weight(n_embd, scale),
             experts_norms: [norm("pre_ffw_norm_2")?, norm("post_ffw_norm_2")?],
             network: Dense::load(loader, name, true, [n_embd, n_ff])?,
         })

@@ -72,12 +72,18 @@ impl Norming {
             1 => &[width],
             _ => &[width, weights],
         };
-        Ok(Norm {
+        let weight = loader.vector_of(&format!("{name}.weight"), dims)?;
+        Ok(self.with_weight(width, weight))
+    }
+
+    /// The norm of that width with these weights and no bias.
+    pub(super) fn with_weight<D: Device>(&self, width: usize, weight: D::Vector) -> Norm<D> {
+        Norm {
             kind: self.kind,
             eps: self.eps,
             width,
-            weight: loader.vector_of(&format!("{name}.weight"), dims)?,
+            weight,
             bias: None,
-        })
+        }
     }
 }

@@ -15,12 +15,12 @@ impl KvLayer {
     ///
     /// If the cache has fewer.
     pub fn rows(&self, positions: Range<usize>) -> (Vec<f32>, Vec<f32>) {
-        let all = 0..self.len();
-        assert!(
-            positions.end <= all.end,
-            "positions {positions:?} of {all:?}"
-        );
         let len = positions.len();
+        assert!(
+            positions.end <= self.len(),
+            "positions {positions:?} of {}",
+            self.len()
+        );
         let (dim_k, dim_v) = (self.head_dim_k(), self.head_dim_v());
         let format = self.format();
         let mut keys = Vec::with_capacity(len * self.n_head_kv() * dim_k);

@@ -1,6 +1,6 @@
 //! Families whose files lack what they need, or say what makes no sense.
 
-use super::{open, refused};
+use super::{open, refused, refused_keys, with_experts};
 use firstlight_tests::tiny::Tiny;
 use gguf::TensorType;
 use gguf::write::OwnedValue;
@@ -229,10 +229,7 @@ fn layers_with_convolutions() {
         (heads, vec![0_u32, 8].into(), " is 8, expected 1 to 4"),
         ("shortconv.l_cache", 1_u32.into(), " is 1, expected 2 to 16"),
     ];
-    for (name, value, expected) in rows {
-        let model = tiny().set(&format!("lfm2.{name}"), value);
-        refused(&model, &format!("metadata key \"lfm2.{name}\"{expected}"));
-    }
+    refused_keys(&tiny(), "lfm2", rows);
 }
 
 #[test]
@@ -343,19 +340,7 @@ fn layers_that_differ() {
 
 #[test]
 fn experts_after_dense_layers() {
-    let glm = || {
-        let numbers = [
-            ("expert_count", 4_u32),
-            ("expert_used_count", 2),
-            ("expert_feed_forward_length", 32),
-            ("expert_shared_count", 1),
-            ("leading_dense_block_count", 1),
-        ];
-        let model = family("glm4moe");
-        numbers.into_iter().fold(model, |model, (name, value)| {
-            model.set(&format!("glm4moe.{name}"), value)
-        })
-    };
+    let glm = || with_experts(family("glm4moe"), "glm4moe");
     refused(&glm(), &missing("post_attention_norm.weight"));
     let rows: [(&str, OwnedValue, &str); 9] = [
         ("expert_count", 0_u32.into(), " is 0, expected 1 to 4096"),
@@ -392,13 +377,7 @@ fn experts_after_dense_layers() {
             " is [2, 1, 1], expected none: models that see are not supported",
         ),
     ];
-    for (name, value, expected) in rows {
-        let model = glm().set(&format!("glm4moe.{name}"), value);
-        refused(
-            &model,
-            &format!("metadata key \"glm4moe.{name}\"{expected}"),
-        );
-    }
+    refused_keys(&glm(), "glm4moe", rows);
     let groups = |used: u32, experts: u32| {
         glm()
             .set("glm4moe.expert_group_count", 2_u32)

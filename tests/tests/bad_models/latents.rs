@@ -1,6 +1,6 @@
 //! Files of `deepseek2`, whose keys and values come from a latent vector.
 
-use super::{open, refused};
+use super::{open, refused, refused_keys, with_experts};
 use firstlight_tests::tiny::Tiny;
 use gguf::TensorType;
 use gguf::write::OwnedValue;
@@ -82,11 +82,7 @@ fn numbers() {
             " is \"linear\", expected none or yarn",
         ),
     ];
-    for (name, value, expected) in rows {
-        let key = format!("deepseek2.{name}");
-        let message = format!("metadata key \"{key}\"{expected}");
-        refused(&complete().set(&key, value), &message);
-    }
+    refused_keys(&complete(), "deepseek2", rows);
     let missing = |name: &str, kind: &str| {
         format!("metadata key \"deepseek2.{name}\" is missing, expected {kind}")
     };
@@ -145,20 +141,7 @@ fn tensors() {
 
 #[test]
 fn experts() {
-    let experts = || {
-        let numbers = [
-            ("expert_count", 4_u32),
-            ("expert_used_count", 2),
-            ("expert_feed_forward_length", 32),
-            ("expert_shared_count", 1),
-            ("leading_dense_block_count", 1),
-        ];
-        numbers
-            .into_iter()
-            .fold(complete(), |model, (name, value)| {
-                model.set(&format!("deepseek2.{name}"), value)
-            })
-    };
+    let experts = || with_experts(complete(), "deepseek2");
     refused(
         &experts(),
         "tensor \"blk.1.ffn_gate_inp.weight\" is missing",

@@ -108,15 +108,40 @@ fn refused(model: &Tiny, expected: &str) {
     }
 }
 
-/// Each row is refused: a key of the llama family, its value, the message
+/// Each row is refused: a key of the model's family, its value, the message
 /// without the key's name.
 #[track_caller]
-fn refused_values(rows: Vec<(&str, OwnedValue, &str)>) {
+fn refused_keys<'a>(
+    model: &Tiny,
+    family: &str,
+    rows: impl IntoIterator<Item = (&'a str, OwnedValue, &'a str)>,
+) {
     for (key, value, expected) in rows {
-        let key = format!("llama.{key}");
-        let model = Tiny::default().set(&key, value);
+        let key = format!("{family}.{key}");
+        let model = model.clone().set(&key, value);
         refused(&model, &format!("metadata key \"{key}\"{expected}"));
     }
+}
+
+/// The same of the unchanged model.
+#[track_caller]
+fn refused_values(rows: Vec<(&str, OwnedValue, &str)>) {
+    refused_keys(&Tiny::default(), "llama", rows);
+}
+
+/// The same model with what its family's metadata say of four experts, two of which a
+/// token uses, behind a layer without, and of one that all tokens use.
+fn with_experts(model: Tiny, family: &str) -> Tiny {
+    let numbers = [
+        ("expert_count", 4_u32),
+        ("expert_used_count", 2),
+        ("expert_feed_forward_length", 32),
+        ("expert_shared_count", 1),
+        ("leading_dense_block_count", 1),
+    ];
+    numbers.into_iter().fold(model, |model, (name, value)| {
+        model.set(&format!("{family}.{name}"), value)
+    })
 }
 
 fn shaped(change: impl FnOnce(&mut Shape)) -> Tiny {

@@ -4,12 +4,11 @@
 use super::context::Buffer;
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
-use super::products::{format_piece, set};
+use super::products::{format_piece, is_int8, set};
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::weights::GpuVector;
 use crate::backend::{Backend, ExpertGroups, Experts, Gating, MIN_WEIGHT_SUM, Product, Stack};
-use kernels::format::ActivationForm;
 use shaders::Op;
 use shaders::table::Workgroup;
 use std::sync::Arc;
@@ -128,16 +127,11 @@ impl GpuBackend {
         let first_row = rows.start as u32;
         assert_eq!(x.cols, stack.cols, "inputs");
         assert_eq!(x.rows * sharing, out.rows, "items");
-        let int8 = stack.format.info().activations == ActivationForm::Int8;
-        if int8 {
-            self.quantized(x);
-        }
-        let input = if int8 { x.int8() } else { &x.float };
-        let op = if int8 {
-            Op::ExpertInt8
-        } else {
-            Op::ExpertFloat
+        let op = match is_int8(stack.format) {
+            true => Op::ExpertInt8,
+            false => Op::ExpertFloat,
         };
+        let input = self.plain_input(x, stack.format);
         let mut kernel = Kernel::new(op, &[format_piece(stack.format), self.teams()]);
         kernel.constants[0] = set("BIAS", bias.is_some());
         let bias = self.bias(bias);
@@ -148,7 +142,7 @@ impl GpuBackend {
         for slice in &stack.slices {
             self.recorder.dispatch(
                 kernel,
-                &[&slice.buffer, input, routes, &out.float, &bias],
+                &[&slice.buffer, &input, routes, &out.float, &bias],
                 &[
                     slice.rows.len() as u32,
                     // Where the first expert's begin, seen from the slice.

@@ -50,13 +50,7 @@ impl GpuBackend {
             true => Op::HeadsInt8,
             false => Op::HeadsFloat,
         };
-        if is_int8(weight.format) {
-            self.quantized(x);
-        }
-        let input = match is_int8(weight.format) {
-            true => x.int8(),
-            false => &x.float,
-        };
+        let input = self.plain_input(x, weight.format);
         let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);
         let pieces = [format_piece(weight.format), tokens_piece, self.teams()];
         let kernel = Kernel::new(op, &pieces);
@@ -67,7 +61,7 @@ impl GpuBackend {
         for slice in &weight.slices {
             self.recorder.dispatch(
                 kernel,
-                &[&slice.buffer, input, &out.float],
+                &[&slice.buffer, &input, &out.float],
                 &[
                     slice.rows.len() as u32,
                     // Where the first head's begin, seen from the slice.

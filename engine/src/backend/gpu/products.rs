@@ -335,11 +335,16 @@ impl GpuBackend {
             let [halves, scales] = x.halves();
             return (halves.clone(), Some(scales.clone()));
         }
+        (self.plain_input(x, format), None)
+    }
+
+    /// The same without matrix units.
+    pub(super) fn plain_input(&mut self, x: &Tensor, format: Format) -> Arc<Buffer> {
         if is_int8(format) {
             self.quantized(x);
-            return (x.int8().clone(), None);
+            return x.int8().clone();
         }
-        (x.float.clone(), None)
+        x.float.clone()
     }
 
     /// Whether products of so many tokens with that format use matrix units.
