@@ -18,7 +18,12 @@ use super::octet::{PerLane, beside, halves_beside};
 use super::vector::*;
 use crate::activation::{AMAX_CEILING, AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN, ONES, Pair};
 use crate::isa::Isa;
+use crate::prefetch;
 use std::arch::x86_64::*;
+
+/// How far ahead of the values in hand memory is asked for, in bytes: two octets. Of
+/// prompts of 512 tokens, quantizing took 2.4 % of the time on a Zen 5 and takes 1.3 %.
+const AHEAD: usize = 2 * size_of::<Halves>();
 
 /// The values of an octet: the halves of its groups.
 type Halves = [[f32; 16]; 2 * OCTET];
@@ -95,7 +100,10 @@ fn pair(x: [&[f32]; 2], out: &mut [Pair]) {
 fn octet(x: &[f32], o: usize) -> Quantized {
     let (octets, rest) = x.as_chunks::<OCTET_LEN>();
     match octets.get(o) {
-        Some(x) => Quantized::of(bytemuck::cast_ref(x)),
+        Some(x) => {
+            prefetch::all_to_level(true, x, AHEAD);
+            Quantized::of(bytemuck::cast_ref(x))
+        }
         None => {
             let mut padded = [0.0; OCTET_LEN];
             if o == octets.len() {
