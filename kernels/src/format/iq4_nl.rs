@@ -10,7 +10,7 @@
 //! weight = d · IQ4_VALUES[nibble]
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// What a nibble stands for, in IQ4_NL and IQ4_XS.
@@ -31,7 +31,6 @@ pub struct BlockIQ4_NL {
 const _: () = assert!(size_of::<BlockIQ4_NL>() == 18);
 
 impl Block for BlockIQ4_NL {
-    const FORMAT: Format = Format::IQ4_NL;
     const LEN: usize = 32;
     const OFFSET: u8 = 127;
     const MAX: u8 = 240;

@@ -19,7 +19,7 @@
 //! [`Group`].
 
 use super::iq4_nl::{IQ4_VALUES, look_up};
-use super::{Block, Format, Group, Minimum};
+use super::{Block, Group, Minimum};
 use half::f16;
 
 /// A block of 256 weights.
@@ -49,7 +49,6 @@ impl BlockIQ4_XS {
 }
 
 impl Block for BlockIQ4_XS {
-    const FORMAT: Format = Format::IQ4_XS;
     const LEN: usize = 256;
     const OFFSET: u8 = 127;
     const MAX: u8 = 240;

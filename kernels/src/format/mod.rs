@@ -107,8 +107,6 @@ pub enum Minimum {
 
 /// A block format: the struct as it lies in the file, and what it means.
 pub trait Block: AnyBitPattern + Zeroable + Copy + Send + Sync {
-    /// The format's line in the table.
-    const FORMAT: Format;
     /// Weights in a block; a multiple of [`GROUP`].
     const LEN: usize;
     /// Added to a quant to make it unsigned: every `q + OFFSET` lies in

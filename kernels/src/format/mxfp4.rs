@@ -18,7 +18,7 @@
 //! broken either way; here it shows.
 
 use super::iq4_nl::look_up;
-use super::{Block, Format, Group, Minimum};
+use super::{Block, Group, Minimum};
 
 /// Twice the element that a nibble stands for. Integers have no −0: its nibble
 /// counts as 0.
@@ -37,7 +37,6 @@ pub struct BlockMXFP4 {
 const _: () = assert!(size_of::<BlockMXFP4>() == 17);
 
 impl Block for BlockMXFP4 {
-    const FORMAT: Format = Format::MXFP4;
     const LEN: usize = 32;
     const OFFSET: u8 = 12;
     const MAX: u8 = 24;

@@ -14,7 +14,7 @@
 //! weight = d · sc · (two bits) − dmin · mn
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 256 weights.
@@ -34,7 +34,6 @@ pub struct BlockQ2_K {
 const _: () = assert!(size_of::<BlockQ2_K>() == 84);
 
 impl Block for BlockQ2_K {
-    const FORMAT: Format = Format::Q2_K;
     const LEN: usize = 256;
     const OFFSET: u8 = 0;
     const MAX: u8 = 3;

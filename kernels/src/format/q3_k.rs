@@ -17,7 +17,7 @@
 //! weight = d · (scale − 32) · (three bits − 4)
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 256 weights.
@@ -47,7 +47,6 @@ impl BlockQ3_K {
 }
 
 impl Block for BlockQ3_K {
-    const FORMAT: Format = Format::Q3_K;
     const LEN: usize = 256;
     const OFFSET: u8 = 4;
     const MAX: u8 = 7;

@@ -9,7 +9,7 @@
 //! weight = d · (nibble − 8)
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 32 weights.
@@ -25,7 +25,6 @@ pub struct BlockQ4_0 {
 const _: () = assert!(size_of::<BlockQ4_0>() == 18);
 
 impl Block for BlockQ4_0 {
-    const FORMAT: Format = Format::Q4_0;
     const LEN: usize = 32;
     const OFFSET: u8 = 8;
     const MAX: u8 = 15;

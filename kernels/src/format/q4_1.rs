@@ -9,7 +9,7 @@
 //! weight = d · nibble + m
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 32 weights.
@@ -27,7 +27,6 @@ pub struct BlockQ4_1 {
 const _: () = assert!(size_of::<BlockQ4_1>() == 20);
 
 impl Block for BlockQ4_1 {
-    const FORMAT: Format = Format::Q4_1;
     const LEN: usize = 32;
     const OFFSET: u8 = 0;
     const MAX: u8 = 15;

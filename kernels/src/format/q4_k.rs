@@ -21,7 +21,7 @@
 //! `d · sc` and `dmin · mn` are exact in `f32` (11 bits by 6), so they are the
 //! scale and the minimum of a [`Group`].
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 256 weights.
@@ -41,7 +41,6 @@ pub struct BlockQ4_K {
 const _: () = assert!(size_of::<BlockQ4_K>() == 144);
 
 impl Block for BlockQ4_K {
-    const FORMAT: Format = Format::Q4_K;
     const LEN: usize = 256;
     const OFFSET: u8 = 0;
     const MAX: u8 = 15;

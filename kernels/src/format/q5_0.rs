@@ -10,7 +10,7 @@
 //! weight = d · (five bits − 16)
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 32 weights.
@@ -28,7 +28,6 @@ pub struct BlockQ5_0 {
 const _: () = assert!(size_of::<BlockQ5_0>() == 22);
 
 impl Block for BlockQ5_0 {
-    const FORMAT: Format = Format::Q5_0;
     const LEN: usize = 32;
     const OFFSET: u8 = 16;
     const MAX: u8 = 31;

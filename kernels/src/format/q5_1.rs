@@ -10,7 +10,7 @@
 //! ```
 
 use super::q5_0::five_bits;
-use super::{Block, Format, Group, Minimum};
+use super::{Block, Group, Minimum};
 use half::f16;
 
 /// A block of 32 weights.
@@ -30,7 +30,6 @@ pub struct BlockQ5_1 {
 const _: () = assert!(size_of::<BlockQ5_1>() == 24);
 
 impl Block for BlockQ5_1 {
-    const FORMAT: Format = Format::Q5_1;
     const LEN: usize = 32;
     const OFFSET: u8 = 0;
     const MAX: u8 = 31;

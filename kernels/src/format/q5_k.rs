@@ -18,7 +18,7 @@
 //! scale and the minimum of a [`Group`].
 
 use super::q4_k::scale_min;
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 256 weights.
@@ -40,7 +40,6 @@ pub struct BlockQ5_K {
 const _: () = assert!(size_of::<BlockQ5_K>() == 176);
 
 impl Block for BlockQ5_K {
-    const FORMAT: Format = Format::Q5_K;
     const LEN: usize = 256;
     const OFFSET: u8 = 0;
     const MAX: u8 = 31;

@@ -15,7 +15,7 @@
 //! weight = d · scale · (six bits − 32)
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 256 weights.
@@ -35,7 +35,6 @@ pub struct BlockQ6_K {
 const _: () = assert!(size_of::<BlockQ6_K>() == 210);
 
 impl Block for BlockQ6_K {
-    const FORMAT: Format = Format::Q6_K;
     const LEN: usize = 256;
     const OFFSET: u8 = 32;
     const MAX: u8 = 63;

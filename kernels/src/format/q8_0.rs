@@ -9,7 +9,7 @@
 //! weight = d · q
 //! ```
 
-use super::{Block, Format, GROUP, Group, Minimum};
+use super::{Block, GROUP, Group, Minimum};
 use half::f16;
 
 /// A block of 32 weights.
@@ -25,7 +25,6 @@ pub struct BlockQ8_0 {
 const _: () = assert!(size_of::<BlockQ8_0>() == 34);
 
 impl Block for BlockQ8_0 {
-    const FORMAT: Format = Format::Q8_0;
     const LEN: usize = 32;
     const OFFSET: u8 = 128;
     const MAX: u8 = 255;

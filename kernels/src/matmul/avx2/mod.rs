@@ -44,7 +44,7 @@ pub(super) unsafe fn blocks<L: Level, B: Octets>(
     scratch: &mut Scratch,
 ) {
     let l = L::new().expect("the registry runs a kernel only where its instructions are");
-    if x.rows < min_tokens(L::ISA, B::FORMAT) {
+    if x.rows < min_tokens(L::ISA, weight.format()) {
         in_place::strip::<L, B>(l, weight, x.int8, out);
     } else {
         panel::strip::<L, B>(l, weight, x.int8, out, &mut scratch.panel);
