@@ -675,6 +675,23 @@ impl TileMut<'_> {
         self.cols.clone()
     }
 
+    /// Some of the tile's columns, counted from its first.
+    ///
+    /// # Panics
+    ///
+    /// If the tile does not have them.
+    pub fn columns(&mut self, cols: Range<usize>) -> TileMut<'_> {
+        assert!(cols.start <= cols.end && cols.end <= self.cols.len());
+        let first = self.cols.start;
+        TileMut {
+            base: self.base,
+            stride: self.stride,
+            rows: self.rows.clone(),
+            cols: first + cols.start..first + cols.end,
+            _data: std::marker::PhantomData,
+        }
+    }
+
     /// The tile's part of the matrix's row `row`.
     #[inline]
     pub fn row(&mut self, row: usize) -> &mut [f32] {

@@ -45,7 +45,15 @@
 //! and `dx` has four significant bits, so `dx · isum` is exact, and so is `d · s`,
 //! of 11 and 8 bits. [`crate::matmul`] says which `acc` a group adds to.
 
+mod codebook;
 mod float;
+mod iq1_m;
+mod iq1_s;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
@@ -60,7 +68,15 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 
+pub(crate) use codebook::{ExpandFn, Expanded, expand};
 pub use float::{BF16, F16, F32, FloatWeight};
+pub use iq1_m::BlockIQ1_M;
+pub use iq1_s::BlockIQ1_S;
+pub use iq2_s::BlockIQ2_S;
+pub use iq2_xs::BlockIQ2_XS;
+pub use iq2_xxs::BlockIQ2_XXS;
+pub use iq3_s::BlockIQ3_S;
+pub use iq3_xxs::BlockIQ3_XXS;
 pub use iq4_nl::{BlockIQ4_NL, IQ4_VALUES};
 pub use iq4_xs::BlockIQ4_XS;
 pub use mxfp4::{BlockMXFP4, MXFP4_VALUES, half_e8m0};
@@ -226,6 +242,13 @@ formats! {
     Q4_K, "q4_k", Q4_K, Int8, BlockQ4_K;
     Q5_K, "q5_k", Q5_K, Int8, BlockQ5_K;
     Q6_K, "q6_k", Q6_K, Int8, BlockQ6_K;
+    IQ1_S, "iq1_s", IQ1_S, Int8, BlockIQ1_S;
+    IQ1_M, "iq1_m", IQ1_M, Int8, BlockIQ1_M;
+    IQ2_XXS, "iq2_xxs", IQ2_XXS, Int8, BlockIQ2_XXS;
+    IQ2_XS, "iq2_xs", IQ2_XS, Int8, BlockIQ2_XS;
+    IQ2_S, "iq2_s", IQ2_S, Int8, BlockIQ2_S;
+    IQ3_XXS, "iq3_xxs", IQ3_XXS, Int8, BlockIQ3_XXS;
+    IQ3_S, "iq3_s", IQ3_S, Int8, BlockIQ3_S;
     IQ4_NL, "iq4_nl", IQ4_NL, Int8, BlockIQ4_NL;
     IQ4_XS, "iq4_xs", IQ4_XS, Int8, BlockIQ4_XS;
     MXFP4, "mxfp4", MXFP4, Int8, BlockMXFP4;

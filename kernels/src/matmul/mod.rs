@@ -39,6 +39,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+mod codebook;
 mod float;
 mod in_place;
 #[cfg(target_arch = "aarch64")]
@@ -51,7 +52,7 @@ pub(crate) use panel::min_tokens_avx512;
 pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
-use crate::format::{ActivationForm, Format};
+use crate::format::{ActivationForm, Expanded, Format};
 use crate::lines::Lines;
 use crate::steps::{StepBuffer, StepForm, StepRows};
 use crate::team::{MatMut, Region, TileMut};
@@ -229,6 +230,8 @@ pub struct Scratch {
     pub product: Vec<f32>,
     /// A strip of weights in steps.
     pub floats: Lines<f32>,
+    /// Rows of a codebook format, spelled out.
+    expanded: Vec<Expanded>,
 }
 
 impl Workspace {

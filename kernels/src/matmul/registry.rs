@@ -5,6 +5,7 @@
 //! served by the plainer set that [`Isa::fallback`] names and that takes
 //! activations in the same [`Order`].
 
+use super::codebook::codebook;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{Activations, Matrix, Scratch, float, scalar};
@@ -55,6 +56,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   scalar::blocks::<BlockQ4_K>;
         Q5_K   scalar::blocks::<BlockQ5_K>;
         Q6_K   scalar::blocks::<BlockQ6_K>;
+        IQ1_S scalar::blocks::<BlockIQ1_S>;
+        IQ1_M scalar::blocks::<BlockIQ1_M>;
+        IQ2_XXS scalar::blocks::<BlockIQ2_XXS>;
+        IQ2_XS scalar::blocks::<BlockIQ2_XS>;
+        IQ2_S scalar::blocks::<BlockIQ2_S>;
+        IQ3_XXS scalar::blocks::<BlockIQ3_XXS>;
+        IQ3_S scalar::blocks::<BlockIQ3_S>;
         IQ4_NL scalar::blocks::<BlockIQ4_NL>;
         IQ4_XS scalar::blocks::<BlockIQ4_XS>;
         MXFP4  scalar::blocks::<BlockMXFP4>;
@@ -74,6 +82,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   avx2::blocks::<avx2::Plain, BlockQ4_K>;
         Q5_K   avx2::blocks::<avx2::Plain, BlockQ5_K>;
         Q6_K   avx2::blocks::<avx2::Plain, BlockQ6_K>;
+        IQ1_S codebook!(Isa::Avx2, BlockIQ1_S, avx2::blocks::<avx2::Plain, Expanded>);
+        IQ1_M codebook!(Isa::Avx2, BlockIQ1_M, avx2::blocks::<avx2::Plain, Expanded>);
+        IQ2_XXS codebook!(Isa::Avx2, BlockIQ2_XXS, avx2::blocks::<avx2::Plain, Expanded>);
+        IQ2_XS codebook!(Isa::Avx2, BlockIQ2_XS, avx2::blocks::<avx2::Plain, Expanded>);
+        IQ2_S codebook!(Isa::Avx2, BlockIQ2_S, avx2::blocks::<avx2::Plain, Expanded>);
+        IQ3_XXS codebook!(Isa::Avx2, BlockIQ3_XXS, avx2::blocks::<avx2::Plain, Expanded>);
+        IQ3_S codebook!(Isa::Avx2, BlockIQ3_S, avx2::blocks::<avx2::Plain, Expanded>);
         IQ4_NL avx2::blocks::<avx2::Plain, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Plain, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Plain, BlockMXFP4>;
@@ -90,6 +105,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ4_K>;
         Q5_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ5_K>;
         Q6_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ6_K>;
+        IQ1_S codebook!(Isa::AvxVnni, BlockIQ1_S, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
+        IQ1_M codebook!(Isa::AvxVnni, BlockIQ1_M, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
+        IQ2_XXS codebook!(Isa::AvxVnni, BlockIQ2_XXS, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
+        IQ2_XS codebook!(Isa::AvxVnni, BlockIQ2_XS, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
+        IQ2_S codebook!(Isa::AvxVnni, BlockIQ2_S, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
+        IQ3_XXS codebook!(Isa::AvxVnni, BlockIQ3_XXS, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
+        IQ3_S codebook!(Isa::AvxVnni, BlockIQ3_S, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
         IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockMXFP4>;
@@ -109,6 +131,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   avx512::blocks::<BlockQ4_K>;
         Q5_K   avx512::blocks::<BlockQ5_K>;
         Q6_K   avx512::blocks::<BlockQ6_K>;
+        IQ1_S codebook!(Isa::Avx512, BlockIQ1_S, avx512::blocks::<Expanded>);
+        IQ1_M codebook!(Isa::Avx512, BlockIQ1_M, avx512::blocks::<Expanded>);
+        IQ2_XXS codebook!(Isa::Avx512, BlockIQ2_XXS, avx512::blocks::<Expanded>);
+        IQ2_XS codebook!(Isa::Avx512, BlockIQ2_XS, avx512::blocks::<Expanded>);
+        IQ2_S codebook!(Isa::Avx512, BlockIQ2_S, avx512::blocks::<Expanded>);
+        IQ3_XXS codebook!(Isa::Avx512, BlockIQ3_XXS, avx512::blocks::<Expanded>);
+        IQ3_S codebook!(Isa::Avx512, BlockIQ3_S, avx512::blocks::<Expanded>);
         IQ4_NL avx512::blocks::<BlockIQ4_NL>;
         IQ4_XS avx512::blocks::<BlockIQ4_XS>;
         MXFP4  avx512::blocks::<BlockMXFP4>;
@@ -128,6 +157,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   neon::blocks::<neon::Plain, BlockQ4_K>;
         Q5_K   neon::blocks::<neon::Plain, BlockQ5_K>;
         Q6_K   neon::blocks::<neon::Plain, BlockQ6_K>;
+        IQ1_S codebook!(Isa::Neon, BlockIQ1_S, neon::blocks::<neon::Plain, Expanded>);
+        IQ1_M codebook!(Isa::Neon, BlockIQ1_M, neon::blocks::<neon::Plain, Expanded>);
+        IQ2_XXS codebook!(Isa::Neon, BlockIQ2_XXS, neon::blocks::<neon::Plain, Expanded>);
+        IQ2_XS codebook!(Isa::Neon, BlockIQ2_XS, neon::blocks::<neon::Plain, Expanded>);
+        IQ2_S codebook!(Isa::Neon, BlockIQ2_S, neon::blocks::<neon::Plain, Expanded>);
+        IQ3_XXS codebook!(Isa::Neon, BlockIQ3_XXS, neon::blocks::<neon::Plain, Expanded>);
+        IQ3_S codebook!(Isa::Neon, BlockIQ3_S, neon::blocks::<neon::Plain, Expanded>);
         IQ4_NL neon::blocks::<neon::Plain, BlockIQ4_NL>;
         IQ4_XS neon::blocks::<neon::Plain, BlockIQ4_XS>;
         MXFP4  neon::blocks::<neon::Plain, BlockMXFP4>;
@@ -144,6 +180,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   neon::blocks::<neon::Dotprod, BlockQ4_K>;
         Q5_K   neon::blocks::<neon::Dotprod, BlockQ5_K>;
         Q6_K   neon::blocks::<neon::Dotprod, BlockQ6_K>;
+        IQ1_S codebook!(Isa::NeonDotprod, BlockIQ1_S, neon::blocks::<neon::Dotprod, Expanded>);
+        IQ1_M codebook!(Isa::NeonDotprod, BlockIQ1_M, neon::blocks::<neon::Dotprod, Expanded>);
+        IQ2_XXS codebook!(Isa::NeonDotprod, BlockIQ2_XXS, neon::blocks::<neon::Dotprod, Expanded>);
+        IQ2_XS codebook!(Isa::NeonDotprod, BlockIQ2_XS, neon::blocks::<neon::Dotprod, Expanded>);
+        IQ2_S codebook!(Isa::NeonDotprod, BlockIQ2_S, neon::blocks::<neon::Dotprod, Expanded>);
+        IQ3_XXS codebook!(Isa::NeonDotprod, BlockIQ3_XXS, neon::blocks::<neon::Dotprod, Expanded>);
+        IQ3_S codebook!(Isa::NeonDotprod, BlockIQ3_S, neon::blocks::<neon::Dotprod, Expanded>);
         IQ4_NL neon::blocks::<neon::Dotprod, BlockIQ4_NL>;
         IQ4_XS neon::blocks::<neon::Dotprod, BlockIQ4_XS>;
         MXFP4  neon::blocks::<neon::Dotprod, BlockMXFP4>;
@@ -160,6 +203,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   neon::blocks::<neon::I8mm, BlockQ4_K>;
         Q5_K   neon::blocks::<neon::I8mm, BlockQ5_K>;
         Q6_K   neon::blocks::<neon::I8mm, BlockQ6_K>;
+        IQ1_S codebook!(Isa::NeonI8mm, BlockIQ1_S, neon::blocks::<neon::I8mm, Expanded>);
+        IQ1_M codebook!(Isa::NeonI8mm, BlockIQ1_M, neon::blocks::<neon::I8mm, Expanded>);
+        IQ2_XXS codebook!(Isa::NeonI8mm, BlockIQ2_XXS, neon::blocks::<neon::I8mm, Expanded>);
+        IQ2_XS codebook!(Isa::NeonI8mm, BlockIQ2_XS, neon::blocks::<neon::I8mm, Expanded>);
+        IQ2_S codebook!(Isa::NeonI8mm, BlockIQ2_S, neon::blocks::<neon::I8mm, Expanded>);
+        IQ3_XXS codebook!(Isa::NeonI8mm, BlockIQ3_XXS, neon::blocks::<neon::I8mm, Expanded>);
+        IQ3_S codebook!(Isa::NeonI8mm, BlockIQ3_S, neon::blocks::<neon::I8mm, Expanded>);
         IQ4_NL neon::blocks::<neon::I8mm, BlockIQ4_NL>;
         IQ4_XS neon::blocks::<neon::I8mm, BlockIQ4_XS>;
         MXFP4  neon::blocks::<neon::I8mm, BlockMXFP4>;
@@ -301,6 +351,13 @@ pub(super) fn avx_vnni_in_evex() -> Option<Kernels> {
         Q4_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ4_K>;
         Q5_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ5_K>;
         Q6_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ6_K>;
+        IQ1_S codebook!(Isa::AvxVnni, BlockIQ1_S, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
+        IQ1_M codebook!(Isa::AvxVnni, BlockIQ1_M, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
+        IQ2_XXS codebook!(Isa::AvxVnni, BlockIQ2_XXS, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
+        IQ2_XS codebook!(Isa::AvxVnni, BlockIQ2_XS, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
+        IQ2_S codebook!(Isa::AvxVnni, BlockIQ2_S, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
+        IQ3_XXS codebook!(Isa::AvxVnni, BlockIQ3_XXS, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
+        IQ3_S codebook!(Isa::AvxVnni, BlockIQ3_S, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
         IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockMXFP4>;

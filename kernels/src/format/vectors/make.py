@@ -33,6 +33,13 @@ FORMATS = {
     "q4_k": ((0, 2), 3),
     "q5_k": ((0, 2), 3),
     "q6_k": ((208,), 3),
+    "iq1_s": ((0,), 3),
+    "iq1_m": ((), 3),
+    "iq2_xxs": ((0,), 3),
+    "iq2_xs": ((0,), 3),
+    "iq2_s": ((0,), 3),
+    "iq3_xxs": ((0,), 3),
+    "iq3_s": ((0,), 3),
     "iq4_nl": ((0,), 6),
     "iq4_xs": ((0,), 3),
     "mxfp4": ((), 6),
@@ -67,6 +74,14 @@ def blocks(name, random):
             if row == 1:
                 value *= 2.0**-18
             out[row, at : at + 2] = np.array([value], np.float16).view(np.uint8)
+    if name == "iq1_m":
+        # The scale lies in the upper nibbles of four words.
+        for row in range(count):
+            value = random.uniform(0.1, 2.0) * 2.0 ** (-18 * (row == 1))
+            bits = int(np.array([value], np.float16).view(np.uint16)[0])
+            for i in range(4):
+                upper = out[row, 49 + 2 * i]
+                out[row, 49 + 2 * i] = upper & 0x0F | (bits >> (4 * i) & 15) << 4
     return out
 
 

@@ -14,7 +14,7 @@ use std::arch::x86_64::*;
 pub struct Octet {
     /// Quants in the paired order of [`crate::activation`]: `q[2p]` holds the
     /// first halves of groups `p` and `p + 4`, `q[2p + 1]` the last halves.
-    /// Unsigned, with the format's offset, up to 6 bits; signed beyond.
+    /// Unsigned, with the format's offset, up to 7 bits; signed beyond.
     pub q: [__m256i; 8],
     /// Scale of each group.
     pub d: __m256,
@@ -65,6 +65,8 @@ pub enum Quants {
     Bits5,
     /// Unsigned, at most 63.
     Bits6,
+    /// Unsigned, at most 127; of formats whose halves are apart.
+    Bits7,
     /// Signed bytes.
     Bits8,
 }
@@ -79,6 +81,7 @@ pub trait Octets: Block {
         0..=15 => Quants::Bits4,
         16..=31 => Quants::Bits5,
         32..=63 => Quants::Bits6,
+        64..=127 if Self::HALVES_APART => Quants::Bits7,
         _ => Quants::Bits8,
     };
 

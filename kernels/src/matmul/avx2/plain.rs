@@ -8,6 +8,7 @@
 //! | up to 4 bits| 15      | 16                           |
 //! | 5 bits      | 31      | 8                            |
 //! | 6 bits      | 63      | 4                            |
+//! | 7 bits      | 127     | 2                            |
 //! | 8 bits      | 128     | 2, as magnitude and sign     |
 //!
 //! (products of at most 127 times the weight, sums below 32768).
@@ -137,6 +138,7 @@ const fn fit<B: Octets>() -> usize {
         Quants::Bits4 if !B::SUBSCALES => 8,
         Quants::Bits4 | Quants::Bits5 => 4,
         Quants::Bits6 => 2,
+        Quants::Bits7 => 1,
         Quants::Bits8 => 8,
     }
 }
@@ -190,7 +192,7 @@ pub fn dot<B: Octets>(w: &Octet, x: &[i8; OCTET_LEN], sums: __m256i) -> __m256i 
                 let high = halve_i16(pairs[2], pairs[3]);
                 quarter_i32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
             }
-            Quants::Bits6 | Quants::Bits8 => {
+            Quants::Bits6 | Quants::Bits7 | Quants::Bits8 => {
                 for pair in &mut pairs {
                     *pair = _mm256_madd_epi16(*pair, ones);
                 }

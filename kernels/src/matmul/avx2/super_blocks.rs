@@ -137,6 +137,22 @@ impl Octets for BlockIQ4_XS {
     }
 }
 
+impl Octets for Expanded {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = one(blocks);
+        let bytes = halves(bytemuck::cast_slice(&b.q));
+        let raise = _mm256_set1_epi8(Self::OFFSET as i8);
+        let mut q = [_mm256_setzero_si256(); 8];
+        for (i, q) in q.iter_mut().enumerate() {
+            *q = _mm256_add_epi8(load_pair(&bytes[i], &bytes[i + 8]), raise);
+        }
+        let s = _mm256_cvtepi8_epi16(load_half(bytemuck::cast_ref(&b.s)));
+        Octet::new(q, _mm256_set1_ps(f32::from_le_bytes(b.d))).with_subscales(s)
+    }
+}
+
 /// The scales of a block of Q3_K, with 32 added: see `BlockQ3_K::scale`.
 #[inline]
 #[target_feature(enable = "avx2")]

@@ -77,14 +77,6 @@ impl Octets for BlockQ8_0 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        /// From two vectors of two groups: steps 0 and 1 of both halves of the
-        /// four groups, `[half][step][group]`; two words on, steps 2 and 3.
-        const FOUR_GROUPS: PerLane<u32> =
-            [0, 8, 16, 24, 1, 9, 17, 25, 4, 12, 20, 28, 5, 13, 21, 29];
-        /// From two such: the first of their steps, of eight groups; four words
-        /// on, the second.
-        const EIGHT_GROUPS: PerLane<u32> =
-            [0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27];
         let b = eight(blocks);
         let mut two = [_mm512_setzero_si512(); 4];
         for (two, b) in two.iter_mut().zip(b.as_chunks::<2>().0) {
@@ -92,20 +84,36 @@ impl Octets for BlockQ8_0 {
             let pair = load_pair(bytemuck::cast_ref(&b[0].qs), bytemuck::cast_ref(&b[1].qs));
             *two = _mm512_xor_si512(pair, raise);
         }
-        let mut q = two;
-        for i in 0..2 {
-            let words = _mm512_set1_epi32(2 * i as i32);
-            let words = _mm512_add_epi32(load_u32(&FOUR_GROUPS), words);
-            let low = _mm512_permutex2var_epi32(two[0], words, two[1]);
-            let high = _mm512_permutex2var_epi32(two[2], words, two[3]);
-            for j in 0..2 {
-                let words = _mm512_set1_epi32(4 * j as i32);
-                let words = _mm512_add_epi32(load_u32(&EIGHT_GROUPS), words);
-                q[2 * i + j] = _mm512_permutex2var_epi32(low, words, high);
-            }
-        }
-        Octet::new(q, scales_of_34_bytes(bytemuck::cast_slice(b)))
+        Octet::new(
+            steps_of_bytes(two),
+            scales_of_34_bytes(bytemuck::cast_slice(b)),
+        )
     }
+}
+
+/// The steps of eight groups of bytes, two of which are in each vector.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn steps_of_bytes(two: [__m512i; 4]) -> [__m512i; 4] {
+    /// From two vectors of two groups: steps 0 and 1 of both halves of the
+    /// four groups, `[half][step][group]`; two words on, steps 2 and 3.
+    const FOUR_GROUPS: PerLane<u32> = [0, 8, 16, 24, 1, 9, 17, 25, 4, 12, 20, 28, 5, 13, 21, 29];
+    /// From two such: the first of their steps, of eight groups; four words
+    /// on, the second.
+    const EIGHT_GROUPS: PerLane<u32> = [0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27];
+    let mut q = two;
+    for i in 0..2 {
+        let words = _mm512_set1_epi32(2 * i as i32);
+        let words = _mm512_add_epi32(load_u32(&FOUR_GROUPS), words);
+        let low = _mm512_permutex2var_epi32(two[0], words, two[1]);
+        let high = _mm512_permutex2var_epi32(two[2], words, two[3]);
+        for j in 0..2 {
+            let words = _mm512_set1_epi32(4 * j as i32);
+            let words = _mm512_add_epi32(load_u32(&EIGHT_GROUPS), words);
+            q[2 * i + j] = _mm512_permutex2var_epi32(low, words, high);
+        }
+    }
+    q
 }
 
 impl Octets for BlockIQ4_NL {

@@ -4,6 +4,7 @@
 //! bytes behind those of its first.
 
 use super::blocks_of_32::nibbles_of_quarters;
+use super::blocks_of_32::steps_of_bytes;
 use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_lane, split};
 use super::vector::*;
 use crate::activation::OCTET;
@@ -141,6 +142,20 @@ impl Octets for BlockIQ4_XS {
         let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, q);
 
         Octet::new(q, iq4_xs_scales(b))
+    }
+}
+
+impl Octets for Expanded {
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = one(blocks);
+        let two: &[[i8; 64]; 4] = bytemuck::cast_ref(&b.q);
+        let raise = _mm512_set1_epi8(Self::RAISED_BY as i8);
+        let q = steps_of_bytes(two.each_ref().map(|q| _mm512_add_epi8(load_i8(q), raise)));
+        let s = by_half(load_sixteen(bytemuck::cast_ref(&b.s)));
+        let d = _mm256_set1_ps(f32::from_le_bytes(b.d));
+        Octet::new(q, d).with_subscales(_mm512_cvtepi8_epi32(s))
     }
 }
 

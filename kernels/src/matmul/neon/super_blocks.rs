@@ -107,6 +107,17 @@ impl Octets for BlockIQ4_XS {
     }
 }
 
+impl Octets for Expanded {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn octet(blocks: &[Self]) -> Octet {
+        let b = one(blocks);
+        let q = each(|g, half| load_i8(&b.q[2 * g + half]));
+        let d = vdupq_n_f32(f32::from_le_bytes(b.d));
+        Octet::new(q, [d; 2]).with_subscales(load_i8(&b.s))
+    }
+}
+
 #[inline]
 fn one<B>(blocks: &[B]) -> &B {
     let [block] = blocks else {

@@ -1,0 +1,60 @@
+//! IQ1_M: 256 weights of 1.75 bits, eight at a time from the codebook of IQ1_S; every 8 are
+//! shifted by an eighth, every 16 have a scale of three bits.
+//!
+//! ```text
+//! byte   0        31   32      47   48              55
+//!      ┌─────────────┬────────────┬───────────────────┐
+//!      │ qs [32]     │ qh [16]    │ scales [4] u16    │
+//!      └─────────────┴────────────┴───────────────────┘
+//!
+//! weights 8i .. 8i + 8 of group g: the lower eight bits of the index are qs[4g + i]; in
+//!     qh[2g + i / 2], of whose nibbles the low one is for even i, the lower three bits are
+//!     the upper ones of the index, and the fourth shifts down instead of up
+//! scales of the halves of group g: in scales[g / 2], three bits each, from bit 6 · (g mod 2) on
+//! d: a binary16 number, four bits at a time in the upper four of each of scales
+//!
+//! weight = d · (2 · scale + 1) · (entry ± 1/8)
+//! ```
+//!
+//! Quants are in eighths, so the shift is one of them.
+
+use super::codebook::{odd, of_eights, shifted};
+use super::{Block, Group, Minimum};
+use half::f16;
+
+/// A block of 256 weights.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct BlockIQ1_M {
+    /// Lower eight bits of the indices.
+    pub qs: [[u8; 4]; 8],
+    /// Upper bits and shifts, nibbles.
+    pub qh: [[u8; 2]; 8],
+    /// Scales of two groups each and four bits of `d`, little-endian `u16`s.
+    pub scales: [[u8; 2]; 4],
+}
+
+const _: () = assert!(size_of::<BlockIQ1_M>() == 56);
+
+impl Block for BlockIQ1_M {
+    const LEN: usize = 256;
+    const OFFSET: u8 = 9;
+    const MAX: u8 = 18;
+    const SUBSCALES: bool = true;
+    const MINIMUM: Minimum = Minimum::None;
+
+    #[inline(always)]
+    fn group(&self, index: usize) -> Group {
+        let (qs, high) = (self.qs[index], self.qh[index]);
+        let nibble = |i: usize| u16::from(high[i / 2] >> (i % 2 * 4) & 15);
+        let scales = self.scales.map(u16::from_le_bytes);
+        let d = (0..4).map(|i| scales[i] >> 12 << (4 * i)).sum();
+        let here = u32::from(scales[index / 2] >> (index % 2 * 6));
+        Group {
+            q: of_eights(|i| shifted((nibble(i) & 7) << 8 | u16::from(qs[i]), nibble(i) > 7)),
+            s: [odd(here, 0..3), odd(here, 3..6)],
+            d: f16::from_bits(d).to_f32() / 8.0,
+            m: [0.0; 2],
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! IQ2_XS: 256 weights of 2.31 bits, eight at a time from a codebook of 512 entries with
+//! signs beside them; every 16 have a scale of four bits.
+//!
+//! ```text
+//! byte   0   1   2             65   66        73
+//!      ┌───────┬─────────────────┬─────────────┐
+//!      │ d f16 │ qs [32] u16     │ scales [8]  │
+//!      └───────┴─────────────────┴─────────────┘
+//!
+//! weights 8n .. 8n + 8: the index is in the lower nine bits of qs[n], seven bits of
+//!     signs are above it
+//! scales[g]: the low nibble for the first, the high one for the last 16 weights of group g
+//!
+//! weight = d · (2 · scale + 1) / 8 · ±entry
+//! ```
+
+use super::codebook::{IQ2_XS, odd, of_eights, signed_evenly};
+use super::{Block, Group, Minimum};
+use half::f16;
+
+/// A block of 256 weights.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct BlockIQ2_XS {
+    /// Scale, binary16.
+    pub d: [u8; 2],
+    /// Index and signs of eight weights, a little-endian `u16`; four for each group.
+    pub qs: [[[u8; 2]; 4]; 8],
+    /// Scales of the halves of each group, nibbles.
+    pub scales: [u8; 8],
+}
+
+const _: () = assert!(size_of::<BlockIQ2_XS>() == 74);
+
+impl Block for BlockIQ2_XS {
+    const LEN: usize = 256;
+    const OFFSET: u8 = 43;
+    const MAX: u8 = 86;
+    const SUBSCALES: bool = true;
+    const MINIMUM: Minimum = Minimum::None;
+
+    #[inline(always)]
+    fn group(&self, index: usize) -> Group {
+        let qs = self.qs[index].map(u16::from_le_bytes);
+        let scales = u32::from(self.scales[index]);
+        let entry = |i: usize| IQ2_XS[usize::from(qs[i] & 511)];
+        Group {
+            q: of_eights(|i| signed_evenly(entry(i), u32::from(qs[i] >> 9), 0)),
+            s: [odd(scales, 0..4), odd(scales, 4..8)],
+            d: f16::from_le_bytes(self.d).to_f32() / 8.0,
+            m: [0.0; 2],
+        }
+    }
+}

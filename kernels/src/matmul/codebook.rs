@@ -1,0 +1,70 @@
+//! Formats of codebooks: rows are expanded ([`crate::format`] says why), some at a time,
+//! into the thread's own memory, and multiplied by the kernel for what they then are.
+
+use super::panel::min_tokens;
+use super::{Activations, MatmulFn, Matrix, Scratch};
+use crate::format::{Block, ExpandFn, Expanded};
+use crate::isa::Isa;
+use crate::prefetch;
+use crate::team::TileMut;
+
+/// Bytes of expanded rows at a time, where few tokens meet them: they stay in the
+/// second-level cache, beside the tokens.
+const FEW_BYTES: usize = 128 << 10;
+
+/// Computes a strip with the kernel for expanded blocks of `isa`.
+///
+/// # Safety
+///
+/// The processor has the instruction set, and `kernel` is one of its.
+pub unsafe fn strip(
+    isa: Isa,
+    expand: ExpandFn,
+    kernel: MatmulFn,
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut Scratch,
+) {
+    let per_row = weight.cols() / Expanded::LEN;
+    let row_bytes = per_row * size_of::<Expanded>();
+    // Of many tokens, what is prepared for a strip is prepared once.
+    let at_a_time = match x.rows < min_tokens(isa, weight.format()) {
+        true => (FEW_BYTES / row_bytes.max(1)).max(1),
+        false => weight.rows(),
+    };
+    let mut expanded = std::mem::take(&mut scratch.expanded);
+    let all = 0..weight.rows();
+    for first in all.clone().step_by(at_a_time) {
+        let rows = first..all.end.min(first + at_a_time);
+        let blocks = weight.slice_rows(rows.clone());
+        if expanded.len() < rows.len() * per_row {
+            expanded.resize(rows.len() * per_row, bytemuck::Zeroable::zeroed());
+        }
+        let here = &mut expanded[..rows.len() * per_row];
+        expand(blocks.bytes(), here);
+        // While these are multiplied, those that follow come.
+        prefetch::all_to_level(false, blocks.bytes(), blocks.bytes().len());
+        let spelled_out = Matrix {
+            row_bytes,
+            bytes: bytemuck::cast_slice(here),
+            ..blocks
+        };
+        // SAFETY: as the caller grants.
+        unsafe { kernel(spelled_out, x, &mut out.columns(rows), scratch) };
+    }
+    scratch.expanded = expanded;
+}
+
+/// A kernel of a codebook format: `codebook!(isa, block, kernel)`.
+macro_rules! codebook {
+    ($isa:expr, $block:ty, $kernel:expr) => {
+        |weight, x, out, scratch| {
+            let expand = crate::format::expand::<$block>;
+            // SAFETY: the registry runs a kernel only where its instructions are.
+            unsafe { super::codebook::strip($isa, expand, $kernel, weight, x, out, scratch) }
+        }
+    };
+}
+
+pub(super) use codebook;
