@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Planes begin at multiples of [`VECTOR_BYTES`], so that rows do, too. What blocks
-//! hold stays as it is, to the bit.
+//! hold stays as it is, to the bit. Formats that have a codebook find it in the last bytes
+//! of the buffer, as `u16`s.
 
 use gguf::TensorType;
 use std::ops::Range;
@@ -42,6 +43,13 @@ const LAYOUTS: &[(TensorType, Layout)] = &[
     layout(TensorType::Q6_K, &[0..128, 128..192, 192..208, 208..210]),
     layout(TensorType::IQ4_NL, &[2..18, 0..2]),
     layout(TensorType::IQ4_XS, &[8..136, 0..8]),
+    layout(TensorType::IQ1_S, &[2..34, 34..50, 0..2]),
+    layout(TensorType::IQ1_M, &[0..32, 32..48, 48..56]),
+    layout(TensorType::IQ2_XXS, &[2..66, 0..2]),
+    layout(TensorType::IQ2_XS, &[2..66, 66..74, 0..2]),
+    layout(TensorType::IQ2_S, &[2..34, 34..66, 66..74, 74..82, 0..2]),
+    layout(TensorType::IQ3_XXS, &[2..66, 66..98, 0..2]),
+    layout(TensorType::IQ3_S, &[2..66, 66..74, 74..106, 106..110, 0..2]),
     layout(TensorType::MXFP4, &[1..17, 0..1]),
     layout(TensorType::F16, &[0..2]),
     layout(TensorType::BF16, &[0..2]),

@@ -171,6 +171,34 @@ pub static FORMATS: &[(TensorType, Piece)] = &[
         TensorType::IQ4_XS,
         block(&[wgsl!("shared/iq4_values"), wgsl!("format/iq4_xs")]),
     ),
+    (
+        TensorType::IQ1_S,
+        block(&[wgsl!("shared/codebook"), wgsl!("format/iq1_s")]),
+    ),
+    (
+        TensorType::IQ1_M,
+        block(&[wgsl!("shared/codebook"), wgsl!("format/iq1_m")]),
+    ),
+    (
+        TensorType::IQ2_XXS,
+        block(&[wgsl!("shared/codebook"), wgsl!("format/iq2_xxs")]),
+    ),
+    (
+        TensorType::IQ2_XS,
+        block(&[wgsl!("shared/codebook"), wgsl!("format/iq2_xs")]),
+    ),
+    (
+        TensorType::IQ2_S,
+        block(&[wgsl!("shared/codebook"), wgsl!("format/iq2_s")]),
+    ),
+    (
+        TensorType::IQ3_XXS,
+        block(&[wgsl!("shared/codebook"), wgsl!("format/iq3_xxs")]),
+    ),
+    (
+        TensorType::IQ3_S,
+        block(&[wgsl!("shared/codebook"), wgsl!("format/iq3_s")]),
+    ),
     (TensorType::MXFP4, block(&[wgsl!("format/mxfp4")])),
 ];
 

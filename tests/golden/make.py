@@ -7,6 +7,7 @@
 Every model is random weights around one topic: a block format that all its matrices are stored in, one feature of
 the llama family in F32, or another family. See README.md for the definitions.
 """
+import ctypes
 import json
 import os
 import subprocess
@@ -79,7 +80,11 @@ FORMATS = {
     "Q4_0": BLOCK_32, "Q4_1": BLOCK_32, "Q5_0": BLOCK_32, "Q5_1": BLOCK_32, "Q8_0": BLOCK_32,
     "IQ4_NL": BLOCK_32, "MXFP4": BLOCK_32,
     "Q2_K": BLOCK_256, "Q3_K": BLOCK_256, "Q4_K": BLOCK_256, "Q5_K": BLOCK_256, "Q6_K": BLOCK_256, "IQ4_XS": BLOCK_256,
+    "IQ1_S": BLOCK_256, "IQ1_M": BLOCK_256, "IQ2_XXS": BLOCK_256, "IQ2_XS": BLOCK_256, "IQ2_S": BLOCK_256,
+    "IQ3_XXS": BLOCK_256, "IQ3_S": BLOCK_256,
 }  # fmt: skip
+# llama-quantize makes most of these only where it has been measured how important weights are: here all are, equally
+CODEBOOKS = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S")
 # llama-quantize names mixtures of formats; with --pure every matrix takes the mixture's main one
 MIXTURE = {"MXFP4": "MXFP4_MOE"}
 
@@ -254,8 +259,25 @@ WITHOUT = {
 }
 
 
-def write_f32(path, s: Shape):
-    """One F32 model of this shape. Weights depend on the tensor's name, not on which others exist."""
+def codebook_blocks(values, ty):
+    """A matrix in blocks of a codebook format, as ggml makes them."""
+    quantize_chunk = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so")).ggml_quantize_chunk
+    quantize_chunk.restype = ctypes.c_size_t
+    rows, cols = values.shape
+    values = np.ascontiguousarray(values)
+    blocks = np.zeros((rows, gguf.quants.quant_shape_to_byte_shape(values.shape, ty)[-1]), np.uint8)
+    importance = np.ones(cols, np.float32)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (values, blocks, importance)]
+    count = [ctypes.c_int64(n) for n in (0, rows, cols)]
+    assert quantize_chunk(int(ty), pointers[0], pointers[1], *count, pointers[2]) == blocks.size
+    return blocks
+
+
+def write_f32(path, s: Shape, codebook=None, expanded=False):
+    """One F32 model of this shape. Weights depend on the tensor's name, not on which others exist.
+
+    Matrices may be in a codebook format, or what comes of such in F32.
+    """
     head = s.head_dim or s.embd // s.heads
     w = gguf.GGUFWriter(path, s.family)
     w.add_vocab_size(len(TOKENS))
@@ -296,7 +318,13 @@ def write_f32(path, s: Shape):
         return np.random.default_rng([SEED, *name.encode()]).standard_normal(shape, dtype=np.float32)
 
     def matrix(name, *shape, gain=1.0):
-        w.add_tensor(name, normal(name, *shape) * np.float32(gain / np.sqrt(shape[-1])))
+        values = normal(name, *shape) * np.float32(gain / np.sqrt(shape[-1]))
+        if not codebook:
+            w.add_tensor(name, values)
+        elif expanded:
+            w.add_tensor(name, gguf.quants.dequantize(codebook_blocks(values, codebook), codebook))
+        else:
+            w.add_tensor(name, codebook_blocks(values, codebook), raw_dtype=codebook)
 
     def vector(name, n, mean, deviation):
         w.add_tensor(name, np.float32(mean) + np.float32(deviation) * normal(name, n))
@@ -496,6 +524,10 @@ def make_format(name, program, scratch):
     if name == "F32":
         write_f32(target, FORMATS[name])
         plain = target
+    elif name in CODEBOOKS:
+        codebook = gguf.GGMLQuantizationType[name]
+        write_f32(target, FORMATS[name], codebook)
+        write_f32(plain, FORMATS[name], codebook, expanded=True)
     else:
         write_f32(source, FORMATS[name])
         quantize(program, source, target, MIXTURE.get(name, name))

@@ -331,6 +331,12 @@ static SCALES: &[Scales] = &[
     Scales::new(TensorType::Q6_K, &[(208, 1.0)]),
     Scales::new(TensorType::IQ4_NL, &[(0, 1.0)]),
     Scales::new(TensorType::IQ4_XS, &[(0, 1.0)]),
+    Scales::new(TensorType::IQ1_S, &[(0, 1.0)]),
+    Scales::new(TensorType::IQ2_XXS, &[(0, 1.0)]),
+    Scales::new(TensorType::IQ2_XS, &[(0, 1.0)]),
+    Scales::new(TensorType::IQ2_S, &[(0, 1.0)]),
+    Scales::new(TensorType::IQ3_XXS, &[(0, 1.0)]),
+    Scales::new(TensorType::IQ3_S, &[(0, 1.0)]),
 ];
 
 impl Scales {
@@ -379,11 +385,23 @@ pub fn weights(name: &str, ty: TensorType, len: usize, deviation: f32) -> Vec<u8
     bytes
 }
 
+/// Sets the scale of a block of IQ1_M: four bits at a time, in the upper ones of its last
+/// four words.
+pub fn set_scattered_scale(block: &mut [u8], scale: f16) {
+    for (i, word) in block[48..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        word[1] = word[1] & 15 | ((scale.to_bits() >> (4 * i)) as u8) << 4;
+    }
+}
+
 fn set_scales(ty: TensorType, bytes: &mut [u8], scale: f32) {
     for block in bytes.chunks_exact_mut(ty.block_bytes()) {
         if ty == TensorType::MXFP4 {
             // An exponent of two, biased by 127.
             block[0] = (127.0 + scale.log2().round()) as u8;
+            continue;
+        }
+        if ty == TensorType::IQ1_M {
+            set_scattered_scale(block, f16::from_f32(scale));
             continue;
         }
         let scales = SCALES.iter().find(|scales| scales.ty == ty);

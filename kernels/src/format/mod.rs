@@ -310,6 +310,21 @@ impl Format {
         (cols.is_multiple_of(info.block_len)).then(|| cols / info.block_len * info.block_bytes)
     }
 
+    /// The entries of the format's codebook, empty if it has none: the places of an entry's
+    /// values among the few that there are, two bits for each of eight values of three, or
+    /// three bits for each of four values of eight, the first lowest.
+    pub fn codebook(self) -> &'static [u16] {
+        match self {
+            Format::IQ1_S | Format::IQ1_M => &codebook::grids::IQ1,
+            Format::IQ2_XXS => &codebook::grids::IQ2_XXS,
+            Format::IQ2_XS => &codebook::grids::IQ2_XS,
+            Format::IQ2_S => &codebook::grids::IQ2_S,
+            Format::IQ3_XXS => &codebook::grids::IQ3_XXS,
+            Format::IQ3_S => &codebook::grids::IQ3_S,
+            _ => &[],
+        }
+    }
+
     /// Writes the weights of whole blocks as `f32`.
     ///
     /// # Panics

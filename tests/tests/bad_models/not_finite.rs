@@ -1,7 +1,7 @@
 //! Weights that are infinite or no numbers: reported, never generated from.
 
 use super::{generate, open};
-use firstlight_tests::tiny::{Shape, Tiny, scale_offsets};
+use firstlight_tests::tiny::{Shape, Tiny, scale_offsets, set_scattered_scale};
 use gguf::TensorType;
 
 /// The model opens, and reports instead of generating.
@@ -44,6 +44,9 @@ fn scales_that_are_not_finite() {
                 let what = format!("{name} in {ty}, scale {scale:x?}");
                 let damage = |block: &mut [u8]| match (ty, scale_offsets(ty)) {
                     (TensorType::MXFP4, _) => block[0] = 255,
+                    (TensorType::IQ1_M, _) => {
+                        set_scattered_scale(block, half::f16::from_le_bytes(scale));
+                    }
                     (TensorType::F32 | TensorType::BF16, _) => {
                         let top = if scale == NAN {
                             [0xc0, 0x7f]

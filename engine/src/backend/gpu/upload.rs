@@ -38,9 +38,10 @@ pub struct Upload {
     pub(super) contents: Contents,
 }
 
-/// Rows of a matrix, or a vector.
+/// Rows of a matrix, the codebook of a format, or a vector.
 pub(super) enum Contents {
     Rows(Rows, Bytes),
+    Codebook(&'static [u16]),
     Vector(Vector),
 }
 
@@ -48,6 +49,9 @@ impl Upload {
     pub(super) fn run(&self, context: &Context) {
         match &self.contents {
             Contents::Rows(rows, bytes) => rows.fill(context, &self.buffer, self.at, bytes),
+            Contents::Codebook(entries) => {
+                context.fill(&self.buffer, self.at, bytemuck::cast_slice(entries));
+            }
             Contents::Vector(vector) => {
                 context.fill(&self.buffer, self.at, bytemuck::cast_slice(vector.values()));
             }

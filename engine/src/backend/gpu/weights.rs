@@ -48,10 +48,16 @@ impl GpuDevice {
         })
     }
 
-    /// A buffer for contents that come now or later.
-    fn buffer(&self, what: &str, len_bytes: usize, contents: Contents) -> Arc<Buffer> {
-        let buffer = self.context.storage(what, len_bytes as u64 + SLACK_BYTES);
-        self.upload(&buffer, 0, contents);
+    /// A buffer for so many rows, with what lies behind them.
+    fn buffer(&self, shape: Rows, rows: usize) -> Arc<Buffer> {
+        let len_bytes = (rows * shape.device_bytes) as u64 + SLACK_BYTES;
+        let codebook = shape.codebook;
+        let buffer = self
+            .context
+            .storage("weights", len_bytes + size_of_val(codebook) as u64);
+        if !codebook.is_empty() {
+            self.upload(&buffer, len_bytes, Contents::Codebook(codebook));
+        }
         buffer
     }
 
@@ -74,11 +80,12 @@ impl GpuDevice {
     /// How many of the first of these can share a buffer.
     fn sharing(&self, cols: usize, matrices: &[Sibling]) -> usize {
         let format = matrices[0].format;
-        let row_bytes = Rows::of(format, cols).device_bytes as u64;
-        let mut len_bytes = 0;
+        let shape = Rows::of(format, cols);
+        let fitting = shape.fitting(self.context.binding_limit);
+        let mut rows = 0;
         let fits = |each: &&Sibling| {
-            len_bytes += each.rows as u64 * row_bytes;
-            each.format == format && len_bytes + SLACK_BYTES <= self.context.binding_limit
+            rows += each.rows as u64;
+            each.format == format && rows <= fitting
         };
         let count = matrices.iter().take(MOST_SIBLINGS).take_while(fits).count();
         count.max(1)
@@ -89,8 +96,7 @@ impl GpuDevice {
         let format = matrices[0].format;
         let shape = Rows::of(format, cols);
         let rows: usize = matrices.iter().map(|each| each.rows).sum();
-        let len_bytes = (rows * shape.device_bytes) as u64;
-        let buffer = self.context.storage("weights", len_bytes + SLACK_BYTES);
+        let buffer = self.buffer(shape, rows);
         let mut begin = 0;
         let place = |each: Sibling| {
             shape.check(each.rows, &each.bytes);
@@ -117,7 +123,7 @@ impl GpuDevice {
         let shape = Rows::of(format, cols);
         shape.check(rows, bytes);
         let row_bytes = shape.device_bytes;
-        let fitting = (self.context.binding_limit - SLACK_BYTES) / row_bytes as u64;
+        let fitting = shape.fitting(self.context.binding_limit);
         if fitting == 0 {
             self.context.fail(GpuError::BindingTooLarge {
                 adapter: self.context.adapter.name.clone(),
@@ -135,10 +141,11 @@ impl GpuDevice {
                 let range =
                     first + rows.start * shape.file_bytes..first + rows.end * shape.file_bytes;
                 let bytes = Bytes::new(bytes.mapping().clone(), range);
-                let len_bytes = rows.len() * row_bytes;
+                let buffer = self.buffer(shape, rows.len());
+                self.upload(&buffer, 0, Contents::Rows(shape, bytes));
                 Slice {
                     begin: 0,
-                    buffer: self.buffer("weights", len_bytes, Contents::Rows(shape, bytes)),
+                    buffer,
                     rows,
                 }
             })
@@ -160,6 +167,8 @@ pub(super) struct Rows {
     blocks: usize,
     file_bytes: usize,
     device_bytes: usize,
+    /// What lies behind the rows of a buffer.
+    codebook: &'static [u16],
 }
 
 impl Rows {
@@ -172,7 +181,14 @@ impl Rows {
             blocks,
             file_bytes: format.row_bytes(cols).expect("rows are whole blocks"),
             device_bytes: layout.row_bytes(blocks),
+            codebook: format.codebook(),
         }
+    }
+
+    /// How many rows a binding can hold.
+    fn fitting(&self, binding_limit: u64) -> u64 {
+        let behind = SLACK_BYTES + size_of_val(self.codebook) as u64;
+        binding_limit.saturating_sub(behind) / self.device_bytes as u64
     }
 
     fn check(&self, rows: usize, bytes: &Bytes) {
@@ -261,9 +277,9 @@ impl Device for GpuDevice {
     }
 
     fn vector(&self, vector: Vector) -> GpuVector {
-        GpuVector {
-            len: vector.len(),
-            buffer: self.buffer("parameters", 4 * vector.len(), Contents::Vector(vector)),
-        }
+        let (len, len_bytes) = (vector.len(), 4 * vector.len() as u64);
+        let buffer = self.context.storage("parameters", len_bytes + SLACK_BYTES);
+        self.upload(&buffer, 0, Contents::Vector(vector));
+        GpuVector { len, buffer }
     }
 }

@@ -10,7 +10,7 @@
 //! same for all instruction sets, and what comes of it is a format of bytes that all
 //! kernels know. All weights of a block are small integers times sub-scales of 16.
 
-mod grids;
+pub mod grids;
 
 use super::{Block, GROUP, Group, Minimum, blocks};
 use std::ops::Range;
@@ -123,7 +123,7 @@ const fn signs() -> [u64; 256] {
     while n < signs.len() {
         let mut i = 0;
         while i < 8 {
-            signs[n] |= 0xff * (n as u64 >> i & 1) << (8 * i);
+            signs[n] |= (0xff * (n as u64 >> i & 1)) << (8 * i);
             i += 1;
         }
         n += 1;

@@ -17,6 +17,8 @@ fn scales(ty: TensorType) -> &'static [(usize, f32)] {
     match ty {
         TensorType::Q4_0 | TensorType::Q5_0 | TensorType::Q8_0 => &[(0, 1.0)],
         TensorType::IQ4_NL | TensorType::IQ4_XS => &[(0, 1.0)],
+        TensorType::IQ1_S | TensorType::IQ3_XXS | TensorType::IQ3_S => &[(0, 1.0)],
+        TensorType::IQ2_XXS | TensorType::IQ2_XS | TensorType::IQ2_S => &[(0, 1.0)],
         TensorType::Q4_1 => &[(0, 1.0), (2, -7.5)],
         TensorType::Q5_1 => &[(0, 1.0), (2, -15.5)],
         TensorType::Q2_K => &[(80, 1.0), (82, 1.5)],
@@ -72,6 +74,13 @@ fn set_scales(ty: TensorType, block: &mut [u8], scale: f32) {
     if ty == TensorType::MXFP4 {
         // A power of two with a bias of 127.
         block[0] = (127.0 + scale.log2().round()) as u8;
+    }
+    if ty == TensorType::IQ1_M {
+        // Four bits at a time, in the upper ones of the last four words.
+        let bits = half::f16::from_f32(scale).to_bits();
+        for (i, word) in block[48..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            word[1] = word[1] & 15 | ((bits >> (4 * i)) as u8) << 4;
+        }
     }
     for &(at, relative) in scales(ty) {
         let value = half::f16::from_f32(scale * relative);

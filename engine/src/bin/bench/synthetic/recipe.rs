@@ -55,6 +55,13 @@ recipes! {
     "q4_k"   14 Q4_K   Pure;
     "q5_k"   16 Q5_K   Pure;
     "q6_k"   18 Q6_K   Pure;
+    "iq1_s" 24 IQ1_S Pure;
+    "iq1_m" 31 IQ1_M Pure;
+    "iq2_xxs" 19 IQ2_XXS Pure;
+    "iq2_xs" 20 IQ2_XS Pure;
+    "iq2_s" 28 IQ2_S Pure;
+    "iq3_xxs" 23 IQ3_XXS Pure;
+    "iq3_s" 26 IQ3_S Pure;
     "iq4_nl" 25 IQ4_NL Pure;
     "iq4_xs" 30 IQ4_XS Pure;
     "mxfp4"  38 MXFP4  Pure;
@@ -149,7 +156,7 @@ fn fit(ty: TensorType, k: u64) -> TensorType {
         Q4_K => Q5_0,
         Q5_K => Q5_1,
         Q6_K => Q8_0,
-        IQ4_XS => IQ4_NL,
+        IQ1_S | IQ1_M | IQ2_XXS | IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S | IQ4_XS => IQ4_NL,
         _ => F16,
     };
     fit(smaller, k)
