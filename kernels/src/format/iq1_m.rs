@@ -18,7 +18,7 @@
 //!
 //! Quants are in eighths, so the shift is one of them.
 
-use super::codebook::{odd, of_eights, shifted};
+use super::codebook::{Codebook, codebook_format, odd, shifted};
 use super::{Block, Group, Minimum};
 use half::f16;
 
@@ -36,25 +36,25 @@ pub struct BlockIQ1_M {
 
 const _: () = assert!(size_of::<BlockIQ1_M>() == 56);
 
-impl Block for BlockIQ1_M {
-    const LEN: usize = 256;
-    const OFFSET: u8 = 9;
-    const MAX: u8 = 18;
-    const SUBSCALES: bool = true;
-    const MINIMUM: Minimum = Minimum::None;
+impl Codebook for BlockIQ1_M {
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        let words = self.scales.map(u16::from_le_bytes);
+        let bits = (0..4).map(|i| words[i] >> 12 << (4 * i)).sum();
+        f16::from_bits(bits).to_f32() / 8.0
+    }
 
     #[inline(always)]
-    fn group(&self, index: usize) -> Group {
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
         let (qs, high) = (self.qs[index], self.qh[index]);
         let nibble = |i: usize| u16::from(high[i / 2] >> (i % 2 * 4) & 15);
-        let scales = self.scales.map(u16::from_le_bytes);
-        let d = (0..4).map(|i| scales[i] >> 12 << (4 * i)).sum();
-        let here = u32::from(scales[index / 2] >> (index % 2 * 6));
-        Group {
-            q: of_eights(|i| shifted((nibble(i) & 7) << 8 | u16::from(qs[i]), nibble(i) > 7)),
-            s: [odd(here, 0..3), odd(here, 3..6)],
-            d: f16::from_bits(d).to_f32() / 8.0,
-            m: [0.0; 2],
-        }
+        let here = u32::from(u16::from_le_bytes(self.scales[index / 2]) >> (index % 2 * 6));
+        let eight = |i: usize| shifted((nibble(i) & 7) << 8 | u16::from(qs[i]), nibble(i) > 7);
+        (
+            [eight(0), eight(1), eight(2), eight(3)],
+            [odd(here, 0..3), odd(here, 3..6)],
+        )
     }
 }
+
+codebook_format!(BlockIQ1_M, 9);

@@ -16,7 +16,7 @@
 //!
 //! Quants are in eighths, so the shift is one of them.
 
-use super::codebook::{odd, of_eights, shifted};
+use super::codebook::{Codebook, codebook_format, odd, shifted};
 use super::{Block, Group, Minimum};
 use half::f16;
 
@@ -34,22 +34,22 @@ pub struct BlockIQ1_S {
 
 const _: () = assert!(size_of::<BlockIQ1_S>() == 50);
 
-impl Block for BlockIQ1_S {
-    const LEN: usize = 256;
-    const OFFSET: u8 = 9;
-    const MAX: u8 = 18;
-    const SUBSCALES: bool = true;
-    const MINIMUM: Minimum = Minimum::None;
+impl Codebook for BlockIQ1_S {
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        f16::from_le_bytes(self.d).to_f32() / 8.0
+    }
 
     #[inline(always)]
-    fn group(&self, index: usize) -> Group {
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
         let (qs, rest) = (self.qs[index], u16::from_le_bytes(self.qh[index]));
         let entry = |i: usize| (rest >> (3 * i) & 7) << 8 | u16::from(qs[i]);
-        Group {
-            q: of_eights(|i| shifted(entry(i), rest >> 15 == 1)),
-            s: [odd(rest.into(), 12..15); 2],
-            d: f16::from_le_bytes(self.d).to_f32() / 8.0,
-            m: [0.0; 2],
-        }
+        let eight = |i: usize| shifted(entry(i), rest >> 15 == 1);
+        (
+            [eight(0), eight(1), eight(2), eight(3)],
+            [odd(rest.into(), 12..15); 2],
+        )
     }
 }
+
+codebook_format!(BlockIQ1_S, 9);

@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{IQ2_S, odd, of_eights, signed};
+use super::codebook::{Codebook, IQ2_S, codebook_format, odd, signed};
 use super::{Block, Group, Minimum};
 use half::f16;
 
@@ -36,23 +36,23 @@ pub struct BlockIQ2_S {
 
 const _: () = assert!(size_of::<BlockIQ2_S>() == 82);
 
-impl Block for BlockIQ2_S {
-    const LEN: usize = 256;
-    const OFFSET: u8 = 43;
-    const MAX: u8 = 86;
-    const SUBSCALES: bool = true;
-    const MINIMUM: Minimum = Minimum::None;
+impl Codebook for BlockIQ2_S {
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        f16::from_le_bytes(self.d).to_f32() / 8.0
+    }
 
     #[inline(always)]
-    fn group(&self, index: usize) -> Group {
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
         let (qs, signs) = (self.qs[index], self.signs[index]);
         let (high, scales) = (self.qh[index], u32::from(self.scales[index]));
         let entry = |i: usize| IQ2_S[usize::from(high >> (2 * i) & 3) << 8 | usize::from(qs[i])];
-        Group {
-            q: of_eights(|i| signed(entry(i), signs[i])),
-            s: [odd(scales, 0..4), odd(scales, 4..8)],
-            d: f16::from_le_bytes(self.d).to_f32() / 8.0,
-            m: [0.0; 2],
-        }
+        let eight = |i: usize| signed(entry(i), signs[i]);
+        (
+            [eight(0), eight(1), eight(2), eight(3)],
+            [odd(scales, 0..4), odd(scales, 4..8)],
+        )
     }
 }
+
+codebook_format!(BlockIQ2_S, 43);

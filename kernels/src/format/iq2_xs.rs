@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{IQ2_XS, odd, of_eights, signed_evenly};
+use super::codebook::{Codebook, IQ2_XS, codebook_format, odd, signed_evenly};
 use super::{Block, Group, Minimum};
 use half::f16;
 
@@ -32,23 +32,23 @@ pub struct BlockIQ2_XS {
 
 const _: () = assert!(size_of::<BlockIQ2_XS>() == 74);
 
-impl Block for BlockIQ2_XS {
-    const LEN: usize = 256;
-    const OFFSET: u8 = 43;
-    const MAX: u8 = 86;
-    const SUBSCALES: bool = true;
-    const MINIMUM: Minimum = Minimum::None;
+impl Codebook for BlockIQ2_XS {
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        f16::from_le_bytes(self.d).to_f32() / 8.0
+    }
 
     #[inline(always)]
-    fn group(&self, index: usize) -> Group {
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
         let qs = self.qs[index].map(u16::from_le_bytes);
         let scales = u32::from(self.scales[index]);
         let entry = |i: usize| IQ2_XS[usize::from(qs[i] & 511)];
-        Group {
-            q: of_eights(|i| signed_evenly(entry(i), u32::from(qs[i] >> 9), 0)),
-            s: [odd(scales, 0..4), odd(scales, 4..8)],
-            d: f16::from_le_bytes(self.d).to_f32() / 8.0,
-            m: [0.0; 2],
-        }
+        let eight = |i: usize| signed_evenly(entry(i), u32::from(qs[i] >> 9), 0);
+        (
+            [eight(0), eight(1), eight(2), eight(3)],
+            [odd(scales, 0..4), odd(scales, 4..8)],
+        )
     }
 }
+
+codebook_format!(BlockIQ2_XS, 43);

@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{IQ2_XXS, odd, of_eights, signed_evenly};
+use super::codebook::{Codebook, IQ2_XXS, codebook_format, odd, signed_evenly};
 use super::{Block, Group, Minimum};
 use half::f16;
 
@@ -30,22 +30,22 @@ pub struct BlockIQ2_XXS {
 
 const _: () = assert!(size_of::<BlockIQ2_XXS>() == 66);
 
-impl Block for BlockIQ2_XXS {
-    const LEN: usize = 256;
-    const OFFSET: u8 = 43;
-    const MAX: u8 = 86;
-    const SUBSCALES: bool = true;
-    const MINIMUM: Minimum = Minimum::None;
+impl Codebook for BlockIQ2_XXS {
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        f16::from_le_bytes(self.d).to_f32() / 8.0
+    }
 
     #[inline(always)]
-    fn group(&self, index: usize) -> Group {
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
         let [a, b, c, d, rest @ ..] = self.qs[index];
         let (indices, rest) = ([a, b, c, d], u32::from_le_bytes(rest));
-        Group {
-            q: of_eights(|i| signed_evenly(IQ2_XXS[usize::from(indices[i])], rest, i)),
-            s: [odd(rest, 28..32); 2],
-            d: f16::from_le_bytes(self.d).to_f32() / 8.0,
-            m: [0.0; 2],
-        }
+        let eight = |i: usize| signed_evenly(IQ2_XXS[usize::from(indices[i])], rest, i);
+        (
+            [eight(0), eight(1), eight(2), eight(3)],
+            [odd(rest, 28..32); 2],
+        )
     }
 }
+
+codebook_format!(BlockIQ2_XXS, 43);

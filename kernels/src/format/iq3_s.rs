@@ -15,7 +15,7 @@
 //! weight = d · (2 · scale + 1) · ±entry
 //! ```
 
-use super::codebook::{IQ3_S, beside, odd, of_eights, signed};
+use super::codebook::{Codebook, IQ3_S, beside, codebook_format, odd, signed};
 use super::{Block, Group, Minimum};
 use half::f16;
 
@@ -37,24 +37,24 @@ pub struct BlockIQ3_S {
 
 const _: () = assert!(size_of::<BlockIQ3_S>() == 110);
 
-impl Block for BlockIQ3_S {
-    const LEN: usize = 256;
-    const OFFSET: u8 = 15;
-    const MAX: u8 = 30;
-    const SUBSCALES: bool = true;
-    const MINIMUM: Minimum = Minimum::None;
+impl Codebook for BlockIQ3_S {
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        f16::from_le_bytes(self.d).to_f32()
+    }
 
     #[inline(always)]
-    fn group(&self, index: usize) -> Group {
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
         let (qs, high, signs) = (self.qs[index], self.qh[index], self.signs[index]);
         let scales = u32::from(self.scales[index / 2]) >> (index % 2 * 4);
         let four = |i: usize| IQ3_S[usize::from(high >> i & 1) << 8 | usize::from(qs[i])];
-        let eight = |i: usize| beside(four(2 * i), four(2 * i + 1));
-        Group {
-            q: of_eights(|i| signed(eight(i), signs[i])),
-            s: [odd(scales, 0..4); 2],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        let beside = |i: usize| beside(four(2 * i), four(2 * i + 1));
+        let eight = |i: usize| signed(beside(i), signs[i]);
+        (
+            [eight(0), eight(1), eight(2), eight(3)],
+            [odd(scales, 0..4); 2],
+        )
     }
 }
+
+codebook_format!(BlockIQ3_S, 15);

@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 4 · ±entry
 //! ```
 
-use super::codebook::{IQ3_XXS, beside, odd, of_eights, signed_evenly};
+use super::codebook::{Codebook, IQ3_XXS, beside, codebook_format, odd, signed_evenly};
 use super::{Block, Group, Minimum};
 use half::f16;
 
@@ -32,23 +32,23 @@ pub struct BlockIQ3_XXS {
 
 const _: () = assert!(size_of::<BlockIQ3_XXS>() == 98);
 
-impl Block for BlockIQ3_XXS {
-    const LEN: usize = 256;
-    const OFFSET: u8 = 62;
-    const MAX: u8 = 124;
-    const SUBSCALES: bool = true;
-    const MINIMUM: Minimum = Minimum::None;
+impl Codebook for BlockIQ3_XXS {
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        f16::from_le_bytes(self.d).to_f32() / 4.0
+    }
 
     #[inline(always)]
-    fn group(&self, index: usize) -> Group {
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
         let (qs, signs) = (self.qs[index], u32::from_le_bytes(self.signs[index]));
         let four = |i: usize| IQ3_XXS[usize::from(qs[i])];
-        let eight = |i: usize| beside(four(2 * i), four(2 * i + 1));
-        Group {
-            q: of_eights(|i| signed_evenly(eight(i), signs, i)),
-            s: [odd(signs, 28..32); 2],
-            d: f16::from_le_bytes(self.d).to_f32() / 4.0,
-            m: [0.0; 2],
-        }
+        let beside = |i: usize| beside(four(2 * i), four(2 * i + 1));
+        let eight = |i: usize| signed_evenly(beside(i), signs, i);
+        (
+            [eight(0), eight(1), eight(2), eight(3)],
+            [odd(signs, 28..32); 2],
+        )
     }
 }
+
+codebook_format!(BlockIQ3_XXS, 62);

@@ -50,18 +50,56 @@ impl Block for Expanded {
     }
 }
 
-/// Writes a row's blocks, or those of many rows, spelled out, as many as `out` holds.
+/// A block of 256 weights of a codebook format.
+pub trait Codebook: bytemuck::AnyBitPattern {
+    /// The scale.
+    fn scale(&self) -> f32;
+
+    /// Weights `32 · index ..`: eight quants in each word, as bytes, the first lowest, and
+    /// the sub-scales of the first and the last 16.
+    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]);
+}
+
+/// The definition of a codebook format whose quants are at most so large.
+macro_rules! codebook_format {
+    ($block:ty, $most:literal) => {
+        impl Block for $block {
+            const LEN: usize = 256;
+            const OFFSET: u8 = $most;
+            const MAX: u8 = 2 * $most;
+            const SUBSCALES: bool = true;
+            const MINIMUM: Minimum = Minimum::None;
+
+            #[inline(always)]
+            fn group(&self, index: usize) -> Group {
+                let (eights, s) = self.eights(index);
+                Group {
+                    q: bytemuck::cast(eights.map(u64::to_le_bytes)),
+                    s,
+                    d: self.scale(),
+                    m: [0.0; 2],
+                }
+            }
+        }
+    };
+}
+
+pub(super) use codebook_format;
+
+/// Writes blocks spelled out, as many as `out` holds.
 pub type ExpandFn = fn(&[u8], &mut [Expanded]);
 
-/// Expands blocks of a format with one scale in each.
-pub fn expand<B: Block>(bytes: &[u8], out: &mut [Expanded]) {
+/// Expands blocks of a format.
+pub fn expand<B: Codebook + Block>(bytes: &[u8], out: &mut [Expanded]) {
     const { assert!(B::LEN == Expanded::LEN && B::HALVES_APART) }
     for (block, out) in blocks::<B>(bytes).iter().zip(out) {
-        for (index, q) in out.q.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            let group = block.group(index);
-            q.as_flattened_mut().copy_from_slice(&group.q);
-            out.s[2 * index..][..2].copy_from_slice(&group.s);
-            out.d = group.d.to_le_bytes();
+        out.d = block.scale().to_le_bytes();
+        let q: &mut [[u8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
+        let s: &mut [[i8; 2]; 8] = bytemuck::cast_mut(&mut out.s);
+        for (index, (q, s)) in q.iter_mut().zip(s).enumerate() {
+            let (eights, subscales) = block.eights(index);
+            *q = bytemuck::cast(eights.map(u64::to_le_bytes));
+            *s = subscales;
         }
     }
 }
@@ -144,24 +182,26 @@ const fn even_signs() -> [u64; 128] {
     even
 }
 
+/// Bytes of one.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
 /// Eight magnitudes, none of which is zero, negative where `signs` has a byte.
 #[inline(always)]
-fn negate(magnitudes: u64, signs: u64) -> [i8; 8] {
-    const ONES: u64 = 0x0101_0101_0101_0101;
+fn negate(magnitudes: u64, signs: u64) -> u64 {
     // −m is the complement of m, plus one, which only zero would carry on.
-    bytemuck::cast(((magnitudes ^ signs) + (signs & ONES)).to_le_bytes())
+    (magnitudes ^ signs) + (signs & ONES)
 }
 
 /// Eight magnitudes with signs of a bit each.
 #[inline(always)]
-pub fn signed(magnitudes: u64, signs: u8) -> [i8; 8] {
+pub fn signed(magnitudes: u64, signs: u8) -> u64 {
     negate(magnitudes, SIGNS[usize::from(signs)])
 }
 
 /// Eight magnitudes with signs of seven bits for eight: four such beside each other, of
 /// which this is the one at `place`.
 #[inline(always)]
-pub fn signed_evenly(magnitudes: u64, signs: u32, place: usize) -> [i8; 8] {
+pub fn signed_evenly(magnitudes: u64, signs: u32, place: usize) -> u64 {
     negate(
         magnitudes,
         EVEN_SIGNS[(signs >> (7 * place) & 127) as usize],
@@ -176,20 +216,11 @@ pub fn beside(first: u32, last: u32) -> u64 {
 
 /// An entry of [`IQ1`], shifted up or down by an eighth.
 #[inline(always)]
-pub fn shifted(index: u16, down: bool) -> [i8; 8] {
-    let entry: [i8; 8] = bytemuck::cast(IQ1[usize::from(index)].to_le_bytes());
-    let shift = if down { -1 } else { 1 };
-    entry.map(|eighths| eighths + shift)
-}
-
-/// 32 quants, of four functions of the number of eight.
-#[inline(always)]
-pub fn of_eights(eight: impl Fn(usize) -> [i8; 8]) -> [i8; GROUP] {
-    let mut q = [0; GROUP];
-    for (i, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
-        *q = eight(i);
-    }
-    q
+pub fn shifted(index: u16, down: bool) -> u64 {
+    const TOP: u64 = 0x80 * ONES;
+    let up = if down { 0 } else { 2 * ONES };
+    // With the top bit turned over, bytes are numbers of 120 to 136: none carries.
+    ((IQ1[usize::from(index)] ^ TOP) - ONES + up) ^ TOP
 }
 
 /// The sub-scale that some bits of a number stand for: one more than twice as many.
