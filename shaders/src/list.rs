@@ -508,6 +508,7 @@ pub static SHADERS: &[Shader] = &[
             "channels",
             "matrices",
             "eps",
+            "in_a_row",
         ],
         workgroup: Workgroup::Columns(16),
         ..ELEMENTS

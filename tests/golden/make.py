@@ -55,6 +55,7 @@ class Shape:
     expert_ff: int = 0  # 0: ff
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
+    delta_matrices: int = 4  # what it has for queries, keys, values, gates and rates; fewer make several of these
     conv: tuple = ()  # layers that have a short convolution instead of attention
     stacked: str = ""  # what comes in one tensor each: gate and up, q, k and v ("qkv"), or both ("all")
     n_rot: int = 0  # 0: the whole head
@@ -214,6 +215,11 @@ FEATURES = {
                              "ssm.group_count": 2, "full_attention_interval": 2, "expert_count": 6, "expert_used_count": 3,
                              "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
 }  # fmt: skip
+DELTA_HEADS = {"ssm.conv_kernel": 3, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2}
+FEATURES["qwen3next"] = replace(FEATURES["qwen35moe"], family="qwen3next", delta_matrices=3, n_rot=4,
+                                metadata={**FEATURES["qwen35moe"].metadata, **DELTA_HEADS})  # fmt: skip
+FEATURES["qwen3next-together"] = replace(FEATURES["qwen3next"], delta_matrices=2, metadata={
+    **FEATURES["qwen3next"].metadata, "full_attention_interval": 4, "attention.recurrent_layers": [True, False]})  # fmt: skip
 FEATURES["qwen35moe-together"] = replace(FEATURES["qwen35moe"], gates_together=True)
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
 WITHOUT = {
@@ -275,7 +281,7 @@ def write_f32(path, s: Shape):
     if s.head_dim:
         w.add_key_length(head)
         w.add_value_length(head)
-    if s.delta:
+    if s.family in ("qwen35", "qwen35moe"):
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
         if isinstance(value, list):
@@ -339,7 +345,10 @@ def write_f32(path, s: Shape):
         if delta:
             n_k, n_v, dim = (s.metadata["ssm." + key] for key in ("group_count", "time_step_rank", "state_size"))
             channels = (2 * n_k + n_v) * dim
-            for name, rows in (("attn_qkv", channels), ("attn_gate", n_v * dim), ("ssm_alpha", n_v), ("ssm_beta", n_v)):
+            matrices = {4: (("attn_qkv", channels), ("attn_gate", n_v * dim), ("ssm_alpha", n_v), ("ssm_beta", n_v)),
+                        3: (("attn_qkv", channels), ("attn_gate", n_v * dim), ("ssm_ba", 2 * n_v)),
+                        2: (("ssm_in", channels + n_v * dim), ("ssm_ba", 2 * n_v))}  # fmt: skip
+            for name, rows in matrices[s.delta_matrices]:
                 matrix(f"blk.{i}.{name}.weight", rows, s.embd)
             matrix(f"blk.{i}.ssm_conv1d.weight", channels, s.metadata["ssm.conv_kernel"])
             vector(f"blk.{i}.ssm_a", n_v, -0.5, 0.1)

@@ -201,6 +201,18 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         }
     }
 
+    /// Yes or no for each layer, which may be one for all, or `None` if the file does not
+    /// say.
+    pub fn each_flag(&self, name: &str) -> Result<Option<Vec<bool>>, ModelError> {
+        match self.flags(name)? {
+            None => {
+                let (found, n_layer) = (self.flag(name)?, self.n_layer()?);
+                Ok(found.map(|found| vec![found; n_layer]))
+            }
+            each => Ok(each),
+        }
+    }
+
     /// Yes or no for each layer.
     pub fn require_flags(&self, name: &str) -> Result<Vec<bool>, ModelError> {
         match self.flags(name)? {

@@ -361,6 +361,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("qwen35", qwen::third_and_a_half),
     ("qwen35moe", qwen::third_and_a_half_experts),
     ("qwen3moe", qwen::third_experts),
+    ("qwen3next", qwen::next),
     ("seed_oss", qwen::seed_oss),
     ("smollm3", llama::smol_third),
     ("stablelm", stablelm::from_file),

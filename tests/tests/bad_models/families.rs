@@ -419,7 +419,7 @@ fn experts_after_dense_layers() {
 
 #[test]
 fn gated_delta_net() {
-    let delta = || {
+    let delta_of = |name: &str| {
         let numbers = [
             ("ssm.group_count", 2_u32),
             ("ssm.time_step_rank", 4),
@@ -427,11 +427,10 @@ fn gated_delta_net() {
             ("ssm.conv_kernel", 4),
             ("ssm.inner_size", 64),
         ];
-        let model = family("qwen35");
-        numbers.into_iter().fold(model, |model, (name, value)| {
-            model.set(&format!("qwen35.{name}"), value)
-        })
+        let set = |model: Tiny, (key, value)| model.set(&format!("{name}.{key}"), value);
+        numbers.into_iter().fold(family(name), set)
     };
+    let delta = || delta_of("qwen35");
     refused(&delta(), &missing("attn_qkv.weight"));
     let rows: [(&str, OwnedValue, &str); 7] = [
         (
@@ -474,4 +473,31 @@ fn gated_delta_net() {
         let model = delta().set(&format!("qwen35.{name}"), value);
         refused(&model, &format!("metadata key \"qwen35.{expected}"));
     }
+    let next = || {
+        let shared = "qwen3next.expert_shared_feed_forward_length";
+        with_experts(delta_of("qwen3next"), "qwen3next").set(shared, 32_u32)
+    };
+    let with_first = |name: &str, rows: usize| {
+        next().with_tensor(&format!("blk.0.{name}"), TensorType::F32, &[32, rows])
+    };
+    refused(&next(), &missing("attn_qkv.weight"));
+    refused(&with_first("ssm_in.weight", 192), &missing("ssm_ba.weight"));
+    refused(
+        &with_first("ssm_in.weight", 128),
+        "tensor \"blk.0.ssm_in.weight\" has shape [32, 128], expected [32, 192]",
+    );
+    let rows: [(&str, OwnedValue, &str); 3] = [
+        ("expert_count", 0_u32.into(), " is 0, expected 1 to 4096"),
+        (
+            "attention.recurrent_layers",
+            vec![true].into(),
+            " is an array of 1 values, expected one for each of 2 layers",
+        ),
+        (
+            "attention.recurrent_layers",
+            1_u32.into(),
+            ": expected a bool, found u32 1",
+        ),
+    ];
+    refused_keys(&next(), "qwen3next", rows);
 }

@@ -286,15 +286,24 @@ fn recurrent() -> Vec<Case> {
             n_head_v,
             head_dim,
             width,
+            grouped: false,
         })
     };
+    let grouped = RecurrentShape::Delta(DeltaShape {
+        n_head_k: 2,
+        n_head_v: 6,
+        head_dim: 32,
+        width: 4,
+        grouped: true,
+    });
     let conv = |channels, width| RecurrentShape::Conv(ConvShape { channels, width });
-    let cases: [(_, &'static [usize], _); 7] = [
+    let cases: [(_, &'static [usize], _); 8] = [
         (delta(2, 4, 128, 4), &[9], 9),
         (delta(2, 4, 128, 4), &[9, 1, 4], 2),
         (delta(1, 3, 16, 1), &[5], 5),
         (delta(2, 2, 48, 2), &[7, 3], 1),
         (delta(1, 2, 32, 16), &[20], 6),
+        (grouped, &[5, 3], 2),
         (conv(48, 3), &[9, 1, 4], 2),
         (conv(16, 16), &[20], 6),
     ];

@@ -169,7 +169,12 @@ impl fmt::Display for Case {
                     let DeltaShape {
                         n_head_k, n_head_v, ..
                     } = shape;
-                    write!(f, "{n_head_k}/{n_head_v} heads of {}, ", shape.head_dim)?;
+                    let together = if shape.grouped { " together" } else { "" };
+                    write!(
+                        f,
+                        "{n_head_k}/{n_head_v} heads of {}{together}, ",
+                        shape.head_dim
+                    )?;
                 }
                 let ConvShape { channels, width } = shape.conv();
                 write!(
