@@ -161,6 +161,33 @@ FEATURES = {
         "residual_scale": 0.4, "embedding_scale": 2.5, "attention.scale": 0.2}),
     "qwen2moe": feature(family="qwen2moe", layers=1, biases=QKV, experts=6, expert_ff=24, shared=40, metadata={
         "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
+    # Of these, image embeddings would reach the first layers.
+    "qwen3vl": feature(family="qwen3vl", head_norms=True, head_dim=16, metadata={"n_deepstack_layers": 2}),
+    "qwen3vlmoe": feature(family="qwen3vlmoe", layers=1, head_norms=True, head_dim=16, ff=24, experts=6, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "n_deepstack_layers": 1}),
+    # Only models of so many layers have windows.
+    "exaone4": Shape(family="exaone4", embd=8, ff=8, heads=2, kv_heads=1, layers=64, pre_norms=False, post_norms=True,
+                     head_norms=True, metadata={"attention.sliding_window": 5}),
+    "exaone4-global": feature(family="exaone4", pre_norms=False, post_norms=True, head_norms=True, rope_freqs=True),
+    "hunyuan-dense": feature(family="hunyuan-dense", head_norms=True, head_dim=12),
+    "hunyuan-moe": feature(family="hunyuan-moe", layers=1, head_norms=True, ff=24, experts=6, shared=40, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
+    "bailingmoe2": feature(family="bailingmoe2", head_norms=True, n_rot=4, stacked="qkv", experts=9, expert_ff=16, shared=32,
+                           switched=False, selection_bias=True, metadata={
+                               "expert_count": 9, "expert_used_count": 3, "expert_group_count": 3, "expert_group_used_count": 2,
+                               "expert_feed_forward_length": 16, "expert_shared_feed_forward_length": 32, "expert_shared_count": 1,
+                               "leading_dense_block_count": 1, "expert_gating_func": 2, "expert_weights_norm": True,
+                               "expert_weights_scale": 2.5}),
+    "dots1": feature(family="dots1", kv_heads=4, head_norms=True, experts=6, expert_ff=16, shared=32, switched=False,
+                     selection_bias=True, metadata={
+                         "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16, "expert_shared_count": 2,
+                         "leading_dense_block_count": 1, "expert_gating_func": 2, "expert_weights_norm": True,
+                         "expert_weights_scale": 2.5}),
+    "internlm2": feature(family="internlm2", layers=1),
+    "minimax-m2": feature(family="minimax-m2", layers=1, head_dim=12, n_rot=6, whole_norms=True, ff=24, experts=6,
+                          selection_bias=True, metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                                                         "expert_gating_func": 2}),
+    "arcee": feature(family="arcee", gates=False),
     "seed_oss": feature(family="seed_oss", biases=QKV, head_dim=12),
     "ernie4_5": feature(family="ernie4_5", layers=1, tied=True),
     "ernie4_5-moe": feature(family="ernie4_5-moe", experts=6, expert_ff=24, shared=40, switched=False, selection_bias=True,
@@ -242,6 +269,11 @@ WITHOUT = {
     "deepseek2-lite": {"metadata": {key: value for key, value in FEATURES["deepseek2-lite"].metadata.items() if "scaling" not in key}},
     "deepseek2": {"metadata": {
         key: value for key, value in FEATURES["deepseek2"].metadata.items() if "group" not in key and "temperature" not in key}},
+    "exaone4": {"metadata": {"attention.sliding_window": 256}},
+    "hunyuan-dense": {"family": "qwen3"},
+    "bailingmoe2": {"metadata": {key: value for key, value in FEATURES["bailingmoe2"].metadata.items() if "group" not in key}},
+    "dots1": {"selection_bias": False},
+    "minimax-m2": {"metadata": {**FEATURES["minimax-m2"].metadata, "expert_gating_func": 1}},
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
     "olmo2-windows": {"metadata": {
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
@@ -281,7 +313,7 @@ def write_f32(path, s: Shape):
     if s.head_dim:
         w.add_key_length(head)
         w.add_value_length(head)
-    if s.family in ("qwen35", "qwen35moe"):
+    if s.family in ("qwen35", "qwen35moe", "qwen3vl", "qwen3vlmoe"):
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
         if isinstance(value, list):

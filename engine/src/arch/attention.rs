@@ -39,6 +39,8 @@ pub enum Normed {
     Nothing,
     /// Every head alone.
     Heads,
+    /// Every head alone, after it has turned.
+    TurnedHeads,
     /// Every head alone, in layers where the file has these norms.
     HeadsIfAny,
     /// Every head alone, with weights of its own.
@@ -191,7 +193,7 @@ impl Attention {
         let has_norms = match self.norms {
             Normed::Nothing => false,
             Normed::HeadsIfAny => has(&q_norm) || has(&k_norm),
-            Normed::Heads | Normed::EachHead | Normed::Whole => true,
+            Normed::Heads | Normed::TurnedHeads | Normed::EachHead | Normed::Whole => true,
         };
         let norm = |name: &str, heads: usize| {
             let shape = match self.norms {
@@ -293,7 +295,11 @@ impl Attention {
             b.deal(&both, [shape.head_dim_k; 2], &mut q, gate);
         }
         let prepared = Prepared {
-            norms: (weights.norms.as_ref()).map(|(q, k)| HeadNorms { q, k: k.as_ref() }),
+            norms: (weights.norms.as_ref()).map(|(q, k)| HeadNorms {
+                q,
+                k: k.as_ref(),
+                after_turn: self.norms == Normed::TurnedHeads,
+            }),
             sinks: weights.sinks.as_ref(),
         };
         let new = new.as_mut().map(|(_, k, v)| (k, &*v));

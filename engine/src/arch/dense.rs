@@ -30,7 +30,12 @@ pub struct Shared<D: Device> {
 impl SharedShape {
     /// Of a file that counts them: several are one that is as wide as all together.
     pub fn counted(keys: &Hyperparameters<'_, '_>) -> Result<Self, ModelError> {
-        let width = keys.require("expert_feed_forward_length", 1..=MAX_WIDTH)?;
+        SharedShape::counted_of(keys, "expert_feed_forward_length")
+    }
+
+    /// The same of experts whose width is what the key `length` says.
+    pub fn counted_of(keys: &Hyperparameters<'_, '_>, length: &str) -> Result<Self, ModelError> {
+        let width = keys.require(length, 1..=MAX_WIDTH)?;
         let count = keys.require("expert_shared_count", 1..=MAX_WIDTH / width)?;
         Ok(SharedShape {
             width: count * width,

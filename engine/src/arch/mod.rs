@@ -4,7 +4,9 @@
 //! layer, and says how a layer computes. Everything around the layers
 //! (embedding, final norm, output) is common and lives in [`crate::model`].
 
+mod arcee;
 mod attention;
+mod bailing;
 mod beside;
 mod cohere;
 mod decoder;
@@ -12,18 +14,21 @@ mod deepseek;
 mod delta;
 mod dense;
 mod ernie;
+mod exaone;
 mod feed_forward;
 mod gemma;
 mod gemma4;
 mod glm;
 mod gpt_oss;
 mod granite;
+mod hunyuan;
 mod hyperparameters;
 mod latent;
 mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod minimax;
 mod norm;
 mod olmo;
 mod phi;
@@ -333,11 +338,15 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("arcee", arcee::from_file),
+    ("bailingmoe2", bailing::second),
     ("cohere2", cohere::second),
     ("command-r", cohere::first),
     ("deepseek2", deepseek::second),
+    ("dots1", bailing::dots),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
+    ("exaone4", exaone::fourth),
     ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
@@ -347,9 +356,13 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
     ("granitemoe", granite::experts),
+    ("hunyuan-dense", hunyuan::dense),
+    ("hunyuan-moe", hunyuan::experts),
+    ("internlm2", llama::from_file),
     ("lfm2", lfm::second),
     ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
+    ("minimax-m2", minimax::second),
     ("mistral3", llama::mistral_third),
     ("olmo2", olmo::second),
     ("olmoe", olmo::experts),
@@ -362,6 +375,8 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("qwen35moe", qwen::third_and_a_half_experts),
     ("qwen3moe", qwen::third_experts),
     ("qwen3next", qwen::next),
+    ("qwen3vl", qwen::third_seeing),
+    ("qwen3vlmoe", qwen::third_seeing_experts),
     ("seed_oss", qwen::seed_oss),
     ("smollm3", llama::smol_third),
     ("stablelm", stablelm::from_file),

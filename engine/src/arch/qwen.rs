@@ -1,8 +1,9 @@
-//! The `qwen2`, `qwen2moe`, `qwen3`, `qwen3moe`, `qwen3next`, `qwen35` and `qwen35moe` families: what sets them apart from
+//! The `qwen2`, `qwen2moe`, `qwen3`, `qwen3moe`, `qwen3next`, `qwen3vl`, `qwen3vlmoe`, `qwen35` and `qwen35moe` families: what sets them apart from
 //! `llama` is how dimensions of a head are paired for the rope, biases of q, k and v
 //! in the second generation, norms of every head of q and k in the third, and in Next
 //! and 3.5 that three layers of four have Gated DeltaNet instead of attention, whose
-//! results pass gates in the fourth. `seed_oss` is the second generation with another name for a
+//! results pass gates in the fourth. Of those that see (`vl`), text alone is computed: that
+//! of the third generation. `seed_oss` is the second generation with another name for a
 //! norm.
 //!
 //! Sources: "Qwen2 Technical Report" (2024); "Qwen3 Technical Report" (2025);
@@ -58,6 +59,27 @@ pub fn third_experts(
     let mut decoder = decoder(keys, tensors, experts)?;
     decoder.attention.norms = Normed::Heads;
     Ok(decoder)
+}
+
+/// Reads and checks the hyperparameters of the third generation's models that see. What
+/// sees is in a file of its own, and what it adds to the first layers is nothing where
+/// there are no images; text turns all pairs by one position, whichever section they are
+/// in.
+pub fn third_seeing(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    keys.integers("rope.dimension_sections")?;
+    third(keys, tensors)
+}
+
+/// The same of the mixtures of experts.
+pub fn third_seeing_experts(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    keys.integers("rope.dimension_sections")?;
+    third_experts(keys, tensors)
 }
 
 /// Reads and checks the hyperparameters of 3.5.

@@ -286,6 +286,45 @@ fn element_by_element() {
                 x.iter().map(|x| limited(x.min(7.0))).collect()
             },
         );
+        let relu64 = |x: &f64| x.max(0.0);
+        check(
+            "relu",
+            &x,
+            cols,
+            0.0,
+            |region, isa, x, _| relu(region, isa, x),
+            |_, x| x.iter().map(relu64).collect(),
+        );
+        check(
+            "relu_squared",
+            &x,
+            cols,
+            1e-7,
+            |region, isa, x, _| relu_squared(region, isa, x),
+            |_, x| x.iter().map(|x| relu64(x).powi(2)).collect(),
+        );
+        check(
+            "relu_mul",
+            &x,
+            cols,
+            1e-7,
+            |region, isa, x, row| relu_mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| {
+                let gated = |(x, y): (&f64, f64)| relu64(x) * y;
+                x.iter().zip(exact(row)).map(gated).collect()
+            },
+        );
+        check(
+            "relu_squared_mul",
+            &x,
+            cols,
+            2e-7,
+            |region, isa, x, row| relu_squared_mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| {
+                let gated = |(x, y): (&f64, f64)| relu64(x).powi(2) * y;
+                x.iter().zip(exact(row)).map(gated).collect()
+            },
+        );
         check(
             "silu",
             &x,

@@ -18,11 +18,24 @@ fn missing(name: &str) -> String {
 #[test]
 fn numbers_and_tensors() {
     // What the tiny model has is enough for some.
-    for name in ["gemma", "llama", "mistral3", "qwen2", "smollm3"] {
+    for name in [
+        "gemma",
+        "internlm2",
+        "llama",
+        "mistral3",
+        "qwen2",
+        "smollm3",
+    ] {
         assert!(open(&family(name)).is_ok(), "{name}");
     }
     refused(&family("qwen3"), &missing("attn_q_norm.weight"));
-    refused(&family("gemma3"), &missing("attn_q_norm.weight"));
+    for name in ["exaone4", "gemma3", "hunyuan-dense", "qwen3vl"] {
+        refused(&family(name), &missing("attn_q_norm.weight"));
+    }
+    let gates = ["blk.0.ffn_gate.weight", "blk.1.ffn_gate.weight"];
+    let arcee = family("arcee").without_tensor(gates[0]);
+    assert!(open(&arcee.clone().without_tensor(gates[1])).is_ok());
+    assert!(open(&arcee).is_err());
     refused(&family("phi3"), &missing("attn_qkv.weight"));
     refused(&family("glm4"), &missing("post_attention_norm.weight"));
     refused(&family("olmo2"), &missing("attn_q_norm.weight"));
@@ -100,6 +113,42 @@ fn numbers_and_tensors() {
             "rope.freq_base_swa",
             1_f32.into(),
             " is 1, expected a number above 1",
+        ),
+        (
+            "exaone4",
+            "attention.sliding_window",
+            0_u32.into(),
+            " is 0, expected 1 to 1073741824",
+        ),
+        (
+            "exaone4",
+            "rope.freq_base_swa",
+            500_f32.into(),
+            " is 500, expected 10000, that of all layers",
+        ),
+        (
+            "hunyuan-dense",
+            "rope.dimension_sections",
+            vec![2_u32, 1, 1].into(),
+            " is [2, 1, 1], expected none: models that see are not supported",
+        ),
+        (
+            "hunyuan-dense",
+            "rope.scaling.alpha",
+            1000_f32.into(),
+            " is 1000, expected none: the base says how far contexts stretch",
+        ),
+        (
+            "hunyuan-moe",
+            "expert_count",
+            0_u32.into(),
+            " is 0, expected 1 to 4096",
+        ),
+        (
+            "qwen3vl",
+            "rope.dimension_sections",
+            3_u32.into(),
+            " is 3, expected an array of integers",
         ),
         (
             "mistral3",
@@ -407,6 +456,28 @@ fn experts_after_dense_layers() {
     refused(
         &family("ernie4_5-moe").set("ernie4_5-moe.interleave_moe_layer_step", 2_u32),
         "metadata key \"ernie4_5-moe.interleave_moe_layer_step\" is 2, expected 1: all layers after the dense ones have experts",
+    );
+    for name in ["bailingmoe2", "dots1", "minimax-m2"] {
+        refused(
+            &with_experts(family(name), name),
+            &format!(
+                "metadata key \"{name}.expert_gating_func\" is missing, expected an unsigned 64-bit integer"
+            ),
+        );
+    }
+    let sigmoids = |name: &str| {
+        let gating = format!("{name}.expert_gating_func");
+        with_experts(family(name), name).set(&gating, 2_u32)
+    };
+    refused(&sigmoids("bailingmoe2"), &missing("attn_qkv.weight"));
+    refused(&sigmoids("dots1"), &missing("attn_q_norm.weight"));
+    refused(
+        &sigmoids("bailingmoe2").set("bailingmoe2.expert_shared_feed_forward_length", 1_u32 << 18),
+        &missing("attn_qkv.weight"),
+    );
+    refused(
+        &sigmoids("bailingmoe2").set("bailingmoe2.expert_shared_count", 0_u32),
+        "metadata key \"bailingmoe2.expert_shared_count\" is 0, expected 1 to 8192",
     );
     let lfm = family("lfm2moe")
         .set("lfm2moe.attention.head_count_kv", vec![0_u32, 2])

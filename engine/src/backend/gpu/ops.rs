@@ -247,7 +247,13 @@ impl Backend for GpuBackend {
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
+        let mut rope = prepared.rope;
         if let Some(norms) = &prepared.norms {
+            if let Some(rope) = rope.take_if(|_| norms.after_turn) {
+                let keys = new.as_ref().map(|(k, _)| (&**k, shape.n_head_kv));
+                let each = [Some((&*q, shape.n_head)), keys];
+                self.turn_in_place(layer, rope, &each, step);
+            }
             let keys = new.as_mut().map(|(k, _)| &mut **k).zip(norms.k);
             for (x, norm) in [Some((&mut *q, norms.q)), keys].into_iter().flatten() {
                 let normed = self.tensor(x.rows, x.cols);
@@ -256,7 +262,7 @@ impl Backend for GpuBackend {
             }
         }
         let new = new.map(|(k, v)| (&*k, v));
-        let turn = self.turn(prepared.rope, shape.n_head, &step.positions);
+        let turn = self.turn(rope, shape.n_head, &step.positions);
         let heads = Heads {
             shape,
             sinks: prepared.sinks,

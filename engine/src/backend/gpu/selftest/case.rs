@@ -76,7 +76,7 @@ pub(super) enum Case {
         n_rot: usize,
         /// How heads are normed before, if they are, and whether each has weights of its
         /// own.
-        norms: Option<(NormKind, bool)>,
+        norms: Option<HeadNorming>,
     },
     Attention {
         kv: KvFormat,
@@ -125,6 +125,16 @@ pub(super) enum Case {
         /// What sets them apart.
         variant: Mixture,
     },
+}
+
+/// Norms of heads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadNorming {
+    pub kind: NormKind,
+    /// Whether every head has weights of its own.
+    pub own: bool,
+    /// Whether heads are normed after they have turned.
+    pub after_turn: bool,
 }
 
 /// What leaves its results as 8-bit integers.

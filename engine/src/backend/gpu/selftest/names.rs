@@ -117,11 +117,10 @@ impl fmt::Display for Case {
                     Some(pairing) => write!(f, "{pairing:?} {n_rot} of {head_dim}")?,
                     None => write!(f, "not turned, {head_dim}")?,
                 }
-                match norms {
-                    Some((kind, true)) => write!(f, ", {kind:?} norms, own weights"),
-                    Some((kind, false)) => write!(f, ", {kind:?} norms"),
-                    None => Ok(()),
-                }
+                let Some(norms) = norms else { return Ok(()) };
+                write!(f, ", {:?} norms", norms.kind)?;
+                f.write_str(if norms.own { ", own weights" } else { "" })?;
+                f.write_str(if norms.after_turn { ", after it" } else { "" })
             }
             Case::Attention {
                 kv,
