@@ -47,6 +47,7 @@ class Shape:
     gates: bool = True  # of feed-forward networks
     parallel: bool = False  # the feed-forward network sees what attention sees
     post_norms: bool = False
+    v_dim: int = 0  # 0: as keys
     sinks: bool = False
     shared: int = 0  # width of an expert that all tokens use
     switched: bool = True  # whether each uses it as far as a switch says
@@ -187,6 +188,15 @@ FEATURES = {
     "minimax-m2": feature(family="minimax-m2", layers=1, head_dim=12, n_rot=6, whole_norms=True, ff=24, experts=6,
                           selection_bias=True, metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
                                                          "expert_gating_func": 2}),
+    "smallthinker": feature(family="smallthinker", ff=16, experts=6, metadata={
+        "attention.sliding_window": 4096, "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16,
+        "expert_gating_func": 2}),
+    # Its first layer is dense and sees all, without sinks.
+    "mimo2": feature(family="mimo2", layers=3, head_dim=12, v_dim=8, n_rot=6, kinds=((1, 48), (2, 48), (2, 48)), sinks=True,
+                     experts=6, expert_ff=16, selection_bias=True, metadata={
+                         "attention.sliding_window": 5, "attention.sliding_window_pattern": [0, 1, 1], "rope.freq_base_swa": 100.0,
+                         "attention.value_scale": 0.7, "leading_dense_block_count": 1, "expert_count": 6, "expert_used_count": 3,
+                         "expert_feed_forward_length": 16, "expert_gating_func": 2}),
     "arcee": feature(family="arcee", gates=False),
     "seed_oss": feature(family="seed_oss", biases=QKV, head_dim=12),
     "ernie4_5": feature(family="ernie4_5", layers=1, tied=True),
@@ -272,6 +282,8 @@ WITHOUT = {
     "exaone4": {"metadata": {"attention.sliding_window": 256}},
     "hunyuan-dense": {"family": "qwen3"},
     "bailingmoe2": {"metadata": {key: value for key, value in FEATURES["bailingmoe2"].metadata.items() if "group" not in key}},
+    "smallthinker": {"metadata": {k: v for k, v in FEATURES["smallthinker"].metadata.items() if "window" not in k}},
+    "mimo2": {"metadata": {**FEATURES["mimo2"].metadata, "attention.value_scale": 1.0}, "sinks": False},
     "dots1": {"selection_bias": False},
     "minimax-m2": {"metadata": {**FEATURES["minimax-m2"].metadata, "expert_gating_func": 1}},
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
@@ -312,7 +324,7 @@ def write_f32(path, s: Shape):
     w.add_rope_freq_base(10000.0)
     if s.head_dim:
         w.add_key_length(head)
-        w.add_value_length(head)
+        w.add_value_length(s.v_dim or head)
     if s.family in ("qwen35", "qwen35moe", "qwen3vl", "qwen3vlmoe"):
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
@@ -403,8 +415,8 @@ def write_f32(path, s: Shape):
         for name, rows, k, gain in (
             ("attn_q", s.heads * head, s.embd, 1.2),
             ("attn_k", kv * head, s.embd, 1.2),
-            ("attn_v", kv * head, s.embd, 1.0),
-            ("attn_output", s.embd, s.heads * head, 1.0),
+            ("attn_v", kv * (s.v_dim or head), s.embd, 1.0),
+            ("attn_output", s.embd, s.heads * (s.v_dim or head), 1.0),
             ("ffn_gate", ff, s.embd, 1.0),
             ("ffn_up", ff, s.embd, 1.0),
             ("ffn_down", s.embd, ff, 1.0),
@@ -485,7 +497,7 @@ def write_f32(path, s: Shape):
             norm(f"blk.{i}.post_ffw_norm")
         if s.pre_norms:
             norm(f"blk.{i}.attn_norm")
-        if s.sinks:
+        if s.sinks and (s.family != "mimo2" or pattern[i]):
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
         if s.pre_norms and not s.parallel:

@@ -23,7 +23,9 @@ pub struct Attention {
     /// Whether the rows of q, k and v lie one after the other in one tensor.
     pub stacked: bool,
     /// Whether every head has a sink.
-    pub sinks: bool,
+    pub sinks: Sinks,
+    /// Factor of what is made of values.
+    pub value_scale: Option<f32>,
     /// How queries grow with their position.
     pub temperature: Option<Temperature>,
     /// Whether results pass gates, whose rows follow each head's of q.
@@ -31,6 +33,15 @@ pub struct Attention {
     /// Whether values are normed, head by head and without weights. Layers without a
     /// matrix for them then norm what that of the keys makes.
     pub normed_values: bool,
+}
+
+/// Which layers have sinks: scores of each head that add nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sinks {
+    None,
+    All,
+    /// Those for which the file has some.
+    IfAny,
 }
 
 /// What is normed of queries and keys.
@@ -127,7 +138,8 @@ impl Attention {
             norms: Normed::Nothing,
             unturned: None,
             stacked: false,
-            sinks: false,
+            sinks: Sinks::None,
+            value_scale: None,
             gated: false,
             temperature: None,
             normed_values: false,
@@ -210,9 +222,11 @@ impl Attention {
             }
             false => None,
         };
+        let of_sinks = name("attn_sinks.weight");
         let sinks = match self.sinks {
-            true => Some(loader.vector(&name("attn_sinks.weight"), n_head)?),
-            false => None,
+            Sinks::None => None,
+            Sinks::All => Some(loader.vector(&of_sinks, n_head)?),
+            Sinks::IfAny => loader.optional_vector(&of_sinks, n_head)?,
         };
         let output = Linear::load(loader, &name("attn_output"), n_embd, n_head * head_dim_v)?;
         Ok(Weights {
@@ -312,6 +326,9 @@ impl Attention {
         }
         if let Some(gate) = &gate {
             b.sigmoid_mul(&mut attended, gate);
+        }
+        if let Some(scale) = self.value_scale {
+            b.scale_rows(&mut attended, &vec![scale; step.rows_kept()]);
         }
         weights.output.add(b, &attended, norm, step.rows_kept(), x);
     }

@@ -29,6 +29,8 @@ pub struct FeedForward {
     pub routing: Routing,
     /// Whether a bias counts where experts are chosen.
     pub selection_bias: bool,
+    /// Whether experts are chosen by the residual stream as it is before attention.
+    pub routed_before: bool,
     /// The expert that all tokens use beside those.
     pub shared: Option<SharedShape>,
     /// How norms of what stands beside experts norm, if a network for all tokens does.
@@ -140,10 +142,20 @@ impl FeedForward {
         n_embd: usize,
         gating: Gating,
     ) -> Result<Self, ModelError> {
+        let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
+        FeedForward::with_experts_behind(keys, n_embd, gating, leading.unwrap_or(0))
+    }
+
+    /// The same behind so many layers without.
+    pub fn with_experts_behind(
+        keys: &Hyperparameters<'_, '_>,
+        n_embd: usize,
+        gating: Gating,
+        leading_dense: usize,
+    ) -> Result<Self, ModelError> {
         let count = keys.require("expert_count", 1..=4096)?;
         let mut this = FeedForward::with_any_experts(keys, n_embd, "expert_feed_forward_length")?;
-        let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
-        this.leading_dense = leading.unwrap_or(0);
+        this.leading_dense = leading_dense;
         if this.leading_dense > 0 {
             this.n_ff = Widths::Same(keys.require("feed_forward_length", 1..=MAX_WIDTH)?);
         }
@@ -181,6 +193,7 @@ impl FeedForward {
                 groups: None,
             },
             selection_bias: false,
+            routed_before: false,
             shared: None,
             beside: None,
             leading_dense: 0,
@@ -245,12 +258,15 @@ impl FeedForward {
         })
     }
 
-    /// `x += ffn(normed)`, row by row; where there is a norm, of what is added.
+    /// `x += ffn(normed)`, row by row; where there is a norm, of what is added. Experts are
+    /// chosen by `routed_by`, if that is something else.
+    #[allow(clippy::too_many_arguments)] // weights, operands, and where they go
     pub fn add<B: Backend>(
         &self,
         b: &mut B,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
+        routed_by: Option<&B::Tensor>,
         norm: Option<&Norm<B::Device>>,
         rows: usize,
         x: &mut B::Tensor,
@@ -278,7 +294,7 @@ impl FeedForward {
                 };
                 let experts = Experts {
                     router,
-                    router_input: None,
+                    router_input: routed_by,
                     routing: self.routing,
                     selection_bias: selection_bias.as_ref(),
                     gate,

@@ -195,8 +195,18 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
             return Ok(None);
         };
         self.check_layers(&key, array.len())?;
-        match array.bools() {
-            Some(flags) => Ok(Some(flags.collect())),
+        // Some files have numbers for it.
+        let flag = |value: gguf::Value<'_>| match value.integer() {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        };
+        let flags = match array.bools() {
+            Some(flags) => Some(flags.collect()),
+            None => array.iter().map(flag).collect(),
+        };
+        match flags {
+            Some(flags) => Ok(Some(flags)),
             None => Err(ModelError::value(&key, "an array of bool", array)),
         }
     }

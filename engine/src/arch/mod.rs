@@ -28,6 +28,7 @@ mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod mimo;
 mod minimax;
 mod norm;
 mod olmo;
@@ -35,6 +36,7 @@ mod phi;
 mod qwen;
 mod rope;
 mod short_conv;
+mod smallthinker;
 mod stablelm;
 mod starcoder;
 mod windows;
@@ -362,6 +364,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("lfm2", lfm::second),
     ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
+    ("mimo2", mimo::second),
     ("minimax-m2", minimax::second),
     ("mistral3", llama::mistral_third),
     ("olmo2", olmo::second),
@@ -378,6 +381,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("qwen3vl", qwen::third_seeing),
     ("qwen3vlmoe", qwen::third_seeing_experts),
     ("seed_oss", qwen::seed_oss),
+    ("smallthinker", smallthinker::from_file),
     ("smollm3", llama::smol_third),
     ("stablelm", stablelm::from_file),
     ("starcoder2", starcoder::second),

@@ -151,6 +151,12 @@ fn numbers_and_tensors() {
             " is 3, expected an array of integers",
         ),
         (
+            "smallthinker",
+            "attention.sliding_window",
+            4_u32.into(),
+            " is 4, expected 0 or 4096",
+        ),
+        (
             "mistral3",
             "attention.temperature_scale",
             (-0.1_f32).into(),
@@ -317,8 +323,8 @@ fn layers_that_differ() {
         ),
         (
             pattern,
-            vec![1_u32, 0].into(),
-            " is [1, 0], expected an array of bool",
+            vec![1_u32, 2].into(),
+            " is [1, 2], expected an array of bool",
         ),
         (
             "attention.head_count_kv",
@@ -457,7 +463,7 @@ fn experts_after_dense_layers() {
         &family("ernie4_5-moe").set("ernie4_5-moe.interleave_moe_layer_step", 2_u32),
         "metadata key \"ernie4_5-moe.interleave_moe_layer_step\" is 2, expected 1: all layers after the dense ones have experts",
     );
-    for name in ["bailingmoe2", "dots1", "minimax-m2"] {
+    for name in ["bailingmoe2", "dots1", "minimax-m2", "smallthinker"] {
         refused(
             &with_experts(family(name), name),
             &format!(
@@ -479,6 +485,33 @@ fn experts_after_dense_layers() {
         &sigmoids("bailingmoe2").set("bailingmoe2.expert_shared_count", 0_u32),
         "metadata key \"bailingmoe2.expert_shared_count\" is 0, expected 1 to 8192",
     );
+    let mimo = || {
+        sigmoids("mimo2")
+            .set("mimo2.attention.key_length", 8_u32)
+            .set("mimo2.attention.value_length", 8_u32)
+            .set("mimo2.attention.sliding_window", 4_u32)
+            .set("mimo2.attention.sliding_window_pattern", vec![0_u32, 1])
+    };
+    refused(&mimo(), &missing("ffn_gate_inp.weight"));
+    let rows: [(&str, OwnedValue, &str); 4] = [
+        (
+            "attention.head_count_kv",
+            vec![2_u32, 3].into(),
+            " is 3, expected a divisor of 4 heads",
+        ),
+        (
+            "attention.sliding_window_pattern",
+            vec![true].into(),
+            " is an array of 1 values, expected one for each of 2 layers",
+        ),
+        ("expert_gating_func", 1_u32.into(), " is 1, expected 2 to 2"),
+        (
+            "attention.value_scale",
+            (-1_f32).into(),
+            " is -1, expected a finite number above 0",
+        ),
+    ];
+    refused_keys(&mimo(), "mimo2", rows);
     let lfm = family("lfm2moe")
         .set("lfm2moe.attention.head_count_kv", vec![0_u32, 2])
         .set("lfm2moe.shortconv.l_cache", 3_u32);
