@@ -197,6 +197,8 @@ FEATURES = {
                          "attention.sliding_window": 5, "attention.sliding_window_pattern": [0, 1, 1], "rope.freq_base_swa": 100.0,
                          "attention.value_scale": 0.7, "leading_dense_block_count": 1, "expert_count": 6, "expert_used_count": 3,
                          "expert_feed_forward_length": 16, "expert_gating_func": 2}),
+    "apertus": feature(family="apertus", gates=False, head_norms=True, metadata={
+        "xielu.alpha_n": [1.5, -1.0], "xielu.alpha_p": [0.9, -0.5], "xielu.beta": [0.5, 0.7], "xielu.eps": [-1e-6, -1e-6]}),
     "arcee": feature(family="arcee", gates=False),
     "seed_oss": feature(family="seed_oss", biases=QKV, head_dim=12),
     "ernie4_5": feature(family="ernie4_5", layers=1, tied=True),
@@ -284,6 +286,7 @@ WITHOUT = {
     "bailingmoe2": {"metadata": {key: value for key, value in FEATURES["bailingmoe2"].metadata.items() if "group" not in key}},
     "smallthinker": {"metadata": {k: v for k, v in FEATURES["smallthinker"].metadata.items() if "window" not in k}},
     "mimo2": {"metadata": {**FEATURES["mimo2"].metadata, "attention.value_scale": 1.0}, "sinks": False},
+    "apertus": {"metadata": {**FEATURES["apertus"].metadata, "xielu.alpha_n": [-1.0, 1.5]}},
     "dots1": {"selection_bias": False},
     "minimax-m2": {"metadata": {**FEATURES["minimax-m2"].metadata, "expert_gating_func": 1}},
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
@@ -329,7 +332,7 @@ def write_f32(path, s: Shape):
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
         if isinstance(value, list):
-            w.add_array(f"{s.family}.{key}", value)
+            w.add_array(key if key.startswith("xielu.") else f"{s.family}.{key}", value)
             continue
         kind = {str: gguf.GGUFValueType.STRING, bool: gguf.GGUFValueType.BOOL, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
         w.add_key_value(f"{s.family}.{key}", value, kind)

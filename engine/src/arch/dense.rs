@@ -5,6 +5,7 @@ use super::{Hyperparameters, MAX_WIDTH};
 use crate::backend::{Activation, Backend, Device};
 use crate::error::ModelError;
 use crate::tensors::Loader;
+use kernels::ops::Xielu;
 
 /// A network for all tokens.
 pub struct Dense<D: Device> {
@@ -12,6 +13,8 @@ pub struct Dense<D: Device> {
     gate: Option<Linear<D>>,
     up: Linear<D>,
     pub down: Linear<D>,
+    /// What follows `up` where there are no gates, if that has learned its shape.
+    pub xielu: Option<Xielu>,
 }
 
 /// An expert that all tokens use.
@@ -75,6 +78,7 @@ impl<D: Device> Dense<D> {
             gate,
             up,
             down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
+            xielu: None,
         })
     }
 
@@ -91,6 +95,7 @@ impl<D: Device> Dense<D> {
             gate: Some(gate),
             up,
             down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
+            xielu: None,
         })
     }
 
@@ -109,7 +114,10 @@ impl<D: Device> Dense<D> {
             b.gate_up(normed, activation, gate, up);
         } else {
             b.matmul(normed, &mut [self.up.product(&mut hidden)]);
-            b.activate(activation, &mut hidden);
+            match &self.xielu {
+                Some(learned) => b.xielu(&mut hidden, learned),
+                None => b.activate(activation, &mut hidden),
+            }
         }
         hidden
     }

@@ -10,6 +10,7 @@ use crate::backend::{
 };
 use crate::error::ModelError;
 use crate::tensors::Loader;
+use kernels::ops::Xielu;
 
 /// Its hyperparameters.
 pub struct FeedForward {
@@ -21,6 +22,8 @@ pub struct FeedForward {
     pub gated: bool,
     /// What gates go through, or what `ffn_up` makes, if there are none.
     pub activation: Activation,
+    /// What follows `ffn_up` in each layer without gates, where that is learned.
+    pub xielu: Option<Vec<Xielu>>,
     /// Whether the rows of gate and up lie one after the other in one tensor, `ffn_up`.
     pub stacked: bool,
     /// Whether experts and their router have biases.
@@ -184,6 +187,7 @@ impl FeedForward {
             experts,
             gated: true,
             activation: Activation::Silu,
+            xielu: None,
             stacked: false,
             expert_biases: false,
             routing: Routing {
@@ -210,10 +214,11 @@ impl FeedForward {
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let n_ff = self.n_ff.of(index);
         let Some(Mixture { count, width, .. }) = self.of_layer(index) else {
-            let dense = match self.stacked {
+            let mut dense = match self.stacked {
                 true => Dense::load_stacked(loader, name, n_embd, n_ff)?,
                 false => Dense::load(loader, name, self.gated, [n_embd, n_ff])?,
             };
+            dense.xielu = self.xielu.as_ref().map(|each| each[index]);
             return Ok(Weights::Dense(dense));
         };
         let bias = |tensor, rows| loader.vector_of(&name(tensor), &[rows, count]);

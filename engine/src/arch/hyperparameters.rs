@@ -183,6 +183,23 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         }
     }
 
+    /// A finite number for each layer, which may be one for all, under a key that does not
+    /// begin with the architecture's name.
+    pub fn each_number_of(&self, key: &str) -> Result<Vec<f32>, ModelError> {
+        let numbers = match self.metadata.get(key) {
+            Some(gguf::Value::Array(array)) => {
+                self.check_layers(key, array.len())?;
+                let wrong = || ModelError::value(key, "an array of f32", array);
+                array.f32s().ok_or_else(wrong)?.collect()
+            }
+            _ => vec![self.metadata.require_f32(key)?; self.n_layer()?],
+        };
+        match numbers.iter().find(|number| !number.is_finite()) {
+            Some(bad) => Err(ModelError::value(key, "finite numbers", bad)),
+            None => Ok(numbers),
+        }
+    }
+
     /// Yes or no, or `None` if the file does not say.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
         Ok(self.metadata.get_bool(&self.key(name))?)

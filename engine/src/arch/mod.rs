@@ -4,6 +4,7 @@
 //! layer, and says how a layer computes. Everything around the layers
 //! (embedding, final norm, output) is common and lives in [`crate::model`].
 
+mod apertus;
 mod arcee;
 mod attention;
 mod bailing;
@@ -340,6 +341,7 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("apertus", apertus::from_file),
     ("arcee", arcee::from_file),
     ("bailingmoe2", bailing::second),
     ("cohere2", cohere::second),

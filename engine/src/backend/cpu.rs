@@ -13,7 +13,7 @@ use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
 use kernels::lines::Lines;
 use kernels::matmul::{self, Group, Job, Matrix, Store, Workspace};
-use kernels::ops::{self, Rope, RopeAngles};
+use kernels::ops::{self, Rope, RopeAngles, Xielu};
 use kernels::recurrent::{self, ConvShape, DeltaShape};
 use kernels::team::{MatMut, Region, Team};
 use kernels::{Format, Kernels};
@@ -549,6 +549,11 @@ impl Backend for CpuBackend<'_> {
             Activation::ReluSquared => ops::relu_squared,
         };
         activate(self.region, self.kernels.isa(), &mut x.data);
+    }
+
+    fn xielu(&mut self, x: &mut Tensor, parameters: &Xielu) {
+        self.region.label("xielu");
+        ops::xielu(self.region, self.kernels.isa(), &mut x.data, parameters);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {

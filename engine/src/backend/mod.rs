@@ -17,7 +17,7 @@ use crate::cache::KvCache;
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
-use kernels::ops::{NormKind, Rope};
+use kernels::ops::{NormKind, Rope, Xielu};
 use kernels::recurrent::{ConvShape, DeltaShape};
 use std::ops::Range;
 
@@ -506,6 +506,9 @@ pub trait Backend {
 
     /// `x = activation(x)`.
     fn activate(&mut self, activation: Activation, x: &mut Self::Tensor);
+
+    /// `x = xielu(x)`: see [`kernels::ops::xielu`].
+    fn xielu(&mut self, x: &mut Self::Tensor, parameters: &Xielu);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
     /// that the routing chooses. Of equals the first are. Without [`Experts::adds`],

@@ -30,7 +30,7 @@ use crate::lanes::{Lanes, Op};
 use crate::team::Region;
 
 /// A function of one lane's value.
-trait Unary: Copy + Sync {
+pub(super) trait Unary: Copy + Sync {
     fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F;
 }
 
@@ -151,7 +151,8 @@ impl<F: Unary> Op for Map<'_, F> {
     }
 }
 
-fn map(region: &Region<'_>, isa: Isa, f: impl Unary, x: &mut [f32]) {
+/// `x[i] = f(x[i])`, spread over the team.
+pub(super) fn map(region: &Region<'_>, isa: Isa, f: impl Unary, x: &mut [f32]) {
     region.chunks_mut(x, UNIT_LEN, |_, x| isa.run(Map { f, x }));
 }
 

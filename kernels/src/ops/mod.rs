@@ -14,6 +14,7 @@ mod gate;
 mod norm;
 mod rope;
 mod softmax;
+mod xielu;
 
 pub use argmax::argmax;
 pub(crate) use elementary::decay_of;
@@ -27,6 +28,7 @@ pub use gate::{
 pub use norm::{Norm, NormKind, norm, norm_in_place};
 pub use rope::{Pairing, Rope, RopeAngles, RopeError, RopeScaling, Yarn, rope};
 pub use softmax::{softmax, softmax_row};
+pub use xielu::{Xielu, xielu};
 
 /// Values in a unit of work: enough to be worth a thread's attention.
 const UNIT_LEN: usize = 4096;

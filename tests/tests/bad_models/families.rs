@@ -33,6 +33,28 @@ fn numbers_and_tensors() {
         refused(&family(name), &missing("attn_q_norm.weight"));
     }
     let gates = ["blk.0.ffn_gate.weight", "blk.1.ffn_gate.weight"];
+    let parameters = ["alpha_n", "alpha_p", "beta", "eps"];
+    let apertus = || {
+        let set = |model: Tiny, name| model.set(&format!("xielu.{name}"), vec![0.5_f32, 0.25]);
+        parameters.into_iter().fold(family("apertus"), set)
+    };
+    refused(&apertus(), &missing("attn_q_norm.weight"));
+    refused(
+        &apertus().without("xielu.beta"),
+        "metadata key \"xielu.beta\" is missing, expected a floating-point number",
+    );
+    refused(
+        &apertus().set("xielu.eps", vec![0.5_f32]),
+        "metadata key \"xielu.eps\" is an array of 1 values, expected one for each of 2 layers",
+    );
+    refused(
+        &apertus().set("xielu.alpha_p", vec![0.5_f32, f32::NAN]),
+        "metadata key \"xielu.alpha_p\" is NaN, expected finite numbers",
+    );
+    refused(
+        &apertus().set("xielu.alpha_n", vec![1_u32, 2]),
+        "metadata key \"xielu.alpha_n\" is [1, 2], expected an array of f32",
+    );
     let arcee = family("arcee").without_tensor(gates[0]);
     assert!(open(&arcee.clone().without_tensor(gates[1])).is_ok());
     assert!(open(&arcee).is_err());

@@ -12,7 +12,7 @@ use crate::backend::{
     QueriesAndKeys, Step,
 };
 use kernels::format::ActivationForm;
-use kernels::ops::NormKind;
+use kernels::ops::{NormKind, Xielu};
 use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
@@ -394,6 +394,25 @@ impl Backend for GpuBackend {
 
     fn activate(&mut self, activation: Activation, x: &mut Tensor) {
         self.activated(activation, x, None);
+    }
+
+    fn xielu(&mut self, x: &mut Tensor, parameters: &Xielu) {
+        let len = x.rows * x.cols;
+        let workgroups = self.elements(Op::Xielu, len);
+        let Xielu {
+            alpha_n,
+            alpha_p,
+            beta,
+            eps,
+        } = *parameters;
+        let [alpha_n, alpha_p, beta, eps] = [alpha_n, alpha_p, beta, eps].map(f32::to_bits);
+        self.recorder.dispatch(
+            Kernel::new(Op::Xielu, &[]),
+            &[&x.float],
+            &[len as u32, alpha_n, alpha_p, beta, eps],
+            workgroups,
+        );
+        x.is_written(false);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {

@@ -75,6 +75,7 @@ pub(super) fn all() -> Vec<Case> {
         cases.push(Case::Pieces { rows: 3, widths });
     }
     cases.push(Case::Mul);
+    cases.push(Case::Xielu);
     cases.push(Case::ScaleRows);
     cases.push(Case::ScaleBy);
     for by_row in [false, true] {

@@ -37,6 +37,7 @@ impl Case {
                 RecurrentShape::Delta(_) => "delta_net",
             },
             Case::Mul => "mul",
+            Case::Xielu => "xielu",
             Case::Highest { .. } => "highest",
             Case::Experts { .. } => "experts",
         }
@@ -156,7 +157,7 @@ impl fmt::Display for Case {
                 tokens,
                 outputs,
             } => write!(f, "{} {tokens} tokens x {outputs}", format.name()),
-            Case::Mul | Case::ScaleRows | Case::ScaleBy | Case::Sigmoid { .. } => {
+            Case::Mul | Case::Xielu | Case::ScaleRows | Case::ScaleBy | Case::Sigmoid { .. } => {
                 f.write_str("5 rows of 33")
             }
             Case::Recurrent {
