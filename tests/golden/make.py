@@ -197,6 +197,14 @@ FEATURES = {
                          "attention.sliding_window": 5, "attention.sliding_window_pattern": [0, 1, 1], "rope.freq_base_swa": 100.0,
                          "attention.value_scale": 0.7, "leading_dense_block_count": 1, "expert_count": 6, "expert_used_count": 3,
                          "expert_feed_forward_length": 16, "expert_gating_func": 2}),
+    "qwen2vl": feature(family="qwen2vl", layers=1, biases=QKV, metadata={"rope.dimension_sections": [2, 1, 1, 0]}),
+    "minicpm": feature(family="minicpm", metadata={"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5}),
+    "deepseek": feature(family="deepseek", experts=6, expert_ff=16, shared=32, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16, "expert_shared_count": 2,
+        "leading_dense_block_count": 1, "expert_weights_scale": 1.0}),
+    "bailingmoe": feature(family="bailingmoe", layers=1, experts=6, expert_ff=16, shared=32, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16, "expert_shared_count": 2,
+        "leading_dense_block_count": 0, "expert_weights_scale": 1.5, "expert_weights_norm": True}),
     "apertus": feature(family="apertus", gates=False, head_norms=True, metadata={
         "xielu.alpha_n": [1.5, -1.0], "xielu.alpha_p": [0.9, -0.5], "xielu.beta": [0.5, 0.7], "xielu.eps": [-1e-6, -1e-6]}),
     "arcee": feature(family="arcee", gates=False),
@@ -271,6 +279,7 @@ WITHOUT = {
     "qwen3moe": {"family": "llama", "head_norms": False},
     "smollm3": {"family": "llama"},
     "mistral3": {"metadata": {}},
+    "minicpm": {"family": "llama", "metadata": {}},
     "granite": {"family": "llama", "metadata": {}},
     "phi3": {"family": "llama", "stacked": ""},
     "phi3-long": {"metadata": {}, "long_factors": False},

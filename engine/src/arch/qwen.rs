@@ -1,9 +1,9 @@
-//! The `qwen2`, `qwen2moe`, `qwen3`, `qwen3moe`, `qwen3next`, `qwen3vl`, `qwen3vlmoe`, `qwen35` and `qwen35moe` families: what sets them apart from
+//! The `qwen2`, `qwen2moe`, `qwen2vl`, `qwen3`, `qwen3moe`, `qwen3next`, `qwen3vl`, `qwen3vlmoe`, `qwen35` and `qwen35moe` families: what sets them apart from
 //! `llama` is how dimensions of a head are paired for the rope, biases of q, k and v
 //! in the second generation, norms of every head of q and k in the third, and in Next
 //! and 3.5 that three layers of four have Gated DeltaNet instead of attention, whose
-//! results pass gates in the fourth. Of those that see (`vl`), text alone is computed: that
-//! of the third generation. `seed_oss` is the second generation with another name for a
+//! results pass gates in the fourth. Of those that see (`vl`), text alone is computed.
+//! `seed_oss` is the second generation with another name for a
 //! norm.
 //!
 //! Sources: "Qwen2 Technical Report" (2024); "Qwen3 Technical Report" (2025);
@@ -34,6 +34,28 @@ pub fn second_experts(
     let mut decoder = with_shared_expert(keys, decoder(keys, tensors, experts)?)?;
     decoder.feed_forward.routing.gating = Gating::Softmax;
     Ok(decoder)
+}
+
+/// Reads and checks the hyperparameters of the second generation's models that see: see
+/// [`third_seeing`]. Here sections of pairs follow one another.
+pub fn second_seeing(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+) -> Result<Decoder, ModelError> {
+    let decoder = second(keys, tensors)?;
+    let pairs = decoder.attention.rope().n_rot() / 2;
+    let name = "rope.dimension_sections";
+    let sections = keys.integers(name)?;
+    let firsts = sections.iter().take(3);
+    let all = firsts.fold(0_u64, |sum, &section| sum.saturating_add(section));
+    match sections.is_empty() || all >= pairs as u64 {
+        true => Ok(decoder),
+        false => {
+            let expected = format!("three that have all of {pairs} pairs");
+            let found = format!("{sections:?}");
+            Err(ModelError::value(&keys.key(name), expected, found))
+        }
+    }
 }
 
 /// Reads and checks the hyperparameters of Seed-OSS.

@@ -24,6 +24,7 @@ fn numbers_and_tensors() {
         "llama",
         "mistral3",
         "qwen2",
+        "qwen2vl",
         "smollm3",
     ] {
         assert!(open(&family(name)).is_ok(), "{name}");
@@ -74,6 +75,10 @@ fn numbers_and_tensors() {
     refused(
         &family("granite"),
         &format!("metadata key \"{scale}\" is missing, expected a floating-point number"),
+    );
+    refused(
+        &family("minicpm"),
+        "metadata key \"minicpm.embedding_scale\" is missing, expected a floating-point number",
     );
     let numbers: &[(&str, &str, OwnedValue, &str)] = &[
         (
@@ -165,6 +170,12 @@ fn numbers_and_tensors() {
             "expert_count",
             0_u32.into(),
             " is 0, expected 1 to 4096",
+        ),
+        (
+            "qwen2vl",
+            "rope.dimension_sections",
+            vec![2_u32, 1, 0, 1].into(),
+            " is [2, 1, 0, 1], expected three that have all of 4 pairs",
         ),
         (
             "qwen3vl",
@@ -485,6 +496,12 @@ fn experts_after_dense_layers() {
         &family("ernie4_5-moe").set("ernie4_5-moe.interleave_moe_layer_step", 2_u32),
         "metadata key \"ernie4_5-moe.interleave_moe_layer_step\" is 2, expected 1: all layers after the dense ones have experts",
     );
+    for name in ["bailingmoe", "deepseek"] {
+        refused(
+            &with_experts(family(name), name),
+            "tensor \"blk.1.ffn_gate_inp.weight\" is missing",
+        );
+    }
     for name in ["bailingmoe2", "dots1", "minimax-m2", "smallthinker"] {
         refused(
             &with_experts(family(name), name),
