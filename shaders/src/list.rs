@@ -449,6 +449,15 @@ pub static SHADERS: &[Shader] = &[
         ..ELEMENTS
     },
     Shader {
+        op: Op::Xielu,
+        file: wgsl!("xielu"),
+        shared: &[],
+        slots: &[],
+        bindings: &[write("x", "[len] f32")],
+        params: &["len", "alpha_n", "alpha_p", "beta", "eps"],
+        ..ELEMENTS
+    },
+    Shader {
         op: Op::StateBegin,
         file: wgsl!("state_begin"),
         shared: &[],
@@ -508,6 +517,7 @@ pub static SHADERS: &[Shader] = &[
             "channels",
             "matrices",
             "eps",
+            "in_a_row",
         ],
         workgroup: Workgroup::Columns(16),
         ..ELEMENTS

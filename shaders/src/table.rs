@@ -47,6 +47,7 @@ pub enum Op {
     Deal,
     Join,
     Mul,
+    Xielu,
     StateBegin,
     Conv,
     ConvKeep,

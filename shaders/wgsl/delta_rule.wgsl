@@ -17,6 +17,8 @@ struct Params {
     matrices: u32,
     // Of the norms of queries and keys.
     eps: f32,
+    // Heads of values in a row that have the same key head.
+    in_a_row: u32,
 }
 
 // [rows, channels]: heads of queries, of keys, of values
@@ -73,7 +75,7 @@ fn main(
     let head = unit / (params.dim / COLUMNS);
     let begin = params.matrices + unit * params.dim * COLUMNS;
     let keys = params.key_heads * params.dim;
-    let key_head = head % params.key_heads * params.dim;
+    let key_head = head / params.in_a_row % params.key_heads * params.dim;
     let part = lane / COLUMNS;
     for (var i = lane; i < params.dim * COLUMNS; i += LANES) {
         matrix[i] = state[begin + i];

@@ -48,6 +48,7 @@ class Shape:
     gates: bool = True  # of feed-forward networks
     parallel: bool = False  # the feed-forward network sees what attention sees
     post_norms: bool = False
+    v_dim: int = 0  # 0: as keys
     sinks: bool = False
     shared: int = 0  # width of an expert that all tokens use
     switched: bool = True  # whether each uses it as far as a switch says
@@ -56,6 +57,7 @@ class Shape:
     expert_ff: int = 0  # 0: ff
     gated: bool = False  # attention whose q has gates beside every head
     delta: int = 0  # every so manieth layer attends, the others have Gated DeltaNet
+    delta_matrices: int = 4  # what it has for queries, keys, values, gates and rates; fewer make several of these
     conv: tuple = ()  # layers that have a short convolution instead of attention
     stacked: str = ""  # what comes in one tensor each: gate and up, q, k and v ("qkv"), or both ("all")
     n_rot: int = 0  # 0: the whole head
@@ -165,6 +167,52 @@ FEATURES = {
         "residual_scale": 0.4, "embedding_scale": 2.5, "attention.scale": 0.2}),
     "qwen2moe": feature(family="qwen2moe", layers=1, biases=QKV, experts=6, expert_ff=24, shared=40, metadata={
         "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
+    # Of these, image embeddings would reach the first layers.
+    "qwen3vl": feature(family="qwen3vl", head_norms=True, head_dim=16, metadata={"n_deepstack_layers": 2}),
+    "qwen3vlmoe": feature(family="qwen3vlmoe", layers=1, head_norms=True, head_dim=16, ff=24, experts=6, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "n_deepstack_layers": 1}),
+    # Only models of so many layers have windows.
+    "exaone4": Shape(family="exaone4", embd=8, ff=8, heads=2, kv_heads=1, layers=64, pre_norms=False, post_norms=True,
+                     head_norms=True, metadata={"attention.sliding_window": 5}),
+    "exaone4-global": feature(family="exaone4", pre_norms=False, post_norms=True, head_norms=True, rope_freqs=True),
+    "hunyuan-dense": feature(family="hunyuan-dense", head_norms=True, head_dim=12),
+    "hunyuan-moe": feature(family="hunyuan-moe", layers=1, head_norms=True, ff=24, experts=6, shared=40, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
+    "bailingmoe2": feature(family="bailingmoe2", head_norms=True, n_rot=4, stacked="qkv", experts=9, expert_ff=16, shared=32,
+                           switched=False, selection_bias=True, metadata={
+                               "expert_count": 9, "expert_used_count": 3, "expert_group_count": 3, "expert_group_used_count": 2,
+                               "expert_feed_forward_length": 16, "expert_shared_feed_forward_length": 32, "expert_shared_count": 1,
+                               "leading_dense_block_count": 1, "expert_gating_func": 2, "expert_weights_norm": True,
+                               "expert_weights_scale": 2.5}),
+    "dots1": feature(family="dots1", kv_heads=4, head_norms=True, experts=6, expert_ff=16, shared=32, switched=False,
+                     selection_bias=True, metadata={
+                         "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16, "expert_shared_count": 2,
+                         "leading_dense_block_count": 1, "expert_gating_func": 2, "expert_weights_norm": True,
+                         "expert_weights_scale": 2.5}),
+    "internlm2": feature(family="internlm2", layers=1),
+    "minimax-m2": feature(family="minimax-m2", layers=1, head_dim=12, n_rot=6, whole_norms=True, ff=24, experts=6,
+                          selection_bias=True, metadata={"expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 24,
+                                                         "expert_gating_func": 2}),
+    "smallthinker": feature(family="smallthinker", ff=16, experts=6, metadata={
+        "attention.sliding_window": 4096, "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16,
+        "expert_gating_func": 2}),
+    # Its first layer is dense and sees all, without sinks.
+    "mimo2": feature(family="mimo2", layers=3, head_dim=12, v_dim=8, n_rot=6, kinds=((1, 48), (2, 48), (2, 48)), sinks=True,
+                     experts=6, expert_ff=16, selection_bias=True, metadata={
+                         "attention.sliding_window": 5, "attention.sliding_window_pattern": [0, 1, 1], "rope.freq_base_swa": 100.0,
+                         "attention.value_scale": 0.7, "leading_dense_block_count": 1, "expert_count": 6, "expert_used_count": 3,
+                         "expert_feed_forward_length": 16, "expert_gating_func": 2}),
+    "qwen2vl": feature(family="qwen2vl", layers=1, biases=QKV, metadata={"rope.dimension_sections": [2, 1, 1, 0]}),
+    "minicpm": feature(family="minicpm", metadata={"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5}),
+    "deepseek": feature(family="deepseek", experts=6, expert_ff=16, shared=32, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16, "expert_shared_count": 2,
+        "leading_dense_block_count": 1, "expert_weights_scale": 1.0}),
+    "bailingmoe": feature(family="bailingmoe", layers=1, experts=6, expert_ff=16, shared=32, switched=False, metadata={
+        "expert_count": 6, "expert_used_count": 3, "expert_feed_forward_length": 16, "expert_shared_count": 2,
+        "leading_dense_block_count": 0, "expert_weights_scale": 1.5, "expert_weights_norm": True}),
+    "apertus": feature(family="apertus", gates=False, head_norms=True, metadata={
+        "xielu.alpha_n": [1.5, -1.0], "xielu.alpha_p": [0.9, -0.5], "xielu.beta": [0.5, 0.7], "xielu.eps": [-1e-6, -1e-6]}),
+    "arcee": feature(family="arcee", gates=False),
     "seed_oss": feature(family="seed_oss", biases=QKV, head_dim=12),
     "ernie4_5": feature(family="ernie4_5", layers=1, tied=True),
     "ernie4_5-moe": feature(family="ernie4_5-moe", experts=6, expert_ff=24, shared=40, switched=False, selection_bias=True,
@@ -219,6 +267,11 @@ FEATURES = {
                              "ssm.group_count": 2, "full_attention_interval": 2, "expert_count": 6, "expert_used_count": 3,
                              "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40}),
 }  # fmt: skip
+DELTA_HEADS = {"ssm.conv_kernel": 3, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2}
+FEATURES["qwen3next"] = replace(FEATURES["qwen35moe"], family="qwen3next", delta_matrices=3, n_rot=4,
+                                metadata={**FEATURES["qwen35moe"].metadata, **DELTA_HEADS})  # fmt: skip
+FEATURES["qwen3next-together"] = replace(FEATURES["qwen3next"], delta_matrices=2, metadata={
+    **FEATURES["qwen3next"].metadata, "full_attention_interval": 4, "attention.recurrent_layers": [True, False]})  # fmt: skip
 FEATURES["qwen35moe-together"] = replace(FEATURES["qwen35moe"], gates_together=True)
 # the same weights without the feature: their logits must differ, or the golden values would test nothing
 WITHOUT = {
@@ -231,6 +284,7 @@ WITHOUT = {
     "qwen3moe": {"family": "llama", "head_norms": False},
     "smollm3": {"family": "llama"},
     "mistral3": {"metadata": {}},
+    "minicpm": {"family": "llama", "metadata": {}},
     "granite": {"family": "llama", "metadata": {}},
     "phi3": {"family": "llama", "stacked": ""},
     "phi3-long": {"metadata": {}, "long_factors": False},
@@ -241,6 +295,14 @@ WITHOUT = {
     "deepseek2-lite": {"metadata": {key: value for key, value in FEATURES["deepseek2-lite"].metadata.items() if "scaling" not in key}},
     "deepseek2": {"metadata": {
         key: value for key, value in FEATURES["deepseek2"].metadata.items() if "group" not in key and "temperature" not in key}},
+    "exaone4": {"metadata": {"attention.sliding_window": 256}},
+    "hunyuan-dense": {"family": "qwen3"},
+    "bailingmoe2": {"metadata": {key: value for key, value in FEATURES["bailingmoe2"].metadata.items() if "group" not in key}},
+    "smallthinker": {"metadata": {k: v for k, v in FEATURES["smallthinker"].metadata.items() if "window" not in k}},
+    "mimo2": {"metadata": {**FEATURES["mimo2"].metadata, "attention.value_scale": 1.0}, "sinks": False},
+    "apertus": {"metadata": {**FEATURES["apertus"].metadata, "xielu.alpha_n": [-1.0, 1.5]}},
+    "dots1": {"selection_bias": False},
+    "minimax-m2": {"metadata": {**FEATURES["minimax-m2"].metadata, "expert_gating_func": 1}},
     "olmo2": {"pre_norms": True, "post_norms": False, "whole_norms": False, "family": "llama"},
     "olmo2-windows": {"metadata": {
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}},
@@ -296,12 +358,12 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
     w.add_rope_freq_base(10000.0)
     if s.head_dim:
         w.add_key_length(head)
-        w.add_value_length(head)
-    if s.delta:
+        w.add_value_length(s.v_dim or head)
+    if s.family in ("qwen35", "qwen35moe", "qwen3vl", "qwen3vlmoe"):
         w.add_rope_dimension_sections([3, 3, 2, 0])
     for key, value in s.metadata.items():
         if isinstance(value, list):
-            w.add_array(f"{s.family}.{key}", value)
+            w.add_array(key if key.startswith("xielu.") else f"{s.family}.{key}", value)
             continue
         kind = {str: gguf.GGUFValueType.STRING, bool: gguf.GGUFValueType.BOOL, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}[type(value)]
         w.add_key_value(f"{s.family}.{key}", value, kind)
@@ -367,7 +429,10 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
         if delta:
             n_k, n_v, dim = (s.metadata["ssm." + key] for key in ("group_count", "time_step_rank", "state_size"))
             channels = (2 * n_k + n_v) * dim
-            for name, rows in (("attn_qkv", channels), ("attn_gate", n_v * dim), ("ssm_alpha", n_v), ("ssm_beta", n_v)):
+            matrices = {4: (("attn_qkv", channels), ("attn_gate", n_v * dim), ("ssm_alpha", n_v), ("ssm_beta", n_v)),
+                        3: (("attn_qkv", channels), ("attn_gate", n_v * dim), ("ssm_ba", 2 * n_v)),
+                        2: (("ssm_in", channels + n_v * dim), ("ssm_ba", 2 * n_v))}  # fmt: skip
+            for name, rows in matrices[s.delta_matrices]:
                 matrix(f"blk.{i}.{name}.weight", rows, s.embd)
             matrix(f"blk.{i}.ssm_conv1d.weight", channels, s.metadata["ssm.conv_kernel"])
             vector(f"blk.{i}.ssm_a", n_v, -0.5, 0.1)
@@ -390,8 +455,8 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
         for name, rows, k, gain in (
             ("attn_q", s.heads * head, s.embd, 1.2),
             ("attn_k", kv * head, s.embd, 1.2),
-            ("attn_v", kv * head, s.embd, 1.0),
-            ("attn_output", s.embd, s.heads * head, 1.0),
+            ("attn_v", kv * (s.v_dim or head), s.embd, 1.0),
+            ("attn_output", s.embd, s.heads * (s.v_dim or head), 1.0),
             ("ffn_gate", ff, s.embd, 1.0),
             ("ffn_up", ff, s.embd, 1.0),
             ("ffn_down", s.embd, ff, 1.0),
@@ -472,7 +537,7 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
             norm(f"blk.{i}.post_ffw_norm")
         if s.pre_norms:
             norm(f"blk.{i}.attn_norm")
-        if s.sinks:
+        if s.sinks and (s.family != "mimo2" or pattern[i]):
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
         if s.pre_norms and not s.parallel:

@@ -23,7 +23,9 @@ pub struct Attention {
     /// Whether the rows of q, k and v lie one after the other in one tensor.
     pub stacked: bool,
     /// Whether every head has a sink.
-    pub sinks: bool,
+    pub sinks: Sinks,
+    /// Factor of what is made of values.
+    pub value_scale: Option<f32>,
     /// How queries grow with their position.
     pub temperature: Option<Temperature>,
     /// Whether results pass gates, whose rows follow each head's of q.
@@ -33,12 +35,23 @@ pub struct Attention {
     pub normed_values: bool,
 }
 
+/// Which layers have sinks: scores of each head that add nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sinks {
+    None,
+    All,
+    /// Those for which the file has some.
+    IfAny,
+}
+
 /// What is normed of queries and keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Normed {
     Nothing,
     /// Every head alone.
     Heads,
+    /// Every head alone, after it has turned.
+    TurnedHeads,
     /// Every head alone, in layers where the file has these norms.
     HeadsIfAny,
     /// Every head alone, with weights of its own.
@@ -125,7 +138,8 @@ impl Attention {
             norms: Normed::Nothing,
             unturned: None,
             stacked: false,
-            sinks: false,
+            sinks: Sinks::None,
+            value_scale: None,
             gated: false,
             temperature: None,
             normed_values: false,
@@ -191,7 +205,7 @@ impl Attention {
         let has_norms = match self.norms {
             Normed::Nothing => false,
             Normed::HeadsIfAny => has(&q_norm) || has(&k_norm),
-            Normed::Heads | Normed::EachHead | Normed::Whole => true,
+            Normed::Heads | Normed::TurnedHeads | Normed::EachHead | Normed::Whole => true,
         };
         let norm = |name: &str, heads: usize| {
             let shape = match self.norms {
@@ -208,9 +222,11 @@ impl Attention {
             }
             false => None,
         };
+        let of_sinks = name("attn_sinks.weight");
         let sinks = match self.sinks {
-            true => Some(loader.vector(&name("attn_sinks.weight"), n_head)?),
-            false => None,
+            Sinks::None => None,
+            Sinks::All => Some(loader.vector(&of_sinks, n_head)?),
+            Sinks::IfAny => loader.optional_vector(&of_sinks, n_head)?,
         };
         let output = Linear::load(loader, &name("attn_output"), n_embd, n_head * head_dim_v)?;
         Ok(Weights {
@@ -293,7 +309,11 @@ impl Attention {
             b.deal(&both, [shape.head_dim_k; 2], &mut q, gate);
         }
         let prepared = Prepared {
-            norms: (weights.norms.as_ref()).map(|(q, k)| HeadNorms { q, k: k.as_ref() }),
+            norms: (weights.norms.as_ref()).map(|(q, k)| HeadNorms {
+                q,
+                k: k.as_ref(),
+                after_turn: self.norms == Normed::TurnedHeads,
+            }),
             sinks: weights.sinks.as_ref(),
         };
         let new = new.as_mut().map(|(_, k, v)| (k, &*v));
@@ -306,6 +326,9 @@ impl Attention {
         }
         if let Some(gate) = &gate {
             b.sigmoid_mul(&mut attended, gate);
+        }
+        if let Some(scale) = self.value_scale {
+            b.scale_rows(&mut attended, &vec![scale; step.rows_kept()]);
         }
         weights.output.add(b, &attended, norm, step.rows_kept(), x);
     }

@@ -30,7 +30,7 @@ pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     config.windows = Some(Windows::from_file(keys, config.n_layer, positions, 4)?);
     // Each that sees all.
     decoder.attention.unturned = Some(1);
-    refuse_another_base(keys)?;
+    rope::refuse_another_base(keys)?;
     Ok(decoder)
 }
 
@@ -50,16 +50,4 @@ fn decoder(
     let mut decoder = Decoder::new(config, attention, feed_forward);
     decoder.parallel = true;
     Ok(decoder)
-}
-
-/// Only heads of layers with windows turn: a base for these alone means nothing.
-fn refuse_another_base(keys: &Hyperparameters<'_, '_>) -> Result<(), ModelError> {
-    let (name, base) = ("rope.freq_base_swa", rope::base(keys)?);
-    match keys.optional_positive(name)? {
-        Some(found) if found != base => {
-            let expected = format!("{base}, that of all layers");
-            Err(ModelError::value(&keys.key(name), expected, found))
-        }
-        _ => Ok(()),
-    }
 }

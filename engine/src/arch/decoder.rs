@@ -166,6 +166,11 @@ impl Family for Decoder {
         x: &mut B::Tensor,
     ) {
         let normed = self.normed(b, x, layer.attn_norm.as_ref(), step.rows());
+        let routed_by = match (self.feed_forward.routed_before, &step.kept) {
+            (false, _) => None,
+            (true, None) => Some(self.normed(b, x, None, step.rows())),
+            (true, Some(kept)) => (!kept.is_empty()).then(|| b.select(x, kept)),
+        };
         match &layer.mixer {
             Mixer::Delta(weights) => {
                 delta::add(b, &self.config, index, weights, &normed, step, x);
@@ -197,8 +202,9 @@ impl Family for Decoder {
             (true, None) => normed,
         };
         let post_norm = layer.ffn_post_norm.as_ref();
+        let (weights, routed_by) = (&layer.feed_forward, routed_by.as_ref());
         self.feed_forward
-            .add(b, &layer.feed_forward, &normed, post_norm, rows, x);
+            .add(b, weights, &normed, routed_by, post_norm, rows, x);
         if let (Some(weights), Some(inputs)) = (&layer.input, inputs) {
             layer_input::add(b, index, weights, inputs, step, x);
         }

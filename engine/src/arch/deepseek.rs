@@ -1,12 +1,15 @@
-//! The `deepseek2` family: DeepSeek V2, V3 and R1, and others that are built like them,
-//! such as GLM 4.7 Flash. Keys and values come from a latent vector; layers after the
+//! The `deepseek` and `deepseek2` families. The first is `llama` with experts after the
+//! first layers, weighted by the softmax of all scores, beside one that all tokens use:
+//! DeepSeekMoE, and, as `bailingmoe`, the first Ling. The second is DeepSeek V2, V3 and
+//! R1, and others that are built like them, such as GLM 4.7 Flash. There keys and values come from a latent vector; layers after the
 //! first few have experts, chosen by the softmax of all scores or by sigmoids, a bias and
 //! groups, beside one that all tokens use.
 //!
 //! Groups are taken by their two highest values, as V3 does; V2, where it has groups,
 //! was trained with the highest alone, which its files do not tell.
 //!
-//! Sources: DeepSeek-AI, "DeepSeek-V2: A Strong, Economical, and Efficient
+//! Sources: Dai et al., "DeepSeekMoE: Towards Ultimate Expert Specialization in
+//! Mixture-of-Experts Language Models" (2024); DeepSeek-AI, "DeepSeek-V2: A Strong, Economical, and Efficient
 //! Mixture-of-Experts Language Model" (2024) and "DeepSeek-V3 Technical Report" (2024);
 //! tensor names and keys from the GGUF specification and from files that exist.
 
@@ -19,6 +22,16 @@ use super::{Config, Hyperparameters, Norming, rope};
 use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
+use kernels::ops::Pairing;
+
+/// Reads and checks the hyperparameters of the first generation.
+pub fn first(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    let config = Config::from_file(keys, tensors)?;
+    let attention = Attention::new(keys, tensors, &config, Pairing::Adjacent)?;
+    let mut feed_forward = FeedForward::with_experts_after(keys, config.n_embd, Gating::Softmax)?;
+    feed_forward.shared = Some(SharedShape::counted(keys)?);
+    Ok(Decoder::new(config, attention, feed_forward))
+}
 
 /// Reads and checks the hyperparameters of the second generation and later.
 pub fn second(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {

@@ -5,6 +5,7 @@ use super::{Hyperparameters, MAX_WIDTH};
 use crate::backend::{Activation, Backend, Device};
 use crate::error::ModelError;
 use crate::tensors::Loader;
+use kernels::ops::Xielu;
 
 /// A network for all tokens.
 pub struct Dense<D: Device> {
@@ -12,6 +13,8 @@ pub struct Dense<D: Device> {
     gate: Option<Linear<D>>,
     up: Linear<D>,
     pub down: Linear<D>,
+    /// What follows `up` where there are no gates, if that has learned its shape.
+    pub xielu: Option<Xielu>,
 }
 
 /// An expert that all tokens use.
@@ -30,7 +33,12 @@ pub struct Shared<D: Device> {
 impl SharedShape {
     /// Of a file that counts them: several are one that is as wide as all together.
     pub fn counted(keys: &Hyperparameters<'_, '_>) -> Result<Self, ModelError> {
-        let width = keys.require("expert_feed_forward_length", 1..=MAX_WIDTH)?;
+        SharedShape::counted_of(keys, "expert_feed_forward_length")
+    }
+
+    /// The same of experts whose width is what the key `length` says.
+    pub fn counted_of(keys: &Hyperparameters<'_, '_>, length: &str) -> Result<Self, ModelError> {
+        let width = keys.require(length, 1..=MAX_WIDTH)?;
         let count = keys.require("expert_shared_count", 1..=MAX_WIDTH / width)?;
         Ok(SharedShape {
             width: count * width,
@@ -70,6 +78,7 @@ impl<D: Device> Dense<D> {
             gate,
             up,
             down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
+            xielu: None,
         })
     }
 
@@ -86,6 +95,7 @@ impl<D: Device> Dense<D> {
             gate: Some(gate),
             up,
             down: Linear::load(loader, &name("ffn_down"), n_embd, n_ff)?,
+            xielu: None,
         })
     }
 
@@ -104,7 +114,10 @@ impl<D: Device> Dense<D> {
             b.gate_up(normed, activation, gate, up);
         } else {
             b.matmul(normed, &mut [self.up.product(&mut hidden)]);
-            b.activate(activation, &mut hidden);
+            match &self.xielu {
+                Some(learned) => b.xielu(&mut hidden, learned),
+                None => b.activate(activation, &mut hidden),
+            }
         }
         hidden
     }

@@ -10,6 +10,7 @@ use crate::backend::{
 };
 use crate::error::ModelError;
 use crate::tensors::Loader;
+use kernels::ops::Xielu;
 
 /// Its hyperparameters.
 pub struct FeedForward {
@@ -21,6 +22,8 @@ pub struct FeedForward {
     pub gated: bool,
     /// What gates go through, or what `ffn_up` makes, if there are none.
     pub activation: Activation,
+    /// What follows `ffn_up` in each layer without gates, where that is learned.
+    pub xielu: Option<Vec<Xielu>>,
     /// Whether the rows of gate and up lie one after the other in one tensor, `ffn_up`.
     pub stacked: bool,
     /// Whether experts and their router have biases.
@@ -29,6 +32,8 @@ pub struct FeedForward {
     pub routing: Routing,
     /// Whether a bias counts where experts are chosen.
     pub selection_bias: bool,
+    /// Whether experts are chosen by the residual stream as it is before attention.
+    pub routed_before: bool,
     /// The expert that all tokens use beside those.
     pub shared: Option<SharedShape>,
     /// How norms of what stands beside experts norm, if a network for all tokens does.
@@ -140,10 +145,20 @@ impl FeedForward {
         n_embd: usize,
         gating: Gating,
     ) -> Result<Self, ModelError> {
+        let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
+        FeedForward::with_experts_behind(keys, n_embd, gating, leading.unwrap_or(0))
+    }
+
+    /// The same behind so many layers without.
+    pub fn with_experts_behind(
+        keys: &Hyperparameters<'_, '_>,
+        n_embd: usize,
+        gating: Gating,
+        leading_dense: usize,
+    ) -> Result<Self, ModelError> {
         let count = keys.require("expert_count", 1..=4096)?;
         let mut this = FeedForward::with_any_experts(keys, n_embd, "expert_feed_forward_length")?;
-        let leading = keys.optional("leading_dense_block_count", 0..=1024)?;
-        this.leading_dense = leading.unwrap_or(0);
+        this.leading_dense = leading_dense;
         if this.leading_dense > 0 {
             this.n_ff = Widths::Same(keys.require("feed_forward_length", 1..=MAX_WIDTH)?);
         }
@@ -172,6 +187,7 @@ impl FeedForward {
             experts,
             gated: true,
             activation: Activation::Silu,
+            xielu: None,
             stacked: false,
             expert_biases: false,
             routing: Routing {
@@ -181,6 +197,7 @@ impl FeedForward {
                 groups: None,
             },
             selection_bias: false,
+            routed_before: false,
             shared: None,
             beside: None,
             leading_dense: 0,
@@ -197,10 +214,11 @@ impl FeedForward {
         let name = |tensor: &str| format!("blk.{index}.{tensor}");
         let n_ff = self.n_ff.of(index);
         let Some(Mixture { count, width, .. }) = self.of_layer(index) else {
-            let dense = match self.stacked {
+            let mut dense = match self.stacked {
                 true => Dense::load_stacked(loader, name, n_embd, n_ff)?,
                 false => Dense::load(loader, name, self.gated, [n_embd, n_ff])?,
             };
+            dense.xielu = self.xielu.as_ref().map(|each| each[index]);
             return Ok(Weights::Dense(dense));
         };
         let bias = |tensor, rows| loader.vector_of(&name(tensor), &[rows, count]);
@@ -245,12 +263,15 @@ impl FeedForward {
         })
     }
 
-    /// `x += ffn(normed)`, row by row; where there is a norm, of what is added.
+    /// `x += ffn(normed)`, row by row; where there is a norm, of what is added. Experts are
+    /// chosen by `routed_by`, if that is something else.
+    #[allow(clippy::too_many_arguments)] // weights, operands, and where they go
     pub fn add<B: Backend>(
         &self,
         b: &mut B,
         weights: &Weights<B::Device>,
         normed: &B::Tensor,
+        routed_by: Option<&B::Tensor>,
         norm: Option<&Norm<B::Device>>,
         rows: usize,
         x: &mut B::Tensor,
@@ -278,7 +299,7 @@ impl FeedForward {
                 };
                 let experts = Experts {
                     router,
-                    router_input: None,
+                    router_input: routed_by,
                     routing: self.routing,
                     selection_bias: selection_bias.as_ref(),
                     gate,

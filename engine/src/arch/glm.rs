@@ -13,7 +13,7 @@ use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::dense::SharedShape;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters};
+use super::{Config, Hyperparameters, rope};
 use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -50,12 +50,7 @@ pub fn fourth_experts(
 /// What both have.
 fn config(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Config, ModelError> {
     let mut config = Config::from_file(keys, tensors)?;
-    let sections = keys.integers("rope.dimension_sections")?;
-    if sections.iter().any(|&section| section != 0) {
-        let key = keys.key("rope.dimension_sections");
-        let expected = "none: models that see are not supported";
-        return Err(ModelError::value(&key, expected, format!("{sections:?}")));
-    }
+    rope::refuse_sections(keys)?;
     config.leave_out_further_layers(keys, tensors)?;
     Ok(config)
 }

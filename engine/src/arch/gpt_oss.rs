@@ -4,7 +4,7 @@
 //! Source: "gpt-oss-120b & gpt-oss-20b Model Card" (2025) and the reference code
 //! published with it; tensor names and keys from the GGUF specification.
 
-use super::attention::Attention;
+use super::attention::{Attention, Sinks};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
 use super::{Config, Hyperparameters, Windows};
@@ -17,7 +17,7 @@ use kernels::ops::Pairing;
 pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let mut config = Config::from_file(keys, tensors)?;
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;
-    attention.sinks = true;
+    attention.sinks = Sinks::All;
     let positions = keys.require("attention.sliding_window", 1..=1 << 30)?;
     config.windows = Some(Windows::from_file(keys, config.n_layer, positions, 2)?);
     let width = "expert_feed_forward_length";

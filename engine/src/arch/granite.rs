@@ -1,4 +1,4 @@
-//! The `granite` and `granitemoe` families: `llama` with factors on embeddings, scores,
+//! The `granite`, `granitemoe` and `minicpm` families: `llama` with factors on embeddings, scores,
 //! what is added to the residual stream, and logits; the second with experts, beside
 //! which some have one that all tokens use.
 //!
@@ -31,6 +31,15 @@ pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<De
     let attention = Attention::new(keys, tensors, &config, Pairing::Adjacent)?;
     let feed_forward = FeedForward::dense(keys, config.n_embd)?;
     Ok(Decoder::new(config, attention, feed_forward))
+}
+
+/// Reads and checks the hyperparameters of MiniCPM, whose files must say all factors:
+/// what readers take the others for differs.
+pub fn minicpm(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
+    for name in ["embedding_scale", "residual_scale"] {
+        keys.positive(name, None)?;
+    }
+    from_file(keys, tensors)
 }
 
 /// Reads and checks the hyperparameters of the mixtures of experts.

@@ -183,6 +183,23 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         }
     }
 
+    /// A finite number for each layer, which may be one for all, under a key that does not
+    /// begin with the architecture's name.
+    pub fn each_number_of(&self, key: &str) -> Result<Vec<f32>, ModelError> {
+        let numbers = match self.metadata.get(key) {
+            Some(gguf::Value::Array(array)) => {
+                self.check_layers(key, array.len())?;
+                let wrong = || ModelError::value(key, "an array of f32", array);
+                array.f32s().ok_or_else(wrong)?.collect()
+            }
+            _ => vec![self.metadata.require_f32(key)?; self.n_layer()?],
+        };
+        match numbers.iter().find(|number| !number.is_finite()) {
+            Some(bad) => Err(ModelError::value(key, "finite numbers", bad)),
+            None => Ok(numbers),
+        }
+    }
+
     /// Yes or no, or `None` if the file does not say.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
         Ok(self.metadata.get_bool(&self.key(name))?)
@@ -195,9 +212,31 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
             return Ok(None);
         };
         self.check_layers(&key, array.len())?;
-        match array.bools() {
-            Some(flags) => Ok(Some(flags.collect())),
+        // Some files have numbers for it.
+        let flag = |value: gguf::Value<'_>| match value.integer() {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        };
+        let flags = match array.bools() {
+            Some(flags) => Some(flags.collect()),
+            None => array.iter().map(flag).collect(),
+        };
+        match flags {
+            Some(flags) => Ok(Some(flags)),
             None => Err(ModelError::value(&key, "an array of bool", array)),
+        }
+    }
+
+    /// Yes or no for each layer, which may be one for all, or `None` if the file does not
+    /// say.
+    pub fn each_flag(&self, name: &str) -> Result<Option<Vec<bool>>, ModelError> {
+        match self.flags(name)? {
+            None => {
+                let (found, n_layer) = (self.flag(name)?, self.n_layer()?);
+                Ok(found.map(|found| vec![found; n_layer]))
+            }
+            each => Ok(each),
         }
     }
 

@@ -84,6 +84,21 @@ impl<D: Device> Linear<D> {
         }
     }
 
+    /// The products of several with the same activations, whose rows are so many.
+    pub fn products_of<B: Backend<Device = D>, const N: usize>(
+        linears: &[Self; N],
+        b: &mut B,
+        x: &B::Tensor,
+        widths: [usize; N],
+        rows: usize,
+    ) -> [B::Tensor; N] {
+        let mut made = widths.map(|width| b.tensor(rows, width));
+        let each = linears.iter().zip(&mut made);
+        let mut products: Vec<_> = each.map(|(linear, out)| linear.product(out)).collect();
+        b.matmul(x, &mut products);
+        made
+    }
+
     /// Adds the product to the residual stream, whose rows are so many; where there
     /// is a norm, what is added is normed first.
     pub fn add<B: Backend<Device = D>>(

@@ -4,7 +4,10 @@
 //! layer, and says how a layer computes. Everything around the layers
 //! (embedding, final norm, output) is common and lives in [`crate::model`].
 
+mod apertus;
+mod arcee;
 mod attention;
+mod bailing;
 mod beside;
 mod cohere;
 mod decoder;
@@ -12,24 +15,29 @@ mod deepseek;
 mod delta;
 mod dense;
 mod ernie;
+mod exaone;
 mod feed_forward;
 mod gemma;
 mod gemma4;
 mod glm;
 mod gpt_oss;
 mod granite;
+mod hunyuan;
 mod hyperparameters;
 mod latent;
 mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod mimo;
+mod minimax;
 mod norm;
 mod olmo;
 mod phi;
 mod qwen;
 mod rope;
 mod short_conv;
+mod smallthinker;
 mod stablelm;
 mod starcoder;
 mod windows;
@@ -333,11 +341,18 @@ type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelE
 
 /// The family table: `general.architecture` and what reads it.
 static FAMILIES: &[(&str, FromFile)] = &[
+    ("apertus", apertus::from_file),
+    ("arcee", arcee::from_file),
+    ("bailingmoe", deepseek::first),
+    ("bailingmoe2", bailing::second),
     ("cohere2", cohere::second),
     ("command-r", cohere::first),
+    ("deepseek", deepseek::first),
     ("deepseek2", deepseek::second),
+    ("dots1", bailing::dots),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
+    ("exaone4", exaone::fourth),
     ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
@@ -347,9 +362,15 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
     ("granitemoe", granite::experts),
+    ("hunyuan-dense", hunyuan::dense),
+    ("hunyuan-moe", hunyuan::experts),
+    ("internlm2", llama::from_file),
     ("lfm2", lfm::second),
     ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
+    ("mimo2", mimo::second),
+    ("minicpm", granite::minicpm),
+    ("minimax-m2", minimax::second),
     ("mistral3", llama::mistral_third),
     ("olmo2", olmo::second),
     ("olmoe", olmo::experts),
@@ -357,11 +378,16 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("phi3", phi::third),
     ("qwen2", qwen::second),
     ("qwen2moe", qwen::second_experts),
+    ("qwen2vl", qwen::second_seeing),
     ("qwen3", qwen::third),
     ("qwen35", qwen::third_and_a_half),
     ("qwen35moe", qwen::third_and_a_half_experts),
     ("qwen3moe", qwen::third_experts),
+    ("qwen3next", qwen::next),
+    ("qwen3vl", qwen::third_seeing),
+    ("qwen3vlmoe", qwen::third_seeing_experts),
     ("seed_oss", qwen::seed_oss),
+    ("smallthinker", smallthinker::from_file),
     ("smollm3", llama::smol_third),
     ("stablelm", stablelm::from_file),
     ("starcoder2", starcoder::second),

@@ -186,6 +186,31 @@ pub fn original_context(
     Ok(found.unwrap_or(config.context_length))
 }
 
+/// That no pairs turn by the height or the width of what is seen.
+pub fn refuse_sections(keys: &Hyperparameters<'_, '_>) -> Result<(), ModelError> {
+    let sections = keys.integers("rope.dimension_sections")?;
+    match sections.iter().all(|&section| section == 0) {
+        true => Ok(()),
+        false => {
+            let key = keys.key("rope.dimension_sections");
+            let expected = "none: models that see are not supported";
+            Err(ModelError::value(&key, expected, format!("{sections:?}")))
+        }
+    }
+}
+
+/// Where only heads of layers with windows turn, a base for these alone means nothing.
+pub fn refuse_another_base(keys: &Hyperparameters<'_, '_>) -> Result<(), ModelError> {
+    let (name, base) = ("rope.freq_base_swa", base(keys)?);
+    match keys.optional_positive(name)? {
+        Some(found) if found != base => {
+            let expected = format!("{base}, that of all layers");
+            Err(ModelError::value(&keys.key(name), expected, found))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn yarn(
     keys: &Hyperparameters<'_, '_>,
     config: &Config,

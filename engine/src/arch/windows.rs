@@ -29,14 +29,35 @@ impl Windows {
         positions: usize,
         period: usize,
     ) -> Result<Windows, ModelError> {
+        Windows::with_last(keys, n_layer, positions, period, 0)
+    }
+
+    /// The same where the first of so many layers sees all, and not the last.
+    pub fn after_first_from_file(
+        keys: &Hyperparameters<'_, '_>,
+        n_layer: usize,
+        positions: usize,
+        period: usize,
+    ) -> Result<Windows, ModelError> {
+        Windows::with_last(keys, n_layer, positions, period, 1)
+    }
+
+    /// The same where those see all that stand so many behind the last of each period.
+    fn with_last(
+        keys: &Hyperparameters<'_, '_>,
+        n_layer: usize,
+        positions: usize,
+        period: usize,
+        behind: usize,
+    ) -> Result<Windows, ModelError> {
         let name = "attention.sliding_window_pattern";
         let layers = match keys.flags(name)? {
             Some(layers) => layers[..n_layer].to_vec(),
             None => {
                 let found = keys.optional(name, 1..=n_layer.max(period))?;
                 let period = found.unwrap_or(period);
-                let layers = 1..=n_layer;
-                layers.map(|layer| !layer.is_multiple_of(period)).collect()
+                let sees_all = |layer: usize| (layer % period + 1) % period == behind % period;
+                (0..n_layer).map(|layer| !sees_all(layer)).collect()
             }
         };
         Ok(Windows { positions, layers })

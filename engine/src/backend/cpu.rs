@@ -5,15 +5,15 @@ mod experts;
 mod heads;
 
 use super::{
-    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, HeadNorms,
-    Norm, Product, QueriesAndKeys, Step,
+    Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Norm, Product,
+    QueriesAndKeys, Step,
 };
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::attention::{self, AttentionSeq};
 use kernels::lines::Lines;
 use kernels::matmul::{self, Group, Job, Matrix, Store, Workspace};
-use kernels::ops::{self, Rope, RopeAngles};
+use kernels::ops::{self, Rope, RopeAngles, Xielu};
 use kernels::recurrent::{self, ConvShape, DeltaShape};
 use kernels::team::{MatMut, Region, Team};
 use kernels::{Format, Kernels};
@@ -392,22 +392,8 @@ impl Backend for CpuBackend<'_> {
         out: &mut Tensor,
     ) {
         let isa = self.kernels.isa();
-        if let Some(HeadNorms { q: of_q, k: of_k }) = prepared.norms {
-            self.region.label("head norms");
-            let keys = new.as_mut().map(|(k, _)| &mut **k).zip(of_k);
-            for (x, norm) in [Some((&mut *q, of_q)), keys].into_iter().flatten() {
-                ops::norm_in_place(self.region, isa, &norm.view(), &mut x.data);
-            }
-        }
-        self.region.label("rope");
-        if let Some(rope) = prepared.rope {
-            let region = self.region;
-            let angles = self.angles(rope, &step.positions);
-            let keys = new.as_mut().map(|(k, _)| &mut **k);
-            for x in [Some(&mut *q), keys].into_iter().flatten() {
-                ops::rope(region, isa, &mut x.data, shape.head_dim_k, angles);
-            }
-        }
+        let keys = new.as_mut().map(|(k, _)| &mut **k);
+        self.prepare(shape.head_dim_k, prepared, &step.positions, q, keys);
         if let Some((k, v)) = new {
             self.region.label("append");
             for sequence in &mut step.sequences {
@@ -547,6 +533,8 @@ impl Backend for CpuBackend<'_> {
             Activation::Silu => ops::silu_mul,
             Activation::Gelu => ops::gelu_mul,
             Activation::Limited => ops::limited_mul,
+            Activation::Relu => ops::relu_mul,
+            Activation::ReluSquared => ops::relu_squared_mul,
         };
         gate_mul(self.region, self.kernels.isa(), &mut gate.data, &up.data);
     }
@@ -557,8 +545,15 @@ impl Backend for CpuBackend<'_> {
             Activation::Silu => ops::silu,
             Activation::Gelu => ops::gelu,
             Activation::Limited => ops::limited,
+            Activation::Relu => ops::relu,
+            Activation::ReluSquared => ops::relu_squared,
         };
         activate(self.region, self.kernels.isa(), &mut x.data);
+    }
+
+    fn xielu(&mut self, x: &mut Tensor, parameters: &Xielu) {
+        self.region.label("xielu");
+        ops::xielu(self.region, self.kernels.isa(), &mut x.data, parameters);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {

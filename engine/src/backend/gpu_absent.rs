@@ -17,6 +17,7 @@ use crate::loading::{LoadError, Loading};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
+use kernels::ops::Xielu;
 use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, State};
 use std::fmt;
 use std::ops::Range;
@@ -409,6 +410,10 @@ impl Backend for GpuBackend {
     }
 
     fn activate(&mut self, _: Activation, _: &mut Tensor) {
+        match self.0 {}
+    }
+
+    fn xielu(&mut self, _: &mut Tensor, _: &Xielu) {
         match self.0 {}
     }
 

@@ -17,7 +17,7 @@ use crate::cache::KvCache;
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
-use kernels::ops::{NormKind, Rope};
+use kernels::ops::{NormKind, Rope, Xielu};
 use kernels::recurrent::{ConvShape, DeltaShape};
 use std::ops::Range;
 
@@ -193,10 +193,26 @@ pub enum Activation {
     Gelu,
     /// The limited gate of gpt-oss: see `kernels::ops::limited_mul`.
     Limited,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)²`.
+    ReluSquared,
 }
 
-/// How the heads of queries and keys meet: they are normed before, if the model does
-/// that, and turned to their positions, if the layer does that.
+impl Activation {
+    /// All there are.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    pub const ALL: [Activation; 5] = [
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::Limited,
+        Activation::Relu,
+        Activation::ReluSquared,
+    ];
+}
+
+/// How the heads of queries and keys meet: they are normed, if the model does that, and
+/// turned to their positions, if the layer does that.
 pub struct QueriesAndKeys<'a, B: Backend + ?Sized> {
     /// The norms.
     pub norms: Option<HeadNorms<'a, B>>,
@@ -213,6 +229,8 @@ pub struct HeadNorms<'a, B: Backend + ?Sized> {
     pub q: &'a Norm<B::Device>,
     /// Of keys, of layers that append some.
     pub k: Option<&'a Norm<B::Device>>,
+    /// Whether heads are normed after they have turned, rather than before.
+    pub after_turn: bool,
 }
 
 /// A layer's experts.
@@ -488,6 +506,9 @@ pub trait Backend {
 
     /// `x = activation(x)`.
     fn activate(&mut self, activation: Activation, x: &mut Self::Tensor);
+
+    /// `x = xielu(x)`: see [`kernels::ops::xielu`].
+    fn xielu(&mut self, x: &mut Self::Tensor, parameters: &Xielu);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
     /// that the routing chooses. Of equals the first are. Without [`Experts::adds`],

@@ -7,6 +7,8 @@
 //! gelu(x) = x / (1 + exp(c · (x + 0.044715·x³)))     c = −2·√(2/π)
 //! ```
 //!
+//! relu is `max(x, 0)`, and some multiply it with itself. What is no number stays so.
+//!
 //! A gate that is limited, as gpt-oss has it, is `g = min(gate, 7)` and becomes `g / (1 +
 //! exp(−1.702·g)) · (max(min(up, 7), −7) + 1)`.
 //!
@@ -28,7 +30,7 @@ use crate::lanes::{Lanes, Op};
 use crate::team::Region;
 
 /// A function of one lane's value.
-trait Unary: Copy + Sync {
+pub(super) trait Unary: Copy + Sync {
     fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F;
 }
 
@@ -55,6 +57,29 @@ impl Unary for Gelu {
         let cubic = l.fma(l.splat(0.044_715), l.mul(x, x), one);
         let e = exp(l, l.mul(l.mul(l.splat(C), x), cubic));
         l.div(x, l.add(one, e))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Relu;
+
+impl Unary for Relu {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F {
+        let zero = l.splat(0.0);
+        // What is no number stays so.
+        l.select_gt(zero, x, zero, x)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ReluSquared;
+
+impl Unary for ReluSquared {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F {
+        let x = Relu.apply(l, x);
+        l.mul(x, x)
     }
 }
 
@@ -126,7 +151,8 @@ impl<F: Unary> Op for Map<'_, F> {
     }
 }
 
-fn map(region: &Region<'_>, isa: Isa, f: impl Unary, x: &mut [f32]) {
+/// `x[i] = f(x[i])`, spread over the team.
+pub(super) fn map(region: &Region<'_>, isa: Isa, f: impl Unary, x: &mut [f32]) {
     region.chunks_mut(x, UNIT_LEN, |_, x| isa.run(Map { f, x }));
 }
 
@@ -143,6 +169,34 @@ pub fn gelu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
 /// `x[i] = min(x[i], 7) / (1 + exp(−1.702 · min(x[i], 7)))`: the limited gate alone.
 pub fn limited(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
     map(region, isa, Limited, x);
+}
+
+/// `x[i] = max(x[i], 0)`.
+pub fn relu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
+    map(region, isa, Relu, x);
+}
+
+/// `x[i] = max(x[i], 0)²`.
+pub fn relu_squared(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
+    map(region, isa, ReluSquared, x);
+}
+
+/// `gate[i] = max(gate[i], 0) · up[i]`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn relu_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
+    in_place(region, isa, Gate(Relu), gate, up);
+}
+
+/// `gate[i] = max(gate[i], 0)² · up[i]`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn relu_squared_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
+    in_place(region, isa, Gate(ReluSquared), gate, up);
 }
 
 /// `gate[i] = silu(gate[i]) · up[i]`.

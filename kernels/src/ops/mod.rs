@@ -14,16 +14,21 @@ mod gate;
 mod norm;
 mod rope;
 mod softmax;
+mod xielu;
 
 pub use argmax::argmax;
 pub(crate) use elementary::decay_of;
 pub use elementary::{ln, sigmoid_of, tanh};
 pub use elementwise::{add, add_bias, add_weighted, mul, scale, scale_rows, sigmoid_rows};
 pub use exp::{exp, exp_to_one};
-pub use gate::{gelu, gelu_mul, limited, limited_mul, sigmoid_mul, silu, silu_mul};
+pub use gate::{
+    gelu, gelu_mul, limited, limited_mul, relu, relu_mul, relu_squared, relu_squared_mul,
+    sigmoid_mul, silu, silu_mul,
+};
 pub use norm::{Norm, NormKind, norm, norm_in_place};
 pub use rope::{Pairing, Rope, RopeAngles, RopeError, RopeScaling, Yarn, rope};
 pub use softmax::{softmax, softmax_row};
+pub use xielu::{Xielu, xielu};
 
 /// Values in a unit of work: enough to be worth a thread's attention.
 const UNIT_LEN: usize = 4096;

@@ -286,6 +286,72 @@ fn element_by_element() {
                 x.iter().map(|x| limited(x.min(7.0))).collect()
             },
         );
+        let parameters = Xielu {
+            alpha_n: 0.8,
+            alpha_p: 0.7,
+            beta: 0.5,
+            eps: -1e-6,
+        };
+        let xielu64 = |x: &f64| {
+            let [alpha_n, alpha_p, beta, eps] = [
+                parameters.alpha_n,
+                parameters.alpha_p,
+                parameters.beta,
+                parameters.eps,
+            ]
+            .map(f64::from);
+            match *x > 0.0 {
+                true => alpha_p * x * x + beta * x,
+                false => alpha_n * (x.min(eps).exp_m1() - x) + beta * x,
+            }
+        };
+        check(
+            "xielu",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, _| xielu(region, isa, x, &parameters),
+            |_, x| x.iter().map(xielu64).collect(),
+        );
+        let relu64 = |x: &f64| x.max(0.0);
+        check(
+            "relu",
+            &x,
+            cols,
+            0.0,
+            |region, isa, x, _| relu(region, isa, x),
+            |_, x| x.iter().map(relu64).collect(),
+        );
+        check(
+            "relu_squared",
+            &x,
+            cols,
+            1e-7,
+            |region, isa, x, _| relu_squared(region, isa, x),
+            |_, x| x.iter().map(|x| relu64(x).powi(2)).collect(),
+        );
+        check(
+            "relu_mul",
+            &x,
+            cols,
+            1e-7,
+            |region, isa, x, row| relu_mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| {
+                let gated = |(x, y): (&f64, f64)| relu64(x) * y;
+                x.iter().zip(exact(row)).map(gated).collect()
+            },
+        );
+        check(
+            "relu_squared_mul",
+            &x,
+            cols,
+            2e-7,
+            |region, isa, x, row| relu_squared_mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| {
+                let gated = |(x, y): (&f64, f64)| relu64(x).powi(2) * y;
+                x.iter().zip(exact(row)).map(gated).collect()
+            },
+        );
         check(
             "silu",
             &x,

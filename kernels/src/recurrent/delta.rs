@@ -9,7 +9,8 @@
 //! out[t, h] = Sᵀq
 //! ```
 //!
-//! Key heads are fewer: head `h` of the values has key head `h mod n_head_k`.
+//! Key heads are fewer: head `h` of the values has key head `h mod n_head_k`, or
+//! `h / (n_head_v / n_head_k)` where those that share one lie together.
 //!
 //! # Definition
 //!
@@ -53,9 +54,22 @@ pub struct DeltaShape {
     pub head_dim: usize,
     /// Inputs that the convolution sees of each channel.
     pub width: usize,
+    /// Whether heads of values that share a key head follow one another.
+    pub grouped: bool,
 }
 
 impl DeltaShape {
+    /// How many heads of values have the same key head.
+    pub fn per_key(&self) -> usize {
+        self.n_head_v / self.n_head_k
+    }
+
+    /// How many heads of values that follow one another have the same key head; behind
+    /// the last key head comes the first again.
+    pub fn in_a_row(&self) -> usize {
+        if self.grouped { self.per_key() } else { 1 }
+    }
+
     /// Width of the queries and of the keys.
     pub fn keys(&self) -> usize {
         self.n_head_k * self.head_dim
@@ -291,7 +305,7 @@ impl Op for Recur<'_, '_> {
         let (dim, channels) = (shape.head_dim, shape.channels());
         let per_head = dim / LANES;
         let head = unit.unit / per_head;
-        let q_at = head % shape.n_head_k * dim;
+        let q_at = head / shape.in_a_row() % shape.n_head_k * dim;
         let k_at = shape.keys() + q_at;
         let v_at = 2 * shape.keys() + unit.unit * LANES;
         unit.after.copy_from_slice(unit.before);

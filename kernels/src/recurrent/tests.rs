@@ -20,6 +20,11 @@ const SHAPE: DeltaShape = DeltaShape {
     n_head_v: 6,
     head_dim: 32,
     width: 4,
+    grouped: false,
+};
+const GROUPED: DeltaShape = DeltaShape {
+    grouped: true,
+    ..SHAPE
 };
 const EPS: f32 = 1e-6;
 
@@ -46,13 +51,19 @@ fn tensors(tokens: usize, seed: u64) -> Tensors {
 }
 
 /// The sequences' tokens, `at_once` of each in a step.
-fn run(isa: Isa, threads: usize, sequences: &[Tensors], at_once: usize) -> Vec<Vec<f32>> {
+fn run(
+    shape: &DeltaShape,
+    isa: Isa,
+    threads: usize,
+    sequences: &[Tensors],
+    at_once: usize,
+) -> Vec<Vec<f32>> {
     let team = Team::new(threads).unwrap();
     let mut workspace = Workspace::default();
     let (channels, heads) = (SHAPE.channels(), SHAPE.n_head_v);
     let mut states: Vec<_> = sequences
         .iter()
-        .map(|_| State::new(&RecurrentShape::Delta(SHAPE)))
+        .map(|_| State::new(&RecurrentShape::Delta(*shape)))
         .collect();
     let mut found = vec![Vec::new(); sequences.len()];
     let weights = DeltaWeights {
@@ -96,7 +107,7 @@ fn run(isa: Isa, threads: usize, sequences: &[Tensors], at_once: usize) -> Vec<V
         team.region(|region| {
             let workspace = &mut workspace;
             delta_net(
-                region, isa, workspace, &SHAPE, &weights, &inputs, &mut seqs, &mut out,
+                region, isa, workspace, shape, &weights, &inputs, &mut seqs, &mut out,
             );
         });
         let mut rest = &out[..];
@@ -116,15 +127,15 @@ fn bits(x: &[f32]) -> Vec<u32> {
 #[test]
 fn the_same_bits_everywhere() {
     let alone = [tensors(40, 10)];
-    let expected = run(Isa::Scalar, 1, &alone, 40);
+    let expected = run(&SHAPE, Isa::Scalar, 1, &alone, 40);
     let three = [tensors(40, 10), tensors(3, 20), tensors(17, 30)];
     for isa in Isa::available() {
         for threads in [1, 3] {
             for at_once in [1, 2, 3, 7, 40] {
                 let what = format!("{isa}, {threads} threads, {at_once} at once");
-                let found = run(isa, threads, &alone, at_once);
+                let found = run(&SHAPE, isa, threads, &alone, at_once);
                 assert!(bits(&found[0]) == bits(&expected[0]), "{what}");
-                let found = run(isa, threads, &three, at_once);
+                let found = run(&SHAPE, isa, threads, &three, at_once);
                 assert!(bits(&found[0]) == bits(&expected[0]), "{what}, in company");
             }
         }
@@ -133,9 +144,15 @@ fn the_same_bits_everywhere() {
 
 #[test]
 fn near_the_formula() {
+    check_formula(&SHAPE, |head| head % SHAPE.n_head_k);
+    check_formula(&GROUPED, |head| head / 3);
+}
+
+/// With what says which head of keys a head of values has.
+fn check_formula(shape: &DeltaShape, key_head: fn(usize) -> usize) {
     let (tokens, dim) = (20, SHAPE.head_dim);
     let all = tensors(tokens, 10);
-    let found = &run(Isa::Scalar, 1, std::slice::from_ref(&all), tokens)[0];
+    let found = &run(shape, Isa::Scalar, 1, std::slice::from_ref(&all), tokens)[0];
     let wide = |x: &[f32]| x.iter().copied().map(f64::from).collect::<Vec<f64>>();
     let (channels, heads) = (SHAPE.channels(), SHAPE.n_head_v);
     let (conv, qkv) = (wide(&all.conv), wide(&all.qkv));
@@ -155,7 +172,7 @@ fn near_the_formula() {
     for head in 0..heads {
         let mut state = vec![vec![0.0; dim]; dim];
         for token in 0..tokens {
-            let key_head = head % SHAPE.n_head_k * dim;
+            let key_head = key_head(head) * dim;
             let (q, k) = (
                 normed(token, key_head),
                 normed(token, SHAPE.keys() + key_head),
@@ -185,7 +202,7 @@ fn near_the_formula() {
 fn what_is_no_number_stays_so() {
     let mut all = tensors(3, 10);
     all.alpha[SHAPE.n_head_v] = f32::NAN;
-    let found = &run(Isa::detect(), 1, &[all], 3)[0];
+    let found = &run(&SHAPE, Isa::detect(), 1, &[all], 3)[0];
     let head = |token: usize, head: usize| found[token * SHAPE.values() + head * SHAPE.head_dim];
     assert!(head(0, 0).is_finite() && head(1, 1).is_finite());
     assert!(head(1, 0).is_nan() && head(2, 0).is_nan());

@@ -1,9 +1,12 @@
 // What gates do: activated(gate) * up, the activation being x / (1 + exp(-x)), the
-// form of GELU with tanh, or that of gpt-oss, which limits both factors.
+// form of GELU with tanh, that of gpt-oss, which limits both factors, max(x, 0), or its
+// square.
 
 const SILU: u32 = 0u;
 const GELU: u32 = 1u;
 const LIMITED: u32 = 2u;
+const RELU: u32 = 3u;
+const RELU_SQUARED: u32 = 4u;
 
 override ACTIVATION: u32 = SILU;
 
@@ -17,6 +20,12 @@ fn activated(gate: f32) -> f32 {
         case LIMITED: {
             let limited = min(gate, 7.0);
             return limited / (1.0 + exp(-1.702 * limited));
+        }
+        case RELU: {
+            return select(gate, 0.0, gate < 0.0);
+        }
+        case RELU_SQUARED: {
+            return select(gate * gate, 0.0, gate < 0.0);
         }
         default: {
             return gate / (1.0 + exp(-gate));

@@ -18,11 +18,47 @@ fn missing(name: &str) -> String {
 #[test]
 fn numbers_and_tensors() {
     // What the tiny model has is enough for some.
-    for name in ["gemma", "llama", "mistral3", "qwen2", "smollm3"] {
+    for name in [
+        "gemma",
+        "internlm2",
+        "llama",
+        "mistral3",
+        "qwen2",
+        "qwen2vl",
+        "smollm3",
+    ] {
         assert!(open(&family(name)).is_ok(), "{name}");
     }
     refused(&family("qwen3"), &missing("attn_q_norm.weight"));
-    refused(&family("gemma3"), &missing("attn_q_norm.weight"));
+    for name in ["exaone4", "gemma3", "hunyuan-dense", "qwen3vl"] {
+        refused(&family(name), &missing("attn_q_norm.weight"));
+    }
+    let gates = ["blk.0.ffn_gate.weight", "blk.1.ffn_gate.weight"];
+    let parameters = ["alpha_n", "alpha_p", "beta", "eps"];
+    let apertus = || {
+        let set = |model: Tiny, name| model.set(&format!("xielu.{name}"), vec![0.5_f32, 0.25]);
+        parameters.into_iter().fold(family("apertus"), set)
+    };
+    refused(&apertus(), &missing("attn_q_norm.weight"));
+    refused(
+        &apertus().without("xielu.beta"),
+        "metadata key \"xielu.beta\" is missing, expected a floating-point number",
+    );
+    refused(
+        &apertus().set("xielu.eps", vec![0.5_f32]),
+        "metadata key \"xielu.eps\" is an array of 1 values, expected one for each of 2 layers",
+    );
+    refused(
+        &apertus().set("xielu.alpha_p", vec![0.5_f32, f32::NAN]),
+        "metadata key \"xielu.alpha_p\" is NaN, expected finite numbers",
+    );
+    refused(
+        &apertus().set("xielu.alpha_n", vec![1_u32, 2]),
+        "metadata key \"xielu.alpha_n\" is [1, 2], expected an array of f32",
+    );
+    let arcee = family("arcee").without_tensor(gates[0]);
+    assert!(open(&arcee.clone().without_tensor(gates[1])).is_ok());
+    assert!(open(&arcee).is_err());
     refused(&family("phi3"), &missing("attn_qkv.weight"));
     refused(&family("glm4"), &missing("post_attention_norm.weight"));
     refused(&family("olmo2"), &missing("attn_q_norm.weight"));
@@ -39,6 +75,10 @@ fn numbers_and_tensors() {
     refused(
         &family("granite"),
         &format!("metadata key \"{scale}\" is missing, expected a floating-point number"),
+    );
+    refused(
+        &family("minicpm"),
+        "metadata key \"minicpm.embedding_scale\" is missing, expected a floating-point number",
     );
     let numbers: &[(&str, &str, OwnedValue, &str)] = &[
         (
@@ -100,6 +140,54 @@ fn numbers_and_tensors() {
             "rope.freq_base_swa",
             1_f32.into(),
             " is 1, expected a number above 1",
+        ),
+        (
+            "exaone4",
+            "attention.sliding_window",
+            0_u32.into(),
+            " is 0, expected 1 to 1073741824",
+        ),
+        (
+            "exaone4",
+            "rope.freq_base_swa",
+            500_f32.into(),
+            " is 500, expected 10000, that of all layers",
+        ),
+        (
+            "hunyuan-dense",
+            "rope.dimension_sections",
+            vec![2_u32, 1, 1].into(),
+            " is [2, 1, 1], expected none: models that see are not supported",
+        ),
+        (
+            "hunyuan-dense",
+            "rope.scaling.alpha",
+            1000_f32.into(),
+            " is 1000, expected none: the base says how far contexts stretch",
+        ),
+        (
+            "hunyuan-moe",
+            "expert_count",
+            0_u32.into(),
+            " is 0, expected 1 to 4096",
+        ),
+        (
+            "qwen2vl",
+            "rope.dimension_sections",
+            vec![2_u32, 1, 0, 1].into(),
+            " is [2, 1, 0, 1], expected three that have all of 4 pairs",
+        ),
+        (
+            "qwen3vl",
+            "rope.dimension_sections",
+            3_u32.into(),
+            " is 3, expected an array of integers",
+        ),
+        (
+            "smallthinker",
+            "attention.sliding_window",
+            4_u32.into(),
+            " is 4, expected 0 or 4096",
         ),
         (
             "mistral3",
@@ -268,8 +356,8 @@ fn layers_that_differ() {
         ),
         (
             pattern,
-            vec![1_u32, 0].into(),
-            " is [1, 0], expected an array of bool",
+            vec![1_u32, 2].into(),
+            " is [1, 2], expected an array of bool",
         ),
         (
             "attention.head_count_kv",
@@ -408,6 +496,61 @@ fn experts_after_dense_layers() {
         &family("ernie4_5-moe").set("ernie4_5-moe.interleave_moe_layer_step", 2_u32),
         "metadata key \"ernie4_5-moe.interleave_moe_layer_step\" is 2, expected 1: all layers after the dense ones have experts",
     );
+    for name in ["bailingmoe", "deepseek"] {
+        refused(
+            &with_experts(family(name), name),
+            "tensor \"blk.1.ffn_gate_inp.weight\" is missing",
+        );
+    }
+    for name in ["bailingmoe2", "dots1", "minimax-m2", "smallthinker"] {
+        refused(
+            &with_experts(family(name), name),
+            &format!(
+                "metadata key \"{name}.expert_gating_func\" is missing, expected an unsigned 64-bit integer"
+            ),
+        );
+    }
+    let sigmoids = |name: &str| {
+        let gating = format!("{name}.expert_gating_func");
+        with_experts(family(name), name).set(&gating, 2_u32)
+    };
+    refused(&sigmoids("bailingmoe2"), &missing("attn_qkv.weight"));
+    refused(&sigmoids("dots1"), &missing("attn_q_norm.weight"));
+    refused(
+        &sigmoids("bailingmoe2").set("bailingmoe2.expert_shared_feed_forward_length", 1_u32 << 18),
+        &missing("attn_qkv.weight"),
+    );
+    refused(
+        &sigmoids("bailingmoe2").set("bailingmoe2.expert_shared_count", 0_u32),
+        "metadata key \"bailingmoe2.expert_shared_count\" is 0, expected 1 to 8192",
+    );
+    let mimo = || {
+        sigmoids("mimo2")
+            .set("mimo2.attention.key_length", 8_u32)
+            .set("mimo2.attention.value_length", 8_u32)
+            .set("mimo2.attention.sliding_window", 4_u32)
+            .set("mimo2.attention.sliding_window_pattern", vec![0_u32, 1])
+    };
+    refused(&mimo(), &missing("ffn_gate_inp.weight"));
+    let rows: [(&str, OwnedValue, &str); 4] = [
+        (
+            "attention.head_count_kv",
+            vec![2_u32, 3].into(),
+            " is 3, expected a divisor of 4 heads",
+        ),
+        (
+            "attention.sliding_window_pattern",
+            vec![true].into(),
+            " is an array of 1 values, expected one for each of 2 layers",
+        ),
+        ("expert_gating_func", 1_u32.into(), " is 1, expected 2 to 2"),
+        (
+            "attention.value_scale",
+            (-1_f32).into(),
+            " is -1, expected a finite number above 0",
+        ),
+    ];
+    refused_keys(&mimo(), "mimo2", rows);
     let lfm = family("lfm2moe")
         .set("lfm2moe.attention.head_count_kv", vec![0_u32, 2])
         .set("lfm2moe.shortconv.l_cache", 3_u32);
@@ -419,7 +562,7 @@ fn experts_after_dense_layers() {
 
 #[test]
 fn gated_delta_net() {
-    let delta = || {
+    let delta_of = |name: &str| {
         let numbers = [
             ("ssm.group_count", 2_u32),
             ("ssm.time_step_rank", 4),
@@ -427,11 +570,10 @@ fn gated_delta_net() {
             ("ssm.conv_kernel", 4),
             ("ssm.inner_size", 64),
         ];
-        let model = family("qwen35");
-        numbers.into_iter().fold(model, |model, (name, value)| {
-            model.set(&format!("qwen35.{name}"), value)
-        })
+        let set = |model: Tiny, (key, value)| model.set(&format!("{name}.{key}"), value);
+        numbers.into_iter().fold(family(name), set)
     };
+    let delta = || delta_of("qwen35");
     refused(&delta(), &missing("attn_qkv.weight"));
     let rows: [(&str, OwnedValue, &str); 7] = [
         (
@@ -474,4 +616,31 @@ fn gated_delta_net() {
         let model = delta().set(&format!("qwen35.{name}"), value);
         refused(&model, &format!("metadata key \"qwen35.{expected}"));
     }
+    let next = || {
+        let shared = "qwen3next.expert_shared_feed_forward_length";
+        with_experts(delta_of("qwen3next"), "qwen3next").set(shared, 32_u32)
+    };
+    let with_first = |name: &str, rows: usize| {
+        next().with_tensor(&format!("blk.0.{name}"), TensorType::F32, &[32, rows])
+    };
+    refused(&next(), &missing("attn_qkv.weight"));
+    refused(&with_first("ssm_in.weight", 192), &missing("ssm_ba.weight"));
+    refused(
+        &with_first("ssm_in.weight", 128),
+        "tensor \"blk.0.ssm_in.weight\" has shape [32, 128], expected [32, 192]",
+    );
+    let rows: [(&str, OwnedValue, &str); 3] = [
+        ("expert_count", 0_u32.into(), " is 0, expected 1 to 4096"),
+        (
+            "attention.recurrent_layers",
+            vec![true].into(),
+            " is an array of 1 values, expected one for each of 2 layers",
+        ),
+        (
+            "attention.recurrent_layers",
+            1_u32.into(),
+            ": expected a bool, found u32 1",
+        ),
+    ];
+    refused_keys(&next(), "qwen3next", rows);
 }

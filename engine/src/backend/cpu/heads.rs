@@ -1,11 +1,55 @@
 //! Operations on heads one by one.
 
 use super::{CpuBackend, CpuMatrix, Tensor};
-use crate::backend::Backend;
+use crate::backend::{Backend, QueriesAndKeys};
 use kernels::matmul::{Group, Job, Store};
+use kernels::ops;
 use kernels::team::MatMut;
 
 impl CpuBackend<'_> {
+    /// Norms and turns heads of queries and, if there are new ones, of keys: see
+    /// [`Backend::attention`].
+    pub(super) fn prepare(
+        &mut self,
+        head_dim: usize,
+        prepared: &QueriesAndKeys<'_, Self>,
+        positions: &[usize],
+        q: &mut Tensor,
+        mut k: Option<&mut Tensor>,
+    ) {
+        let norms = prepared.norms.as_ref();
+        let after_turn = norms.is_some_and(|norms| norms.after_turn);
+        if !after_turn {
+            self.norm_heads(prepared, q, &mut k);
+        }
+        self.region.label("rope");
+        if let Some(rope) = prepared.rope {
+            let (region, isa) = (self.region, self.kernels.isa());
+            let angles = self.angles(rope, positions);
+            for x in [Some(&mut *q), k.as_deref_mut()].into_iter().flatten() {
+                ops::rope(region, isa, &mut x.data, head_dim, angles);
+            }
+        }
+        if after_turn {
+            self.norm_heads(prepared, q, &mut k);
+        }
+    }
+
+    fn norm_heads(
+        &mut self,
+        prepared: &QueriesAndKeys<'_, Self>,
+        q: &mut Tensor,
+        k: &mut Option<&mut Tensor>,
+    ) {
+        let Some(norms) = &prepared.norms else { return };
+        self.region.label("head norms");
+        let keys = k.as_deref_mut().zip(norms.k);
+        for (x, norm) in [Some((q, norms.q)), keys].into_iter().flatten() {
+            let isa = self.kernels.isa();
+            ops::norm_in_place(self.region, isa, &norm.view(), &mut x.data);
+        }
+    }
+
     /// See [`Backend::deal`].
     pub(super) fn deal_pieces(
         &mut self,

@@ -10,7 +10,7 @@ use super::profile::Work;
 use super::tensor::Tensor;
 use super::units;
 use super::weights::GpuVector;
-use crate::backend::{AttentionShape, Backend};
+use crate::backend::{AttentionShape, Backend, Step};
 use kernels::ops::{Pairing, Rope, RopeAngles};
 use shaders::piece::HeadWidth;
 use shaders::{Op, Piece, piece};
@@ -166,6 +166,25 @@ impl GpuBackend {
             heads,
             pairs: rope.n_rot() / 2,
             halves: rope.pairing() == Pairing::Halves,
+        }
+    }
+
+    /// Turns queries and keys, of so many heads each, to the positions of a step, in
+    /// place, where something comes between that and the cache.
+    pub(super) fn turn_in_place(
+        &mut self,
+        layer: usize,
+        rope: &Rope,
+        each: &[Option<(&Tensor, usize)>],
+        step: &Step<'_>,
+    ) {
+        for (x, heads) in each.iter().flatten() {
+            let turn = self.turn(Some(rope), *heads, &step.positions);
+            for sequence in &step.sequences {
+                let cache = sequence.cache.gpu_layer(layer);
+                let part = Part::new(sequence.rows.clone(), cache.place(sequence.position));
+                self.append(cache, Some((x, &turn)), None, &part);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::backend::{
     QueriesAndKeys, Step,
 };
 use kernels::format::ActivationForm;
-use kernels::ops::NormKind;
+use kernels::ops::{NormKind, Xielu};
 use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
@@ -247,7 +247,13 @@ impl Backend for GpuBackend {
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
+        let mut rope = prepared.rope;
         if let Some(norms) = &prepared.norms {
+            if let Some(rope) = rope.take_if(|_| norms.after_turn) {
+                let keys = new.as_ref().map(|(k, _)| (&**k, shape.n_head_kv));
+                let each = [Some((&*q, shape.n_head)), keys];
+                self.turn_in_place(layer, rope, &each, step);
+            }
             let keys = new.as_mut().map(|(k, _)| &mut **k).zip(norms.k);
             for (x, norm) in [Some((&mut *q, norms.q)), keys].into_iter().flatten() {
                 let normed = self.tensor(x.rows, x.cols);
@@ -256,7 +262,7 @@ impl Backend for GpuBackend {
             }
         }
         let new = new.map(|(k, v)| (&*k, v));
-        let turn = self.turn(prepared.rope, shape.n_head, &step.positions);
+        let turn = self.turn(rope, shape.n_head, &step.positions);
         let heads = Heads {
             shape,
             sinks: prepared.sinks,
@@ -388,6 +394,25 @@ impl Backend for GpuBackend {
 
     fn activate(&mut self, activation: Activation, x: &mut Tensor) {
         self.activated(activation, x, None);
+    }
+
+    fn xielu(&mut self, x: &mut Tensor, parameters: &Xielu) {
+        let len = x.rows * x.cols;
+        let workgroups = self.elements(Op::Xielu, len);
+        let Xielu {
+            alpha_n,
+            alpha_p,
+            beta,
+            eps,
+        } = *parameters;
+        let [alpha_n, alpha_p, beta, eps] = [alpha_n, alpha_p, beta, eps].map(f32::to_bits);
+        self.recorder.dispatch(
+            Kernel::new(Op::Xielu, &[]),
+            &[&x.float],
+            &[len as u32, alpha_n, alpha_p, beta, eps],
+            workgroups,
+        );
+        x.is_written(false);
     }
 
     fn experts(&mut self, x: &Tensor, experts: &Experts<'_, Self>, sum: &mut Tensor) {

@@ -104,6 +104,7 @@ impl GpuBackend {
                     channels as u32,
                     inputs_len as u32,
                     weights.eps.to_bits(),
+                    shape.in_a_row() as u32,
                 ],
                 workgroups,
             );

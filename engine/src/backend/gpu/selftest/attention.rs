@@ -1,6 +1,6 @@
 //! Cases of attention, with the rope before it.
 
-use super::case::Side;
+use super::case::{HeadNorming, Side};
 use super::data::{floats, matrix, read, vector};
 use crate::arch::{Config, Heads, LogitScale, Norming, OUTPUT_NORM};
 use crate::backend::{
@@ -8,7 +8,7 @@ use crate::backend::{
 };
 use crate::cache::{KvCache, KvFormat};
 use kernels::Format;
-use kernels::ops::{NormKind, Pairing, Rope, RopeScaling};
+use kernels::ops::{Pairing, Rope, RopeScaling};
 
 /// A cache on the side that computes. What keeps it from being there shows in
 /// the outcome.
@@ -72,9 +72,10 @@ pub(super) fn rope<B: Backend>(
     pairing: Option<Pairing>,
     head_dim: usize,
     n_rot: usize,
-    norms: Option<(NormKind, bool)>,
+    norms: Option<HeadNorming>,
 ) -> Option<Vec<f32>> {
-    let norms = norms.map(|(kind, own)| {
+    let after_turn = norms.is_some_and(|norms| norms.after_turn);
+    let norms = norms.map(|HeadNorming { kind, own, .. }| {
         [(4, 4), (5, 2)].map(|(seed, heads)| Norm {
             kind,
             eps: 1e-5,
@@ -127,7 +128,11 @@ pub(super) fn rope<B: Backend>(
             kept: None,
         };
         let prepared = QueriesAndKeys {
-            norms: norms.as_ref().map(|[q, k]| HeadNorms { q, k: Some(k) }),
+            norms: norms.as_ref().map(|[q, k]| HeadNorms {
+                q,
+                k: Some(k),
+                after_turn,
+            }),
             rope: rope.as_ref(),
             sinks: None,
         };

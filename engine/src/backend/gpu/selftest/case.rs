@@ -9,7 +9,7 @@ use super::{heads, recurrent};
 use crate::backend::{Activation, AttentionShape, Backend, Device, Norm, Product, Sibling};
 use crate::cache::KvFormat;
 use kernels::Format;
-use kernels::ops::{NormKind, Pairing};
+use kernels::ops::{NormKind, Pairing, Xielu};
 use kernels::recurrent::RecurrentShape;
 
 /// An operation and the shape of its data.
@@ -76,7 +76,7 @@ pub(super) enum Case {
         n_rot: usize,
         /// How heads are normed before, if they are, and whether each has weights of its
         /// own.
-        norms: Option<(NormKind, bool)>,
+        norms: Option<HeadNorming>,
     },
     Attention {
         kv: KvFormat,
@@ -102,6 +102,7 @@ pub(super) enum Case {
         outputs: usize,
     },
     Mul,
+    Xielu,
     ScaleRows,
     ScaleBy,
     /// With a gate for each value or for each row.
@@ -125,6 +126,16 @@ pub(super) enum Case {
         /// What sets them apart.
         variant: Mixture,
     },
+}
+
+/// Norms of heads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadNorming {
+    pub kind: NormKind,
+    /// Whether every head has weights of its own.
+    pub own: bool,
+    /// Whether heads are normed after they have turned.
+    pub after_turn: bool,
 }
 
 /// What leaves its results as 8-bit integers.
@@ -221,7 +232,7 @@ impl Case {
             // A product of two products.
             Case::GateUp { .. } | Case::Rope { .. } => 1e-5,
             // Exponentials of devices are a few units in the last place off.
-            Case::Gate { .. } => 4e-6,
+            Case::Gate { .. } | Case::Xielu => 4e-6,
             Case::Attention { product: true, .. } => 4e-3,
             Case::Attention { kv, .. } => match kv {
                 KvFormat::F32 => 1e-5,
@@ -344,6 +355,17 @@ impl Case {
                 let mut x = side.backend.write(&floats(1, 5 * 33), 33);
                 let y = side.backend.write(&floats(2, 5 * 33), 33);
                 side.backend.mul(&mut x, &y);
+                read(side.backend, &x)
+            }
+            Case::Xielu => {
+                let mut x = side.backend.write(&floats(1, 5 * 33), 33);
+                let parameters = Xielu {
+                    alpha_n: 0.8,
+                    alpha_p: 0.7,
+                    beta: 0.5,
+                    eps: -1e-6,
+                };
+                side.backend.xielu(&mut x, &parameters);
                 read(side.backend, &x)
             }
             Case::ScaleRows => {

@@ -1,7 +1,7 @@
 //! The cases: every format, and for the other operations the shapes that
 //! straddle what workgroups and tiles hold.
 
-use super::case::{Before, Case};
+use super::case::{Before, Case, HeadNorming};
 use super::experts::Mixture;
 use crate::backend::{Activation, AttentionShape};
 use crate::cache::KvFormat;
@@ -41,7 +41,7 @@ pub(super) fn all() -> Vec<Case> {
         true,
     ));
     for (rows, cols) in [(1, 64), (3, 172), (2, 31)] {
-        for activation in [Activation::Silu, Activation::Gelu, Activation::Limited] {
+        for activation in Activation::ALL {
             cases.extend([false, true].map(|alone| Case::Gate {
                 activation,
                 rows,
@@ -53,8 +53,12 @@ pub(super) fn all() -> Vec<Case> {
     for (pairing, norms) in [
         (Some(Pairing::Adjacent), None),
         (Some(Pairing::Halves), None),
-        (Some(Pairing::Halves), Some((NormKind::Rms, false))),
-        (Some(Pairing::Adjacent), Some((NormKind::Layer, true))),
+        (Some(Pairing::Halves), norms_of(NormKind::Rms, false, false)),
+        (
+            Some(Pairing::Adjacent),
+            norms_of(NormKind::Layer, true, false),
+        ),
+        (Some(Pairing::Halves), norms_of(NormKind::Rms, false, true)),
         (None, None),
     ] {
         for (head_dim, n_rot) in [(64, 64), (80, 32), (6, 6)] {
@@ -71,6 +75,7 @@ pub(super) fn all() -> Vec<Case> {
         cases.push(Case::Pieces { rows: 3, widths });
     }
     cases.push(Case::Mul);
+    cases.push(Case::Xielu);
     cases.push(Case::ScaleRows);
     cases.push(Case::ScaleBy);
     for by_row in [false, true] {
@@ -188,6 +193,14 @@ fn reducing() -> Vec<Case> {
 }
 
 /// Norms of whole rows and of pieces, which have weights in common or their own.
+fn norms_of(kind: NormKind, own: bool, after_turn: bool) -> Option<HeadNorming> {
+    Some(HeadNorming {
+        kind,
+        own,
+        after_turn,
+    })
+}
+
 fn norms() -> Vec<Case> {
     let mut cases = Vec::new();
     for (kind, bias) in [
@@ -286,15 +299,24 @@ fn recurrent() -> Vec<Case> {
             n_head_v,
             head_dim,
             width,
+            grouped: false,
         })
     };
+    let grouped = RecurrentShape::Delta(DeltaShape {
+        n_head_k: 2,
+        n_head_v: 6,
+        head_dim: 32,
+        width: 4,
+        grouped: true,
+    });
     let conv = |channels, width| RecurrentShape::Conv(ConvShape { channels, width });
-    let cases: [(_, &'static [usize], _); 7] = [
+    let cases: [(_, &'static [usize], _); 8] = [
         (delta(2, 4, 128, 4), &[9], 9),
         (delta(2, 4, 128, 4), &[9, 1, 4], 2),
         (delta(1, 3, 16, 1), &[5], 5),
         (delta(2, 2, 48, 2), &[7, 3], 1),
         (delta(1, 2, 32, 16), &[20], 6),
+        (grouped, &[5, 3], 2),
         (conv(48, 3), &[9, 1, 4], 2),
         (conv(16, 16), &[20], 6),
     ];

@@ -37,6 +37,7 @@ impl Case {
                 RecurrentShape::Delta(_) => "delta_net",
             },
             Case::Mul => "mul",
+            Case::Xielu => "xielu",
             Case::Highest { .. } => "highest",
             Case::Experts { .. } => "experts",
         }
@@ -117,11 +118,10 @@ impl fmt::Display for Case {
                     Some(pairing) => write!(f, "{pairing:?} {n_rot} of {head_dim}")?,
                     None => write!(f, "not turned, {head_dim}")?,
                 }
-                match norms {
-                    Some((kind, true)) => write!(f, ", {kind:?} norms, own weights"),
-                    Some((kind, false)) => write!(f, ", {kind:?} norms"),
-                    None => Ok(()),
-                }
+                let Some(norms) = norms else { return Ok(()) };
+                write!(f, ", {:?} norms", norms.kind)?;
+                f.write_str(if norms.own { ", own weights" } else { "" })?;
+                f.write_str(if norms.after_turn { ", after it" } else { "" })
             }
             Case::Attention {
                 kv,
@@ -157,7 +157,7 @@ impl fmt::Display for Case {
                 tokens,
                 outputs,
             } => write!(f, "{} {tokens} tokens x {outputs}", format.name()),
-            Case::Mul | Case::ScaleRows | Case::ScaleBy | Case::Sigmoid { .. } => {
+            Case::Mul | Case::Xielu | Case::ScaleRows | Case::ScaleBy | Case::Sigmoid { .. } => {
                 f.write_str("5 rows of 33")
             }
             Case::Recurrent {
@@ -169,7 +169,12 @@ impl fmt::Display for Case {
                     let DeltaShape {
                         n_head_k, n_head_v, ..
                     } = shape;
-                    write!(f, "{n_head_k}/{n_head_v} heads of {}, ", shape.head_dim)?;
+                    let together = if shape.grouped { " together" } else { "" };
+                    write!(
+                        f,
+                        "{n_head_k}/{n_head_v} heads of {}{together}, ",
+                        shape.head_dim
+                    )?;
                 }
                 let ConvShape { channels, width } = shape.conv();
                 write!(
