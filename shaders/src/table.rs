@@ -51,6 +51,7 @@ pub enum Op {
     Conv,
     ConvKeep,
     DeltaRule,
+    SsmScan,
     Highest,
     ExpertInt8,
     ExpertFloat,

@@ -24,12 +24,14 @@ mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod nemotron;
 mod norm;
 mod olmo;
 mod phi;
 mod qwen;
 mod rope;
 mod short_conv;
+mod ssm;
 mod stablelm;
 mod starcoder;
 mod windows;
@@ -83,7 +85,8 @@ pub struct Config {
 pub struct Heads {
     /// Query heads.
     pub n_head: usize,
-    /// Key and value heads, each of which serves as many query heads.
+    /// Key and value heads, each of which serves as many query heads; 0 of a layer that
+    /// does not attend.
     pub n_head_kv: usize,
     /// Width of a key head.
     pub head_dim_k: usize,
@@ -103,7 +106,7 @@ pub enum Kept<'a> {
     },
     /// A state.
     State(&'a RecurrentShape),
-    /// Nothing: it attends to what another layer keeps.
+    /// Nothing: it attends to what another layer keeps, or does not mix tokens.
     Nothing,
 }
 
@@ -201,6 +204,28 @@ impl Config {
         Config::with_heads(keys, tensors, norming, vec![heads; n_layer])
     }
 
+    /// The same with a number of key and value heads for each layer: 0 of those that do
+    /// not attend, and the same of all others.
+    fn where_some_attend(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+        norming: Norming,
+    ) -> Result<Self, ModelError> {
+        let counts = keys.each_layer("attention.head_count_kv", 0..=MAX_WIDTH)?;
+        let mut attending = counts.iter().copied().filter(|&count| count > 0);
+        let n_head_kv = attending.next();
+        if attending.any(|count| Some(count) != n_head_kv) {
+            let key = keys.key("attention.head_count_kv");
+            let expected = "one value for all layers that attend";
+            return Err(ModelError::value(&key, expected, format!("{counts:?}")));
+        }
+        let mut config = Config::with_kv_heads(keys, tensors, norming, n_head_kv)?;
+        for (heads, count) in config.heads.iter_mut().zip(counts) {
+            heads.n_head_kv = count;
+        }
+        Ok(config)
+    }
+
     /// The same with the heads of each layer.
     fn with_heads(
         keys: &Hyperparameters<'_, '_>,
@@ -260,12 +285,18 @@ impl Config {
     pub fn kept_by(&self, index: usize) -> Kept<'_> {
         match self.recurrent_of(index) {
             Some(shape) => Kept::State(shape),
+            None if self.heads[index].n_head_kv == 0 => Kept::Nothing,
             None if self.sources[index] == index => Kept::Keys {
                 heads: &self.heads[index],
                 window: self.window_of(index),
             },
             None => Kept::Nothing,
         }
+    }
+
+    /// Whether layer `index` mixes tokens.
+    pub fn mixes(&self, index: usize) -> bool {
+        self.kept_by(index) != Kept::Nothing || self.sources[index] != index
     }
 
     /// The most layers, of the first `count`, that can be on another device than those
@@ -346,11 +377,14 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("glm4moe", glm::fourth_experts),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
+    ("granitehybrid", granite::hybrid),
     ("granitemoe", granite::experts),
     ("lfm2", lfm::second),
     ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
     ("mistral3", llama::mistral_third),
+    ("nemotron_h", nemotron::hybrid),
+    ("nemotron_h_moe", nemotron::hybrid_experts),
     ("olmo2", olmo::second),
     ("olmoe", olmo::experts),
     ("phi2", phi::second),

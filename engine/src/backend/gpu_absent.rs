@@ -9,7 +9,7 @@ pub use error::GpuError;
 use super::profile::GpuProfile;
 use super::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Norm, Product,
-    QueriesAndKeys, Step,
+    QueriesAndKeys, SsmInputs, SsmWeights, Step,
 };
 use crate::cache::KvFormat;
 use crate::cancel::Cancel;
@@ -17,7 +17,7 @@ use crate::loading::{LoadError, Loading};
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
-use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, State};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, SsmShape, State};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -377,6 +377,18 @@ impl Backend for GpuBackend {
         _: &DeltaShape,
         _: &DeltaWeights<'_, Self>,
         _: &DeltaInputs<'_, Self>,
+        _: &mut Step<'_>,
+        _: &mut Tensor,
+    ) {
+        match self.0 {}
+    }
+
+    fn ssm(
+        &mut self,
+        _: usize,
+        _: &SsmShape,
+        _: &SsmWeights<'_, Self>,
+        _: &SsmInputs<'_, Self>,
         _: &mut Step<'_>,
         _: &mut Tensor,
     ) {

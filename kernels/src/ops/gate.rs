@@ -5,6 +5,7 @@
 //! ```text
 //! silu(x) = x / (1 + exp(−x))
 //! gelu(x) = x / (1 + exp(c · (x + 0.044715·x³)))     c = −2·√(2/π)
+//! squared_relu(x) = max(x, 0)²
 //! ```
 //!
 //! A gate that is limited, as gpt-oss has it, is `g = min(gate, 7)` and becomes `g / (1 +
@@ -19,7 +20,7 @@
 //! −∞.
 //!
 //! Sources: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016; Shazeer,
-//! "GLU Variants Improve Transformer", 2020.
+//! "GLU Variants Improve Transformer", 2020; So et al., "Primer", 2021 (squared ReLU).
 
 use super::elementwise::{Binary, in_place};
 use super::{UNIT_LEN, exp};
@@ -55,6 +56,19 @@ impl Unary for Gelu {
         let cubic = l.fma(l.splat(0.044_715), l.mul(x, x), one);
         let e = exp(l, l.mul(l.mul(l.splat(C), x), cubic));
         l.div(x, l.add(one, e))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct SquaredRelu;
+
+impl Unary for SquaredRelu {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, l: L, x: L::F) -> L::F {
+        let zero = l.splat(0.0);
+        // What is no number stays so.
+        let x = l.select_gt(zero, x, zero, x);
+        l.mul(x, x)
     }
 }
 
@@ -143,6 +157,20 @@ pub fn gelu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
 /// `x[i] = min(x[i], 7) / (1 + exp(−1.702 · min(x[i], 7)))`: the limited gate alone.
 pub fn limited(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
     map(region, isa, Limited, x);
+}
+
+/// `x[i] = max(x[i], 0)²`.
+pub fn squared_relu(region: &Region<'_>, isa: Isa, x: &mut [f32]) {
+    map(region, isa, SquaredRelu, x);
+}
+
+/// `gate[i] = max(gate[i], 0)² · up[i]`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn squared_relu_mul(region: &Region<'_>, isa: Isa, gate: &mut [f32], up: &[f32]) {
+    in_place(region, isa, Gate(SquaredRelu), gate, up);
 }
 
 /// `gate[i] = silu(gate[i]) · up[i]`.

@@ -16,11 +16,14 @@ mod rope;
 mod softmax;
 
 pub use argmax::argmax;
-pub(crate) use elementary::decay_of;
+pub(crate) use elementary::{decay_of, softplus_of};
 pub use elementary::{ln, sigmoid_of, tanh};
 pub use elementwise::{add, add_bias, add_weighted, mul, scale, scale_rows, sigmoid_rows};
 pub use exp::{exp, exp_to_one};
-pub use gate::{gelu, gelu_mul, limited, limited_mul, sigmoid_mul, silu, silu_mul};
+pub use gate::{
+    gelu, gelu_mul, limited, limited_mul, sigmoid_mul, silu, silu_mul, squared_relu,
+    squared_relu_mul,
+};
 pub use norm::{Norm, NormKind, norm, norm_in_place};
 pub use rope::{Pairing, Rope, RopeAngles, RopeError, RopeScaling, Yarn, rope};
 pub use softmax::{softmax, softmax_row};

@@ -197,42 +197,6 @@ fn layer_norms() {
 }
 
 #[test]
-fn layers_with_convolutions() {
-    let heads = "attention.head_count_kv";
-    let tiny = || {
-        family("lfm2")
-            .set(&format!("lfm2.{heads}"), vec![0_u32, 2])
-            .set("lfm2.shortconv.l_cache", 3_u32)
-    };
-    refused(&tiny(), "tensor \"token_embd_norm.weight\" is missing");
-    refused(
-        &tiny().without(&format!("lfm2.{heads}")),
-        &format!("metadata key \"lfm2.{heads}\" is missing, expected an array"),
-    );
-    let rows: [(&str, OwnedValue, &str); 6] = [
-        (heads, 2_u32.into(), " is 2, expected an array of integers"),
-        (
-            heads,
-            vec![0_u32, 2, 2].into(),
-            " is an array of 3 values, expected one for each of 2 layers",
-        ),
-        (
-            heads,
-            vec![1_u32, 2].into(),
-            " is [1, 2], expected one value for all layers that attend",
-        ),
-        (
-            heads,
-            vec![0_u32, 3].into(),
-            " is 3, expected a divisor of 4 heads",
-        ),
-        (heads, vec![0_u32, 8].into(), " is 8, expected 1 to 4"),
-        ("shortconv.l_cache", 1_u32.into(), " is 1, expected 2 to 16"),
-    ];
-    refused_keys(&tiny(), "lfm2", rows);
-}
-
-#[test]
 fn layers_that_differ() {
     let pattern = "attention.sliding_window_pattern";
     let gemma4 = || {
@@ -415,63 +379,4 @@ fn experts_after_dense_layers() {
         &lfm,
         "metadata key \"lfm2moe.expert_gating_func\" is missing, expected an unsigned 64-bit integer",
     );
-}
-
-#[test]
-fn gated_delta_net() {
-    let delta = || {
-        let numbers = [
-            ("ssm.group_count", 2_u32),
-            ("ssm.time_step_rank", 4),
-            ("ssm.state_size", 16),
-            ("ssm.conv_kernel", 4),
-            ("ssm.inner_size", 64),
-        ];
-        let model = family("qwen35");
-        numbers.into_iter().fold(model, |model, (name, value)| {
-            model.set(&format!("qwen35.{name}"), value)
-        })
-    };
-    refused(&delta(), &missing("attn_qkv.weight"));
-    let rows: [(&str, OwnedValue, &str); 7] = [
-        (
-            "ssm.group_count",
-            3_u32.into(),
-            "ssm.time_step_rank\" is 4, expected a multiple of 3 groups",
-        ),
-        (
-            "ssm.time_step_rank",
-            0_u32.into(),
-            "ssm.time_step_rank\" is 0, expected 2 to 1024",
-        ),
-        (
-            "ssm.state_size",
-            24_u32.into(),
-            "ssm.state_size\" is 24, expected a multiple of 16",
-        ),
-        (
-            "ssm.conv_kernel",
-            0_u32.into(),
-            "ssm.conv_kernel\" is 0, expected 1 to 16",
-        ),
-        (
-            "ssm.inner_size",
-            32_u32.into(),
-            "ssm.inner_size\" is 32, expected 4 heads of 16",
-        ),
-        (
-            "nextn_predict_layers",
-            2_u32.into(),
-            "nextn_predict_layers\" is 2, expected 0 to 1",
-        ),
-        (
-            "rope.dimension_sections",
-            vec![2_u32, 1, 0].into(),
-            "rope.dimension_sections\" is [2, 1, 0], expected three that have all of 4 pairs",
-        ),
-    ];
-    for (name, value, expected) in rows {
-        let model = delta().set(&format!("qwen35.{name}"), value);
-        refused(&model, &format!("metadata key \"qwen35.{expected}"));
-    }
 }

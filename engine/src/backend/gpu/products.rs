@@ -94,6 +94,7 @@ pub(super) fn constant_of(activation: Activation) -> Option<(&'static str, u32)>
         Activation::Silu => None,
         Activation::Gelu => Some(("ACTIVATION", 1)),
         Activation::Limited => Some(("ACTIVATION", 2)),
+        Activation::SquaredRelu => Some(("ACTIVATION", 3)),
     }
 }
 
