@@ -59,6 +59,7 @@ class Shape:
     stacked: str = ""  # what comes in one tensor each: gate and up, q, k and v ("qkv"), or both ("all")
     mamba: tuple = ()  # layers that have Mamba-2 instead of attention
     alone: tuple = ()  # layers that have a feed-forward network and nothing else, where those that mix tokens have none
+    beside: bool = False  # whether layers with Mamba-2 attend, too
     eps: float = 1e-5  # of norms
     n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
@@ -147,6 +148,10 @@ FEATURES = {
                                   **MAMBA, "attention.layer_norm_epsilon": 1e-5, "expert_count": 6, "expert_used_count": 3,
                                   "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40, "expert_shared_count": 1,
                                   "expert_weights_norm": True, "expert_weights_scale": 2.5, "expert_group_count": 1}),
+    "mamba2": feature(family="mamba2", mamba=(0, 1), heads=0, kv_heads=0, tied=True, metadata=MAMBA),
+    "falcon-h1": feature(family="falcon-h1", mamba=(0, 1), beside=True, head_dim=12, metadata=MAMBA),
+    # Without norms of groups.
+    "falcon-h1-plain": feature(family="falcon-h1", layers=1, mamba=(0,), beside=True, metadata=MAMBA),
     "phi3": feature(family="phi3", stacked="all"),
     "phi3-long": feature(family="phi3", stacked="all", long_factors=True, metadata={
         "rope.scaling.type": "longrope", "rope.scaling.original_context_length": 64, "rope.scaling.attn_factor": 1.2}),
@@ -246,6 +251,7 @@ WITHOUT = {
     "mistral3": {"metadata": {}},
     "granite": {"family": "llama", "metadata": {}},
     **{name: {"metadata": {**FEATURES[name].metadata, "residual_scale": 1.0}} for name in ("granitehybrid", "granitehybrid-dense")},
+    "falcon-h1": {"family": "llama", "beside": False, "mamba": ()},
     "nemotron_h_moe": {"metadata": {**FEATURES["nemotron_h_moe"].metadata, "expert_weights_scale": 1.0}},
     "phi3": {"family": "llama", "stacked": ""},
     "phi3-long": {"metadata": {}, "long_factors": False},
@@ -276,7 +282,8 @@ WITHOUT = {
 
 def write_f32(path, s: Shape):
     """One F32 model of this shape. Weights depend on the tensor's name, not on which others exist."""
-    head = s.head_dim or s.embd // s.heads
+    head = s.head_dim or s.embd // (s.heads or 4)
+    single = s.alone or s.family == "mamba2"
     w = gguf.GGUFWriter(path, s.family)
     w.add_vocab_size(len(TOKENS))
     w.add_context_length(256)
@@ -285,7 +292,7 @@ def write_f32(path, s: Shape):
     mixed = [i not in s.alone for i in range(s.layers)]
     w.add_feed_forward_length([ff for _, ff in s.kinds] if s.kinds else [0 if mixes else s.ff for mixes in mixed] if s.alone else s.ff)
     w.add_head_count(s.heads)
-    without = s.conv + s.mamba + s.alone
+    without = s.conv + (() if s.beside else s.mamba) + s.alone
     kv_heads = [kv for kv, _ in s.kinds] or [0 if i in without else s.kv_heads for i in range(s.layers)]
     w.add_head_count_kv(kv_heads if without or s.kinds else s.kv_heads)
     if s.layer_norms:
@@ -368,8 +375,9 @@ def write_f32(path, s: Shape):
             w.add_tensor(f"blk.{i}.ssm_a", np.float32(-0.5) - np.float32(0.4) * np.abs(normal(f"blk.{i}.ssm_a", heads, 1)))
             w.add_tensor(f"blk.{i}.ssm_d", np.float32(0.5) + np.float32(0.5) * normal(f"blk.{i}.ssm_d", heads, 1))
             vector(f"blk.{i}.ssm_dt.bias", heads, -1.0, 1.0)
-            w.add_tensor(f"blk.{i}.ssm_norm.weight", np.squeeze(
-                np.float32(1.0) + np.float32(0.2) * normal(f"blk.{i}.ssm_norm.weight", groups, inner // groups)))
+            if not s.beside or s.layers > 1:
+                w.add_tensor(f"blk.{i}.ssm_norm.weight", np.squeeze(
+                    np.float32(1.0) + np.float32(0.2) * normal(f"blk.{i}.ssm_norm.weight", groups, inner // groups)))
             matrix(f"blk.{i}.ssm_out.weight", s.embd, inner)
         if delta:
             n_k, n_v, dim = (s.metadata["ssm." + key] for key in ("group_count", "time_step_rank", "state_size"))
@@ -405,7 +413,7 @@ def write_f32(path, s: Shape):
         ):
             if (delta or i in without or s.kv_rank) and name.startswith("attn_") or name == "ffn_gate" and not s.gates:
                 continue
-            if s.alone and mixed[i] and name.startswith("ffn_"):
+            if single and mixed[i] and name.startswith("ffn_"):
                 continue
             if gemma4 and (name in ("attn_k", "attn_v") and i >= own or name == "attn_v" and not windowed and not layer_width):
                 continue
@@ -442,7 +450,7 @@ def write_f32(path, s: Shape):
                 w.add_tensor(name + "_exps.bias", np.float32(0.5) * normal(name + ".bias", s.experts, rows))
             elif has_bias:
                 vector(name + ".bias", rows, 0.0, 0.5)
-        if experts and not (s.alone and mixed[i]):
+        if experts and not (single and mixed[i]):
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
             if gemma4:
                 vector(f"blk.{i}.ffn_gate_inp.scale", s.embd, np.sqrt(s.embd), 1.0)
@@ -485,7 +493,9 @@ def write_f32(path, s: Shape):
         if s.sinks:
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
-        if s.pre_norms and not s.parallel and not s.alone:
+        if s.beside:  # as files have it: its name has no ending
+            vector(f"blk.{i}.ffn_norm", s.embd, 1.0, 0.2)
+        elif s.pre_norms and not s.parallel and not single:
             norm(f"blk.{i}.{ffn_norm}")
     norm("token_embd_norm" if s.family.startswith("lfm2") else "output_norm")
     if not s.tied:

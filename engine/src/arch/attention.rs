@@ -122,6 +122,11 @@ impl Attention {
         Ok(Attention::plain(None, scale))
     }
 
+    /// Of models that do not attend.
+    pub fn none() -> Self {
+        Attention::plain(None, 1.0)
+    }
+
     /// The same with this rope and factor of the scores.
     pub fn with_rope(rope: Rope, scale: f32) -> Self {
         Attention::plain(Some(rope), scale)

@@ -22,7 +22,8 @@
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
 use super::latent::{self, Latents};
-use super::{Config, Family, Norming, delta, layer_input, short_conv, ssm};
+use super::ssm::{self, GroupNorms};
+use super::{Config, Family, delta, layer_input, short_conv};
 use crate::backend::{Backend, Device, LayerInputs, Norm, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
@@ -45,7 +46,7 @@ pub struct Decoder {
     /// else.
     pub single: bool,
     /// How Mamba-2 norms its results.
-    pub group_norming: Norming,
+    pub group_norms: GroupNorms,
     /// Whether the residual stream is multiplied with a number behind a layer, where
     /// the file has one.
     pub scaled: bool,
@@ -57,8 +58,8 @@ pub struct Decoder {
 /// A layer's weights.
 pub struct Layer<D: Device> {
     attn_norm: Option<Norm<D>>,
-    /// None, if it does not mix tokens.
-    mixer: Option<Mixer<D>>,
+    /// None, if it does not mix tokens; all see and add to the same.
+    mixers: Vec<Mixer<D>>,
     attn_post_norm: Option<Norm<D>>,
     ffn_norm: Option<Norm<D>>,
     feed_forward: Option<feed_forward::Weights<D>>,
@@ -80,7 +81,7 @@ impl Decoder {
     /// Without norms of what is added, and with the usual names.
     pub fn new(config: Config, attention: Attention, feed_forward: FeedForward) -> Decoder {
         Decoder {
-            group_norming: config.norming,
+            group_norms: GroupNorms::all(config.norming),
             config,
             attention,
             latents: None,
@@ -116,27 +117,33 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// Finds the tensors of what mixes tokens in layer `index`.
-    fn load_mixer<D: Device>(
+    /// Finds the tensors of all that mixes tokens in layer `index`.
+    fn load_mixers<D: Device>(
         &self,
         index: usize,
         loader: &Loader<'_, D>,
-    ) -> Result<Mixer<D>, ModelError> {
+    ) -> Result<Vec<Mixer<D>>, ModelError> {
         let config = &self.config;
-        Ok(match (config.recurrent_of(index), &self.latents) {
-            (Some(RecurrentShape::Delta(shape)), _) => {
-                Mixer::Delta(delta::load(config, shape, index, loader)?)
-            }
-            (Some(RecurrentShape::Conv(shape)), _) => {
-                Mixer::Conv(short_conv::load(shape, index, loader)?)
-            }
-            (Some(RecurrentShape::Ssm(shape)), _) => {
-                let norming = self.group_norming;
-                Mixer::Ssm(ssm::load(config, shape, norming, index, loader)?)
-            }
-            (None, Some(latents)) => Mixer::Latent(latents.load(config, index, loader)?),
-            (None, None) => Mixer::Attention(self.attention.load(config, index, loader)?),
-        })
+        let mut mixers = Vec::new();
+        if config.attends(index) {
+            mixers.push(match &self.latents {
+                Some(latents) => Mixer::Latent(latents.load(config, index, loader)?),
+                None => Mixer::Attention(self.attention.load(config, index, loader)?),
+            });
+        }
+        if let Some(shape) = config.recurrent_of(index) {
+            mixers.push(match shape {
+                RecurrentShape::Delta(shape) => {
+                    Mixer::Delta(delta::load(config, shape, index, loader)?)
+                }
+                RecurrentShape::Conv(shape) => Mixer::Conv(short_conv::load(shape, index, loader)?),
+                RecurrentShape::Ssm(shape) => {
+                    let norms = &self.group_norms;
+                    Mixer::Ssm(ssm::load(config, shape, norms, index, loader)?)
+                }
+            });
+        }
+        Ok(mixers)
     }
 
     /// `x += mixer(normed)`, of the rows that the step keeps, which are those of `x`;
@@ -190,14 +197,11 @@ impl Family for Decoder {
             true => norm(name).map(Some),
             false => Ok(None),
         };
-        let mixes = !self.single || self.config.mixes(index);
+        let mixes = self.config.mixes(index);
         let feeds = !(self.single && mixes);
         Ok(Layer {
             attn_norm: norm_if(self.pre_norms && mixes, "attn_norm")?,
-            mixer: match mixes {
-                true => Some(self.load_mixer(index, loader)?),
-                false => None,
-            },
+            mixers: self.load_mixers(index, loader)?,
             attn_post_norm: norm_if(self.post_norms, "post_attention_norm")?,
             ffn_norm: norm_if(self.pre_norms && !self.parallel && feeds, self.ffn_norm)?,
             feed_forward: match feeds {
@@ -228,15 +232,13 @@ impl Family for Decoder {
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
-        let mixed = layer.mixer.as_ref().map(|mixer| {
-            let normed = self.normed(b, x, layer.attn_norm.as_ref(), step.rows());
-            (mixer, normed)
-        });
+        let mixes = !layer.mixers.is_empty();
+        let mixed = mixes.then(|| self.normed(b, x, layer.attn_norm.as_ref(), step.rows()));
         // From here on, only the rows that are kept.
         if let Some(kept) = step.kept.as_ref().filter(|kept| !kept.is_empty()) {
             *x = b.select(x, kept);
         }
-        if let Some((mixer, normed)) = &mixed {
+        for (mixer, normed) in layer.mixers.iter().zip(mixed.iter().cycle()) {
             let post_norm = layer.attn_post_norm.as_ref();
             self.mix(b, index, mixer, normed, post_norm, step, x);
         }
@@ -248,8 +250,8 @@ impl Family for Decoder {
             let seen = mixed.filter(|_| self.parallel);
             let normed = match (seen, &step.kept) {
                 (None, _) => self.normed(b, x, layer.ffn_norm.as_ref(), rows),
-                (Some((_, normed)), Some(kept)) => b.select(&normed, kept),
-                (Some((_, normed)), None) => normed,
+                (Some(normed), Some(kept)) => b.select(&normed, kept),
+                (Some(normed), None) => normed,
             };
             let post_norm = layer.ffn_post_norm.as_ref();
             self.feed_forward

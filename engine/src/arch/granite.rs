@@ -44,6 +44,7 @@ pub fn hybrid(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     config.recurrent = Some(RecurrentLayers {
         shape: RecurrentShape::Ssm(ssm::shape_from_file(keys)?),
         layers: (config.heads.iter().map(|heads| heads.n_head_kv == 0)).collect(),
+        beside: false,
     });
     let attention = match keys.flag("rope.scaling.finetuned")? {
         Some(false) => Attention::without_rope(keys, &config)?,
@@ -52,7 +53,7 @@ pub fn hybrid(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
     let feed_forward = with_experts(keys, config.n_embd)?;
     let mut decoder = Decoder::new(config, attention, feed_forward);
     // What stays within a layer is not divided.
-    decoder.group_norming = norming;
+    decoder.group_norms.norming = norming;
     Ok(decoder)
 }
 

@@ -59,6 +59,7 @@ fn decoder(
     config.recurrent = Some(RecurrentLayers {
         shape: RecurrentShape::Conv(ConvShape { channels, width }),
         layers: (config.heads.iter().map(|heads| heads.n_head_kv == 0)).collect(),
+        beside: false,
     });
     config.output_norm = "token_embd_norm";
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;

@@ -12,6 +12,7 @@ mod deepseek;
 mod delta;
 mod dense;
 mod ernie;
+mod falcon;
 mod feed_forward;
 mod gemma;
 mod gemma4;
@@ -24,6 +25,7 @@ mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod mamba;
 mod nemotron;
 mod norm;
 mod olmo;
@@ -72,7 +74,7 @@ pub struct Config {
     pub embedding_scale: f32,
     /// What becomes of the output's products.
     pub logits: LogitScale,
-    /// Layers that remember a state instead of attending.
+    /// Layers that remember a state.
     pub recurrent: Option<RecurrentLayers>,
     /// Width of the embedding that tokens have for each layer alone, if they have one.
     pub layer_inputs: Option<usize>,
@@ -94,29 +96,44 @@ pub struct Heads {
     pub head_dim_v: usize,
 }
 
-/// What a layer keeps of the tokens that it has seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept<'a> {
-    /// Their keys and values.
-    Keys {
-        /// Of these heads.
-        heads: &'a Heads,
-        /// How many positions a token sees of them, its own included; `None`: all.
-        window: Option<usize>,
-    },
-    /// A state.
-    State(&'a RecurrentShape),
-    /// Nothing: it attends to what another layer keeps, or does not mix tokens.
-    Nothing,
+impl Heads {
+    /// Of a layer that does not attend.
+    pub const NONE: Heads = Heads {
+        n_head: 0,
+        n_head_kv: 0,
+        head_dim_k: 0,
+        head_dim_v: 0,
+    };
 }
 
-/// Layers that remember a state instead of attending.
+/// What a layer keeps of the tokens that it has seen: nothing, if it attends to what
+/// another layer keeps, or does not mix tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// Their keys and values.
+    pub keys: Option<KeptKeys<'a>>,
+    /// A state.
+    pub state: Option<&'a RecurrentShape>,
+}
+
+/// Keys and values that a layer keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptKeys<'a> {
+    /// Of these heads.
+    pub heads: &'a Heads,
+    /// How many positions a token sees of them, its own included; `None`: all.
+    pub window: Option<usize>,
+}
+
+/// Layers that remember a state instead of attending, or beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecurrentLayers {
     /// What they are.
     pub shape: RecurrentShape,
     /// Which layers are these.
     pub layers: Vec<bool>,
+    /// Whether they attend, too.
+    pub beside: bool,
 }
 
 /// What becomes of the output's products before they are logits.
@@ -267,7 +284,7 @@ impl Config {
         Ok(())
     }
 
-    /// What layer `index` is if it remembers a state instead of attending.
+    /// What layer `index` is if it remembers a state.
     pub fn recurrent_of(&self, index: usize) -> Option<&RecurrentShape> {
         let recurrent = self.recurrent.as_ref();
         let recurrent = recurrent.filter(|recurrent| recurrent.layers[index]);
@@ -283,20 +300,26 @@ impl Config {
 
     /// What layer `index` keeps of the tokens that it has seen.
     pub fn kept_by(&self, index: usize) -> Kept<'_> {
-        match self.recurrent_of(index) {
-            Some(shape) => Kept::State(shape),
-            None if self.heads[index].n_head_kv == 0 => Kept::Nothing,
-            None if self.sources[index] == index => Kept::Keys {
+        let has_keys = self.attends(index) && self.sources[index] == index;
+        Kept {
+            keys: has_keys.then(|| KeptKeys {
                 heads: &self.heads[index],
                 window: self.window_of(index),
-            },
-            None => Kept::Nothing,
+            }),
+            state: self.recurrent_of(index),
         }
     }
 
     /// Whether layer `index` mixes tokens.
     pub fn mixes(&self, index: usize) -> bool {
-        self.kept_by(index) != Kept::Nothing || self.sources[index] != index
+        self.attends(index) || self.recurrent_of(index).is_some()
+    }
+
+    /// Whether layer `index` attends.
+    pub fn attends(&self, index: usize) -> bool {
+        let beside = (self.recurrent.as_ref()).is_some_and(|recurrent| recurrent.beside);
+        let may = beside || self.recurrent_of(index).is_none();
+        may && self.heads[index].n_head_kv > 0
     }
 
     /// The most layers, of the first `count`, that can be on another device than those
@@ -369,6 +392,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("deepseek2", deepseek::second),
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
+    ("falcon-h1", falcon::first_hybrid),
     ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
@@ -382,6 +406,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("lfm2", lfm::second),
     ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
+    ("mamba2", mamba::second),
     ("mistral3", llama::mistral_third),
     ("nemotron_h", nemotron::hybrid),
     ("nemotron_h_moe", nemotron::hybrid_experts),

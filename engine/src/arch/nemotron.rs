@@ -81,6 +81,7 @@ fn decoder(
         layers: (0..config.n_layer)
             .map(|layer| !attends(layer) && widths[layer] == 0)
             .collect(),
+        beside: false,
     });
     let attention = Attention::without_rope(keys, &config)?;
     let mut feed_forward = feed_forward(keys, config.n_embd, widths)?;

@@ -120,6 +120,7 @@ fn with_delta_layers(
     config.recurrent = Some(RecurrentLayers {
         shape: RecurrentShape::Delta(delta::shape_from_file(keys)?),
         layers: (0..config.n_layer).map(|layer| !attends(layer)).collect(),
+        beside: false,
     });
     decoder.attention.gated = true;
     decoder.ffn_norm = "post_attention_norm";

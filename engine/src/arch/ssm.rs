@@ -25,8 +25,26 @@ pub struct Weights<D: Device> {
     a: D::Vector,
     dt_bias: D::Vector,
     d: D::Vector,
-    norm: Norm<D>,
+    norm: Option<Norm<D>>,
     output: Linear<D>,
+}
+
+/// Norms of the results of groups.
+pub struct GroupNorms {
+    /// How they norm.
+    pub norming: Norming,
+    /// Whether layers may lack them.
+    pub may_lack: bool,
+}
+
+impl GroupNorms {
+    /// That all layers have.
+    pub fn all(norming: Norming) -> Self {
+        GroupNorms {
+            norming,
+            may_lack: false,
+        }
+    }
 }
 
 /// Reads and checks the hyperparameters.
@@ -67,11 +85,11 @@ pub fn shape_from_file(keys: &Hyperparameters<'_, '_>) -> Result<SsmShape, Model
     })
 }
 
-/// Finds the tensors of layer `index`, whose results are normed like this.
+/// Finds the tensors of layer `index`.
 pub fn load<D: Device>(
     config: &Config,
     shape: &SsmShape,
-    norming: Norming,
+    norms: &GroupNorms,
     index: usize,
     loader: &Loader<'_, D>,
 ) -> Result<Weights<D>, ModelError> {
@@ -96,7 +114,10 @@ pub fn load<D: Device>(
         a: loader.vector_of(&name("ssm_a"), &[1, n_head])?,
         dt_bias: loader.vector(&name("ssm_dt.bias"), n_head)?,
         d: loader.vector_of(&name("ssm_d"), &[1, n_head])?,
-        norm: norming.load_heads(loader, &name("ssm_norm"), of_groups)?,
+        norm: match norms.may_lack && !loader.has(&name("ssm_norm.weight")) {
+            true => None,
+            false => Some((norms.norming).load_heads(loader, &name("ssm_norm"), of_groups)?),
+        },
         output: Linear::load(loader, &name("ssm_out"), config.n_embd, values)?,
     })
 }
@@ -145,7 +166,10 @@ pub fn add<B: Backend>(
         z = b.select(&z, kept);
     }
     b.gate_mul(Activation::Silu, &mut z, &out);
-    let mut normed = b.tensor(rows, shape.values());
-    b.norm(&z, &weights.norm, &mut normed);
-    weights.output.add(b, &normed, None, rows, sum);
+    if let Some(norm) = &weights.norm {
+        let mut normed = b.tensor(rows, shape.values());
+        b.norm(&z, norm, &mut normed);
+        z = normed;
+    }
+    weights.output.add(b, &z, None, rows, sum);
 }

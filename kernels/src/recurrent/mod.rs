@@ -69,6 +69,16 @@ impl State {
         [&self.inputs[..], &self.matrices[..]].concat()
     }
 
+    /// Bytes of one of such a layer.
+    pub fn bytes_for(shape: &RecurrentShape) -> usize {
+        shape.state_len().iter().sum::<usize>() * size_of::<f32>()
+    }
+
+    /// Bytes that it has.
+    pub fn bytes(&self) -> usize {
+        (self.inputs.len() + self.matrices.len()) * size_of::<f32>()
+    }
+
     /// As before the first token.
     pub fn reset(&mut self) {
         self.inputs.fill(0.0);

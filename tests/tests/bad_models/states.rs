@@ -126,8 +126,22 @@ fn with_mamba(name: &str) -> Tiny {
         })
 }
 
-/// The same whose first layer has Mamba-2.
+/// The same whose first layer has Mamba-2 instead of attention.
 fn with_mamba_first(name: &str) -> Tiny {
+    let heads = format!("{name}.attention.head_count_kv");
+    let model = with_mamba(name).set(&heads, vec![0_u32, 2]);
+    with_tensors(without_attention(model, 0), 0)
+}
+
+fn without_attention(model: Tiny, layer: usize) -> Tiny {
+    let names = ["attn_q", "attn_k", "attn_v", "attn_output"].iter();
+    names.fold(model, |model, name| {
+        model.without_tensor(&format!("blk.{layer}.{name}.weight"))
+    })
+}
+
+/// The same with the tensors of Mamba-2 in a layer.
+fn with_tensors(model: Tiny, layer: usize) -> Tiny {
     let tensors: [(&str, &[usize]); 8] = [
         ("ssm_in.weight", &[32, 64 + 128 + 4]),
         ("ssm_conv1d.weight", &[4, 128]),
@@ -138,14 +152,8 @@ fn with_mamba_first(name: &str) -> Tiny {
         ("ssm_norm.weight", &[32, 2]),
         ("ssm_out.weight", &[64, 32]),
     ];
-    let heads = format!("{name}.attention.head_count_kv");
-    let model = with_mamba(name).set(&heads, vec![0_u32, 2]);
-    let model = (["attn_q", "attn_k", "attn_v", "attn_output"].iter())
-        .fold(model, |model, name| {
-            model.without_tensor(&format!("blk.0.{name}.weight"))
-        });
     tensors.iter().fold(model, |model, (name, dims)| {
-        model.with_tensor(&format!("blk.0.{name}"), TensorType::F32, dims)
+        model.with_tensor(&format!("blk.{layer}.{name}"), TensorType::F32, dims)
     })
 }
 
@@ -323,4 +331,50 @@ fn layers_that_are_one_of_three() {
         ),
     ];
     refused_keys(&moe, "nemotron_h_moe", rows);
+}
+
+#[test]
+fn mamba_alone_and_beside_attention() {
+    let both = |model: Tiny| (0..2).fold(model, with_tensors);
+    let falcon = || both(with_mamba("falcon-h1"));
+    assert!(open(&falcon()).is_ok());
+    // Norms of groups may be missing, and the name of a norm may have no ending.
+    assert!(open(&falcon().without_tensor("blk.0.ssm_norm.weight")).is_ok());
+    let without = || falcon().without_tensor("blk.1.ffn_norm.weight");
+    assert!(open(&without().with_tensor("blk.1.ffn_norm", TensorType::F32, &[32])).is_ok());
+    refused(&without(), "tensor \"blk.1.ffn_norm.weight\" is missing");
+    refused(
+        &falcon().with_tensor("blk.0.ffn_norm", TensorType::F32, &[32]),
+        "tensor \"blk.0.ffn_norm\" is unknown to models of its architecture: without it this would be another model",
+    );
+    refused(
+        &falcon().without_tensor("blk.0.attn_q.weight"),
+        &missing("attn_q.weight"),
+    );
+    let mamba2 = || {
+        let model = (0..2).fold(both(with_mamba("mamba2")), without_attention);
+        let names = ["ffn_norm", "ffn_gate", "ffn_up", "ffn_down"].into_iter();
+        let names = names.flat_map(|name| [0, 1].map(|layer| (layer, name)));
+        names.fold(model, |model, (layer, name)| {
+            model.without_tensor(&format!("blk.{layer}.{name}.weight"))
+        })
+    };
+    assert!(open(&mamba2()).is_ok());
+    refused(
+        &mamba2().without_tensor("blk.0.ssm_norm.weight"),
+        &missing("ssm_norm.weight"),
+    );
+    refused(
+        &mamba2().with_tensor("blk.0.attn_q.weight", TensorType::F32, &[32, 32]),
+        "tensor \"blk.0.attn_q.weight\" is unknown to models of its architecture: without it this would be another model",
+    );
+    refused_keys(
+        &mamba2(),
+        "mamba2",
+        [(
+            "ssm.inner_size",
+            0_u32.into(),
+            " is 0, expected 1 to 262144",
+        )],
+    );
 }

@@ -158,7 +158,14 @@ fn every_format_and_feature() {
 
 #[test]
 fn every_split_of_the_layers() {
-    for name in [BUNDLED, "qwen35", "nemotron_h", "gemma3", "gemma4-e"] {
+    for name in [
+        BUNDLED,
+        "qwen35",
+        "nemotron_h",
+        "falcon-h1",
+        "gemma3",
+        "gemma4-e",
+    ] {
         let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
         for count in 0..=cpu.config().n_layer + 1 {
             check(name, GpuLayers::First(count), KvFormat::F16);

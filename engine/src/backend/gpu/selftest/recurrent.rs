@@ -131,6 +131,7 @@ fn cache<B: Backend>(side: &Side<'_, B>, shape: &RecurrentShape) -> Option<KvCac
         recurrent: Some(RecurrentLayers {
             shape: *shape,
             layers: vec![true],
+            beside: false,
         }),
         layer_inputs: None,
         output_norm: OUTPUT_NORM,
