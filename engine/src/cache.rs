@@ -1,6 +1,6 @@
 //! The key-value cache of one sequence.
 
-use crate::arch::{Config, Heads, Kept};
+use crate::arch::{Config, Heads, KeptKeys};
 use crate::backend::gpu::{Gpu, GpuError, GpuKvLayer, GpuState, Past, Spare};
 pub use kernels::attention::KvFormat;
 use kernels::attention::{CHUNK, KvLayer};
@@ -11,8 +11,8 @@ use std::ops::Range;
 /// layers on the GPU if it computes them, the others in memory.
 ///
 /// Memory is taken in chunks as the sequence grows, and of layers that attend to a
-/// window given back as they leave it. Layers that are recurrent have
-/// neither keys nor values but a state, which cannot be taken back token by token;
+/// window given back as they leave it. Layers that are recurrent have a state, which
+/// cannot be taken back token by token, and keys and values only if they attend, too;
 /// those that attend to what another layer keeps have nothing here.
 pub struct KvCache {
     /// Of layers that have them.
@@ -67,21 +67,13 @@ impl KvCache {
         let layers = || (0..config.n_layer).map(|index| config.kept_by(index));
         KvCache {
             layers: layers()
-                .map(|kept| match kept {
-                    Kept::Keys { heads, .. } => Some(keys_and_values(format, heads)),
-                    _ => None,
-                })
+                .map(|kept| Some(keys_and_values(format, kept.keys?.heads)))
                 .collect(),
-            windows: layers()
-                .map(|kept| match kept {
-                    Kept::Keys { window, .. } => window,
-                    _ => None,
-                })
-                .collect(),
+            windows: layers().map(|kept| kept.keys?.window).collect(),
             states: layers()
-                .map(|kept| match kept {
-                    Kept::State(shape) => Some([State::new(shape), State::new(shape)]),
-                    _ => None,
+                .map(|kept| {
+                    let shape = kept.state?;
+                    Some([State::new(shape), State::new(shape)])
                 })
                 .collect(),
             mark: None,
@@ -108,15 +100,15 @@ impl KvCache {
         (self.on_gpu, self.states_on_gpu) = Default::default();
         for index in 0..layers {
             let (mut keys, mut state) = (None, None);
-            match config.kept_by(index) {
-                Kept::Keys { heads, window } => {
-                    let dims = [heads.head_dim_k, heads.head_dim_v];
-                    let most = window.map_or(self.capacity, positions_on_gpu);
-                    let most = most.min(self.capacity);
-                    keys = Some(gpu.kv_layer(format, heads.n_head_kv, dims, most)?);
-                }
-                Kept::State(shape) => state = Some(gpu.state(shape)?),
-                Kept::Nothing => {}
+            let kept = config.kept_by(index);
+            if let Some(KeptKeys { heads, window }) = kept.keys {
+                let dims = [heads.head_dim_k, heads.head_dim_v];
+                let most = window.map_or(self.capacity, positions_on_gpu);
+                let most = most.min(self.capacity);
+                keys = Some(gpu.kv_layer(format, heads.n_head_kv, dims, most)?);
+            }
+            if let Some(shape) = kept.state {
+                state = Some(gpu.state(shape)?);
             }
             self.on_gpu.push(keys);
             self.states_on_gpu.push(state);
@@ -358,7 +350,10 @@ impl KvCache {
 
     /// Bytes of memory that it has now.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().flatten().map(KvLayer::bytes).sum()
+        let layers = self.layers.iter().flatten().map(KvLayer::bytes);
+        let marked = self.mark.iter().flat_map(|mark| &mark.states).flatten();
+        let states = self.states.iter().flatten().flatten().chain(marked);
+        layers.sum::<usize>() + states.map(State::bytes).sum::<usize>()
     }
 
     /// Bytes of memory that a cache of these layers takes when it holds `tokens` tokens
@@ -376,7 +371,7 @@ impl KvCache {
             let positions = window + BEHIND + window + STEP;
             tokens.min(positions.next_multiple_of(CHUNK) + 3 * CHUNK)
         };
-        bytes_of_layers(config, format, layers, |window| {
+        bytes_of_layers(config, format, layers, STATES, |window| {
             window.map_or(tokens, of_window)
         })
     }
@@ -404,7 +399,7 @@ impl KvCache {
     ) -> u64 {
         // Beside them there may be the positions that a cut to the mark needs.
         let of_window = |window| tokens.min(positions_on_gpu(window) + window);
-        bytes_of_layers(config, format, layers, |window| {
+        bytes_of_layers(config, format, layers, STATES, |window| {
             window.map_or(tokens, of_window)
         })
     }
@@ -414,7 +409,7 @@ impl KvCache {
     pub fn bytes_read(config: &Config, format: KvFormat, tokens: usize) -> u64 {
         let sources = config.sources.iter();
         let bytes = sources.map(|&source| {
-            bytes_of_layers(config, format, source..source + 1, |window| {
+            bytes_of_layers(config, format, source..source + 1, 1, |window| {
                 tokens.min(window.unwrap_or(tokens))
             })
         });
@@ -436,18 +431,25 @@ fn seen(at: usize, window: usize) -> Range<usize> {
     (at + 1).saturating_sub(window)..at
 }
 
-/// Bytes of layers that hold as many positions as `positions` says of their window.
+/// States that a cache has of a layer: before and after the step under way, and marked.
+const STATES: u64 = 3;
+
+/// Bytes of layers that hold as many positions as `positions` says of their window, and
+/// so many states.
 fn bytes_of_layers(
     config: &Config,
     format: KvFormat,
     layers: Range<usize>,
+    states: u64,
     positions: impl Fn(Option<usize>) -> usize,
 ) -> u64 {
-    let bytes = |index| match config.kept_by(index) {
-        Kept::Keys { heads, window } => {
+    let bytes = |index| {
+        let kept = config.kept_by(index);
+        let keys = kept.keys.map_or(0, |KeptKeys { heads, window }| {
             bytes_of(format, heads).saturating_mul(positions(window) as u64)
-        }
-        _ => 0,
+        });
+        let state = kept.state.map_or(0, |shape| State::bytes_for(shape) as u64);
+        keys.saturating_add(states * state)
     };
     layers.map(bytes).fold(0, u64::saturating_add)
 }

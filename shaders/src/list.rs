@@ -480,9 +480,10 @@ pub static SHADERS: &[Shader] = &[
             read("conv", "[width, channels] f32"),
             read("state", STATE),
             write("out", "[rows, channels] f32"),
+            read("bias", "[channels] f32"),
         ],
         params: CONV_PARAMS,
-        overrides: &["SILU"],
+        overrides: &["SILU", "BIAS"],
         ..ELEMENTS
     },
     Shader {
@@ -520,6 +521,33 @@ pub static SHADERS: &[Shader] = &[
             "in_a_row",
         ],
         workgroup: Workgroup::Columns(16),
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::SsmScan,
+        file: wgsl!("ssm_scan"),
+        shared: &[],
+        slots: &[],
+        bindings: &[
+            read("mixed", "[rows, channels] f32"),
+            read("steps", "[rows, heads] f32"),
+            read("decay", "[heads] f32"),
+            read("bias", "[heads] f32"),
+            read("through", "[heads] f32"),
+            write("state", STATE),
+            write("out", "[rows, heads, dim] f32"),
+        ],
+        params: &[
+            "tokens",
+            "first_row",
+            "heads",
+            "groups",
+            "dim",
+            "rows",
+            "channels",
+            "matrices",
+        ],
+        workgroup: Workgroup::Columns(8),
         ..ELEMENTS
     },
     Shader {

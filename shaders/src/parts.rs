@@ -182,7 +182,7 @@ pub(crate) const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
 /// What a layer remembers that has a state: inputs of a convolution, and the matrices of
 /// Gated DeltaNet.
 pub(crate) const STATE: &str =
-    "[width - 1, channels] and [heads, sixteens of columns, dim, 16] f32";
+    "[width - 1, channels] and [heads, sixteens of columns, rows, 16] f32";
 pub(crate) const CONV_PARAMS: &[&str] = &["tokens", "first_row", "channels", "width"];
 pub(crate) const EMBED_PARAMS: &[&str] = &["rows", "first_row", "row_bytes", "inputs", "tokens"];
 pub(crate) const HEADS_PARAMS: &[&str] = &[

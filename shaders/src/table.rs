@@ -52,6 +52,7 @@ pub enum Op {
     Conv,
     ConvKeep,
     DeltaRule,
+    SsmScan,
     Highest,
     ExpertInt8,
     ExpertFloat,

@@ -1,8 +1,9 @@
 // A convolution of each channel over a sequence's last inputs, of which those before
 // the step are what its state begins with. A lane has a channel of a token.
 
-// Whether results go through silu.
+// Whether results go through silu, and whether something is added before.
 override SILU: bool = false;
+override BIAS: bool = false;
 
 struct Params {
     // Tokens of the sequence in this step, and the row of the first.
@@ -21,6 +22,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> state: array<f32>;
 // [rows, channels]
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+// [channels]
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -47,6 +50,9 @@ fn main(
             value = x[row * params.channels + channel];
         }
         sum = fma(value, conv[i * params.channels + channel], sum);
+    }
+    if BIAS {
+        sum += bias[channel];
     }
     if SILU {
         sum /= 1.0 + exp(-sum);

@@ -60,6 +60,10 @@ class Shape:
     delta_matrices: int = 4  # what it has for queries, keys, values, gates and rates; fewer make several of these
     conv: tuple = ()  # layers that have a short convolution instead of attention
     stacked: str = ""  # what comes in one tensor each: gate and up, q, k and v ("qkv"), or both ("all")
+    mamba: tuple = ()  # layers that have Mamba-2 instead of attention
+    alone: tuple = ()  # layers that have a feed-forward network and nothing else, where those that mix tokens have none
+    beside: bool = False  # whether layers with Mamba-2 attend, too
+    eps: float = 1e-5  # of norms
     n_rot: int = 0  # 0: the whole head
     rope_freqs: bool = False
     long_factors: bool = False  # of the rope, for contexts above the original one and others
@@ -99,6 +103,8 @@ ALL = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_d
 QKV = ALL[:3]
 LATENT = {"attention.kv_lora_rank": 20, "attention.key_length": 26, "attention.value_length": 20, "attention.key_length_mla": 16,
           "attention.value_length_mla": 12}  # fmt: skip
+MAMBA = {"ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2}
+GRANITE = {"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5, "attention.scale": 0.2}
 
 FEATURES = {
     "llama-untied": feature(),
@@ -134,8 +140,25 @@ FEATURES = {
                              "expert_group_used_count": 2, "expert_feed_forward_length": 16, "expert_shared_count": 1,
                              "leading_dense_block_count": 1, "expert_gating_func": 2, "expert_weights_norm": True,
                              "expert_weights_scale": 2.5}),
-    "granite": feature(family="granite", metadata={"logit_scale": 3.0, "residual_scale": 0.4, "embedding_scale": 2.5,
-                                                   "attention.scale": 0.2}),
+    "granite": feature(family="granite", metadata=GRANITE),
+    # With experts and heads that are not turned, and dense with heads that are. Norms with an epsilon that counts.
+    "granitehybrid": feature(family="granitehybrid", layers=2, mamba=(1,), ff=16, experts=4, shared=24, switched=False, eps=0.05,
+                             metadata={**MAMBA, **GRANITE, "rope.scaling.finetuned": False, "expert_count": 4, "expert_used_count": 2,
+                                       "expert_shared_feed_forward_length": 24}),
+    "granitehybrid-dense": feature(family="granitehybrid", mamba=(0,), eps=0.05, metadata={
+        **MAMBA, **GRANITE, "ssm.group_count": 1, "ssm.conv_kernel": 3, "expert_count": 0, "expert_used_count": 0}),
+    # Layers that are one of three.
+    "nemotron_h": feature(family="nemotron_h", layers=5, mamba=(0, 2), alone=(1, 4), gates=False, head_dim=12, metadata={
+        **MAMBA, "ssm.time_step_rank": 2, "ssm.inner_size": 96, "ssm.state_size": 32, "attention.layer_norm_epsilon": 1e-5}),
+    "nemotron_h_moe": feature(family="nemotron_h_moe", layers=4, mamba=(0,), alone=(1, 3), gates=False, head_dim=12, ff=24, experts=6,
+                              shared=40, switched=False, selection_bias=True, metadata={
+                                  **MAMBA, "attention.layer_norm_epsilon": 1e-5, "expert_count": 6, "expert_used_count": 3,
+                                  "expert_feed_forward_length": 24, "expert_shared_feed_forward_length": 40, "expert_shared_count": 1,
+                                  "expert_weights_norm": True, "expert_weights_scale": 2.5, "expert_group_count": 1}),
+    "mamba2": feature(family="mamba2", mamba=(0, 1), heads=0, kv_heads=0, tied=True, metadata=MAMBA),
+    "falcon-h1": feature(family="falcon-h1", mamba=(0, 1), beside=True, head_dim=12, metadata=MAMBA),
+    # Without norms of groups.
+    "falcon-h1-plain": feature(family="falcon-h1", layers=1, mamba=(0,), beside=True, metadata=MAMBA),
     "phi3": feature(family="phi3", stacked="all"),
     "phi3-long": feature(family="phi3", stacked="all", long_factors=True, metadata={
         "rope.scaling.type": "longrope", "rope.scaling.original_context_length": 64, "rope.scaling.attn_factor": 1.2}),
@@ -286,6 +309,9 @@ WITHOUT = {
     "mistral3": {"metadata": {}},
     "minicpm": {"family": "llama", "metadata": {}},
     "granite": {"family": "llama", "metadata": {}},
+    **{name: {"metadata": {**FEATURES[name].metadata, "residual_scale": 1.0}} for name in ("granitehybrid", "granitehybrid-dense")},
+    "falcon-h1": {"family": "llama", "beside": False, "mamba": ()},
+    "nemotron_h_moe": {"metadata": {**FEATURES["nemotron_h_moe"].metadata, "expert_weights_scale": 1.0}},
     "phi3": {"family": "llama", "stacked": ""},
     "phi3-long": {"metadata": {}, "long_factors": False},
     "gemma3": {"metadata": {}},
@@ -340,20 +366,23 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
 
     Matrices may be in a codebook format, or what comes of such in F32.
     """
-    head = s.head_dim or s.embd // s.heads
+    head = s.head_dim or s.embd // (s.heads or 4)
+    single = s.alone or s.family == "mamba2"
     w = gguf.GGUFWriter(path, s.family)
     w.add_vocab_size(len(TOKENS))
     w.add_context_length(256)
     w.add_embedding_length(s.embd)
     w.add_block_count(s.layers)
-    w.add_feed_forward_length([ff for _, ff in s.kinds] if s.kinds else s.ff)
+    mixed = [i not in s.alone for i in range(s.layers)]
+    w.add_feed_forward_length([ff for _, ff in s.kinds] if s.kinds else [0 if mixes else s.ff for mixes in mixed] if s.alone else s.ff)
     w.add_head_count(s.heads)
-    kv_heads = [kv for kv, _ in s.kinds] or [0 if i in s.conv else s.kv_heads for i in range(s.layers)]
-    w.add_head_count_kv(kv_heads if s.conv or s.kinds else s.kv_heads)
+    without = s.conv + (() if s.beside else s.mamba) + s.alone
+    kv_heads = [kv for kv, _ in s.kinds] or [0 if i in without else s.kv_heads for i in range(s.layers)]
+    w.add_head_count_kv(kv_heads if without or s.kinds else s.kv_heads)
     if s.layer_norms:
         w.add_layer_norm_eps(1e-5)
     else:
-        w.add_layer_norm_rms_eps(1e-5)
+        w.add_layer_norm_rms_eps(s.eps)
     w.add_rope_dimension_count(s.n_rot or head)
     w.add_rope_freq_base(10000.0)
     if s.head_dim:
@@ -426,6 +455,20 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
             matrix(f"blk.{i}.shortconv.in_proj.weight", 3 * s.embd, s.embd)
             matrix(f"blk.{i}.shortconv.conv.weight", s.embd, s.metadata["shortconv.l_cache"], gain=1.7)
             matrix(f"blk.{i}.shortconv.out_proj.weight", s.embd, s.embd)
+        if i in s.mamba:
+            groups, heads, inner, state = (
+                s.metadata["ssm." + key] for key in ("group_count", "time_step_rank", "inner_size", "state_size"))
+            channels = inner + 2 * groups * state
+            matrix(f"blk.{i}.ssm_in.weight", inner + channels + heads, s.embd)
+            matrix(f"blk.{i}.ssm_conv1d.weight", channels, s.metadata["ssm.conv_kernel"], gain=1.7)
+            vector(f"blk.{i}.ssm_conv1d.bias", channels, 0.0, 0.3)
+            w.add_tensor(f"blk.{i}.ssm_a", np.float32(-0.5) - np.float32(0.4) * np.abs(normal(f"blk.{i}.ssm_a", heads, 1)))
+            w.add_tensor(f"blk.{i}.ssm_d", np.float32(0.5) + np.float32(0.5) * normal(f"blk.{i}.ssm_d", heads, 1))
+            vector(f"blk.{i}.ssm_dt.bias", heads, -1.0, 1.0)
+            if not s.beside or s.layers > 1:
+                w.add_tensor(f"blk.{i}.ssm_norm.weight", np.squeeze(
+                    np.float32(1.0) + np.float32(0.2) * normal(f"blk.{i}.ssm_norm.weight", groups, inner // groups)))
+            matrix(f"blk.{i}.ssm_out.weight", s.embd, inner)
         if delta:
             n_k, n_v, dim = (s.metadata["ssm." + key] for key in ("group_count", "time_step_rank", "state_size"))
             channels = (2 * n_k + n_v) * dim
@@ -461,7 +504,9 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
             ("ffn_up", ff, s.embd, 1.0),
             ("ffn_down", s.embd, ff, 1.0),
         ):
-            if (delta or conv or s.kv_rank) and name.startswith("attn_") or name == "ffn_gate" and not s.gates:
+            if (delta or i in without or s.kv_rank) and name.startswith("attn_") or name == "ffn_gate" and not s.gates:
+                continue
+            if single and mixed[i] and name.startswith("ffn_"):
                 continue
             if gemma4 and (name in ("attn_k", "attn_v") and i >= own or name == "attn_v" and not windowed and not layer_width):
                 continue
@@ -498,7 +543,7 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
                 w.add_tensor(name + "_exps.bias", np.float32(0.5) * normal(name + ".bias", s.experts, rows))
             elif has_bias:
                 vector(name + ".bias", rows, 0.0, 0.5)
-        if experts:
+        if experts and not (single and mixed[i]):
             matrix(f"blk.{i}.ffn_gate_inp.weight", s.experts, s.embd, gain=2.0)
             if gemma4:
                 vector(f"blk.{i}.ffn_gate_inp.scale", s.embd, np.sqrt(s.embd), 1.0)
@@ -508,7 +553,8 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
             if s.selection_bias:
                 vector(f"blk.{i}.exp_probs_b.bias", s.experts, 0.0, 0.5)
             if s.shared:
-                matrix(f"blk.{i}.ffn_gate_shexp.weight", s.shared, s.embd)
+                if s.gates:
+                    matrix(f"blk.{i}.ffn_gate_shexp.weight", s.shared, s.embd)
                 matrix(f"blk.{i}.ffn_up_shexp.weight", s.shared, s.embd)
                 matrix(f"blk.{i}.ffn_down_shexp.weight", s.embd, s.shared)
                 if s.switched:
@@ -540,7 +586,9 @@ def write_f32(path, s: Shape, codebook=None, expanded=False):
         if s.sinks and (s.family != "mimo2" or pattern[i]):
             vector(f"blk.{i}.attn_sinks.weight", s.heads, 1.0, 1.0)
         ffn_norm = "post_attention_norm" if s.family in ("gpt-oss", "glm4moe", "seed_oss") or s.delta else "ffn_norm"
-        if s.pre_norms and not s.parallel:
+        if s.beside:  # as files have it: its name has no ending
+            vector(f"blk.{i}.ffn_norm", s.embd, 1.0, 0.2)
+        elif s.pre_norms and not s.parallel and not single:
             norm(f"blk.{i}.{ffn_norm}")
     norm("token_embd_norm" if s.family.startswith("lfm2") else "output_norm")
     if not s.tied:

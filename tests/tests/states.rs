@@ -7,8 +7,11 @@ use firstlight::{
 };
 use std::path::Path;
 
-fn model() -> Model {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/qwen35.gguf");
+/// Models of layers with states, with and without keys beside them.
+const NAMES: [&str; 3] = ["qwen35", "falcon-h1", "mamba2"];
+
+fn model(name: &str) -> Model {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{name}.gguf"));
     let options = ModelOptions {
         threads: Some(2),
         ..ModelOptions::default()
@@ -38,38 +41,44 @@ fn fresh(model: &Model, tokens: &[u32]) -> Vec<u32> {
 
 #[test]
 fn a_cache_is_cut_to_its_mark_or_to_nothing() {
-    let model = model();
+    for name in NAMES {
+        cut_to_its_mark_or_to_nothing(&model(name));
+    }
+}
+
+fn cut_to_its_mark_or_to_nothing(model: &Model) {
     let all = tokens(40);
     let mut cache = model.cache(KvFormat::F16, 100).unwrap();
     assert!(cache.has_states());
-    step(&model, &mut cache, &all[..10]).unwrap();
+    step(model, &mut cache, &all[..10]).unwrap();
     cache.mark(10);
     for (len, left) in [(30, 22), (22, 22), (12, 10), (10, 10)] {
         let rest = &all[cache.len()..22];
-        step(&model, &mut cache, rest).unwrap();
+        step(model, &mut cache, rest).unwrap();
         assert_eq!(cache.truncate(len), left, "cut to {len}");
-        let next = step(&model, &mut cache, &all[left..left + 5]).unwrap();
-        assert_eq!(
-            next,
-            fresh(&model, &all[..left + 5]),
-            "after a cut to {len}"
-        );
+        let next = step(model, &mut cache, &all[left..left + 5]).unwrap();
+        assert_eq!(next, fresh(model, &all[..left + 5]), "after a cut to {len}");
         cache.truncate(10);
     }
     // Before the mark there is nothing to go on from, and then no mark.
-    step(&model, &mut cache, &all[10..20]).unwrap();
+    step(model, &mut cache, &all[10..20]).unwrap();
     assert_eq!(cache.truncate(9), 0);
-    let again = step(&model, &mut cache, &all[..12]).unwrap();
-    assert_eq!(again, fresh(&model, &all[..12]));
+    let again = step(model, &mut cache, &all[..12]).unwrap();
+    assert_eq!(again, fresh(model, &all[..12]));
     assert_eq!(cache.truncate(11), 0);
 }
 
 #[test]
 fn a_step_that_is_cancelled_leaves_no_trace() {
-    let model = model();
+    for name in NAMES {
+        cancelled_leaves_no_trace(&model(name));
+    }
+}
+
+fn cancelled_leaves_no_trace(model: &Model) {
     let all = tokens(20);
     let mut cache = model.cache(KvFormat::F16, 100).unwrap();
-    step(&model, &mut cache, &all[..10]).unwrap();
+    step(model, &mut cache, &all[..10]).unwrap();
     let cancel = Cancel::default();
     let cancelled = model.cancelled_by(cancel.clone());
     cancel.cancel();
@@ -79,13 +88,18 @@ fn a_step_that_is_cancelled_leaves_no_trace() {
             .is_cancelled()
     );
     assert_eq!(cache.len(), 10);
-    let next = step(&model, &mut cache, &all[10..12]).unwrap();
-    assert_eq!(next, fresh(&model, &all[..12]));
+    let next = step(model, &mut cache, &all[10..12]).unwrap();
+    assert_eq!(next, fresh(model, &all[..12]));
 }
 
 #[test]
 fn sessions_go_on_from_what_is_the_same() {
-    let model = model();
+    for name in NAMES {
+        go_on_from_what_is_the_same(&model(name));
+    }
+}
+
+fn go_on_from_what_is_the_same(model: &Model) {
     let request = Request {
         sampling: Sampling {
             temperature: 0.0,
@@ -112,5 +126,24 @@ fn sessions_go_on_from_what_is_the_same() {
         let expected = alone.resume(&request).unwrap();
         let expected: Vec<_> = expected.map(|piece| piece.unwrap().token).collect();
         assert_eq!(text, expected);
+    }
+}
+
+/// What a cache takes is what was said before.
+#[test]
+fn states_count_in_memory() {
+    for name in NAMES {
+        let model = model(name);
+        let config = model.config();
+        let mut cache = model.cache(KvFormat::F32, 100).unwrap();
+        let all = |kv, tokens| KvCache::bytes_in_memory(config, kv, 0..config.n_layer, tokens);
+        let states = all(KvFormat::F32, 0);
+        assert!(states > 0, "{name}");
+        // Without one that is marked.
+        assert_eq!(cache.bytes() as u64, states / 3 * 2, "{name}");
+        step(&model, &mut cache, &tokens(10)).unwrap();
+        cache.mark(10);
+        assert_eq!(cache.bytes() as u64, all(KvFormat::F32, 10), "{name}");
+        assert_eq!(KvCache::fits(config, KvFormat::F32, states - 1, 100), 0);
     }
 }

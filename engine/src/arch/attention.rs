@@ -13,7 +13,8 @@ pub struct Attention {
     pub scale: f32,
     /// What scores stay below, in magnitude.
     pub cap: Option<f32>,
-    rope: Rope,
+    /// How heads turn, if they do.
+    rope: Option<Rope>,
     /// How heads turn in layers that attend to a window, if not as elsewhere.
     pub window_rope: Option<Rope>,
     /// What is normed of queries and keys.
@@ -122,14 +123,29 @@ impl Attention {
     ) -> Result<Self, ModelError> {
         let head_dim = config.heads[0].head_dim_k;
         let rope = super::rope::from_file(keys, tensors, config, head_dim, pairing)?;
-        let default_scale = 1.0 / (head_dim as f32).sqrt();
-        let scale = keys.positive_unless_0("attention.scale")?;
-        let scale = scale.unwrap_or(default_scale);
-        Ok(Attention::with_rope(rope, scale))
+        Ok(Attention::with_rope(rope, scale(keys, head_dim)?))
+    }
+
+    /// With queries and keys that are not turned, and nothing special.
+    pub fn without_rope(
+        keys: &Hyperparameters<'_, '_>,
+        config: &Config,
+    ) -> Result<Self, ModelError> {
+        let scale = scale(keys, config.heads[0].head_dim_k)?;
+        Ok(Attention::plain(None, scale))
+    }
+
+    /// Of models that do not attend.
+    pub fn none() -> Self {
+        Attention::plain(None, 1.0)
     }
 
     /// The same with this rope and factor of the scores.
     pub fn with_rope(rope: Rope, scale: f32) -> Self {
+        Attention::plain(Some(rope), scale)
+    }
+
+    fn plain(rope: Option<Rope>, scale: f32) -> Self {
         Attention {
             scale,
             cap: None,
@@ -146,9 +162,9 @@ impl Attention {
         }
     }
 
-    /// How heads turn, unless a layer has a way of its own.
+    /// How heads turn, unless a layer has a way of its own, of models whose heads do.
     pub fn rope(&self) -> &Rope {
-        &self.rope
+        self.rope.as_ref().expect("heads that turn")
     }
 
     /// Finds the tensors of layer `index`.
@@ -258,16 +274,15 @@ impl Attention {
         };
         let is_every = |period: usize| (index + 1).is_multiple_of(period);
         let rope = match shape.window {
-            Some(_) => Some(self.window_rope.as_ref().unwrap_or(&self.rope)),
+            Some(_) => self.window_rope.as_ref().or(self.rope.as_ref()),
             None if self.unturned.is_some_and(is_every) => None,
-            None => Some(&self.rope),
+            None => self.rope.as_ref(),
         };
         (shape, rope)
     }
 
-    /// `x += attention(normed)`, of the rows that the step keeps; where there is a
-    /// norm, of what is added. `x` has those rows alone afterwards; if there are
-    /// none, it stays as it is.
+    /// `x += attention(normed)`, of the rows that the step keeps, which are those of
+    /// `x`; where there is a norm, of what is added.
     #[allow(clippy::too_many_arguments)] // weights, operands, and where they go
     pub fn add<B: Backend>(
         &self,
@@ -317,7 +332,7 @@ impl Attention {
             sinks: weights.sinks.as_ref(),
         };
         let new = new.as_mut().map(|(_, k, v)| (k, &*v));
-        let attended = self.attend(b, config, index, prepared, &mut q, new, step, x);
+        let attended = self.attend(b, config, index, prepared, &mut q, new, step);
         let Some(mut attended) = attended else {
             return;
         };
@@ -333,8 +348,7 @@ impl Attention {
         weights.output.add(b, &attended, norm, step.rows_kept(), x);
     }
 
-    /// Lets queries attend, of the rows that the step keeps. `x` has those rows alone
-    /// afterwards; if there are none, it stays as it is.
+    /// Lets queries attend, of the rows that the step keeps, if there are any.
     #[allow(clippy::too_many_arguments)] // how, operands, and what goes on
     pub(super) fn attend<B: Backend>(
         &self,
@@ -345,7 +359,6 @@ impl Attention {
         q: &mut B::Tensor,
         new: Option<(&mut B::Tensor, &B::Tensor)>,
         step: &mut Step<'_>,
-        x: &mut B::Tensor,
     ) -> Option<B::Tensor> {
         if let Some(temperature) = &self.temperature {
             let factors = step.positions.iter();
@@ -361,12 +374,12 @@ impl Attention {
         let prepared = QueriesAndKeys { norms, rope, sinks };
         let source = config.sources[index];
         b.attention(source, &shape, &prepared, q, new, step, &mut attended);
-        if rows == 0 {
-            return None;
-        }
-        if let Some(kept) = &step.kept {
-            *x = b.select(x, kept);
-        }
-        Some(attended)
+        (rows > 0).then_some(attended)
     }
+}
+
+/// The factor of the scores of heads of that width.
+fn scale(keys: &Hyperparameters<'_, '_>, head_dim: usize) -> Result<f32, ModelError> {
+    let scale = keys.positive_unless_0("attention.scale")?;
+    Ok(scale.unwrap_or(1.0 / (head_dim as f32).sqrt()))
 }

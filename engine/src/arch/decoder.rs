@@ -14,12 +14,15 @@
 //!    └───────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! And some are single: what mixes tokens, or a feed-forward network, alone.
+//!
 //! What a family has of it and what not, and where its hyperparameters are, is in
 //! the family's file.
 
 use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
 use super::latent::{self, Latents};
+use super::ssm::{self, GroupNorms};
 use super::{Config, Family, delta, layer_input, short_conv};
 use crate::backend::{Backend, Device, LayerInputs, Norm, Step};
 use crate::error::ModelError;
@@ -39,6 +42,11 @@ pub struct Decoder {
     pub post_norms: bool,
     /// Whether the feed-forward network sees what attention sees.
     pub parallel: bool,
+    /// Whether layers that mix tokens have no feed-forward network, and others nothing
+    /// else.
+    pub single: bool,
+    /// How Mamba-2 norms its results.
+    pub group_norms: GroupNorms,
     /// Whether the residual stream is multiplied with a number behind a layer, where
     /// the file has one.
     pub scaled: bool,
@@ -50,10 +58,11 @@ pub struct Decoder {
 /// A layer's weights.
 pub struct Layer<D: Device> {
     attn_norm: Option<Norm<D>>,
-    mixer: Mixer<D>,
+    /// None, if it does not mix tokens; all see and add to the same.
+    mixers: Vec<Mixer<D>>,
     attn_post_norm: Option<Norm<D>>,
     ffn_norm: Option<Norm<D>>,
-    feed_forward: feed_forward::Weights<D>,
+    feed_forward: Option<feed_forward::Weights<D>>,
     ffn_post_norm: Option<Norm<D>>,
     input: Option<layer_input::Weights<D>>,
     scale: Option<D::Vector>,
@@ -65,12 +74,14 @@ enum Mixer<D: Device> {
     Latent(latent::Weights<D>),
     Delta(delta::Weights<D>),
     Conv(short_conv::Weights<D>),
+    Ssm(ssm::Weights<D>),
 }
 
 impl Decoder {
     /// Without norms of what is added, and with the usual names.
     pub fn new(config: Config, attention: Attention, feed_forward: FeedForward) -> Decoder {
         Decoder {
+            group_norms: GroupNorms::all(config.norming),
             config,
             attention,
             latents: None,
@@ -78,6 +89,7 @@ impl Decoder {
             pre_norms: true,
             post_norms: false,
             parallel: false,
+            single: false,
             scaled: false,
             ffn_norm: "ffn_norm",
         }
@@ -104,6 +116,67 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// Finds the tensors of all that mixes tokens in layer `index`.
+    fn load_mixers<D: Device>(
+        &self,
+        index: usize,
+        loader: &Loader<'_, D>,
+    ) -> Result<Vec<Mixer<D>>, ModelError> {
+        let config = &self.config;
+        let mut mixers = Vec::new();
+        if config.attends(index) {
+            mixers.push(match &self.latents {
+                Some(latents) => Mixer::Latent(latents.load(config, index, loader)?),
+                None => Mixer::Attention(self.attention.load(config, index, loader)?),
+            });
+        }
+        if let Some(shape) = config.recurrent_of(index) {
+            mixers.push(match shape {
+                RecurrentShape::Delta(shape) => {
+                    Mixer::Delta(delta::load(config, shape, index, loader)?)
+                }
+                RecurrentShape::Conv(shape) => Mixer::Conv(short_conv::load(shape, index, loader)?),
+                RecurrentShape::Ssm(shape) => {
+                    let norms = &self.group_norms;
+                    Mixer::Ssm(ssm::load(config, shape, norms, index, loader)?)
+                }
+            });
+        }
+        Ok(mixers)
+    }
+
+    /// `x += mixer(normed)`, of the rows that the step keeps, which are those of `x`;
+    /// where there is a norm, of what is added.
+    #[allow(clippy::too_many_arguments)] // weights, operands, and where they go
+    fn mix<B: Backend>(
+        &self,
+        b: &mut B,
+        index: usize,
+        mixer: &Mixer<B::Device>,
+        normed: &B::Tensor,
+        post_norm: Option<&Norm<B::Device>>,
+        step: &mut Step<'_>,
+        x: &mut B::Tensor,
+    ) {
+        let Decoder {
+            config, attention, ..
+        } = self;
+        match mixer {
+            Mixer::Delta(weights) => delta::add(b, config, index, weights, normed, step, x),
+            Mixer::Conv(weights) => short_conv::add(b, index, weights, normed, step, x),
+            Mixer::Ssm(weights) => ssm::add(b, index, weights, normed, step, x),
+            Mixer::Latent(weights) => {
+                let latents = self.latents.as_ref().expect("the layer has latents");
+                latents.add(b, attention, config, index, weights, normed, step, x);
+            }
+            Mixer::Attention(weights) => {
+                attention.add(b, config, index, weights, normed, post_norm, step, x);
+            }
+        }
+    }
+}
+
 impl Family for Decoder {
     type Layer<D: Device> = Layer<D>;
 
@@ -124,23 +197,17 @@ impl Family for Decoder {
             true => norm(name).map(Some),
             false => Ok(None),
         };
+        let mixes = self.config.mixes(index);
+        let feeds = !(self.single && mixes);
         Ok(Layer {
-            attn_norm: norm_if(self.pre_norms, "attn_norm")?,
-            mixer: match self.config.recurrent_of(index) {
-                Some(RecurrentShape::Delta(shape)) => {
-                    Mixer::Delta(delta::load(&self.config, shape, index, loader)?)
-                }
-                Some(RecurrentShape::Conv(shape)) => {
-                    Mixer::Conv(short_conv::load(shape, index, loader)?)
-                }
-                None => match &self.latents {
-                    Some(latents) => Mixer::Latent(latents.load(&self.config, index, loader)?),
-                    None => Mixer::Attention(self.attention.load(&self.config, index, loader)?),
-                },
-            },
+            attn_norm: norm_if(self.pre_norms && mixes, "attn_norm")?,
+            mixers: self.load_mixers(index, loader)?,
             attn_post_norm: norm_if(self.post_norms, "post_attention_norm")?,
-            ffn_norm: norm_if(self.pre_norms && !self.parallel, self.ffn_norm)?,
-            feed_forward: self.feed_forward.load(index, loader)?,
+            ffn_norm: norm_if(self.pre_norms && !self.parallel && feeds, self.ffn_norm)?,
+            feed_forward: match feeds {
+                true => Some(self.feed_forward.load(index, loader)?),
+                false => None,
+            },
             ffn_post_norm: norm_if(self.post_norms, "post_ffw_norm")?,
             input: match self.config.layer_inputs {
                 Some(width) => Some(layer_input::load(&self.config, width, index, loader)?),
@@ -165,46 +232,36 @@ impl Family for Decoder {
         step: &mut Step<'_>,
         x: &mut B::Tensor,
     ) {
-        let normed = self.normed(b, x, layer.attn_norm.as_ref(), step.rows());
         let routed_by = match (self.feed_forward.routed_before, &step.kept) {
             (false, _) => None,
             (true, None) => Some(self.normed(b, x, None, step.rows())),
             (true, Some(kept)) => (!kept.is_empty()).then(|| b.select(x, kept)),
         };
-        match &layer.mixer {
-            Mixer::Delta(weights) => {
-                delta::add(b, &self.config, index, weights, &normed, step, x);
-            }
-            Mixer::Conv(weights) => {
-                short_conv::add(b, index, weights, &normed, step, x);
-            }
-            Mixer::Latent(weights) => {
-                let latents = self.latents.as_ref().expect("the layer has latents");
-                let Decoder {
-                    attention, config, ..
-                } = self;
-                latents.add(b, attention, config, index, weights, &normed, step, x);
-            }
-            Mixer::Attention(weights) => {
-                let post_norm = layer.attn_post_norm.as_ref();
-                self.attention
-                    .add(b, &self.config, index, weights, &normed, post_norm, step, x);
-            }
-        }
+        let mixes = !layer.mixers.is_empty();
+        let mixed = mixes.then(|| self.normed(b, x, layer.attn_norm.as_ref(), step.rows()));
         // From here on, only the rows that are kept.
+        if let Some(kept) = step.kept.as_ref().filter(|kept| !kept.is_empty()) {
+            *x = b.select(x, kept);
+        }
+        for (mixer, normed) in layer.mixers.iter().zip(mixed.iter().cycle()) {
+            let post_norm = layer.attn_post_norm.as_ref();
+            self.mix(b, index, mixer, normed, post_norm, step, x);
+        }
         let rows = step.rows_kept();
         if rows == 0 {
             return;
         }
-        let normed = match (self.parallel, &step.kept) {
-            (false, _) => self.normed(b, x, layer.ffn_norm.as_ref(), rows),
-            (true, Some(kept)) => b.select(&normed, kept),
-            (true, None) => normed,
-        };
-        let post_norm = layer.ffn_post_norm.as_ref();
-        let (weights, routed_by) = (&layer.feed_forward, routed_by.as_ref());
-        self.feed_forward
-            .add(b, weights, &normed, routed_by, post_norm, rows, x);
+        if let Some(feed_forward) = &layer.feed_forward {
+            let seen = mixed.filter(|_| self.parallel);
+            let normed = match (seen, &step.kept) {
+                (None, _) => self.normed(b, x, layer.ffn_norm.as_ref(), rows),
+                (Some(normed), Some(kept)) => b.select(&normed, kept),
+                (Some(normed), None) => normed,
+            };
+            let (routed_by, post_norm) = (routed_by.as_ref(), layer.ffn_post_norm.as_ref());
+            self.feed_forward
+                .add(b, feed_forward, &normed, routed_by, post_norm, rows, x);
+        }
         if let (Some(weights), Some(inputs)) = (&layer.input, inputs) {
             layer_input::add(b, index, weights, inputs, step, x);
         }

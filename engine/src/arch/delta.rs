@@ -112,8 +112,7 @@ pub fn load<D: Device>(
     })
 }
 
-/// `x += delta_net(normed)`, of the rows that the step keeps; `x` has those alone
-/// afterwards; if there are none, it stays as it is.
+/// `x += delta_net(normed)`, of the rows that the step keeps, which are those of `x`.
 pub fn add<B: Backend>(
     b: &mut B,
     config: &Config,
@@ -149,7 +148,6 @@ pub fn add<B: Backend>(
         return;
     }
     if let Some(kept) = &step.kept {
-        *x = b.select(x, kept);
         out = b.select(&out, kept);
         z = b.select(&z, kept);
     }

@@ -127,6 +127,7 @@ impl<D: Device> Shared<D> {
     pub fn load(
         loader: &Loader<'_, D>,
         name: impl Fn(&str) -> String,
+        gated: bool,
         n_embd: usize,
         shape: &SharedShape,
     ) -> Result<Self, ModelError> {
@@ -141,7 +142,7 @@ impl<D: Device> Shared<D> {
         };
         let name = |tensor: &str| name(&format!("{tensor}_shexp"));
         Ok(Shared {
-            network: Dense::load(loader, name, true, [n_embd, shape.width])?,
+            network: Dense::load(loader, name, gated, [n_embd, shape.width])?,
             switch,
         })
     }

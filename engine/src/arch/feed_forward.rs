@@ -18,7 +18,7 @@ pub struct FeedForward {
     /// Width of layers without experts, and of what stands beside experts.
     n_ff: Widths,
     experts: Option<Mixture>,
-    /// Whether layers without experts have gates.
+    /// Whether networks have gates.
     pub gated: bool,
     /// What gates go through, or what `ffn_up` makes, if there are none.
     pub activation: Activation,
@@ -92,6 +92,8 @@ pub enum Gates<D: Device> {
     },
     /// In one tensor, whose rows are an expert's gate and then its up.
     Together(D::Matrix),
+    /// No gates.
+    Up(D::Matrix),
 }
 
 impl FeedForward {
@@ -99,6 +101,11 @@ impl FeedForward {
     pub fn dense(keys: &Hyperparameters<'_, '_>, n_embd: usize) -> Result<Self, ModelError> {
         let n_ff = keys.require("feed_forward_length", 1..=MAX_WIDTH)?;
         Ok(FeedForward::new(n_embd, Widths::Same(n_ff), None))
+    }
+
+    /// The same for all tokens, in each layer as wide as this says.
+    pub fn of_widths(n_embd: usize, widths: Vec<usize>) -> Self {
+        FeedForward::new(n_embd, Widths::Each(widths), None)
     }
 
     /// The same for all tokens, in each layer as wide as this says, beside experts, as
@@ -240,6 +247,7 @@ impl FeedForward {
                 false => None,
             },
             gates: match loader.has(&name(together)) {
+                _ if !self.gated => Gates::Up(stack("ffn_up_exps.weight", width, n_embd)?),
                 true => Gates::Together(stack(together, 2 * width, n_embd)?),
                 false => Gates::Apart {
                     gate: stack("ffn_gate_exps.weight", width, n_embd)?,
@@ -253,7 +261,7 @@ impl FeedForward {
                 None => None,
             },
             shared: match &self.shared {
-                Some(shape) => Some(Shared::load(loader, name, n_embd, shape)?),
+                Some(shape) => Some(Shared::load(loader, name, self.gated, n_embd, shape)?),
                 None => None,
             },
             beside: match self.beside {
@@ -294,15 +302,16 @@ impl FeedForward {
                 let Mixture { count, used, width } = self.experts.expect("the layer has experts");
                 let stack = |matrix, rows| Stack { matrix, rows };
                 let (gate, up) = match gates {
-                    Gates::Apart { gate, up } => (stack(gate, 0..width), stack(up, 0..width)),
-                    Gates::Together(both) => (stack(both, 0..width), stack(both, width..2 * width)),
+                    Gates::Apart { gate, up } => (Some(gate), stack(up, 0..width)),
+                    Gates::Together(both) => (Some(both), stack(both, width..2 * width)),
+                    Gates::Up(up) => (None, stack(up, 0..width)),
                 };
                 let experts = Experts {
                     router,
                     router_input: routed_by,
                     routing: self.routing,
                     selection_bias: selection_bias.as_ref(),
-                    gate,
+                    gate: gate.map(|gate| stack(gate, 0..width)),
                     up,
                     down: stack(down, 0..self.n_embd),
                     count,

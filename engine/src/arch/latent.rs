@@ -151,8 +151,7 @@ impl Latents {
         })
     }
 
-    /// `x += attention(normed)`, of the rows that the step keeps; `x` has those alone
-    /// afterwards; if there are none, it stays as it is.
+    /// `x += attention(normed)`, of the rows that the step keeps, which are those of `x`.
     #[allow(clippy::too_many_arguments)] // weights, operands, and where they go
     pub fn add<B: Backend>(
         &self,
@@ -208,7 +207,7 @@ impl Latents {
             sinks: None,
         };
         let new = Some((&mut k, &v));
-        let attended = attention.attend(b, config, index, prepared, &mut q, new, step, x);
+        let attended = attention.attend(b, config, index, prepared, &mut q, new, step);
         let Some(attended) = attended else {
             return;
         };

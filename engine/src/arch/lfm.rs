@@ -9,7 +9,7 @@
 use super::attention::{Attention, Normed};
 use super::decoder::Decoder;
 use super::feed_forward::FeedForward;
-use super::{Config, Hyperparameters, MAX_WIDTH, Norming, RecurrentLayers, Windows};
+use super::{Config, Hyperparameters, Norming, RecurrentLayers, Windows};
 use crate::backend::Gating;
 use crate::error::ModelError;
 use crate::tensors::Tensors;
@@ -48,16 +48,8 @@ fn decoder(
     tensors: &Tensors,
     feed_forward: fn(&Hyperparameters<'_, '_>, usize) -> Result<FeedForward, ModelError>,
 ) -> Result<Decoder, ModelError> {
-    let heads = keys.each_layer("attention.head_count_kv", 0..=MAX_WIDTH)?;
-    let mut attending = heads.iter().copied().filter(|&heads| heads > 0);
-    let n_head_kv = attending.next();
-    if attending.any(|heads| Some(heads) != n_head_kv) {
-        let key = keys.key("attention.head_count_kv");
-        let expected = "one value for all layers that attend";
-        return Err(ModelError::value(&key, expected, format!("{heads:?}")));
-    }
     let norming = Norming::rms_from_file(keys)?;
-    let mut config = Config::with_kv_heads(keys, tensors, norming, n_head_kv)?;
+    let mut config = Config::where_some_attend(keys, tensors, norming)?;
     let channels = config.n_embd;
     if !channels.is_multiple_of(16) {
         let key = keys.key("embedding_length");
@@ -66,7 +58,8 @@ fn decoder(
     let width = keys.require("shortconv.l_cache", 2..=16)?;
     config.recurrent = Some(RecurrentLayers {
         shape: RecurrentShape::Conv(ConvShape { channels, width }),
-        layers: heads.iter().map(|&heads| heads == 0).collect(),
+        layers: (config.heads.iter().map(|heads| heads.n_head_kv == 0)).collect(),
+        beside: false,
     });
     config.output_norm = "token_embd_norm";
     let mut attention = Attention::new(keys, tensors, &config, Pairing::Halves)?;

@@ -16,6 +16,7 @@ mod delta;
 mod dense;
 mod ernie;
 mod exaone;
+mod falcon;
 mod feed_forward;
 mod gemma;
 mod gemma4;
@@ -29,8 +30,10 @@ mod layer_input;
 mod lfm;
 mod linear;
 mod llama;
+mod mamba;
 mod mimo;
 mod minimax;
+mod nemotron;
 mod norm;
 mod olmo;
 mod phi;
@@ -38,6 +41,7 @@ mod qwen;
 mod rope;
 mod short_conv;
 mod smallthinker;
+mod ssm;
 mod stablelm;
 mod starcoder;
 mod windows;
@@ -78,7 +82,7 @@ pub struct Config {
     pub embedding_scale: f32,
     /// What becomes of the output's products.
     pub logits: LogitScale,
-    /// Layers that remember a state instead of attending.
+    /// Layers that remember a state.
     pub recurrent: Option<RecurrentLayers>,
     /// Width of the embedding that tokens have for each layer alone, if they have one.
     pub layer_inputs: Option<usize>,
@@ -91,7 +95,8 @@ pub struct Config {
 pub struct Heads {
     /// Query heads.
     pub n_head: usize,
-    /// Key and value heads, each of which serves as many query heads.
+    /// Key and value heads, each of which serves as many query heads; 0 of a layer that
+    /// does not attend.
     pub n_head_kv: usize,
     /// Width of a key head.
     pub head_dim_k: usize,
@@ -99,29 +104,44 @@ pub struct Heads {
     pub head_dim_v: usize,
 }
 
-/// What a layer keeps of the tokens that it has seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept<'a> {
-    /// Their keys and values.
-    Keys {
-        /// Of these heads.
-        heads: &'a Heads,
-        /// How many positions a token sees of them, its own included; `None`: all.
-        window: Option<usize>,
-    },
-    /// A state.
-    State(&'a RecurrentShape),
-    /// Nothing: it attends to what another layer keeps.
-    Nothing,
+impl Heads {
+    /// Of a layer that does not attend.
+    pub const NONE: Heads = Heads {
+        n_head: 0,
+        n_head_kv: 0,
+        head_dim_k: 0,
+        head_dim_v: 0,
+    };
 }
 
-/// Layers that remember a state instead of attending.
+/// What a layer keeps of the tokens that it has seen: nothing, if it attends to what
+/// another layer keeps, or does not mix tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// Their keys and values.
+    pub keys: Option<KeptKeys<'a>>,
+    /// A state.
+    pub state: Option<&'a RecurrentShape>,
+}
+
+/// Keys and values that a layer keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptKeys<'a> {
+    /// Of these heads.
+    pub heads: &'a Heads,
+    /// How many positions a token sees of them, its own included; `None`: all.
+    pub window: Option<usize>,
+}
+
+/// Layers that remember a state instead of attending, or beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecurrentLayers {
     /// What they are.
     pub shape: RecurrentShape,
     /// Which layers are these.
     pub layers: Vec<bool>,
+    /// Whether they attend, too.
+    pub beside: bool,
 }
 
 /// What becomes of the output's products before they are logits.
@@ -209,6 +229,28 @@ impl Config {
         Config::with_heads(keys, tensors, norming, vec![heads; n_layer])
     }
 
+    /// The same with a number of key and value heads for each layer: 0 of those that do
+    /// not attend, and the same of all others.
+    fn where_some_attend(
+        keys: &Hyperparameters<'_, '_>,
+        tensors: &Tensors,
+        norming: Norming,
+    ) -> Result<Self, ModelError> {
+        let counts = keys.each_layer("attention.head_count_kv", 0..=MAX_WIDTH)?;
+        let mut attending = counts.iter().copied().filter(|&count| count > 0);
+        let n_head_kv = attending.next();
+        if attending.any(|count| Some(count) != n_head_kv) {
+            let key = keys.key("attention.head_count_kv");
+            let expected = "one value for all layers that attend";
+            return Err(ModelError::value(&key, expected, format!("{counts:?}")));
+        }
+        let mut config = Config::with_kv_heads(keys, tensors, norming, n_head_kv)?;
+        for (heads, count) in config.heads.iter_mut().zip(counts) {
+            heads.n_head_kv = count;
+        }
+        Ok(config)
+    }
+
     /// The same with the heads of each layer.
     fn with_heads(
         keys: &Hyperparameters<'_, '_>,
@@ -250,7 +292,7 @@ impl Config {
         Ok(())
     }
 
-    /// What layer `index` is if it remembers a state instead of attending.
+    /// What layer `index` is if it remembers a state.
     pub fn recurrent_of(&self, index: usize) -> Option<&RecurrentShape> {
         let recurrent = self.recurrent.as_ref();
         let recurrent = recurrent.filter(|recurrent| recurrent.layers[index]);
@@ -266,14 +308,26 @@ impl Config {
 
     /// What layer `index` keeps of the tokens that it has seen.
     pub fn kept_by(&self, index: usize) -> Kept<'_> {
-        match self.recurrent_of(index) {
-            Some(shape) => Kept::State(shape),
-            None if self.sources[index] == index => Kept::Keys {
+        let has_keys = self.attends(index) && self.sources[index] == index;
+        Kept {
+            keys: has_keys.then(|| KeptKeys {
                 heads: &self.heads[index],
                 window: self.window_of(index),
-            },
-            None => Kept::Nothing,
+            }),
+            state: self.recurrent_of(index),
         }
+    }
+
+    /// Whether layer `index` mixes tokens.
+    pub fn mixes(&self, index: usize) -> bool {
+        self.attends(index) || self.recurrent_of(index).is_some()
+    }
+
+    /// Whether layer `index` attends.
+    pub fn attends(&self, index: usize) -> bool {
+        let beside = (self.recurrent.as_ref()).is_some_and(|recurrent| recurrent.beside);
+        let may = beside || self.recurrent_of(index).is_none();
+        may && self.heads[index].n_head_kv > 0
     }
 
     /// The most layers, of the first `count`, that can be on another device than those
@@ -353,6 +407,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("ernie4_5", llama::from_file),
     ("ernie4_5-moe", ernie::experts),
     ("exaone4", exaone::fourth),
+    ("falcon-h1", falcon::first_hybrid),
     ("gemma", gemma::first),
     ("gemma2", gemma::second),
     ("gemma3", gemma::third),
@@ -361,6 +416,7 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("glm4moe", glm::fourth_experts),
     ("gpt-oss", gpt_oss::from_file),
     ("granite", granite::from_file),
+    ("granitehybrid", granite::hybrid),
     ("granitemoe", granite::experts),
     ("hunyuan-dense", hunyuan::dense),
     ("hunyuan-moe", hunyuan::experts),
@@ -368,10 +424,13 @@ static FAMILIES: &[(&str, FromFile)] = &[
     ("lfm2", lfm::second),
     ("lfm2moe", lfm::second_experts),
     ("llama", llama::from_file),
+    ("mamba2", mamba::second),
     ("mimo2", mimo::second),
     ("minicpm", granite::minicpm),
     ("minimax-m2", minimax::second),
     ("mistral3", llama::mistral_third),
+    ("nemotron_h", nemotron::hybrid),
+    ("nemotron_h_moe", nemotron::hybrid_experts),
     ("olmo2", olmo::second),
     ("olmoe", olmo::experts),
     ("phi2", phi::second),

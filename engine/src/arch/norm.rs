@@ -56,7 +56,13 @@ impl Norming {
             true => Some(loader.vector(&format!("{name}.bias"), width)?),
             false => None,
         };
-        let norm = self.load_heads(loader, name, [width, 1])?;
+        // Falcon-H1 has one whose name has no ending.
+        let ended = format!("{name}.weight");
+        let weight = match loader.has(&ended) || !loader.has(name) {
+            true => loader.vector(&ended, width)?,
+            false => loader.vector(name, width)?,
+        };
+        let norm = self.with_weight(width, weight);
         Ok(Norm { bias, ..norm })
     }
 

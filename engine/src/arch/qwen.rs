@@ -178,6 +178,7 @@ fn with_delta_layers(
             Some(layers) => layers[..config.n_layer].to_vec(),
             None => (0..config.n_layer).map(|layer| !attends(layer)).collect(),
         },
+        beside: false,
     });
     decoder.attention.gated = true;
     decoder.ffn_norm = "post_attention_norm";

@@ -42,8 +42,7 @@ pub fn load<D: Device>(
     })
 }
 
-/// `x += short_conv(normed)`, of the rows that the step keeps; `x` has those alone
-/// afterwards; if there are none, it stays as it is.
+/// `x += short_conv(normed)`, of the rows that the step keeps, which are those of `x`.
 pub fn add<B: Backend>(
     b: &mut B,
     index: usize,
@@ -70,7 +69,6 @@ pub fn add<B: Backend>(
         return;
     }
     if let Some(kept) = &step.kept {
-        *x = b.select(x, kept);
         out = b.select(&out, kept);
         gate = b.select(&gate, kept);
     }

@@ -6,7 +6,7 @@ mod heads;
 
 use super::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Norm, Product,
-    QueriesAndKeys, Step,
+    QueriesAndKeys, SsmInputs, SsmWeights, Step,
 };
 use crate::mapping::Bytes;
 use crate::tensors::Vector;
@@ -14,7 +14,7 @@ use kernels::attention::{self, AttentionSeq};
 use kernels::lines::Lines;
 use kernels::matmul::{self, Group, Job, Matrix, Store, Workspace};
 use kernels::ops::{self, Rope, RopeAngles, Xielu};
-use kernels::recurrent::{self, ConvShape, DeltaShape};
+use kernels::recurrent::{self, ConvShape, DeltaShape, SsmShape};
 use kernels::team::{MatMut, Region, Team};
 use kernels::{Format, Kernels};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,7 +83,7 @@ pub struct Cpu {
     kernels: Kernels,
     workspace: Workspace,
     attention: attention::Workspace,
-    delta: recurrent::Workspace,
+    recurrent: recurrent::Workspace,
     pool: Pool,
 }
 
@@ -99,7 +99,7 @@ impl Cpu {
             kernels,
             workspace: Workspace::new(threads),
             attention: attention::Workspace::new(threads),
-            delta: recurrent::Workspace::default(),
+            recurrent: recurrent::Workspace::default(),
             pool: Pool::default(),
         }
     }
@@ -131,7 +131,7 @@ impl Cpu {
             kernels: &self.kernels,
             workspace: &mut self.workspace,
             attention: &mut self.attention,
-            delta: &mut self.delta,
+            recurrent: &mut self.recurrent,
             pool: &self.pool,
         };
         (&self.team, parts)
@@ -143,7 +143,7 @@ struct Parts<'r> {
     kernels: &'r Kernels,
     workspace: &'r mut Workspace,
     attention: &'r mut attention::Workspace,
-    delta: &'r mut recurrent::Workspace,
+    recurrent: &'r mut recurrent::Workspace,
     pool: &'r Pool,
 }
 
@@ -154,7 +154,7 @@ impl<'r> Parts<'r> {
             kernels: self.kernels,
             workspace: self.workspace,
             attention: self.attention,
-            delta: self.delta,
+            recurrent: self.recurrent,
             pool: self.pool,
             angles: Vec::new(),
         }
@@ -167,7 +167,7 @@ pub struct CpuBackend<'r> {
     kernels: &'r Kernels,
     workspace: &'r mut Workspace,
     attention: &'r mut attention::Workspace,
-    delta: &'r mut recurrent::Workspace,
+    recurrent: &'r mut recurrent::Workspace,
     pool: &'r Pool,
     /// The step's angles, of each rope that was used: one pass sees one step, so
     /// they need computing once.
@@ -509,7 +509,7 @@ impl Backend for CpuBackend<'_> {
         recurrent::delta_net(
             self.region,
             self.kernels.isa(),
-            self.delta,
+            self.recurrent,
             shape,
             &recurrent::DeltaWeights {
                 conv: weights.conv.values(),
@@ -521,6 +521,38 @@ impl Backend for CpuBackend<'_> {
                 qkv: &inputs.qkv.data,
                 alpha: &inputs.alpha.data,
                 beta: &inputs.beta.data,
+            },
+            &mut seqs,
+            &mut out.data,
+        );
+    }
+
+    fn ssm(
+        &mut self,
+        layer: usize,
+        shape: &SsmShape,
+        weights: &SsmWeights<'_, Self>,
+        inputs: &SsmInputs<'_, Self>,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        self.region.label("ssm");
+        let mut seqs = states(step, layer);
+        recurrent::ssm(
+            self.region,
+            self.kernels.isa(),
+            self.recurrent,
+            shape,
+            &recurrent::SsmWeights {
+                conv: weights.conv.values(),
+                conv_bias: weights.conv_bias.map(Vector::values),
+                a: weights.a.values(),
+                dt_bias: weights.dt_bias.values(),
+                d: weights.d.values(),
+            },
+            &recurrent::SsmInputs {
+                x: &inputs.x.data,
+                steps: &inputs.steps.data,
             },
             &mut seqs,
             &mut out.data,

@@ -9,7 +9,7 @@ pub use error::GpuError;
 use super::profile::GpuProfile;
 use super::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Device, Experts, Norm, Product,
-    QueriesAndKeys, Step,
+    QueriesAndKeys, SsmInputs, SsmWeights, Step,
 };
 use crate::cache::KvFormat;
 use crate::cancel::Cancel;
@@ -18,7 +18,7 @@ use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
 use kernels::ops::Xielu;
-use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, State};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, SsmShape, State};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -378,6 +378,18 @@ impl Backend for GpuBackend {
         _: &DeltaShape,
         _: &DeltaWeights<'_, Self>,
         _: &DeltaInputs<'_, Self>,
+        _: &mut Step<'_>,
+        _: &mut Tensor,
+    ) {
+        match self.0 {}
+    }
+
+    fn ssm(
+        &mut self,
+        _: usize,
+        _: &SsmShape,
+        _: &SsmWeights<'_, Self>,
+        _: &SsmInputs<'_, Self>,
         _: &mut Step<'_>,
         _: &mut Tensor,
     ) {

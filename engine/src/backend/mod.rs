@@ -18,7 +18,7 @@ use crate::mapping::Bytes;
 use crate::tensors::Vector;
 use kernels::Format;
 use kernels::ops::{NormKind, Rope, Xielu};
-use kernels::recurrent::{ConvShape, DeltaShape};
+use kernels::recurrent::{ConvShape, DeltaShape, SsmShape};
 use std::ops::Range;
 
 /// Holds weights.
@@ -244,8 +244,8 @@ pub struct Experts<'a, B: Backend + ?Sized> {
     /// For each expert what is added where it is chosen, and not where it is weighted;
     /// none if scores choose as they are.
     pub selection_bias: Option<&'a <B::Device as Device>::Vector>,
-    /// All gate matrices.
-    pub gate: Stack<'a, B>,
+    /// All gate matrices, if there are gates.
+    pub gate: Option<Stack<'a, B>>,
     /// All up matrices.
     pub up: Stack<'a, B>,
     /// All down matrices.
@@ -348,6 +348,28 @@ pub struct DeltaInputs<'a, B: Backend + ?Sized> {
     pub alpha: &'a B::Tensor,
     /// How far memory is corrected, `[tokens, heads]`.
     pub beta: &'a B::Tensor,
+}
+
+/// What a layer of Mamba-2 has beside its products.
+pub struct SsmWeights<'a, B: Backend + ?Sized> {
+    /// The convolution, `[inputs, channels]`.
+    pub conv: &'a <B::Device as Device>::Vector,
+    /// Added to what it makes, if anything is.
+    pub conv_bias: Option<&'a <B::Device as Device>::Vector>,
+    /// Factor of each head's decay.
+    pub a: &'a <B::Device as Device>::Vector,
+    /// Added to each head's step.
+    pub dt_bias: &'a <B::Device as Device>::Vector,
+    /// How much of its input each head lets through.
+    pub d: &'a <B::Device as Device>::Vector,
+}
+
+/// What products make of the tokens for a layer of Mamba-2.
+pub struct SsmInputs<'a, B: Backend + ?Sized> {
+    /// Heads, and the groups of B and C, before the convolution.
+    pub x: &'a B::Tensor,
+    /// What steps and decays follow from, `[tokens, heads]`.
+    pub steps: &'a B::Tensor,
 }
 
 /// Computes.
@@ -486,6 +508,18 @@ pub trait Backend {
         out: &mut Self::Tensor,
     );
 
+    /// Takes every sequence's tokens through a layer of Mamba-2: see
+    /// [`kernels::recurrent::ssm`].
+    fn ssm(
+        &mut self,
+        layer: usize,
+        shape: &SsmShape,
+        weights: &SsmWeights<'_, Self>,
+        inputs: &SsmInputs<'_, Self>,
+        step: &mut Step<'_>,
+        out: &mut Self::Tensor,
+    );
+
     /// `gate = activation(x·gateᵀ) · x·upᵀ`, with the biases they have. What the
     /// second product's tensor holds afterwards means nothing.
     fn gate_up(
@@ -511,7 +545,7 @@ pub trait Backend {
     fn xielu(&mut self, x: &mut Self::Tensor, parameters: &Xielu);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
-    /// that the routing chooses. Of equals the first are. Without [`Experts::adds`],
+    /// that the routing chooses; without gates, it is `activation(up_e(x))`. Of equals the first are. Without [`Experts::adds`],
     /// what was there is overwritten.
     fn experts(&mut self, x: &Self::Tensor, experts: &Experts<'_, Self>, sum: &mut Self::Tensor);
 }

@@ -68,12 +68,30 @@ pub fn decay_of(a: f32, x: f32) -> f32 {
     if x.is_nan() || a.is_nan() {
         return f32::NAN;
     }
-    // Beyond, the logarithm is `x` and what is left of the power is nothing.
-    let softplus = match x {
-        x if x > 40.0 => x.min(1e6),
-        x => ln(1.0 + exp(x.max(-700.0))),
-    };
+    // What is left of the power beyond is nothing.
+    let softplus = softplus(x).min(1e6);
     exp((f64::from(a) * softplus).clamp(-700.0, 700.0)) as f32
+}
+
+/// `ln(1 + exp(x))`, rounded once.
+pub fn softplus_of(x: f32) -> f32 {
+    match f64::from(x) {
+        x if x.is_nan() => f32::NAN,
+        x => softplus(x) as f32,
+    }
+}
+
+fn softplus(x: f64) -> f64 {
+    match x {
+        // Beyond, the 1 adds nothing.
+        x if x > 40.0 => x,
+        // There, the sum would forget what is added to 1.
+        x if x < -15.0 => {
+            let e = exp(x.max(-700.0));
+            e * (1.0 - e / 2.0)
+        }
+        x => ln(1.0 + exp(x)),
+    }
 }
 
 /// `1 / (1 + exp(−x))`, rounded once.
@@ -171,6 +189,21 @@ mod tests {
                 },
             );
         }
+    }
+
+    #[test]
+    fn softplus_near_the_platform() {
+        for step in -3200..=4000 {
+            let x = step as f32 / 40.0;
+            let expected = f64::from(x).exp().ln_1p();
+            let error = (f64::from(softplus_of(x)) - expected).abs() / expected;
+            assert!(error < 6.1e-8, "softplus({x}), error {error:e}");
+        }
+        let rows = [(f32::NEG_INFINITY, 0.0), (f32::INFINITY, f32::INFINITY)];
+        for (x, expected) in rows {
+            assert_eq!(softplus_of(x), expected, "softplus({x})");
+        }
+        assert!(softplus_of(f32::NAN).is_nan());
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! −∞.
 //!
 //! Sources: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016; Shazeer,
-//! "GLU Variants Improve Transformer", 2020.
+//! "GLU Variants Improve Transformer", 2020; So et al., "Primer", 2021 (squared ReLU).
 
 use super::elementwise::{Binary, in_place};
 use super::{UNIT_LEN, exp};

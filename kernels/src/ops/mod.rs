@@ -17,7 +17,7 @@ mod softmax;
 mod xielu;
 
 pub use argmax::argmax;
-pub(crate) use elementary::decay_of;
+pub(crate) use elementary::{decay_of, softplus_of};
 pub use elementary::{ln, sigmoid_of, tanh};
 pub use elementwise::{add, add_bias, add_weighted, mul, scale, scale_rows, sigmoid_rows};
 pub use exp::{exp, exp_to_one};

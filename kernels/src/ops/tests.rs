@@ -368,6 +368,26 @@ fn element_by_element() {
             |region, isa, x, _| gelu(region, isa, x),
             |_, x| x.iter().map(|x| gelu64(*x)).collect(),
         );
+        let squared = |x: f64| x.max(0.0).powi(2);
+        check(
+            "relu_squared",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, _| relu_squared(region, isa, x),
+            |_, x| x.iter().map(|x| squared(*x)).collect(),
+        );
+        check(
+            "relu_squared_mul",
+            &x,
+            cols,
+            1e-6,
+            |region, isa, x, row| relu_squared_mul(region, isa, x, &part(&y, row, x.len())),
+            |row, x| {
+                let pairs = x.iter().zip(exact(row));
+                pairs.map(|(x, y)| squared(*x) * y).collect()
+            },
+        );
     }
 }
 
@@ -417,12 +437,13 @@ fn special_values_are_never_silent() {
                     weight: &[0.5; 37],
                     bias: None,
                 };
-                let ops: [&RowOp<'_>; 5] = [
+                let ops: [&RowOp<'_>; 6] = [
                     &|region, x| norm_in_place(region, isa, &of(NormKind::Rms), x),
                     &|region, x| norm_in_place(region, isa, &of(NormKind::Layer), x),
                     &|region, x| softmax(region, isa, x, 37),
                     &|region, x| silu(region, isa, x),
                     &|region, x| gelu(region, isa, x),
+                    &|region, x| relu_squared(region, isa, x),
                 ];
                 ops.map(|op| {
                     let mut x = x.clone();
@@ -436,7 +457,7 @@ fn special_values_are_never_silent() {
             }
             if special.is_nan() || special == f32::INFINITY {
                 let lost = |row: &Vec<u32>| row.iter().all(|&v| f32::from_bits(v).is_finite());
-                // silu and gelu of +∞ are +∞.
+                // All activations of +∞ are +∞.
                 assert!(!expected.iter().any(lost), "{special} at {at} got lost");
             }
         }

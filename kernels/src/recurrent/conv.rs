@@ -10,6 +10,7 @@
 use super::Seq;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
+use crate::ops::exp;
 use crate::team::Region;
 
 /// A convolution.
@@ -138,7 +139,28 @@ pub(super) fn convolve<L: Lanes>(l: L, weights: &[f32], window: &Window<'_>, out
     }
 }
 
-/// The same as an operation.
+/// The same with a bias, if there is one, and then silu.
+#[inline(always)]
+pub(super) fn activate<L: Lanes>(
+    l: L,
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    window: &Window<'_>,
+    out: &mut [f32],
+) {
+    convolve(l, weights, window, out);
+    let bias = bias.map(|bias| bias.as_chunks::<LANES>().0);
+    for (index, value) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let mut x = l.load(value);
+        if let Some(bias) = bias {
+            x = l.add(x, l.load(&bias[index]));
+        }
+        let e = exp(l, l.mul(x, l.splat(-1.0)));
+        l.store(l.div(x, l.add(l.splat(1.0), e)), value);
+    }
+}
+
+/// A convolution for a token as an operation.
 struct Convolve<'a, 'b> {
     weights: &'a [f32],
     window: &'a Window<'a>,

@@ -27,20 +27,17 @@
 //! each with fma from 0, added as `(0 + 1) + (2 + 3)`. Tokens follow one another, so
 //! how many come together changes nothing.
 //!
-//! # How the work is split
-//!
-//! Columns of a matrix never meet: a unit of work is sixteen of a head, which stay in
-//! the first-level cache for all tokens.
+//! How the work is split: see [`super::columns`].
 //!
 //! Sources: Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule",
 //! 2024; the conventions of Qwen3-Next.
 
 use super::Seq;
+use super::columns::{self, Unit, Workspace, sum_of};
 use super::conv::{self, ConvShape, Window};
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
-use crate::lines::Lines;
-use crate::ops::{decay_of, exp, sigmoid_of};
+use crate::ops::{decay_of, sigmoid_of};
 use crate::team::Region;
 
 /// Heads of a layer.
@@ -85,11 +82,6 @@ impl DeltaShape {
         2 * self.keys() + self.values()
     }
 
-    /// Values of a unit of work's part of a matrix.
-    fn unit_len(&self) -> usize {
-        self.head_dim * LANES
-    }
-
     /// The convolution over them.
     pub fn conv(&self) -> ConvShape {
         ConvShape {
@@ -126,15 +118,6 @@ pub struct DeltaInputs<'a> {
     pub alpha: &'a [f32],
     /// `[tokens, n_head_v]`.
     pub beta: &'a [f32],
-}
-
-/// Buffers that are reused from call to call.
-#[derive(Default)]
-pub struct Workspace {
-    /// `[tokens, channels]`: what the convolution makes of the inputs.
-    mixed: Lines<f32>,
-    /// `[units][tokens][16]`: results, a sequence after the other.
-    results: Lines<f32>,
 }
 
 /// Takes the tokens of `seqs` through a layer: `out` is `[tokens, n_head_v ·
@@ -191,44 +174,22 @@ pub fn delta_net(
             [decay, sigmoid_of(*beta)]
         })
         .collect();
-    let units = values / LANES;
-    let mut results = workspace.results.resize(units * tokens * LANES);
-    let mut work = Vec::with_capacity(units * seqs.len());
-    let mut first = 0;
-    for seq in seqs.iter_mut() {
-        let before = seq.before.matrices.chunks_exact(shape.unit_len());
-        let after = seq.after.matrices.chunks_exact_mut(shape.unit_len());
-        let len = seq.tokens * LANES;
-        for (unit, (before, after)) in before.zip(after).enumerate() {
-            work.push(Unit {
+    let results = &mut workspace.results;
+    columns::each(
+        region,
+        results,
+        [values, shape.head_dim],
+        seqs,
+        out,
+        |unit| {
+            isa.run(Recur {
                 shape,
-                mixed: &mixed[first * channels..],
-                gates: &gates[first * heads..],
+                mixed: &mixed[unit.first * channels..],
+                gates: &gates[unit.first * heads..],
                 unit,
-                before,
-                after,
-                results: results.split_off_mut(..len).unwrap_or_default(),
             });
-        }
-        first += seq.tokens;
-    }
-    region.chunks_mut(&mut work, 1, |_, work| {
-        for unit in work {
-            isa.run(Recur(unit));
-        }
-    });
-    // Of each row its sequence's units, and which of their tokens it is.
-    let mut sources = Vec::with_capacity(tokens);
-    for units in work.chunks_exact(units) {
-        sources.extend((0..units[0].results.len() / LANES).map(|token| (units, token)));
-    }
-    region.chunks_mut(out, values, |row, out| {
-        let (units, token) = sources[row];
-        for (out, unit) in out.chunks_exact_mut(LANES).zip(units) {
-            out.copy_from_slice(&unit.results[token * LANES..][..LANES]);
-        }
-    });
-
+        },
+    );
     conv::keep(&shape.conv(), inputs.qkv, seqs);
 }
 
@@ -251,13 +212,8 @@ impl Op for Mix<'_, '_> {
             window,
             mixed,
         } = self;
-        conv::convolve(l, weights.conv, window, mixed);
+        conv::activate(l, weights.conv, None, window, mixed);
         let mixed = mixed.as_chunks_mut::<LANES>().0;
-        for value in mixed.iter_mut() {
-            let x = l.load(value);
-            let e = exp(l, l.mul(x, l.splat(-1.0)));
-            l.store(l.div(x, l.add(l.splat(1.0), e)), value);
-        }
         let per_head = shape.head_dim / LANES;
         let scale = 1.0 / (shape.head_dim as f32).sqrt();
         for (head, values) in mixed.chunks_exact_mut(per_head).enumerate() {
@@ -278,36 +234,33 @@ impl Op for Mix<'_, '_> {
     }
 }
 
-/// Sixteen columns of a head's matrix, and the tokens of a sequence.
-struct Unit<'a> {
+/// Takes a unit through its tokens.
+struct Recur<'a, 'u, 'b> {
     shape: &'a DeltaShape,
     /// `[tokens, channels]`, and more.
     mixed: &'a [f32],
     /// `[tokens, heads]`: decay and beta.
     gates: &'a [[f32; 2]],
-    unit: usize,
-    before: &'a [f32],
-    after: &'a mut [f32],
-    /// `[tokens][16]`.
-    results: &'a mut [f32],
+    unit: &'u mut Unit<'b>,
 }
 
-/// Takes a unit through its tokens.
-struct Recur<'u, 'a>(&'u mut Unit<'a>);
-
-impl Op for Recur<'_, '_> {
+impl Op for Recur<'_, '_, '_> {
     type Out = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let unit = self.0;
-        let shape = unit.shape;
+        let Recur {
+            shape,
+            mixed,
+            gates,
+            unit,
+        } = self;
         let (dim, channels) = (shape.head_dim, shape.channels());
         let per_head = dim / LANES;
-        let head = unit.unit / per_head;
+        let head = unit.index / per_head;
         let q_at = head / shape.in_a_row() % shape.n_head_k * dim;
         let k_at = shape.keys() + q_at;
-        let v_at = 2 * shape.keys() + unit.unit * LANES;
+        let v_at = 2 * shape.keys() + unit.index * LANES;
         unit.after.copy_from_slice(unit.before);
         let state = unit.after.as_chunks_mut::<LANES>().0;
         let zero = l.splat(0.0);
@@ -318,11 +271,11 @@ impl Op for Recur<'_, '_> {
             .iter_mut()
             .enumerate()
         {
-            let row = &unit.mixed[token * channels..][..channels];
+            let row = &mixed[token * channels..][..channels];
             let q = row[q_at..][..dim].as_chunks::<4>().0;
             let k = row[k_at..][..dim].as_chunks::<4>().0;
             let v = row[v_at..].first_chunk().expect("sixteen values");
-            let [decay, beta] = unit.gates[token * shape.n_head_v + head];
+            let [decay, beta] = gates[token * shape.n_head_v + head];
             let decay = l.splat(decay);
             let mut recalled = [zero; 4];
             for (state, k) in state.as_chunks_mut::<4>().0.iter_mut().zip(k) {
@@ -344,9 +297,4 @@ impl Op for Recur<'_, '_> {
             l.store(sum_of(l, sums), result);
         }
     }
-}
-
-#[inline(always)]
-fn sum_of<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> L::F {
-    l.add(l.add(a, b), l.add(c, d))
 }

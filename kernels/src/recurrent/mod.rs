@@ -1,10 +1,14 @@
 //! Layers that remember a state of fixed size instead of keys and values.
 
+mod columns;
 mod conv;
 mod delta;
+mod ssm;
 
+pub use columns::Workspace;
 pub use conv::{ConvShape, short_conv};
-pub use delta::{DeltaInputs, DeltaShape, DeltaWeights, Workspace, delta_net};
+pub use delta::{DeltaInputs, DeltaShape, DeltaWeights, delta_net};
+pub use ssm::{SsmInputs, SsmShape, SsmWeights, ssm};
 
 /// Such a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub enum RecurrentShape {
     Conv(ConvShape),
     /// Gated DeltaNet.
     Delta(DeltaShape),
+    /// Mamba-2.
+    Ssm(SsmShape),
 }
 
 impl RecurrentShape {
@@ -21,6 +27,7 @@ impl RecurrentShape {
         match self {
             RecurrentShape::Conv(conv) => *conv,
             RecurrentShape::Delta(delta) => delta.conv(),
+            RecurrentShape::Ssm(ssm) => ssm.conv(),
         }
     }
 
@@ -29,6 +36,7 @@ impl RecurrentShape {
         let matrices = match self {
             RecurrentShape::Conv(_) => 0,
             RecurrentShape::Delta(delta) => delta.matrices_len(),
+            RecurrentShape::Ssm(ssm) => ssm.matrices_len(),
         };
         [self.conv().kept_len(), matrices]
     }
@@ -39,7 +47,7 @@ impl RecurrentShape {
 pub struct State {
     /// `[width − 1][channels]`: the last inputs, the oldest first.
     inputs: Vec<f32>,
-    /// `[heads][sixteens of columns][head_dim][16]`.
+    /// `[heads][sixteens of columns][rows][16]`.
     matrices: Vec<f32>,
 }
 
@@ -59,6 +67,16 @@ impl State {
     /// All of it: the inputs, then the matrices, as the fields' comments draw them.
     pub fn values(&self) -> Vec<f32> {
         [&self.inputs[..], &self.matrices[..]].concat()
+    }
+
+    /// Bytes of one of such a layer.
+    pub fn bytes_for(shape: &RecurrentShape) -> usize {
+        shape.state_len().iter().sum::<usize>() * size_of::<f32>()
+    }
+
+    /// Bytes that it has.
+    pub fn bytes(&self) -> usize {
+        (self.inputs.len() + self.matrices.len()) * size_of::<f32>()
     }
 
     /// As before the first token.

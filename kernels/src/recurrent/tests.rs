@@ -1,8 +1,11 @@
 //! Against the formulas in `f64`, and the same bits however the work is cut.
 
+mod ssm;
+
 use super::*;
 use crate::isa::Isa;
 use crate::team::Team;
+use std::ops::Range;
 
 fn random(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
@@ -50,9 +53,61 @@ fn tensors(tokens: usize, seed: u64) -> Tensors {
     }
 }
 
+/// Takes sequences of so many tokens through a layer, `at_once` of each in a step, which
+/// is given what tokens of each it has, the states, and where `values` of each go.
+fn stepped(
+    shape: RecurrentShape,
+    values: usize,
+    lens: &[usize],
+    at_once: usize,
+    mut step: impl FnMut(&[Range<usize>], &mut [Seq<'_>], &mut [f32]),
+) -> Vec<Vec<f32>> {
+    let mut states: Vec<_> = lens.iter().map(|_| State::new(&shape)).collect();
+    let mut found = vec![Vec::new(); lens.len()];
+    loop {
+        let parts: Vec<_> = (lens.iter().zip(&found))
+            .map(|(&len, found): (_, &Vec<f32>)| {
+                let from = found.len() / values;
+                from..len.min(from + at_once)
+            })
+            .collect();
+        let tokens: usize = parts.iter().map(|part| part.len()).sum();
+        if tokens == 0 {
+            return found;
+        }
+        let mut next: Vec<_> = states.clone();
+        let mut out = vec![f32::NAN; tokens * values];
+        let mut seqs: Vec<_> = (states.iter().zip(&mut next).zip(&parts))
+            .map(|((before, after), part)| Seq {
+                before,
+                after,
+                tokens: part.len(),
+            })
+            .collect();
+        step(&parts, &mut seqs, &mut out);
+        let mut rest = &out[..];
+        for (found, part) in found.iter_mut().zip(&parts) {
+            let (own, others) = rest.split_at(part.len() * values);
+            found.extend_from_slice(own);
+            rest = others;
+        }
+        states = next;
+    }
+}
+
+/// The rows that a step has of each sequence's tensor.
+fn gather<'a>(
+    tensors: impl Iterator<Item = &'a [f32]>,
+    parts: &[Range<usize>],
+    cols: usize,
+) -> Vec<f32> {
+    let rows = |(all, part): (&'a [f32], &Range<usize>)| &all[part.start * cols..part.end * cols];
+    tensors.zip(parts).flat_map(rows).copied().collect()
+}
+
 /// The sequences' tokens, `at_once` of each in a step.
 fn run(
-    shape: &DeltaShape,
+    delta: &DeltaShape,
     isa: Isa,
     threads: usize,
     sequences: &[Tensors],
@@ -61,44 +116,19 @@ fn run(
     let team = Team::new(threads).unwrap();
     let mut workspace = Workspace::default();
     let (channels, heads) = (SHAPE.channels(), SHAPE.n_head_v);
-    let mut states: Vec<_> = sequences
-        .iter()
-        .map(|_| State::new(&RecurrentShape::Delta(*shape)))
-        .collect();
-    let mut found = vec![Vec::new(); sequences.len()];
     let weights = DeltaWeights {
         conv: &sequences[0].conv,
         a: &sequences[0].a,
         bias: &sequences[0].bias,
         eps: EPS,
     };
-    loop {
-        let parts: Vec<_> = (sequences.iter().zip(&found))
-            .map(|(all, found): (_, &Vec<f32>)| {
-                let from = found.len() / SHAPE.values();
-                from..(all.alpha.len() / heads).min(from + at_once)
-            })
-            .collect();
-        let tokens: usize = parts.iter().map(|part| part.len()).sum();
-        if tokens == 0 {
-            return found;
-        }
-        let gather = |of: fn(&Tensors) -> &[f32], cols: usize| -> Vec<f32> {
-            let each = sequences.iter().zip(&parts);
-            each.flat_map(|(all, part)| of(all)[part.start * cols..part.end * cols].to_vec())
-                .collect()
-        };
-        let qkv = gather(|t| &t.qkv, channels);
-        let (alpha, beta) = (gather(|t| &t.alpha, heads), gather(|t| &t.beta, heads));
-        let mut next: Vec<_> = states.clone();
-        let mut out = vec![f32::NAN; tokens * SHAPE.values()];
-        let mut seqs: Vec<_> = (states.iter().zip(&mut next).zip(&parts))
-            .map(|((before, after), part)| Seq {
-                before,
-                after,
-                tokens: part.len(),
-            })
-            .collect();
+    let lens: Vec<_> = (sequences.iter().map(|all| all.alpha.len() / heads)).collect();
+    let shape = RecurrentShape::Delta(*delta);
+    stepped(shape, SHAPE.values(), &lens, at_once, |parts, seqs, out| {
+        let all = || sequences.iter();
+        let qkv = gather(all().map(|all| &all.qkv[..]), parts, channels);
+        let alpha = gather(all().map(|all| &all.alpha[..]), parts, heads);
+        let beta = gather(all().map(|all| &all.beta[..]), parts, heads);
         let inputs = DeltaInputs {
             qkv: &qkv,
             alpha: &alpha,
@@ -106,18 +136,9 @@ fn run(
         };
         team.region(|region| {
             let workspace = &mut workspace;
-            delta_net(
-                region, isa, workspace, shape, &weights, &inputs, &mut seqs, &mut out,
-            );
+            delta_net(region, isa, workspace, delta, &weights, &inputs, seqs, out);
         });
-        let mut rest = &out[..];
-        for (found, part) in found.iter_mut().zip(&parts) {
-            let (own, others) = rest.split_at(part.len() * SHAPE.values());
-            found.extend_from_slice(own);
-            rest = others;
-        }
-        states = next;
-    }
+    })
 }
 
 fn bits(x: &[f32]) -> Vec<u32> {

@@ -59,6 +59,7 @@ mod latents;
 mod mutations;
 mod not_finite;
 mod split;
+mod states;
 mod tensors;
 mod vocabularies;
 

@@ -8,9 +8,10 @@ use std::ops::Range;
 /// Layers with states, in every split: cut to a mark, to nothing, and gone on from.
 #[test]
 fn states_are_cut_as_on_the_cpu() {
-    let name = "qwen35";
     let tokens = tokens();
-    for layers in [1, 2, 3, 5].map(GpuLayers::First) {
+    let names = ["qwen35", "nemotron_h"].into_iter();
+    for (name, layers) in names.flat_map(|name| [1, 2, 3, 5].map(|layers| (name, layers))) {
+        let layers = GpuLayers::First(layers);
         let Some(gpu) = open(name, DeviceChoice::Gpu, layers) else {
             return;
         };
@@ -41,7 +42,7 @@ fn states_are_cut_as_on_the_cpu() {
         });
         for (step, (found, expected)) in found.drain(..).zip(expected.drain(..)).enumerate() {
             let error = nmse(&found, &expected);
-            assert!(error <= BOUND, "{layers:?}, step {step}: {error:e}");
+            assert!(error <= BOUND, "{name}, {layers:?}, step {step}: {error:e}");
         }
     }
 }

@@ -158,7 +158,14 @@ fn every_format_and_feature() {
 
 #[test]
 fn every_split_of_the_layers() {
-    for name in [BUNDLED, "qwen35", "gemma3", "gemma4-e"] {
+    for name in [
+        BUNDLED,
+        "qwen35",
+        "nemotron_h",
+        "falcon-h1",
+        "gemma3",
+        "gemma4-e",
+    ] {
         let cpu = open(name, DeviceChoice::Cpu, GpuLayers::Auto).unwrap();
         for count in 0..=cpu.config().n_layer + 1 {
             check(name, GpuLayers::First(count), KvFormat::F16);
@@ -354,6 +361,7 @@ fn layers_move_to_the_gpu_between_tokens() {
         (BUNDLED, KvFormat::F16, BOUND),
         (BUNDLED, KvFormat::Q8_0, BOUND_Q8_0),
         ("qwen35", KvFormat::F16, BOUND),
+        ("nemotron_h", KvFormat::F16, BOUND),
         ("gemma4-e", KvFormat::F16, BOUND),
     ] {
         let path = path(name);
@@ -412,7 +420,14 @@ fn a_prompt_follows_the_weights_to_the_gpu() {
 /// Sequences of different lengths share a step, each with its own cache.
 #[test]
 fn several_sequences_in_a_step() {
-    for name in [BUNDLED, "qwen35", "gpt-oss", "gemma4", "gemma4-e"] {
+    for name in [
+        BUNDLED,
+        "qwen35",
+        "nemotron_h_moe",
+        "gpt-oss",
+        "gemma4",
+        "gemma4-e",
+    ] {
         two_sequences(name);
     }
 }

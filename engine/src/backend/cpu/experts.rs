@@ -112,25 +112,40 @@ impl CpuBackend<'_> {
     ) {
         let chosen = self.route(experts.router_input.unwrap_or(x), experts);
         let plan = Plan::new(chosen, experts.count);
-        let stacks = [&experts.gate, &experts.up, &experts.down];
-        let [mut gate, mut up, mut down] =
-            stacks.map(|stack| self.tensor(plan.rows.len(), stack.rows.len()));
+        let slots = plan.rows.len();
+        let width = experts.up.rows.len();
+        let mut gate = self.tensor(experts.gate.as_ref().map_or(0, |_| slots), width);
+        let mut up = self.tensor(slots, width);
+        let mut down = self.tensor(slots, experts.down.rows.len());
         let [gate_bias, up_bias, down_bias] = match &experts.biases {
             Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
             None => [None; 3],
         };
-        let gates = plan.jobs(&experts.gate, gate_bias, &mut gate);
-        let ups = plan.jobs(&experts.up, up_bias, &mut up);
-        if x.rows == 1 {
-            self.run(x, gates.chain(ups).collect());
-        } else {
-            let x = self.select(x, &plan.rows);
-            let jobs = gates.zip(ups).map(|(gate, up)| vec![gate, up]);
-            self.run_groups(&mut plan.groups(&x, jobs));
+        {
+            let ups = plan.jobs(&experts.up, up_bias, &mut up);
+            let gates = experts.gate.as_ref();
+            let mut gates = gates.map(|stack| plan.jobs(stack, gate_bias, &mut gate));
+            if x.rows == 1 {
+                self.run(x, gates.into_iter().flatten().chain(ups).collect());
+            } else {
+                let x = self.select(x, &plan.rows);
+                let mut next_gate = || gates.as_mut().and_then(Iterator::next);
+                let jobs = ups.map(|up| next_gate().into_iter().chain([up]).collect());
+                self.run_groups(&mut plan.groups(&x, jobs));
+            }
         }
-        self.gate_mul(experts.activation, &mut gate, &up);
+        let hidden = match &experts.gate {
+            Some(_) => {
+                self.gate_mul(experts.activation, &mut gate, &up);
+                &gate
+            }
+            None => {
+                self.activate(experts.activation, &mut up);
+                &up
+            }
+        };
         let downs = plan.jobs(&experts.down, down_bias, &mut down);
-        self.run_groups(&mut plan.groups(&gate, downs.map(|down| vec![down])));
+        self.run_groups(&mut plan.groups(hidden, downs.map(|down| vec![down])));
         self.region.label("add_weighted");
         let isa = self.kernels.isa();
         if !experts.adds {

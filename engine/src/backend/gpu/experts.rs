@@ -73,17 +73,21 @@ pub(super) fn experts(
         ],
         workgroups,
     );
-    let stacks = [gate, up, down];
-    let [mut hidden, mut other, mut outputs] =
-        stacks.map(|stack| backend.tensor(items, stack.rows.len()));
+    let [mut hidden, mut outputs] = [up, down].map(|stack| backend.tensor(items, stack.rows.len()));
     let [gate_bias, up_bias, down_bias] = match biases {
         Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
         None => [None; 3],
     };
     let routed = (&routes, count);
-    backend.of_experts(x, (gate, gate_bias), routed, used, &mut hidden);
-    backend.of_experts(x, (up, up_bias), routed, used, &mut other);
-    backend.gate_mul(activation, &mut hidden, &other);
+    if let Some(gate) = gate {
+        let mut other = backend.tensor(items, up.rows.len());
+        backend.of_experts(x, (gate, gate_bias), routed, used, &mut hidden);
+        backend.of_experts(x, (up, up_bias), routed, used, &mut other);
+        backend.gate_mul(activation, &mut hidden, &other);
+    } else {
+        backend.of_experts(x, (up, up_bias), routed, used, &mut hidden);
+        backend.activate(activation, &mut hidden);
+    }
     backend.of_experts(&hidden, (down, down_bias), routed, 1, &mut outputs);
 
     let workgroups = backend.elements(Op::Mix, x.rows * sum.cols);

@@ -9,11 +9,11 @@ use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
 use crate::backend::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Experts, Norm, Product,
-    QueriesAndKeys, Step,
+    QueriesAndKeys, SsmInputs, SsmWeights, Step,
 };
 use kernels::format::ActivationForm;
 use kernels::ops::{NormKind, Xielu};
-use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, SsmShape};
 use shaders::table::Workgroup;
 use shaders::{Op, Piece, piece};
 use std::sync::Arc;
@@ -84,6 +84,14 @@ impl GpuBackend {
     pub(super) fn elements(&self, op: Op, count: usize) -> [u32; 3] {
         match op.shader().workgroup {
             Workgroup::Elements(lanes) => self.spread(count.div_ceil(lanes as usize)),
+            other => panic!("{op:?} counts {other:?}"),
+        }
+    }
+
+    /// Workgroups for so many columns of matrices.
+    pub(super) fn columns(&self, op: Op, count: usize) -> [u32; 3] {
+        match op.shader().workgroup {
+            Workgroup::Columns(columns) => self.spread(count / columns as usize),
             other => panic!("{op:?} counts {other:?}"),
         }
     }
@@ -357,7 +365,7 @@ impl Backend for GpuBackend {
         out: &mut Tensor,
     ) {
         let shape = RecurrentShape::Conv(*shape);
-        self.conv(layer, &shape, weights, x, step, out);
+        self.conv(layer, &shape, (weights, None), x, step, out);
     }
 
     fn delta_net(
@@ -370,6 +378,18 @@ impl Backend for GpuBackend {
         out: &mut Tensor,
     ) {
         self.delta(layer, shape, weights, inputs, step, out);
+    }
+
+    fn ssm(
+        &mut self,
+        layer: usize,
+        shape: &SsmShape,
+        weights: &SsmWeights<'_, Self>,
+        inputs: &SsmInputs<'_, Self>,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        self.scan(layer, shape, weights, inputs, step, out);
     }
 
     fn gate_up(

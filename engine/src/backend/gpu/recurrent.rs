@@ -1,4 +1,4 @@
-//! Layers that remember a state: convolutions and Gated DeltaNet.
+//! Layers that remember a state: convolutions, Gated DeltaNet and Mamba-2.
 
 use super::GpuError;
 use super::context::{Buffer, Context};
@@ -7,14 +7,16 @@ use super::pipelines::Kernel;
 use super::products::set;
 use super::tensor::Tensor;
 use super::weights::GpuVector;
-use crate::backend::{Backend, DeltaInputs, DeltaWeights, Step};
+use crate::backend::{Backend, DeltaInputs, DeltaWeights, SsmInputs, SsmWeights, Step};
 use crate::cache::StateSource;
-use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, State};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, SsmShape, State};
 use shaders::Op;
 use std::sync::Arc;
 
-/// What `shaders/wgsl/delta_rule.wgsl` and `conv_keep.wgsl` have room for.
+/// What `shaders/wgsl/delta_rule.wgsl`, `ssm_scan.wgsl` and `conv_keep.wgsl` have room
+/// for.
 const MOST_DIM: usize = 128;
+const MOST_STATE: usize = 256;
 const MOST_WIDTH: usize = 16;
 
 /// The state of a layer: as the last step left it, as it was before that, and as it
@@ -46,6 +48,7 @@ impl GpuState {
             RecurrentShape::Delta(delta) if delta.head_dim > MOST_DIM => {
                 "Gated DeltaNet with such wide heads"
             }
+            RecurrentShape::Ssm(ssm) if ssm.state > MOST_STATE => "Mamba-2 with such large states",
             _ => return Ok(()),
         };
         Err(GpuError::Layers { what })
@@ -79,11 +82,12 @@ impl GpuBackend {
         let channels = shape.channels();
         let mut mixed = self.tensor(inputs.qkv.rows, channels);
         let of_layer = RecurrentShape::Delta(*shape);
-        self.conv(layer, &of_layer, weights.conv, inputs.qkv, step, &mut mixed);
+        let conv = (weights.conv, None);
+        self.conv(layer, &of_layer, conv, inputs.qkv, step, &mut mixed);
         for sequence in &mut step.sequences {
             let layer = sequence.cache.gpu_state_mut(layer);
             let [inputs_len, _] = of_layer.state_len();
-            let workgroups = self.spread(shape.values() / 16);
+            let workgroups = self.columns(Op::DeltaRule, shape.values());
             self.recorder.dispatch(
                 Kernel::new(Op::DeltaRule, &[]),
                 &[
@@ -112,20 +116,68 @@ impl GpuBackend {
         out.is_written(false);
     }
 
+    /// A layer of Mamba-2: see [`Backend::ssm`].
+    pub(super) fn scan(
+        &mut self,
+        layer: usize,
+        shape: &SsmShape,
+        weights: &SsmWeights<'_, GpuBackend>,
+        inputs: &SsmInputs<'_, GpuBackend>,
+        step: &mut Step<'_>,
+        out: &mut Tensor,
+    ) {
+        let channels = shape.channels();
+        let mut mixed = self.tensor(inputs.x.rows, channels);
+        let of_layer = RecurrentShape::Ssm(*shape);
+        let conv = (weights.conv, weights.conv_bias);
+        self.conv(layer, &of_layer, conv, inputs.x, step, &mut mixed);
+        for sequence in &mut step.sequences {
+            let layer = sequence.cache.gpu_state_mut(layer);
+            let [inputs_len, _] = of_layer.state_len();
+            let workgroups = self.columns(Op::SsmScan, shape.values());
+            self.recorder.dispatch(
+                Kernel::new(Op::SsmScan, &[]),
+                &[
+                    &mixed.float,
+                    &inputs.steps.float,
+                    &weights.a.buffer,
+                    &weights.dt_bias.buffer,
+                    &weights.d.buffer,
+                    &layer.state,
+                    &out.float,
+                ],
+                &[
+                    sequence.rows.len() as u32,
+                    sequence.rows.start as u32,
+                    shape.n_head as u32,
+                    shape.n_group as u32,
+                    shape.head_dim as u32,
+                    shape.state as u32,
+                    channels as u32,
+                    inputs_len as u32,
+                ],
+                workgroups,
+            );
+        }
+        out.is_written(false);
+    }
+
     /// The convolution of a layer, which its states begin a step with; silu follows
-    /// where it is part of Gated DeltaNet.
+    /// where it is not all of the layer.
     pub(super) fn conv(
         &mut self,
         layer: usize,
         shape: &RecurrentShape,
-        weights: &GpuVector,
+        (weights, bias): (&GpuVector, Option<&GpuVector>),
         x: &Tensor,
         step: &mut Step<'_>,
         out: &mut Tensor,
     ) {
         let ConvShape { channels, width } = shape.conv();
         let mut kernel = Kernel::new(Op::Conv, &[]);
-        kernel.constants[0] = set("SILU", matches!(shape, RecurrentShape::Delta(_)));
+        kernel.constants[0] = set("SILU", !matches!(shape, RecurrentShape::Conv(_)));
+        kernel.constants[1] = set("BIAS", bias.is_some());
+        let bias = self.bias(bias);
         for sequence in &mut step.sequences {
             let (source, mark) = sequence.cache.next_source();
             let layer = sequence.cache.gpu_state_mut(layer);
@@ -136,7 +188,7 @@ impl GpuBackend {
             let workgroups = self.elements(Op::Conv, tokens * channels);
             self.recorder.dispatch(
                 kernel,
-                &[&x.float, &weights.buffer, &layer.state, &out.float],
+                &[&x.float, &weights.buffer, &layer.state, &out.float, &bias],
                 &params,
                 workgroups,
             );

@@ -62,12 +62,12 @@ pub(super) fn weights(format: Format, rows: usize, cols: usize, seed: u64) -> By
 }
 
 pub(super) fn vector<D: Device>(device: &D, seed: u64, len: usize) -> D::Vector {
-    let values = floats(seed, len);
-    device.vector(Vector::new(
-        Format::F32,
-        len,
-        bytes(bytemuck::cast_slice(&values)),
-    ))
+    vector_of(device, &floats(seed, len))
+}
+
+pub(super) fn vector_of<D: Device>(device: &D, values: &[f32]) -> D::Vector {
+    let bytes = bytes(bytemuck::cast_slice(values));
+    device.vector(Vector::new(Format::F32, values.len(), bytes))
 }
 
 pub(super) fn read<B: Backend>(backend: &mut B, x: &B::Tensor) -> Vec<f32> {

@@ -24,6 +24,8 @@ pub enum Mixture {
     Apart,
     /// The same of some groups of experts.
     Groups,
+    /// Without gates, and squared.
+    Ungated,
 }
 
 /// What experts of such a mixture add.
@@ -69,7 +71,9 @@ pub(super) fn run<B: Backend>(
         router_input: apart.then_some(&seen),
         routing: Routing {
             gating: match variant {
-                Mixture::Plain | Mixture::Limited | Mixture::Apart => Gating::Chosen,
+                Mixture::Plain | Mixture::Limited | Mixture::Apart | Mixture::Ungated => {
+                    Gating::Chosen
+                }
                 Mixture::Softmax => Gating::Softmax,
                 Mixture::Sigmoid | Mixture::Groups => Gating::Sigmoid,
             },
@@ -78,10 +82,10 @@ pub(super) fn run<B: Backend>(
             groups,
         },
         selection_bias: together.then_some(&selection_bias),
-        gate: Stack {
+        gate: (variant != Mixture::Ungated).then_some(Stack {
             matrix: &gates[0],
             rows: 0..n_ff,
-        },
+        }),
         up: Stack {
             matrix: &gates[1],
             rows: up_rows,
@@ -92,9 +96,10 @@ pub(super) fn run<B: Backend>(
         },
         count,
         used,
-        activation: match limited {
-            true => Activation::Limited,
-            false => Activation::Silu,
+        activation: match variant {
+            Mixture::Limited => Activation::Limited,
+            Mixture::Ungated => Activation::ReluSquared,
+            _ => Activation::Silu,
         },
         biases: limited.then_some(ExpertBiases {
             router: &biases[0],

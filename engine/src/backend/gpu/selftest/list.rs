@@ -7,7 +7,7 @@ use crate::backend::{Activation, AttentionShape};
 use crate::cache::KvFormat;
 use kernels::Format;
 use kernels::ops::{NormKind, Pairing};
-use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, SsmShape};
 
 /// What a binding holds when matrices are to be cut into many slices.
 pub(super) const SMALL_BINDING_BYTES: u64 = 16 << 10;
@@ -175,6 +175,7 @@ fn reducing() -> Vec<Case> {
             (3, Mixture::Sigmoid),
             (3, Mixture::Apart),
             (40, Mixture::Groups),
+            (3, Mixture::Ungated),
         ];
         for (tokens, variant) in variants {
             cases.push(Case::Experts {
@@ -310,7 +311,16 @@ fn recurrent() -> Vec<Case> {
         grouped: true,
     });
     let conv = |channels, width| RecurrentShape::Conv(ConvShape { channels, width });
-    let cases: [(_, &'static [usize], _); 8] = [
+    let ssm = |n_group, n_head, head_dim, state, width| {
+        RecurrentShape::Ssm(SsmShape {
+            n_head,
+            n_group,
+            head_dim,
+            state,
+            width,
+        })
+    };
+    let cases: [(_, &'static [usize], _); 13] = [
         (delta(2, 4, 128, 4), &[9], 9),
         (delta(2, 4, 128, 4), &[9, 1, 4], 2),
         (delta(1, 3, 16, 1), &[5], 5),
@@ -319,6 +329,11 @@ fn recurrent() -> Vec<Case> {
         (grouped, &[5, 3], 2),
         (conv(48, 3), &[9, 1, 4], 2),
         (conv(16, 16), &[20], 6),
+        (ssm(1, 4, 64, 128, 4), &[9], 9),
+        (ssm(2, 4, 80, 128, 4), &[9, 1, 4], 2),
+        (ssm(3, 3, 16, 16, 1), &[5], 5),
+        (ssm(2, 6, 48, 48, 2), &[7, 3], 1),
+        (ssm(1, 2, 32, 256, 16), &[20], 6),
     ];
     let case = |(shape, sequences, at_once)| Case::Recurrent {
         shape,

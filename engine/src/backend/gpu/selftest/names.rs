@@ -3,7 +3,7 @@
 use super::case::{Before, Case};
 use super::experts::Mixture;
 use kernels::Format;
-use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape};
+use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, SsmShape};
 use std::fmt;
 
 impl Case {
@@ -35,6 +35,7 @@ impl Case {
             Case::Recurrent { shape, .. } => match shape {
                 RecurrentShape::Conv(_) => "short_conv",
                 RecurrentShape::Delta(_) => "delta_net",
+                RecurrentShape::Ssm(_) => "ssm",
             },
             Case::Mul => "mul",
             Case::Xielu => "xielu",
@@ -165,16 +166,23 @@ impl fmt::Display for Case {
                 sequences,
                 at_once,
             } => {
-                if let RecurrentShape::Delta(shape) = shape {
-                    let DeltaShape {
-                        n_head_k, n_head_v, ..
-                    } = shape;
-                    let together = if shape.grouped { " together" } else { "" };
-                    write!(
-                        f,
-                        "{n_head_k}/{n_head_v} heads of {}{together}, ",
-                        shape.head_dim
-                    )?;
+                match shape {
+                    RecurrentShape::Conv(_) => {}
+                    RecurrentShape::Delta(shape) => {
+                        let DeltaShape {
+                            n_head_k, n_head_v, ..
+                        } = shape;
+                        let (dim, together) = (shape.head_dim, shape.grouped);
+                        let together = if together { " together" } else { "" };
+                        write!(f, "{n_head_k}/{n_head_v} heads of {dim}{together}, ")?;
+                    }
+                    RecurrentShape::Ssm(shape) => {
+                        let SsmShape {
+                            n_head, n_group, ..
+                        } = shape;
+                        let [dim, state] = [shape.head_dim, shape.state];
+                        write!(f, "{n_head}/{n_group} heads of {dim} x {state}, ")?;
+                    }
                 }
                 let ConvShape { channels, width } = shape.conv();
                 write!(
@@ -195,6 +203,7 @@ impl fmt::Display for Case {
                     Mixture::Sigmoid => ", sigmoid, chosen with a bias",
                     Mixture::Apart => ", router apart, factors",
                     Mixture::Groups => ", sigmoid, chosen with a bias of groups",
+                    Mixture::Ungated => ", without gates",
                 };
                 write!(f, "{} {tokens} tokens{variant}", format.name())
             }

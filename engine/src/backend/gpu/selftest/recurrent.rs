@@ -1,9 +1,9 @@
 //! Cases of layers that remember a state.
 
 use super::case::Side;
-use super::data::{floats, read, vector};
+use super::data::{floats, read, vector, vector_of};
 use crate::arch::{Config, Heads, LogitScale, Norming, OUTPUT_NORM, RecurrentLayers};
-use crate::backend::{Backend, DeltaInputs, DeltaWeights, Rows, Step};
+use crate::backend::{Backend, DeltaInputs, DeltaWeights, Rows, SsmInputs, SsmWeights, Step};
 use crate::cache::{KvCache, KvFormat};
 use kernels::recurrent::{ConvShape, RecurrentShape};
 
@@ -81,6 +81,26 @@ pub(super) fn run<B: Backend>(
                 backend.delta_net(0, shape, &weights, &inputs, &mut step, &mut out);
                 out
             }
+            RecurrentShape::Ssm(shape) => {
+                let heads = shape.n_head;
+                let conv_bias = vector(side.device, 7, channels);
+                let a: Vec<f32> = floats(2, heads).iter().map(|a| -a.abs()).collect();
+                let weights = SsmWeights {
+                    conv: &conv,
+                    // Of several groups, so that both are computed.
+                    conv_bias: (shape.n_group > 1).then_some(&conv_bias),
+                    a: &vector_of(side.device, &a),
+                    dt_bias: &vector(side.device, 3, heads),
+                    d: &vector(side.device, 8, heads),
+                };
+                let inputs = SsmInputs {
+                    x: &x,
+                    steps: &write(backend, 5, heads),
+                };
+                let mut out = backend.tensor(rows, shape.values());
+                backend.ssm(0, shape, &weights, &inputs, &mut step, &mut out);
+                out
+            }
         };
         for rows in &mut step.sequences {
             rows.cache.advance(rows.rows.len());
@@ -111,6 +131,7 @@ fn cache<B: Backend>(side: &Side<'_, B>, shape: &RecurrentShape) -> Option<KvCac
         recurrent: Some(RecurrentLayers {
             shape: *shape,
             layers: vec![true],
+            beside: false,
         }),
         layer_inputs: None,
         output_norm: OUTPUT_NORM,
