@@ -1,19 +1,9 @@
 //! Families whose files lack what they need, or say what makes no sense.
 
-use super::{open, refused, refused_keys, with_experts};
+use super::{family, missing, open, refused, refused_keys, with_experts};
 use firstlight_tests::tiny::Tiny;
 use gguf::TensorType;
 use gguf::write::OwnedValue;
-
-/// The tiny model under the name of another family.
-fn family(name: &str) -> Tiny {
-    Tiny::default().of_family(name)
-}
-
-/// What is said of a tensor that the first layer lacks.
-fn missing(name: &str) -> String {
-    format!("tensor \"blk.0.{name}\" is missing")
-}
 
 #[test]
 fn numbers_and_tensors() {

@@ -130,6 +130,16 @@ fn refused_values(rows: Vec<(&str, OwnedValue, &str)>) {
     refused_keys(&Tiny::default(), "llama", rows);
 }
 
+/// The tiny model under the name of another family.
+fn family(name: &str) -> Tiny {
+    Tiny::default().of_family(name)
+}
+
+/// What is said of a tensor that the first layer lacks.
+fn missing(name: &str) -> String {
+    format!("tensor \"blk.0.{name}\" is missing")
+}
+
 /// The same model with what its family's metadata say of four experts, two of which a
 /// token uses, behind a layer without, and of one that all tokens use.
 fn with_experts(model: Tiny, family: &str) -> Tiny {
