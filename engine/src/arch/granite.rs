@@ -2,7 +2,7 @@
 //! what is added to the residual stream, and logits; the second with experts, beside
 //! which some have one that all tokens use. And `granitehybrid`: the same, dense or with
 //! experts, but that most layers have Mamba-2 instead of attention, which are those
-//! without key and value heads. The others leave heads unturned if the file says so.
+//! without key and value heads. All leave heads unturned if the file says so.
 //!
 //! The factor `r` of what is added needs no operation: the residual stream is
 //! kept divided by `r`, and a norm of `x / r` is that of `x` if its epsilon is
@@ -24,7 +24,7 @@ use kernels::recurrent::RecurrentShape;
 /// Reads and checks the hyperparameters.
 pub fn from_file(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decoder, ModelError> {
     let config = scaled(keys, Config::from_file(keys, tensors)?, None)?;
-    let attention = Attention::new(keys, tensors, &config, Pairing::Adjacent)?;
+    let attention = attention(keys, tensors, &config)?;
     let feed_forward = FeedForward::dense(keys, config.n_embd)?;
     Ok(Decoder::new(config, attention, feed_forward))
 }
@@ -55,15 +55,25 @@ pub fn hybrid(keys: &Hyperparameters<'_, '_>, tensors: &Tensors) -> Result<Decod
         layers: (config.heads.iter().map(|heads| heads.n_head_kv == 0)).collect(),
         beside: false,
     });
-    let attention = match keys.flag("rope.scaling.finetuned")? {
-        Some(false) => Attention::without_rope(keys, &config)?,
-        _ => Attention::new(keys, tensors, &config, Pairing::Adjacent)?,
-    };
+    let attention = attention(keys, tensors, &config)?;
     let feed_forward = with_experts(keys, config.n_embd)?;
     let mut decoder = Decoder::new(config, attention, feed_forward);
     // What stays within a layer is not divided.
     decoder.group_norms.norming = norming;
     Ok(decoder)
+}
+
+/// Attention, which leaves heads unturned if the file says so: with a key that elsewhere says
+/// whether a model has learned with its rope's scaling.
+fn attention(
+    keys: &Hyperparameters<'_, '_>,
+    tensors: &Tensors,
+    config: &Config,
+) -> Result<Attention, ModelError> {
+    match keys.flag("rope.scaling.finetuned")? {
+        Some(false) => Attention::without_rope(keys, config),
+        _ => Attention::new(keys, tensors, config, Pairing::Adjacent),
+    }
 }
 
 /// Experts, as far as there are any.
