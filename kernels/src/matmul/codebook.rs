@@ -3,10 +3,15 @@
 
 use super::panel::min_tokens;
 use super::{Activations, MatmulFn, Matrix, Scratch};
-use crate::format::{Block, ExpandFn, Expanded};
+use crate::format::{Block, Codebook, Expanded, expand};
 use crate::isa::Isa;
 use crate::prefetch;
 use crate::team::TileMut;
+
+/// Writes blocks spelled out, as many as the output holds.
+///
+/// Unsafe to call unless the machine has the instruction set it was chosen for.
+pub type ExpandFn = unsafe fn(&[u8], &mut [Expanded]);
 
 /// Bytes of expanded rows at a time, where few tokens meet them: they stay in the
 /// second-level cache, beside the tokens.
@@ -16,7 +21,7 @@ const FEW_BYTES: usize = 128 << 10;
 ///
 /// # Safety
 ///
-/// The processor has the instruction set, and `kernel` is one of its.
+/// The processor has the instruction set, and `expand` and `kernel` are for it.
 pub unsafe fn strip(
     isa: Isa,
     expand: ExpandFn,
@@ -42,7 +47,8 @@ pub unsafe fn strip(
             expanded.resize(rows.len() * per_row, bytemuck::Zeroable::zeroed());
         }
         let here = &mut expanded[..rows.len() * per_row];
-        expand(blocks.bytes(), here);
+        // SAFETY: as the caller grants.
+        unsafe { expand(blocks.bytes(), here) };
         // While these are multiplied, those that follow come.
         prefetch::all_to_level(false, blocks.bytes(), blocks.bytes().len());
         let spelled_out = Matrix {
@@ -56,11 +62,31 @@ pub unsafe fn strip(
     scratch.expanded = expanded;
 }
 
+/// Expands blocks with the instructions that AVX2 comes with: a third faster.
+///
+/// # Safety
+///
+/// The processor has them.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn expand_with_avx2<B: Codebook + Block>(bytes: &[u8], out: &mut [Expanded]) {
+    expand::<B>(bytes, out);
+}
+
+/// How a format is expanded on a processor with an instruction set.
+pub fn expander<B: Codebook + Block>(isa: Isa) -> ExpandFn {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => expand_with_avx2::<B>,
+        _ => expand::<B>,
+    }
+}
+
 /// A kernel of a codebook format: `codebook!(isa, block, kernel)`.
 macro_rules! codebook {
     ($isa:expr, $block:ty, $kernel:expr) => {
         |weight, x, out, scratch| {
-            let expand = crate::format::expand::<$block>;
+            let expand = super::codebook::expander::<$block>($isa);
             // SAFETY: the registry runs a kernel only where its instructions are.
             unsafe { super::codebook::strip($isa, expand, $kernel, weight, x, out, scratch) }
         }

@@ -86,10 +86,8 @@ macro_rules! codebook_format {
 
 pub(super) use codebook_format;
 
-/// Writes blocks spelled out, as many as `out` holds.
-pub type ExpandFn = fn(&[u8], &mut [Expanded]);
-
-/// Expands blocks of a format.
+/// Writes blocks of a format spelled out, as many as `out` holds.
+#[inline(always)]
 pub fn expand<B: Codebook + Block>(bytes: &[u8], out: &mut [Expanded]) {
     const { assert!(B::LEN == Expanded::LEN && B::HALVES_APART) }
     for (block, out) in blocks::<B>(bytes).iter().zip(out) {
