@@ -1,4 +1,4 @@
-//! Formats of codebooks: rows are expanded ([`crate::format`] says why), some at a time,
+//! Formats of codebooks: rows are expanded (`format/codebook` says why), some at a time,
 //! into the thread's own memory, and multiplied by the kernel for what they then are.
 
 use super::panel::min_tokens;
@@ -35,9 +35,10 @@ pub unsafe fn strip(
     let row_bytes = per_row * size_of::<Expanded>();
     // Of many tokens, what is prepared for a strip is prepared once.
     let at_a_time = match x.rows < min_tokens(isa, weight.format()) {
-        true => (FEW_BYTES / row_bytes.max(1)).max(1),
+        true => FEW_BYTES / row_bytes.max(1),
         false => weight.rows(),
-    };
+    }
+    .max(1);
     let mut expanded = std::mem::take(&mut scratch.expanded);
     let all = 0..weight.rows();
     for first in all.clone().step_by(at_a_time) {
