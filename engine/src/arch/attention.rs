@@ -23,7 +23,7 @@ pub struct Attention {
     pub unturned: Option<usize>,
     /// Whether the rows of q, k and v lie one after the other in one tensor.
     pub stacked: bool,
-    /// Whether every head has a sink.
+    /// In which layers every head has a sink.
     pub sinks: Sinks,
     /// Factor of what is made of values.
     pub value_scale: Option<f32>,

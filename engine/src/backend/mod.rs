@@ -545,7 +545,8 @@ pub trait Backend {
     fn xielu(&mut self, x: &mut Self::Tensor, parameters: &Xielu);
 
     /// `sum += Σ weight_e · down_e(activation(gate_e(x)) · up_e(x))` over the experts
-    /// that the routing chooses; without gates, it is `activation(up_e(x))`. Of equals the first are. Without [`Experts::adds`],
+    /// that the routing chooses; without gates, it is `activation(up_e(x))`. Of equals the
+    /// first are. Without [`Experts::adds`],
     /// what was there is overwritten.
     fn experts(&mut self, x: &Self::Tensor, experts: &Experts<'_, Self>, sum: &mut Self::Tensor);
 }
