@@ -23,7 +23,7 @@ use super::attention::{self, Attention};
 use super::feed_forward::{self, FeedForward};
 use super::latent::{self, Latents};
 use super::ssm::{self, GroupNorms};
-use super::{Config, Family, delta, layer_input, short_conv};
+use super::{Config, Family, delta, keep, layer_input, short_conv};
 use crate::backend::{Backend, Device, LayerInputs, Norm, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
@@ -240,14 +240,11 @@ impl Family for Decoder {
         let mixes = !layer.mixers.is_empty();
         let mixed = mixes.then(|| self.normed(b, x, layer.attn_norm.as_ref(), step.rows()));
         // From here on, only the rows that are kept.
-        if let Some(kept) = step.kept.as_ref().filter(|kept| !kept.is_empty()) {
-            *x = b.select(x, kept);
-        }
+        let rows = keep(b, step, [&mut *x]);
         for (mixer, normed) in layer.mixers.iter().zip(mixed.iter().cycle()) {
             let post_norm = layer.attn_post_norm.as_ref();
             self.mix(b, index, mixer, normed, post_norm, step, x);
         }
-        let rows = step.rows_kept();
         if rows == 0 {
             return;
         }

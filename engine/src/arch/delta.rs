@@ -7,7 +7,7 @@
 //! ```
 
 use super::linear::Linear;
-use super::{Config, Hyperparameters};
+use super::{Config, Hyperparameters, keep};
 use crate::backend::{Activation, Backend, DeltaInputs, DeltaWeights, Device, Norm, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
@@ -54,24 +54,20 @@ pub fn shape_from_file(
     let head_dim = keys.require("ssm.state_size", 16..=1024)?;
     let width = keys.require("ssm.conv_kernel", 1..=16)?;
     let values = keys.require("ssm.inner_size", 1..=super::MAX_WIDTH)?;
-    let expect = |holds, name: &str, expected: String, found: usize| match holds {
-        true => Ok(()),
-        false => Err(ModelError::value(&keys.key(name), expected, found)),
-    };
-    expect(
+    keys.expect(
         n_head_v.is_multiple_of(n_head_k),
         "ssm.time_step_rank",
         format!("a multiple of {n_head_k} groups"),
         n_head_v,
     )?;
     let sixteens = "a multiple of 16".to_owned();
-    expect(
+    keys.expect(
         head_dim.is_multiple_of(16),
         "ssm.state_size",
         sixteens,
         head_dim,
     )?;
-    expect(
+    keys.expect(
         values == n_head_v * head_dim,
         "ssm.inner_size",
         format!("{n_head_v} heads of {head_dim}"),
@@ -143,13 +139,9 @@ pub fn add<B: Backend>(
         beta: &beta,
     };
     b.delta_net(index, shape, &of_layer, &inputs, step, &mut out);
-    let rows = step.rows_kept();
+    let rows = keep(b, step, [&mut out, &mut z]);
     if rows == 0 {
         return;
-    }
-    if let Some(kept) = &step.kept {
-        out = b.select(&out, kept);
-        z = b.select(&z, kept);
     }
     // The norm of every head.
     let mut normed = b.tensor(rows, shape.values());

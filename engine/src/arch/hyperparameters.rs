@@ -24,6 +24,20 @@ impl<'a, 'f> Hyperparameters<'a, 'f> {
         format!("{}.{name}", self.architecture)
     }
 
+    /// That something holds of the value that was found.
+    pub fn expect(
+        &self,
+        holds: bool,
+        name: &str,
+        expected: String,
+        found: usize,
+    ) -> Result<(), ModelError> {
+        match holds {
+            true => Ok(()),
+            false => Err(ModelError::value(&self.key(name), expected, found)),
+        }
+    }
+
     /// An integer in `range`, or `None` if the file does not say.
     pub fn optional(
         &self,

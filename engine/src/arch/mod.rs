@@ -390,6 +390,22 @@ pub const OUTPUT_NORM: &str = "output_norm";
 /// feed-forward network: what a step allocates stays within bounds.
 pub const MAX_WIDTH: usize = 1 << 18;
 
+/// Leaves the rows of tensors that the step keeps, and says how many those are; if there are
+/// none, tensors stay as they are.
+fn keep<B: Backend, const N: usize>(
+    b: &mut B,
+    step: &Step<'_>,
+    tensors: [&mut B::Tensor; N],
+) -> usize {
+    let rows = step.rows_kept();
+    if let Some(kept) = step.kept.as_ref().filter(|_| rows > 0) {
+        for tensor in tensors {
+            *tensor = b.select(tensor, kept);
+        }
+    }
+    rows
+}
+
 /// Reads and checks a family's hyperparameters.
 type FromFile = fn(&Hyperparameters<'_, '_>, &Tensors) -> Result<Decoder, ModelError>;
 

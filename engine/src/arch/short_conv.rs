@@ -6,6 +6,7 @@
 //!           └─ c ────────────────────┘
 //! ```
 
+use super::keep;
 use super::linear::Linear;
 use crate::backend::{Backend, Device, Step};
 use crate::error::ModelError;
@@ -64,13 +65,9 @@ pub fn add<B: Backend>(
     b.mul(&mut gated, &input);
     let mut out = input;
     b.short_conv(index, shape, &weights.conv, &gated, step, &mut out);
-    let rows = step.rows_kept();
+    let rows = keep(b, step, [&mut out, &mut gate]);
     if rows == 0 {
         return;
-    }
-    if let Some(kept) = &step.kept {
-        out = b.select(&out, kept);
-        gate = b.select(&gate, kept);
     }
     b.mul(&mut out, &gate);
     weights.output.add(b, &out, None, rows, x);

@@ -7,7 +7,7 @@
 //! ```
 
 use super::linear::Linear;
-use super::{Config, Hyperparameters, MAX_WIDTH, Norming};
+use super::{Config, Hyperparameters, MAX_WIDTH, Norming, keep};
 use crate::backend::{Activation, Backend, Device, Norm, SsmInputs, SsmWeights, Step};
 use crate::error::ModelError;
 use crate::tensors::Loader;
@@ -54,23 +54,19 @@ pub fn shape_from_file(keys: &Hyperparameters<'_, '_>) -> Result<SsmShape, Model
     let state = keys.require("ssm.state_size", 16..=1024)?;
     let width = keys.require("ssm.conv_kernel", 1..=16)?;
     let values = keys.require("ssm.inner_size", 1..=MAX_WIDTH)?;
-    let expect = |holds, name: &str, expected: String, found: usize| match holds {
-        true => Ok(()),
-        false => Err(ModelError::value(&keys.key(name), expected, found)),
-    };
-    expect(
+    keys.expect(
         n_head.is_multiple_of(n_group),
         "ssm.time_step_rank",
         format!("a multiple of {n_group} groups"),
         n_head,
     )?;
-    expect(
+    keys.expect(
         state.is_multiple_of(16),
         "ssm.state_size",
         "a multiple of 16".to_owned(),
         state,
     )?;
-    expect(
+    keys.expect(
         values.is_multiple_of(16 * n_head),
         "ssm.inner_size",
         format!("{n_head} heads of a multiple of 16"),
@@ -157,13 +153,9 @@ pub fn add<B: Backend>(
         steps: &steps,
     };
     b.ssm(index, shape, &of_layer, &inputs, step, &mut out);
-    let rows = step.rows_kept();
+    let rows = keep(b, step, [&mut out, &mut z]);
     if rows == 0 {
         return;
-    }
-    if let Some(kept) = &step.kept {
-        out = b.select(&out, kept);
-        z = b.select(&z, kept);
     }
     b.gate_mul(Activation::Silu, &mut z, &out);
     if let Some(norm) = &weights.norm {

@@ -30,6 +30,22 @@ pub(super) struct Unit<'a> {
     pub results: &'a mut [f32],
 }
 
+/// Two numbers of each head, for each token: `[tokens, heads]`, from where that is and the
+/// head.
+pub(super) fn gates(
+    region: &Region<'_>,
+    [tokens, heads]: [usize; 2],
+    of: impl Fn(usize, usize) -> [f32; 2] + Sync,
+) -> Vec<[f32; 2]> {
+    let mut gates = vec![[0.0; 2]; tokens * heads];
+    region.chunks_mut(&mut gates, heads, |row, gates| {
+        for (head, gate) in gates.iter_mut().enumerate() {
+            *gate = of(row * heads + head, head);
+        }
+    });
+    gates
+}
+
 /// Takes the tokens of `seqs` through all units, of so many columns and so many rows in
 /// their matrices, and puts the results in order: `out` is `[tokens, columns]`.
 pub(super) fn each(

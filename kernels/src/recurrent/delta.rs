@@ -167,13 +167,13 @@ pub fn delta_net(
     });
 
     let mixed = &*mixed;
-    let gates: Vec<[f32; 2]> = (inputs.alpha.iter().zip(inputs.beta).enumerate())
-        .map(|(at, (alpha, beta))| {
-            let head = at % heads;
-            let decay = decay_of(weights.a[head], alpha + weights.bias[head]);
-            [decay, sigmoid_of(*beta)]
-        })
-        .collect();
+    let gates = columns::gates(region, [tokens, heads], |at, head| {
+        let alpha = inputs.alpha[at] + weights.bias[head];
+        [
+            decay_of(weights.a[head], alpha),
+            sigmoid_of(inputs.beta[at]),
+        ]
+    });
     let results = &mut workspace.results;
     columns::each(
         region,

@@ -145,13 +145,9 @@ pub fn ssm(
     });
 
     let mixed = &*mixed;
-    let mut gates = vec![[0.0; 2]; tokens * heads];
-    region.chunks_mut(&mut gates, heads, |row, gates| {
-        let steps = &inputs.steps[row * heads..];
-        for (head, (gate, step)) in gates.iter_mut().zip(steps).enumerate() {
-            let step = step + weights.dt_bias[head];
-            *gate = [softplus_of(step), decay_of(weights.a[head], step)];
-        }
+    let gates = columns::gates(region, [tokens, heads], |at, head| {
+        let step = inputs.steps[at] + weights.dt_bias[head];
+        [softplus_of(step), decay_of(weights.a[head], step)]
     });
     let results = &mut workspace.results;
     columns::each(region, results, [values, shape.state], seqs, out, |unit| {
