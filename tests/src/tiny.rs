@@ -13,6 +13,7 @@ use gguf::TensorType;
 use gguf::write::{OwnedValue, Writer};
 use half::f16;
 use kernels::Format;
+use kernels::format::BlockIQ1_M;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -385,14 +386,6 @@ pub fn weights(name: &str, ty: TensorType, len: usize, deviation: f32) -> Vec<u8
     bytes
 }
 
-/// Sets the scale of a block of IQ1_M: four bits at a time, in the upper ones of its last
-/// four words.
-pub fn set_scattered_scale(block: &mut [u8], scale: f16) {
-    for (i, word) in block[48..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        word[1] = word[1] & 15 | ((scale.to_bits() >> (4 * i)) as u8) << 4;
-    }
-}
-
 fn set_scales(ty: TensorType, bytes: &mut [u8], scale: f32) {
     for block in bytes.chunks_exact_mut(ty.block_bytes()) {
         if ty == TensorType::MXFP4 {
@@ -401,7 +394,7 @@ fn set_scales(ty: TensorType, bytes: &mut [u8], scale: f32) {
             continue;
         }
         if ty == TensorType::IQ1_M {
-            set_scattered_scale(block, f16::from_f32(scale));
+            BlockIQ1_M::set_scale(block, f16::from_f32(scale));
             continue;
         }
         let scales = SCALES.iter().find(|scales| scales.ty == ty);

@@ -36,6 +36,20 @@ pub struct BlockIQ1_M {
 
 const _: () = assert!(size_of::<BlockIQ1_M>() == 56);
 
+impl BlockIQ1_M {
+    /// Sets the scale of a block that lies in bytes.
+    ///
+    /// # Panics
+    ///
+    /// If they are not one block.
+    pub fn set_scale(bytes: &mut [u8], d: f16) {
+        let block: &mut Self = bytemuck::from_bytes_mut(bytes);
+        for (i, word) in block.scales.iter_mut().enumerate() {
+            word[1] = word[1] & 15 | ((d.to_bits() >> (4 * i)) as u8) << 4;
+        }
+    }
+}
+
 impl Codebook for BlockIQ1_M {
     #[inline(always)]
     fn scale(&self) -> f32 {

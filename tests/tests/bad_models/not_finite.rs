@@ -1,8 +1,9 @@
 //! Weights that are infinite or no numbers: reported, never generated from.
 
 use super::{generate, open};
-use firstlight_tests::tiny::{Shape, Tiny, scale_offsets, set_scattered_scale};
+use firstlight_tests::tiny::{Shape, Tiny, scale_offsets};
 use gguf::TensorType;
+use kernels::format::BlockIQ1_M;
 
 /// The model opens, and reports instead of generating.
 #[track_caller]
@@ -45,7 +46,7 @@ fn scales_that_are_not_finite() {
                 let damage = |block: &mut [u8]| match (ty, scale_offsets(ty)) {
                     (TensorType::MXFP4, _) => block[0] = 255,
                     (TensorType::IQ1_M, _) => {
-                        set_scattered_scale(block, half::f16::from_le_bytes(scale));
+                        BlockIQ1_M::set_scale(block, half::f16::from_le_bytes(scale));
                     }
                     (TensorType::F32 | TensorType::BF16, _) => {
                         let top = if scale == NAN {

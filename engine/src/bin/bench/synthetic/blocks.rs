@@ -6,6 +6,7 @@
 
 use gguf::TensorType;
 use kernels::Format;
+use kernels::format::BlockIQ1_M;
 
 /// Standard deviation of the weights.
 const DEVIATION: f32 = 0.02;
@@ -76,11 +77,7 @@ fn set_scales(ty: TensorType, block: &mut [u8], scale: f32) {
         block[0] = (127.0 + scale.log2().round()) as u8;
     }
     if ty == TensorType::IQ1_M {
-        // Four bits at a time, in the upper ones of the last four words.
-        let bits = half::f16::from_f32(scale).to_bits();
-        for (i, word) in block[48..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            word[1] = word[1] & 15 | ((bits >> (4 * i)) as u8) << 4;
-        }
+        BlockIQ1_M::set_scale(block, half::f16::from_f32(scale));
     }
     for &(at, relative) in scales(ty) {
         let value = half::f16::from_f32(scale * relative);
