@@ -141,22 +141,33 @@ impl FromStr for Isa {
 /// Whether this is a Zen 5 or a later processor of its maker, for choices that were
 /// measured there and that no instruction set tells.
 pub(crate) fn is_zen_5_or_later() -> bool {
+    let (maker, family) = model();
+    &maker == b"AuthenticAMD" && family >= 26
+}
+
+/// Whether this is a processor of Intel's, for such choices.
+pub(crate) fn is_intel() -> bool {
+    &model().0 == b"GenuineIntel"
+}
+
+/// The name of an x86-64 processor's maker and the number of its family.
+fn model() -> ([u8; 12], u32) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::__cpuid;
         use std::sync::LazyLock;
-        static IS_ZEN_5_OR_LATER: LazyLock<bool> = LazyLock::new(|| {
+        static MODEL: LazyLock<([u8; 12], u32)> = LazyLock::new(|| {
             #[allow(unused_unsafe, reason = "older compilers ask for it")]
             // SAFETY: every x86-64 processor has the instruction.
-            let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1)) };
-            let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+            let (maker, version) = unsafe { (__cpuid(0), __cpuid(1)) };
+            let maker = [maker.ebx, maker.edx, maker.ecx].map(u32::to_le_bytes);
             let family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
-            vendor.as_flattened() == b"AuthenticAMD" && family >= 26
+            (bytemuck::cast(maker), family)
         });
-        *IS_ZEN_5_OR_LATER
+        *MODEL
     }
     #[cfg(not(target_arch = "x86_64"))]
-    false
+    ([0; 12], 0)
 }
 
 #[cfg(test)]

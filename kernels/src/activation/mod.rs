@@ -88,7 +88,7 @@ use crate::matmul::min_tokens_avx512;
 use crate::team::Region;
 use std::ops::Range;
 
-pub use pair::{ONES, OfTwo, Pair};
+pub use pair::{ONES, OfTwo, Pair, Scaling};
 
 /// Groups a kernel works through at a time.
 pub const OCTET: usize = 8;
@@ -104,16 +104,17 @@ pub enum Order {
     Paired,
     /// In pieces of four.
     Lanes,
-    /// In pieces of four, of two rows.
-    TwoRows,
+    /// In pieces of four, of two rows, with what scales sums in this way.
+    TwoRows(Scaling),
 }
 
 impl Order {
-    /// The order that the kernels of an instruction set work on, with so many tokens.
-    pub fn of(isa: Isa, tokens: usize) -> Order {
+    /// The order that the kernels of an instruction set work on, with so many tokens,
+    /// when they scale sums in this way.
+    pub fn of(isa: Isa, scaling: Scaling, tokens: usize) -> Order {
         match isa {
             Isa::Avx512 if tokens < min_tokens_avx512() => Order::Lanes,
-            Isa::Avx512 => Order::TwoRows,
+            Isa::Avx512 => Order::TwoRows(scaling),
             _ => Order::Paired,
         }
     }
@@ -123,7 +124,7 @@ impl Order {
         match self {
             Order::Paired => [groups, 2 * groups, 0],
             Order::Lanes => [2 * groups, 0, 2 * groups],
-            Order::TwoRows => [0; 3],
+            Order::TwoRows(_) => [0; 3],
         }
     }
 }
@@ -277,18 +278,26 @@ impl<'a> Int8Rows<'a> {
 }
 
 impl Int8Buffer {
-    /// Quantizes `rows` rows of `x`, spread over the team.
+    /// Quantizes `rows` rows of `x` in an order of the instruction set's, spread over the
+    /// team.
     ///
     /// # Panics
     ///
     /// If `x` does not hold `rows` rows of equal length.
-    pub fn quantize(&mut self, region: &Region<'_>, isa: Isa, x: &[f32], rows: usize) {
+    pub fn quantize(
+        &mut self,
+        region: &Region<'_>,
+        isa: Isa,
+        order: Order,
+        x: &[f32],
+        rows: usize,
+    ) {
         let cols = row_len(x, rows);
         self.rows = rows;
         self.padded = cols.next_multiple_of(OCTET_LEN);
-        self.order = Order::of(isa, rows);
-        match self.order {
-            Order::TwoRows => self.quantize_pairs(region, x, cols),
+        self.order = order;
+        match order {
+            Order::TwoRows(scaling) => self.quantize_pairs(region, scaling, x, cols),
             Order::Paired | Order::Lanes => self.quantize_rows(region, isa, x, cols),
         }
     }
@@ -329,7 +338,7 @@ impl Int8Buffer {
     }
 
     /// Quantizes rows two by two.
-    fn quantize_pairs(&mut self, region: &Region<'_>, x: &[f32], cols: usize) {
+    fn quantize_pairs(&mut self, region: &Region<'_>, scaling: Scaling, x: &[f32], cols: usize) {
         let octets = self.padded / OCTET_LEN;
         let pairs = self.rows.div_ceil(2) * octets;
         let pairs = self.pairs.resize(pairs * size_of::<Pair>());
@@ -345,7 +354,7 @@ impl Int8Buffer {
             for (x, out) in work {
                 let (a, b) = x.split_at(cols);
                 let b = if b.is_empty() { a } else { b };
-                quantize_pair([a, b], out);
+                quantize_pair([a, b], scaling, out);
             }
         });
     }
@@ -362,7 +371,7 @@ impl Int8Buffer {
             sums: &self.sums,
             neg_sums: &self.neg_sums,
             pairs: match self.order {
-                Order::TwoRows => bytemuck::cast_slice(&self.pairs),
+                Order::TwoRows(_) => bytemuck::cast_slice(&self.pairs),
                 _ => &[],
             },
         }
@@ -395,12 +404,12 @@ pub fn quantizer(isa: Isa) -> QuantizeFn {
 }
 
 /// Quantizes two rows side by side.
-fn quantize_pair(x: [&[f32]; 2], out: &mut [Pair]) {
+fn quantize_pair(x: [&[f32]; 2], scaling: Scaling, out: &mut [Pair]) {
     #[cfg(target_arch = "x86_64")]
-    crate::matmul::avx512::quantize_pair(x, out);
+    crate::matmul::avx512::quantize_pair(x, scaling, out);
     #[cfg(not(target_arch = "x86_64"))]
     unreachable!(
-        "this is another architecture: {} and {} octets",
+        "this is another architecture: {}, {scaling:?} and {} octets",
         x[0].len(),
         out.len()
     );

@@ -100,7 +100,7 @@ fn every_set_quantizes_alike() {
             }
             let groups = len.next_multiple_of(OCTET_LEN) / GROUP;
             let run = |isa: Isa| -> Quantized {
-                let order = Order::of(isa, 1);
+                let order = Order::of(isa, Scaling::of_this_processor(), 1);
                 let lanes = order == Order::Lanes;
                 let [scales, of_halves, negative] = order.per_row(groups);
                 let mut q = vec![1_i8; groups * GROUP];
@@ -154,11 +154,23 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// What a row is quantized to: halves, bits of scales and of scaled sums, sums.
 type Quantized = (Vec<[i8; 16]>, Vec<u32>, Vec<u32>, Vec<i16>);
 
-/// Checks a row beside its negative.
+/// Checks a row beside its negative, whichever way sums are scaled.
 fn two_rows_hold_the_same(x: &[f32], (halves, d, xsum, sums): &Quantized) {
     let negative: Vec<f32> = x.iter().map(|x| -x).collect();
-    let mut pairs = vec![Pair::zeroed(); d.len() / OCTET];
-    quantize_pair([x, &negative], &mut pairs);
+    let quantize = |scaling| {
+        let mut pairs = vec![Pair::zeroed(); d.len() / OCTET];
+        quantize_pair([x, &negative], scaling, &mut pairs);
+        pairs
+    };
+    let [pairs, multiplying] = Scaling::ALL.map(quantize);
+    for (adding, multiplying) in pairs.iter().zip(&multiplying) {
+        let same = Pair {
+            by: adding.by,
+            bits: adding.bits,
+            ..*multiplying
+        };
+        assert_eq!(bytemuck::bytes_of(adding), bytemuck::bytes_of(&same));
+    }
     for (index, half) in halves.iter().enumerate() {
         let (pair, group, g) = (&pairs[index / 16], index / 2, index / 2 % OCTET);
         for (i, &q) in half.iter().enumerate() {
@@ -173,16 +185,17 @@ fn two_rows_hold_the_same(x: &[f32], (halves, d, xsum, sums): &Quantized) {
             bits(&[scale * ONES; 2])
         );
         assert_eq!(bits(&[pair.xsum[g]]), [xsum[group]]);
-        // Scaled by additions alone.
+        // Scaled by additions alone, and by a multiplication.
         for isum in [0, 1, -1, 77, -520_000, 520_191] {
+            let expected = bits(&[scale * isum as f32 + 0.0]);
             let begun = pair.bits[g] + isum;
-            let other = f32::from_bits(begun.wrapping_add(pair.other[g]) as u32);
+            let other = f32::from_bits(begun.wrapping_add(pair.by[g]) as u32);
             let scaled = f32::from_bits(begun as u32) - pair.ones[g] + other;
-            assert_eq!(
-                bits(&[scaled]),
-                bits(&[scale * isum as f32 + 0.0]),
-                "{scale} {isum}"
-            );
+            assert_eq!(bits(&[scaled]), expected, "{scale} {isum}");
+            let pair = &multiplying[index / 16];
+            let begun = f32::from_bits((pair.bits[g] + isum) as u32);
+            let scaled = begun.mul_add(f32::from_bits(pair.by[g] as u32), -pair.ones[g]);
+            assert_eq!(bits(&[scaled]), expected, "{scale} {isum}");
         }
     }
 }

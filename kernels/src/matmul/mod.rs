@@ -258,7 +258,8 @@ impl Forms {
         let isa = kernels.isa();
         let wanted = |form| jobs.iter().any(|job| form_of(job) == form);
         if wanted(ActivationForm::Int8) {
-            self.int8.quantize(region, isa, x, rows);
+            self.int8
+                .quantize(region, isa, kernels.order(rows), x, rows);
         }
         if wanted(ActivationForm::Float) {
             self.plain.fill(region, isa, StepForm::Plain, x, rows);

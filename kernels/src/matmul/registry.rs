@@ -11,7 +11,7 @@ use super::neon;
 use super::{Activations, Matrix, Scratch, float, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
-use crate::activation::Order;
+use crate::activation::{Order, Scaling};
 use crate::format::{Format, *};
 use crate::isa::Isa;
 use crate::lanes;
@@ -261,6 +261,7 @@ impl MatmulKernel {
 #[derive(Clone)]
 pub struct Kernels {
     isa: Isa,
+    scaling: Scaling,
     bf16_form: StepForm,
     matmul: Vec<MatmulKernel>,
 }
@@ -289,15 +290,18 @@ impl Kernels {
                 available: Isa::available().collect(),
             });
         }
+        let scaling = Scaling::of_this_processor();
+        let order = |isa| Order::of(isa, scaling, 1);
         let pick = |format: Format| {
             std::iter::successors(Some(isa), |isa| isa.fallback())
-                .filter(|&set| Order::of(set, 1) == Order::of(isa, 1))
+                .filter(|&set| order(set) == order(isa))
                 .find_map(|isa| MatmulKernel::all().find(|k| k.format == format && k.isa == isa))
                 .copied()
                 .unwrap_or_else(|| panic!("{format:?} has no kernel for {isa}"))
         };
         Ok(Kernels {
             isa,
+            scaling,
             bf16_form: match isa {
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512 => avx512::form(),
@@ -317,9 +321,21 @@ impl Kernels {
         self.isa
     }
 
+    /// The order in which those for block formats want so many rows of activations.
+    pub(super) fn order(&self, rows: usize) -> Order {
+        Order::of(self.isa, self.scaling, rows)
+    }
+
     /// The form of activations that the kernel for BF16 wants.
     pub(super) fn bf16_form(&self) -> StepForm {
         self.bf16_form
+    }
+
+    /// The kernels as on processors that scale sums in this way.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    pub(super) fn with_scaling(mut self, scaling: Scaling) -> Kernels {
+        self.scaling = scaling;
+        self
     }
 
     /// The kernels as a processor without instructions for bf16 has them.

@@ -1,6 +1,7 @@
 //! Every registered kernel against the definition, equal to the bit.
 
 use super::*;
+use crate::activation::Scaling;
 use crate::isa::Isa;
 use crate::selftest::Random;
 use crate::team::Team;
@@ -50,6 +51,10 @@ fn sets() -> Vec<(&'static str, Kernels)> {
     let mut sets: Vec<_> = Isa::available().map(set).collect();
     #[cfg(target_arch = "x86_64")]
     if let Ok(kernels) = Kernels::new(Isa::Avx512) {
+        let names = ["avx512 adding", "avx512 multiplying"];
+        for (name, scaling) in names.into_iter().zip(Scaling::ALL) {
+            sets.push((name, kernels.clone().with_scaling(scaling)));
+        }
         sets.push(("avx512 without bf16", kernels.without_pairs()));
     }
     #[cfg(target_arch = "x86_64")]

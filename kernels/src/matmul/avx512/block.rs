@@ -4,7 +4,7 @@
 
 use super::octet::PerLane;
 use super::tile::*;
-use crate::activation::Pair;
+use crate::activation::{Pair, Scaling};
 use crate::lines::LINE_BYTES;
 use std::arch::asm;
 use std::mem::offset_of;
@@ -30,32 +30,34 @@ pub struct Weights<'a> {
 
 /// Octets of a block's tokens.
 pub struct Tokens<'a> {
-    /// All octets of the block's pairs, one pair after the other, two for each tile or
-    /// one for the only one; those that are multiplied are those of the weights.
+    /// All octets of the block's pairs, one pair after the other, as many as a tile has
+    /// for each tile, or fewer for the only one; those that are multiplied are those of the
+    /// weights.
     pub pairs: &'a [Pair],
     /// What goes with octets of this format: of each tile, for each octet that is
-    /// multiplied.
-    pub beside: &'a [[Beside; TOKEN_PAIRS]],
+    /// multiplied, for each pair of a whole tile.
+    pub beside: &'a [Beside],
 }
 
 /// What comes of a block.
 pub struct Products<'a> {
-    /// Partial sums of each sheet with each tile; they begin with zero where octets
-    /// begin with a row's first.
+    /// Partial sums of each sheet with each pair of a whole tile, of each tile; they begin
+    /// with zero where octets begin with a row's first.
     pub sums: &'a mut [Sums],
-    /// Products of each sheet with each tile, once octets have come to the end of a row.
+    /// Products of each sheet with each two pairs, or the one that is left, of a whole
+    /// tile, of each tile, once octets have come to the end of a row.
     pub folded: &'a mut [Folded],
 }
 
-/// Streams of bytes, two for each tile and as long as each other, that are asked for,
-/// a line of both for each octet of the tile. Their memory is not accessed: they may
-/// lie anywhere.
+/// Streams of bytes, one for each pair of each tile and as long as each other, that are
+/// asked for, a line of each for each octet of the tile. Their memory is not accessed: they
+/// may lie anywhere.
 pub struct Ahead {
     /// What comes next of the first.
     next: *const u8,
     /// Where the first ends.
     end: *const u8,
-    /// How far the second of a tile is from its first.
+    /// How far each of a tile is from the one before.
     apart: isize,
     /// How far the first of a tile is from that of the tile before.
     tile: isize,
@@ -63,26 +65,26 @@ pub struct Ahead {
 
 impl Ahead {
     /// Asks for what is as long as `bytes` and lies behind.
-    pub fn after(bytes: &[u8]) -> Ahead {
-        let stream = bytes.len() / (TILES * TOKEN_PAIRS);
+    pub fn after(bytes: &[u8], scaling: Scaling) -> Ahead {
+        let stream = bytes.len() / (TILES * token_pairs(scaling));
         let next = bytes.as_ptr().wrapping_add(bytes.len());
         Ahead {
             next,
             end: next.wrapping_add(stream),
             apart: stream as isize,
-            tile: (TOKEN_PAIRS * stream) as isize,
+            tile: (token_pairs(scaling) * stream) as isize,
         }
     }
 
     /// Asks for some octets of pairs that have so many.
-    pub fn tokens(pairs: &[Pair], octets: usize, range: Range<usize>) -> Ahead {
+    pub fn tokens(pairs: &[Pair], scaling: Scaling, octets: usize, range: Range<usize>) -> Ahead {
         let pair = (octets * size_of::<Pair>()) as isize;
         let pairs = pairs[range].as_ptr_range();
         Ahead {
             next: pairs.start.cast(),
             end: pairs.end.cast(),
             apart: pair,
-            tile: TOKEN_PAIRS as isize * pair,
+            tile: token_pairs(scaling) as isize * pair,
         }
     }
 }
@@ -121,21 +123,41 @@ struct Between {
     last: *const u8,
 }
 
+/// Asks for a line of each of a tile's streams.
+#[rustfmt::skip]
+macro_rules! ask {
+    (adding) => { concat!("prefetcht1 [{ahead}]\n", "prefetcht1 [{ahead} + {apart}]\n") };
+    (multiplying) => { concat!(ask!(adding), "prefetcht1 [{ahead} + 2*{apart}]\n") };
+}
+
+/// The pairs of a whole tile.
+macro_rules! whole_tile {
+    (adding) => {
+        token_pairs(Scaling::Adding)
+    };
+    (multiplying) => {
+        token_pairs(Scaling::Multiplying)
+    };
+}
+
 /// The loops over sheets, tiles and octets around what a kind of format does, for as
 /// many pairs of tokens as there are in a tile.
 #[rustfmt::skip]
 macro_rules! sheets {
-    ($kind:ident, $pairs:ident, $($argument:ident)*) => {
-        match $pairs {
-            1 => sheets!($kind one, $($argument)*),
-            _ => sheets!($kind two, $($argument)*),
+    ($kind:ident, $scaling:ident, $pairs:ident, $($argument:ident)*) => {
+        match ($scaling, $pairs) {
+            (Scaling::Adding, 1) => sheets!($kind adding one, $($argument)*),
+            (Scaling::Adding, _) => sheets!($kind adding two, $($argument)*),
+            (Scaling::Multiplying, 1) => sheets!($kind multiplying one, $($argument)*),
+            (Scaling::Multiplying, 2) => sheets!($kind multiplying two, $($argument)*),
+            (Scaling::Multiplying, _) => sheets!($kind multiplying three, $($argument)*),
         }
     };
-    ($kind:ident $tokens:ident, $q:ident $d:ident $m:ident $x:ident $y:ident $beside:ident
+    ($kind:ident $scaling:ident $tokens:ident, $q:ident $d:ident $m:ident $x:ident $pair:ident $beside:ident
      $between:ident $products:ident $ahead:ident) => {
         asm!(
             // Not all tiles use these.
-            "/* {m} {y} */",
+            "/* {m} {pair} */",
             "2:",
             "cmp byte ptr [{between} + {of_begun}], 0",
             "jne 3f",
@@ -143,35 +165,34 @@ macro_rules! sheets {
             "vpxor xmm2, xmm2, xmm2", "vpxor xmm3, xmm3, xmm3",
             "vpxor xmm4, xmm4, xmm4", "vpxor xmm5, xmm5, xmm5",
             "vpxor xmm6, xmm6, xmm6", "vpxor xmm7, xmm7, xmm7",
+            "vpxor xmm8, xmm8, xmm8", "vpxor xmm9, xmm9, xmm9",
+            "vpxor xmm10, xmm10, xmm10", "vpxor xmm11, xmm11, xmm11",
             "jmp 4f",
             "3:",
-            two!(load_sums),
+            $tokens!($scaling load_sums),
             "4:",
             "mov {octets}, [{between} + {of_octets}]",
             "5:",
-            "prefetcht1 [{ahead}]",
-            "prefetcht1 [{ahead} + {apart}]",
-            octet!($kind $tokens),
+            ask!($scaling),
+            octet!($kind $scaling $tokens),
             "add {q}, 1024",
             "add {x}, 896",
-            "add {y}, 896",
-            "add {beside}, 512",
+            "add {beside}, {beside_octet}",
             "add {ahead}, 64",
             "dec {octets}",
             "jnz 5b",
             "cmp byte ptr [{between} + {of_ends}], 0",
             "jne 6f",
-            two!(store_sums),
+            $tokens!($scaling store_sums),
             "jmp 7f",
             "6:",
-            fold!(),
+            fold!($scaling),
             "7:",
-            "add {sums}, 512",
+            "add {sums}, {beside_octet}",
             "sub {q}, [{between} + {of_q_back}]",
             "sub {d}, [{between} + {of_d_back}]",
             "sub {m}, [{between} + {of_m_back}]",
             "add {x}, [{between} + {of_pairs_on}]",
-            "add {y}, [{between} + {of_pairs_on}]",
             "add {ahead}, [{between} + {of_ahead_on}]",
             "dec qword ptr [{between} + {of_tiles_left}]",
             "jnz 2b",
@@ -179,7 +200,6 @@ macro_rules! sheets {
             "add {d}, [{between} + {of_d_sheet}]",
             "add {m}, [{between} + {of_m_sheet}]",
             "sub {x}, [{between} + {of_pairs_back}]",
-            "sub {y}, [{between} + {of_pairs_back}]",
             "sub {beside}, [{between} + {of_beside_back}]",
             "sub {ahead}, [{between} + {of_ahead_back}]",
             // Where nothing is left to ask for, the last once more.
@@ -195,7 +215,7 @@ macro_rules! sheets {
             d = inout(reg) $d => _,
             m = inout(reg) $m => _,
             x = inout(reg) $x => _,
-            y = inout(reg) $y => _,
+            pair = in(reg) $pair,
             beside = inout(reg) $beside => _,
             sums = inout(reg) $products.sums.as_mut_ptr() => _,
             folded = inout(reg) $products.folded.as_mut_ptr() => _,
@@ -203,6 +223,7 @@ macro_rules! sheets {
             apart = in(reg) $ahead.apart,
             between = in(reg) &raw mut $between,
             octets = out(reg) _,
+            beside_octet = const whole_tile!($scaling) * size_of::<Beside>(),
             of_sorted = const offset_of!(Between, sorted),
             of_octets = const offset_of!(Between, octets),
             of_tiles = const offset_of!(Between, tiles),
@@ -230,6 +251,7 @@ macro_rules! sheets {
             out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
             out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
             out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
+            out("zmm28") _, out("zmm29") _, out("zmm30") _, out("zmm31") _,
             options(nostack),
         )
     };
@@ -244,28 +266,32 @@ macro_rules! sheets {
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vnni")]
 pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
+    scaling: Scaling,
     weights: Weights<'_>,
     tokens: Tokens<'_>,
     products: Products<'_>,
     ahead: &mut Ahead,
 ) {
-    /// `[token][row]`, which are in lanes `[row][token]`, the tokens of a pair in the
-    /// first and the third and in the second and the fourth row where they met the
-    /// rows as they lie, and with places changed where those were.
-    const SORTED: PerLane<u32> = [0, 1, 8, 9, 5, 4, 13, 12, 2, 3, 10, 11, 7, 6, 15, 14];
+    /// `[token][row]`, from where [`fold`] leaves them: at `[row][token]`, the tokens of
+    /// a pair in the first and the third and in the second and the fourth row where they
+    /// met the rows as they lie, and with places changed where those were.
+    const ADDING: PerLane<u32> = [0, 1, 8, 9, 5, 4, 13, 12, 2, 3, 10, 11, 7, 6, 15, 14];
+    /// The same, from `[row][token]` in their order.
+    const MULTIPLYING: PerLane<u32> = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
     let (range, scales) = (weights.range, 1 + usize::from(HALVES));
     let octets = range.len();
-    let tiles = tokens.beside.len() / octets;
-    let sheets = products.sums.len() / tiles;
+    let of_tile = token_pairs(scaling);
+    let tiles = tokens.beside.len() / (octets * of_tile);
+    let sheets = products.sums.len() / (tiles * of_tile);
     let here = weights.part;
     assert!(here.start <= range.start && range.end <= here.end && here.end <= weights.octets);
     assert!(tiles > 0 && sheets > 0);
-    assert_eq!(tokens.beside.len(), tiles * octets);
+    assert_eq!(tokens.beside.len(), tiles * octets * of_tile);
     let pairs = tokens.pairs.len() / (tiles * weights.octets);
     assert_eq!(tokens.pairs.len(), tiles * pairs * weights.octets);
-    assert!(pairs == TOKEN_PAIRS || (pairs, tiles) == (1, 1));
-    assert_eq!(products.sums.len(), sheets * tiles);
-    assert_eq!(products.folded.len(), products.sums.len());
+    assert!(pairs == of_tile || tiles == 1 && (1..of_tile).contains(&pairs));
+    assert_eq!(products.sums.len(), sheets * tiles * of_tile);
+    assert_eq!(products.folded.len(), sheets * tiles * of_tile.div_ceil(2));
     assert_eq!(weights.q.len(), sheets * here.len());
     assert_eq!(weights.d.len(), weights.q.len() * scales);
     assert_eq!(weights.m.len(), weights.q.len() * MINIMUMS);
@@ -275,7 +301,10 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
     let pairs_of = |octets: usize| octets * size_of::<Pair>();
     let asked = octets * LINE_BYTES;
     let mut between = Between {
-        sorted: SORTED,
+        sorted: match scaling {
+            Scaling::Adding => ADDING,
+            Scaling::Multiplying => MULTIPLYING,
+        },
         octets,
         tiles,
         tiles_left: tiles,
@@ -288,8 +317,8 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
         q_sheet: q_of(here.len()),
         d_sheet: d_of(here.len()),
         m_sheet: m_of(here.len()),
-        pairs_on: pairs_of(TOKEN_PAIRS * weights.octets - octets),
-        pairs_back: pairs_of(tiles * TOKEN_PAIRS * weights.octets),
+        pairs_on: pairs_of(of_tile * weights.octets - octets),
+        pairs_back: pairs_of(tiles * of_tile * weights.octets),
         beside_back: size_of_val(tokens.beside),
         ahead_on: ahead.tile - asked as isize,
         ahead_back: tiles as isize * ahead.tile - asked as isize,
@@ -301,20 +330,28 @@ pub fn multiply<const HALVES: bool, const MINIMUMS: usize>(
     let d = weights.d[first * scales..].as_ptr();
     let m = weights.m[first * MINIMUMS..].as_ptr();
     let x = tokens.pairs[range.start..].as_ptr();
-    let y = x.wrapping_add(weights.octets);
+    let pair = pairs_of(weights.octets);
     let beside = tokens.beside.as_ptr();
     match (HALVES, MINIMUMS) {
         // SAFETY: of each sheet, the loops read those octets of `q` and `d`, which need no
-        // alignment, of each tile those of its one or two pairs and all of `beside`, which
-        // have theirs; they read and write one element of `sums` for each sheet and tile,
-        // and write one of `folded` where rows end. What is asked for may lie anywhere.
-        (false, 0) => unsafe { sheets!(plain, pairs, q d m x y beside between products ahead) },
+        // alignment, of each tile those of its pairs and all of `beside`, which have theirs;
+        // of `sums` they read and write what each sheet and tile have, and write that of
+        // `folded` where rows end. What is asked for may lie anywhere.
+        (false, 0) => unsafe {
+            sheets!(plain, scaling, pairs, q d m x pair beside between products ahead)
+        },
         // SAFETY: as before; one element of `m` per octet.
-        (false, 1) => unsafe { sheets!(minimum, pairs, q d m x y beside between products ahead) },
+        (false, 1) => unsafe {
+            sheets!(minimum, scaling, pairs, q d m x pair beside between products ahead)
+        },
         // SAFETY: as before; two elements of `m` per octet.
-        (false, 2) => unsafe { sheets!(minimums, pairs, q d m x y beside between products ahead) },
+        (false, 2) => unsafe {
+            sheets!(minimums, scaling, pairs, q d m x pair beside between products ahead)
+        },
         // SAFETY: as in the first case; two elements of `d` per octet.
-        (true, 0) => unsafe { sheets!(halves, pairs, q d m x y beside between products ahead) },
+        (true, 0) => unsafe {
+            sheets!(halves, scaling, pairs, q d m x pair beside between products ahead)
+        },
         _ => unreachable!("no panel has {MINIMUMS} minimums, halves apart: {HALVES}"),
     }
 }

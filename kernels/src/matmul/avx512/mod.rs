@@ -51,7 +51,7 @@ pub(super) unsafe fn blocks<B: Octets>(
     let near = prefetch::prefers_first_level();
     let (x, panel) = (x.int8, &mut scratch.panel);
     match x.order {
-        Order::TwoRows => panel::strip::<B>(weight, x, near, out, panel),
+        Order::TwoRows(scaling) => panel::strip::<B>(weight, x, scaling, near, out, panel),
         _ => in_place::strip::<B>(weight, x, near, out, panel),
     }
 }

@@ -1,6 +1,6 @@
 //! Many tokens: a strip is unpacked ([`Pages`]), part by part if rows are long
 //! ([`PART`]), and multiplied with all tokens, block by block ([`block`]) and, of a
-//! block, slice by slice: at most [`SLICE`] octets. Between slices and between parts
+//! block, slice by slice ([`slice_octets`]). Between slices and between parts
 //! partial sums wait in memory. Meanwhile tiles ask for what
 //! comes next ([`Ahead`]): of few tokens, which stay in the second-level cache, the
 //! weights of the next strip, since unpacking them is all reading and multiplying would
@@ -10,9 +10,9 @@
 use super::block::{self, Ahead, Products, TILES, Tokens};
 use super::octet::{Octets, PerLane};
 use super::pages::Pages;
-use super::tile::{Beside, Folded, ROWS, Sums, TOKEN_PAIRS, TOKENS};
+use super::tile::{Beside, FOLDED_TOKENS, Folded, ROWS, Sums, token_pairs};
 use super::vector::*;
-use crate::activation::{Int8Rows, OCTET_LEN, ONES, Pair};
+use crate::activation::{Int8Rows, OCTET_LEN, ONES, Pair, Scaling};
 use crate::lines::Lines;
 use crate::matmul::Matrix;
 use crate::matmul::panel::{Panel, are_few, nth};
@@ -23,7 +23,24 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 /// Octets of a block's tokens that stay in the first-level cache.
-const SLICE: usize = 6;
+const fn slice_octets(scaling: Scaling) -> usize {
+    match scaling {
+        Scaling::Adding => 6,
+        Scaling::Multiplying => 4,
+    }
+}
+
+/// What lies beside a block at most.
+const MOST_BESIDE: usize = {
+    let adding = token_pairs(Scaling::Adding) * slice_octets(Scaling::Adding);
+    let multiplying = token_pairs(Scaling::Multiplying) * slice_octets(Scaling::Multiplying);
+    TILES
+        * if adding > multiplying {
+            adding
+        } else {
+            multiplying
+        }
+};
 
 /// Octets of a strip that stay in the second, with room for what else there is.
 const PART: usize = 8;
@@ -36,6 +53,7 @@ const SHEETS: usize = 4;
 pub fn strip<B: Octets>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
+    scaling: Scaling,
     near: bool,
     out: &mut TileMut<'_>,
     panel: &mut Panel,
@@ -46,19 +64,21 @@ pub fn strip<B: Octets>(
     let few = are_few(x.rows, weight.cols());
     let parts = if few { 1 } else { octets.div_ceil(PART) };
     // Between parts the sums of all blocks wait, between slices those of one.
+    let of_tile = token_pairs(scaling);
     let kept = match parts {
         1 => TILES,
-        _ => x.rows.div_ceil(TOKENS),
+        _ => x.rows.div_ceil(2 * of_tile),
     };
     let mut lines = [&mut panel.sums, &mut panel.products].map(std::mem::take);
     let [sums, folded] = &mut lines;
-    let sums = of_lines::<Sums>(sums, sheets * kept);
-    let folded = of_lines::<Folded>(folded, sheets * TILES);
+    let sums = of_lines::<Sums>(sums, sheets * kept * of_tile);
+    let folded = of_lines::<Folded>(folded, sheets * TILES * of_tile.div_ceil(2));
     for part in (0..parts).map(|index| nth(index, parts, 0..octets)) {
         let product = Product {
             pages: &Pages::unpack::<B>(weight, part, near, panel),
             offset: B::PANEL_OFFSET,
             x,
+            scaling,
             weights: weight.bytes(),
             few,
         };
@@ -79,10 +99,10 @@ fn of_lines<T: Pod>(lines: &mut Lines<f32>, count: usize) -> &mut [T] {
 }
 
 /// The pairs of tokens, of so many, that go through the sheets together, from one on:
-/// whole tiles, or at the end the one pair that is left.
-fn block_of(first: usize, pairs: usize) -> Range<usize> {
-    let left = (pairs - first).min(TILES * TOKEN_PAIRS);
-    let whole = left / TOKEN_PAIRS * TOKEN_PAIRS;
+/// whole tiles, or at the end what is left.
+fn block_of(first: usize, pairs: usize, of_tile: usize) -> Range<usize> {
+    let left = (pairs - first).min(TILES * of_tile);
+    let whole = left / of_tile * of_tile;
     first..first + if whole > 0 { whole } else { left }
 }
 
@@ -92,6 +112,8 @@ struct Product<'a> {
     /// What was added to the quants.
     offset: i32,
     x: Int8Rows<'a>,
+    /// How sums are scaled with what is prepared in `x`.
+    scaling: Scaling,
     /// The strip as it lies in the file.
     weights: &'a [u8],
     /// Tokens are few.
@@ -109,19 +131,20 @@ impl Product<'_> {
         let Pages { octets, sheets, .. } = *self.pages;
         let part = &self.pages.part;
         let (whole, ends) = (part.len() == octets, part.end == octets);
-        let slices = part.len().div_ceil(SLICE);
+        let slices = part.len().div_ceil(slice_octets(self.scaling));
         let slice = |index: usize| nth(index, slices, part.clone());
-        let mut beside = [[Beside::zeroed(); TOKEN_PAIRS]; TILES * SLICE];
+        let mut beside = [Beside::zeroed(); MOST_BESIDE];
+        let of_tile = token_pairs(self.scaling);
         let pairs = self.x.rows.div_ceil(2);
-        let mut ahead = Ahead::after(self.weights);
-        let mut block = block_of(0, pairs);
+        let mut ahead = Ahead::after(self.weights, self.scaling);
+        let mut block = block_of(0, pairs, of_tile);
         while !block.is_empty() {
-            let next = block_of(block.end, pairs);
-            let tiles = block.len().div_ceil(TOKEN_PAIRS);
+            let next = block_of(block.end, pairs, of_tile);
+            let tiles = block.len().div_ceil(of_tile);
             let tokens = 2 * block.start..self.x.rows.min(2 * block.end);
-            let first_kept = if whole { 0 } else { block.start / TOKEN_PAIRS };
-            let sums = &mut all_sums[sheets * first_kept..][..sheets * tiles];
-            let folded = &mut folded[..sheets * tiles];
+            let first_kept = if whole { 0 } else { block.start };
+            let sums = &mut all_sums[sheets * first_kept..][..sheets * tiles * of_tile];
+            let folded = &mut folded[..sheets * tiles * of_tile.div_ceil(2)];
             if ends {
                 // The outputs of many tokens lie far apart, in no cache; until they are
                 // written, there is time to bring them.
@@ -132,41 +155,49 @@ impl Product<'_> {
             let pairs = self.x.pairs(block.clone());
             for index in 0..slices {
                 let range = slice(index);
-                let beside = &mut beside[..tiles * range.len()];
+                let beside = &mut beside[..tiles * range.len() * of_tile];
                 self.put_beside_block::<HALVES, MINIMUMS>(pairs, range.clone(), beside);
                 if !self.few && index + 1 < slices {
-                    ahead = Ahead::tokens(pairs, octets, slice(index + 1));
+                    ahead = Ahead::tokens(pairs, self.scaling, octets, slice(index + 1));
                 } else if !self.few && !next.is_empty() {
-                    ahead = Ahead::tokens(self.x.pairs(next.clone()), octets, slice(0));
+                    let pairs = self.x.pairs(next.clone());
+                    ahead = Ahead::tokens(pairs, self.scaling, octets, slice(0));
                 }
                 let tokens = Tokens { pairs, beside };
                 let products = Products { sums, folded };
                 let weights = self.pages.slice(range);
-                block::multiply::<HALVES, MINIMUMS>(weights, tokens, products, &mut ahead);
+                block::multiply::<HALVES, MINIMUMS>(
+                    self.scaling,
+                    weights,
+                    tokens,
+                    products,
+                    &mut ahead,
+                );
             }
             if ends {
-                put_out(folded, tiles, tokens, out);
+                put_out(folded, of_tile, tokens, out);
             }
             block = next;
         }
     }
 
     /// Puts beside some octets of a block's tiles what goes with them; the last pair
-    /// stands in for one that there is not.
+    /// stands in for those that there are not.
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2")]
     fn put_beside_block<const HALVES: bool, const MINIMUMS: usize>(
         &self,
         pairs: &[Pair],
         range: Range<usize>,
-        beside: &mut [[Beside; TOKEN_PAIRS]],
+        beside: &mut [Beside],
     ) {
         let octets = self.pages.octets;
         let last = pairs.len() / octets - 1;
-        for (tile, beside) in beside.chunks_exact_mut(range.len()).enumerate() {
-            for (octet, beside) in range.clone().zip(beside) {
+        let of_tile = token_pairs(self.scaling);
+        for (tile, beside) in beside.chunks_exact_mut(range.len() * of_tile).enumerate() {
+            for (octet, beside) in range.clone().zip(beside.chunks_exact_mut(of_tile)) {
                 for (pair, beside) in beside.iter_mut().enumerate() {
-                    let pair = last.min(TOKEN_PAIRS * tile + pair);
+                    let pair = last.min(of_tile * tile + pair);
                     self.put_beside::<HALVES, MINIMUMS>(&pairs[pair * octets + octet], beside);
                 }
             }
@@ -201,32 +232,37 @@ impl Product<'_> {
     }
 }
 
-/// Brings the products of so many tiles, of each sheet, to where those of their tokens
-/// go.
+/// Brings the products of each sheet with tiles of so many pairs to where those of their
+/// tokens go.
 #[target_feature(enable = "avx512f")]
-fn put_out(folded: &[Folded], tiles: usize, tokens: Range<usize>, out: &mut TileMut<'_>) {
-    for (sheets, folded) in folded.chunks(SHEETS * tiles).enumerate() {
-        for (tile, first) in tokens.clone().step_by(TOKENS).enumerate() {
-            let rows = by_token(folded, tile, tiles);
-            for (token, rows) in (first..tokens.end).zip(&rows) {
-                let to = &mut out.row(out.rows().start + token)[sheets * SHEETS * ROWS..];
-                match to.first_chunk_mut() {
-                    Some(to) => store_f32(to, load_f32(rows)),
-                    None => to.copy_from_slice(&rows[..to.len()]),
+fn put_out(folded: &[Folded], of_tile: usize, tokens: Range<usize>, out: &mut TileMut<'_>) {
+    let per_tile = of_tile.div_ceil(2);
+    let per_sheet = tokens.len().div_ceil(2 * of_tile) * per_tile;
+    for (sheets, folded) in folded.chunks(SHEETS * per_sheet).enumerate() {
+        for (tile, first) in tokens.clone().step_by(2 * of_tile).enumerate() {
+            let last = tokens.end.min(first + 2 * of_tile);
+            for (index, first) in (first..last).step_by(FOLDED_TOKENS).enumerate() {
+                let rows = by_token(folded, tile * per_tile + index, per_sheet);
+                for (token, rows) in (first..last).zip(&rows) {
+                    let to = &mut out.row(out.rows().start + token)[sheets * SHEETS * ROWS..];
+                    match to.first_chunk_mut() {
+                        Some(to) => store_f32(to, load_f32(rows)),
+                        None => to.copy_from_slice(&rows[..to.len()]),
+                    }
                 }
             }
         }
     }
 }
 
-/// What a tile's tokens have of up to four sheets side by side, of products with so
-/// many tiles: `[token][row]`.
+/// What the tokens of one of so many products with a sheet have of up to four sheets side
+/// by side: `[token][row]`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn by_token(folded: &[Folded], tile: usize, tiles: usize) -> [PerLane<f32>; TOKENS] {
-    let sheets = folded.len() / tiles;
+fn by_token(folded: &[Folded], index: usize, per_sheet: usize) -> [PerLane<f32>; FOLDED_TOKENS] {
+    let sheets = folded.len() / per_sheet;
     let sheet = |sheet: usize| {
-        let Folded(folded) = &folded[sheet.min(sheets - 1) * tiles + tile];
+        let Folded(folded) = &folded[sheet.min(sheets - 1) * per_sheet + index];
         load_f32(bytemuck::cast_ref(folded))
     };
     let (a, b, c, d) = (sheet(0), sheet(1), sheet(2), sheet(3));
@@ -238,7 +274,7 @@ fn by_token(folded: &[Folded], tile: usize, tiles: usize) -> [PerLane<f32>; TOKE
         _mm512_shuffle_f32x4(a, b, 0b11_10_11_10),
         _mm512_shuffle_f32x4(c, d, 0b11_10_11_10),
     ];
-    let mut by_token = [[0.0; 16]; TOKENS];
+    let mut by_token = [[0.0; 16]; FOLDED_TOKENS];
     for (two, [ab, cd]) in by_token
         .as_chunks_mut::<2>()
         .0

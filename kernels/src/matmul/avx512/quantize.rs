@@ -16,7 +16,9 @@
 
 use super::octet::{PerLane, beside, halves_beside};
 use super::vector::*;
-use crate::activation::{AMAX_CEILING, AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN, ONES, Pair};
+use crate::activation::{
+    AMAX_CEILING, AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN, ONES, Pair, Scaling,
+};
 use crate::isa::Isa;
 use crate::prefetch;
 use std::arch::x86_64::*;
@@ -45,10 +47,10 @@ pub fn quantize(x: &[f32], out: &mut Int8RowMut<'_>) {
 /// # Panics
 ///
 /// If the processor does not have AVX-512, or an array does not fit.
-pub fn quantize_pair(x: [&[f32]; 2], out: &mut [Pair]) {
+pub fn quantize_pair(x: [&[f32]; 2], scaling: Scaling, out: &mut [Pair]) {
     assert!(Isa::Avx512.is_available());
     // SAFETY: the processor has the features.
-    unsafe { pair(x, out) }
+    unsafe { pair(x, scaling, out) }
 }
 
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
@@ -72,7 +74,7 @@ fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
 }
 
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
-fn pair(x: [&[f32]; 2], out: &mut [Pair]) {
+fn pair(x: [&[f32]; 2], scaling: Scaling, out: &mut [Pair]) {
     for (o, to) in out.iter_mut().enumerate() {
         let [a, b] = [octet(x[0], o), octet(x[1], o)];
         let steps = to.q.as_chunks_mut::<2>().0;
@@ -82,10 +84,10 @@ fn pair(x: [&[f32]; 2], out: &mut [Pair]) {
             }
         }
         let d = beside(a.d, b.d);
-        let Powers { bits, other } = Powers::of(d);
+        let Begin { bits, by } = Begin::of(d, scaling);
         store_f32(&mut to.ones, _mm512_mul_ps(d, _mm512_set1_ps(ONES)));
         store(bytemuck::cast_mut(&mut to.bits), bits);
-        store(bytemuck::cast_mut(&mut to.other), other);
+        store(bytemuck::cast_mut(&mut to.by), by);
         let sums = [a.neg_sums(), b.neg_sums()];
         store_f32(&mut to.xsum, beside(a.xsum(sums[0]), b.xsum(sums[1])));
         for (to, half) in to.neg_sums.iter_mut().zip(halves_beside(sums[0], sums[1])) {
@@ -114,16 +116,29 @@ fn octet(x: &[f32], o: usize) -> Quantized {
     }
 }
 
-/// Scales `2ᵃ ± 2ᵇ` taken apart: see [`Pair`].
-struct Powers {
+/// What integer sums begin with, and what scales them: see [`Pair`].
+struct Begin {
     bits: __m512i,
-    other: __m512i,
+    by: __m512i,
 }
 
-impl Powers {
+impl Begin {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn of(d: __m512) -> Powers {
+    fn of(d: __m512, scaling: Scaling) -> Begin {
+        match scaling {
+            Scaling::Adding => Begin::of_powers(d),
+            Scaling::Multiplying => Begin {
+                bits: _mm512_set1_epi32(ONES.to_bits() as i32),
+                by: _mm512_castps_si512(d),
+            },
+        }
+    }
+
+    /// Takes scales `2ᵃ ± 2ᵇ` apart.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn of_powers(d: __m512) -> Begin {
         /// What is added to the bits of a float to multiply it with a power of two.
         const fn times(power: i32) -> u32 {
             (power << 23) as u32
@@ -154,8 +169,8 @@ impl Powers {
         let bits = _mm512_add_epi32(bits, pick(&A));
         // Zero times a number is the number minus itself.
         let is_zero = _mm512_testn_epi32_mask(of_d, of_d);
-        let other = _mm512_mask_mov_epi32(pick(&B), is_zero, _mm512_set1_epi32(MINUS as i32));
-        Powers { bits, other }
+        let by = _mm512_mask_mov_epi32(pick(&B), is_zero, _mm512_set1_epi32(MINUS as i32));
+        Begin { bits, by }
     }
 }
 
