@@ -40,7 +40,7 @@ impl<W: Weight> Work<W> for InPlace<'_, '_, '_, W> {
     fn run<L: Lanes, D: Dot<L, W, N>, const N: usize>(mut self, l: L, dot: D) {
         let bytes = self.tokens * self.x.steps() * size_of::<Step>();
         let few = self.tokens <= STREAM_TOKENS && bytes <= STREAM_BYTES;
-        if few && prefetch::prefers_first_level() {
+        if few && prefetch::prefers_first_level() && prefetch::streams() == 1 {
             self.tiles::<L, D, N, 1, 4>(l, dot);
         } else if L::REGISTERS < 24 {
             self.tiles::<L, D, N, 2, 3>(l, dot);

@@ -27,19 +27,21 @@ use std::ops::Range;
 /// in parts.
 const TOGETHER: usize = 64;
 
-/// Computes a strip; `near`: see [`octet_and_ask`].
+/// Computes a strip; `near`: see [`octet_and_ask`]; `streams`: see
+/// [`prefetch::streams`](crate::prefetch::streams).
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub fn strip<B: Octets>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
     near: bool,
+    streams: usize,
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
     match B::MINIMUMS {
-        0 => strip_of::<B, 0>(weight, x, near, out, panel),
-        1 => strip_of::<B, 1>(weight, x, near, out, panel),
-        _ => strip_of::<B, 2>(weight, x, near, out, panel),
+        0 => strip_of::<B, 0>(weight, x, near, streams, out, panel),
+        1 => strip_of::<B, 1>(weight, x, near, streams, out, panel),
+        _ => strip_of::<B, 2>(weight, x, near, streams, out, panel),
     }
 }
 
@@ -49,6 +51,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
     weight: Matrix<'_>,
     x: Int8Rows<'_>,
     near: bool,
+    streams: usize,
     out: &mut TileMut<'_>,
     panel: &mut Panel,
 ) {
@@ -67,6 +70,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
         count: weight.rows(),
         octets: weight.cols().div_ceil(OCTET_LEN),
         near,
+        streams,
     };
     let mut token = 0;
     while token < x.rows {
@@ -98,6 +102,8 @@ struct Rows<'a, B> {
     octets: usize,
     /// See [`octet_and_ask`].
     near: bool,
+    /// See [`prefetch::streams`](crate::prefetch::streams).
+    streams: usize,
 }
 
 impl<B: Octets> Rows<'_, B> {
@@ -176,30 +182,58 @@ impl<B: Octets> Rows<'_, B> {
         if self.bundled < self.count {
             let x = lay_out::<B, 1>(x, first, 0..self.octets, &mut panel.x, InLanes::of);
             let (x, out) = (x.as_flattened(), &mut out[self.bundled..]);
-            match self.near {
-                true => self.single_alone::<true>(x, out),
-                false => self.single_alone::<false>(x, out),
+            match (self.near, self.streams) {
+                (true, 1) => self.single_alone::<true, 1>(x, out),
+                (true, _) => self.single_alone::<true, 2>(x, out),
+                (false, _) => self.single_alone::<false, 1>(x, out),
             }
         }
         1
     }
 
-    /// Computes the rows that are not bundled, for one token.
+    /// Computes the rows that are not bundled, for one token: from so many places at once.
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn single_alone<const NEAR: bool>(&self, x: &[OfToken], out: &mut [f32]) {
-        for (row, out) in (self.bundled..).zip(out) {
-            let mut acc = _mm256_setzero_ps();
-            let mut x = x.iter();
-            for (blocks, x) in self.full_octets(row, 0..self.octets).zip(&mut x) {
-                acc = x.add::<B>(&next_octet(blocks, NEAR), acc);
+    fn single_alone<const NEAR: bool, const STREAMS: usize>(&self, x: &[OfToken], out: &mut [f32]) {
+        let each = out.len() / STREAMS;
+        for first in 0..each {
+            let mut rows = [first; STREAMS];
+            for (stream, row) in rows.iter_mut().enumerate() {
+                *row += stream * each;
             }
-            if self.rest() > 0
-                && let Some(x) = x.next()
-            {
-                acc = x.add::<B>(&self.last_octet(row), acc);
+            self.single_rows::<NEAR, STREAMS>(rows, x, out);
+        }
+        for row in STREAMS * each..out.len() {
+            self.single_rows::<NEAR, 1>([row], x, out);
+        }
+    }
+
+    /// Computes some of them side by side.
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn single_rows<const NEAR: bool, const R: usize>(
+        &self,
+        rows: [usize; R],
+        x: &[OfToken],
+        out: &mut [f32],
+    ) {
+        let full = self.per_row / B::BLOCKS;
+        let mut all: [&[B]; R] = [&[]; R];
+        for (all, row) in all.iter_mut().zip(rows) {
+            *all = &self.from(self.bundled + row)[..full * B::BLOCKS];
+        }
+        let mut acc = [_mm256_setzero_ps(); R];
+        for (o, x) in x[..full].iter().enumerate() {
+            for (acc, all) in acc.iter_mut().zip(all) {
+                let blocks = &all[o * B::BLOCKS..][..B::BLOCKS];
+                *acc = x.add::<B>(&next_octet(blocks, NEAR), *acc);
             }
-            *out = fold(acc);
+        }
+        for (acc, row) in acc.iter_mut().zip(rows) {
+            if self.rest() > 0 {
+                *acc = x[full].add::<B>(&self.last_octet(self.bundled + row), *acc);
+            }
+            out[row] = fold(*acc);
         }
     }
 
@@ -276,9 +310,14 @@ impl<B: Octets> Rows<'_, B> {
         let blocks = [self.per_row, self.blocks_of(&part).len()];
         let [row_bytes, part_bytes] = blocks.map(|n| n * size_of::<B>());
         let ahead = ahead_of_part(row_bytes, part_bytes, AHEAD);
-        for (pair, a) in (self.bundled..self.count).step_by(2).enumerate() {
+        let pairs = (self.count - self.bundled).div_ceil(2);
+        for pair in 0..pairs {
+            let (a, b) = match self.streams {
+                1 => (2 * pair, 2 * pair + 1),
+                _ => (pair, pairs + pair),
+            };
             // An odd last row is its own neighbour.
-            let b = (a + 1).min(self.count - 1);
+            let [a, b] = [a, b].map(|row| (self.bundled + row).min(self.count - 1));
             let mut acc = [_mm512_setzero_ps(); T];
             if part.start > 0 {
                 for (acc, sums) in acc.iter_mut().zip(&sums[pair]) {

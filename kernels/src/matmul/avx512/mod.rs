@@ -31,6 +31,9 @@ mod tile;
 mod token;
 mod vector;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Activations, Matrix, Scratch};
 use crate::activation::Order;
 use crate::prefetch;
@@ -52,6 +55,6 @@ pub(super) unsafe fn blocks<B: Octets>(
     let (x, panel) = (x.int8, &mut scratch.panel);
     match x.order {
         Order::TwoRows(scaling) => panel::strip::<B>(weight, x, scaling, near, out, panel),
-        _ => in_place::strip::<B>(weight, x, near, out, panel),
+        _ => in_place::strip::<B>(weight, x, near, prefetch::streams(), out, panel),
     }
 }
