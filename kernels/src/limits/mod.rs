@@ -108,9 +108,9 @@ fn read(team: &Team, isa: Isa, effort: Effort) -> f64 {
     team.region(|region| region.chunks_mut(&mut buffer, stretch, |_, part| part.fill(1.0)));
     let stretches: Vec<&[f32]> = buffer.chunks(stretch).collect();
     let bytes = size_of_val(&buffer[..]) as f64;
-    let mut ask = false;
+    let mut ways = [None, Some(false), Some(true)].into_iter().cycle();
     best(effort.rounds, || {
-        ask = !ask;
+        let ask = ways.next().flatten();
         let start = Instant::now();
         team.region(|region| {
             region.for_each(stretches.len(), |index| {
@@ -173,9 +173,9 @@ fn dot(isa: Isa, turns: usize) -> u64 {
 /// Reads values.
 struct Read<'a> {
     stretch: &'a [f32],
-    /// Whether memory is asked for ahead, as kernels do, or what the processor guesses
-    /// has to do.
-    ask: bool,
+    /// Whether memory is asked for ahead, as kernels do, and then to be in the
+    /// first-level cache, or what the processor guesses has to do.
+    ask: Option<bool>,
 }
 
 impl Op for Read<'_> {
@@ -186,9 +186,8 @@ impl Op for Read<'_> {
         // Four sums of sixteen: enough that additions do not wait for each other.
         let mut sums = [lanes.splat(0.0); 4];
         let (groups, _) = self.stretch.as_chunks::<{ 4 * LANES }>();
-        let near = prefetch::prefers_first_level();
         for group in groups {
-            if self.ask {
+            if let Some(near) = self.ask {
                 prefetch::all_to_level(near, group, AHEAD_BYTES);
             }
             let (parts, _) = group.as_chunks::<LANES>();
