@@ -258,7 +258,7 @@ mod tests {
     fn reading_sees_every_value() {
         let values: Vec<f32> = (0..256).map(|i| i as f32).collect();
         for isa in Isa::available() {
-            for ask in [false, true] {
+            for ask in [None, Some(false), Some(true)] {
                 let stretch = &values;
                 assert_eq!(isa.run(Read { stretch, ask }), 255.0 * 128.0, "{isa}");
             }
