@@ -1,7 +1,6 @@
 //! Every registered kernel against the definition, equal to the bit.
 
 use super::*;
-use crate::activation::Scaling;
 use crate::isa::Isa;
 use crate::selftest::Random;
 use crate::team::Team;
@@ -52,7 +51,7 @@ fn sets() -> Vec<(&'static str, Kernels)> {
     #[cfg(target_arch = "x86_64")]
     if let Ok(kernels) = Kernels::new(Isa::Avx512) {
         let names = ["avx512 adding", "avx512 multiplying"];
-        for (name, scaling) in names.into_iter().zip(Scaling::ALL) {
+        for (name, scaling) in names.into_iter().zip(crate::activation::Scaling::ALL) {
             sets.push((name, kernels.clone().with_scaling(scaling)));
         }
         sets.push(("avx512 without bf16", kernels.without_pairs()));
