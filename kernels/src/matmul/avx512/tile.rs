@@ -438,18 +438,13 @@ macro_rules! fold {
             fold_pair!(0 1 2 3),
             fold_pair!(4 5 6 7),
             fold_last!(0 4, 0),
-            "add {folded}, 64\n",
         )
     };
     (multiplying) => {
         concat!(
-            "vmovdqa64 zmm14, [{between} + {of_sorted}]\n",
-            fold_pair!(0 1 2 3),
-            fold_pair!(4 5 6 7),
+            fold!(adding),
             fold_pair!(8 9 10 11),
-            fold_last!(0 4, 0),
             fold_last!(8 8, 64),
-            "add {folded}, 128\n",
         )
     };
 }
