@@ -43,6 +43,10 @@ pub trait Level: Copy + 'static {
     /// Whether sub-scales stand in a panel: pairs of `i16` of each row.
     fn has_subscales<B: Octets>() -> bool;
 
+    /// Whether a tile has the sums of both halves of groups at once: it takes half the
+    /// tokens then.
+    fn halves_at_once<B: Octets>() -> bool;
+
     /// An octet as it goes into a panel.
     unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet;
 

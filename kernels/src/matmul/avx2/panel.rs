@@ -77,7 +77,7 @@ fn sweep<L: Level, B: Octets>(
         let (pairs, single) = rest.as_chunks_mut::<2>();
         let mut token = 0;
         for sums in many {
-            if B::HALVES_APART {
+            if L::halves_at_once::<B>() {
                 // Twice the sums: registers hold those of half the tokens.
                 for half in sums.as_chunks_mut::<{ TOKENS / 2 }>().0 {
                     tile::<L, B, { TOKENS / 2 }>(l, pages, sheet, octets.clone(), x, token, half);
@@ -103,7 +103,15 @@ fn sweep<L: Level, B: Octets>(
         let row = out.rows().start + token;
         let outs = &mut out.row(row)[sheet * ROWS..width.min((sheet + SHEETS) * ROWS)];
         for (outs, sums) in outs.chunks_mut(ROWS).zip(sums) {
-            outs.copy_from_slice(&fold_rows(sums)[..outs.len()]);
+            let folded = fold_rows(sums);
+            match outs.first_chunk_mut() {
+                Some(outs) => store_f32(outs, folded),
+                None => {
+                    let mut rows = [0.0; ROWS];
+                    store_f32(&mut rows, folded);
+                    outs.copy_from_slice(&rows[..outs.len()]);
+                }
+            }
         }
     }
 }
@@ -127,7 +135,7 @@ fn tile<L: Level, B: Octets, const T: usize>(
 /// Folds the partial sums of eight rows in halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fold_rows(sums: &Sums) -> [f32; ROWS] {
+fn fold_rows(sums: &Sums) -> __m256 {
     let mut p = [_mm256_setzero_ps(); OCTET];
     for (p, sums) in p.iter_mut().zip(sums) {
         *p = load_f32(sums);
@@ -137,7 +145,5 @@ fn fold_rows(sums: &Sums) -> [f32; ROWS] {
             p[i] = _mm256_add_ps(p[i], p[i + half]);
         }
     }
-    let mut folded = [0.0; ROWS];
-    store_f32(&mut folded, p[0]);
-    folded
+    p[0]
 }

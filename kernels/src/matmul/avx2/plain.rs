@@ -77,6 +77,11 @@ impl Level for Plain {
         B::FACTORS
     }
 
+    #[inline(always)]
+    fn halves_at_once<B: Octets>() -> bool {
+        B::HALVES_APART
+    }
+
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet {

@@ -5,7 +5,7 @@
 use super::level::Level;
 use super::octet::Octets;
 use super::vector::*;
-use crate::activation::{Int8Rows, OCTET, OCTET_LEN, half_offset};
+use crate::activation::{Int8Rows, OCTET, OCTET_LEN, ONES, half_offset};
 use crate::format::Minimum;
 use crate::lines::Lines;
 use bytemuck::{Pod, Zeroable};
@@ -23,12 +23,14 @@ pub struct Piece {
     pub q: [[[i8; 4]; 8]; OCTET],
     /// Scale of each group.
     pub d: [f32; OCTET],
+    /// The same times [`ONES`].
+    pub ones: [f32; OCTET],
     /// What minimums meet: `f32`, of groups or of their halves. For formats
     /// without, what the level's sums need to know: [`Level::beside`].
     beside: [Beside; 2],
-    /// To whole cache lines.
-    _padding: [u8; 32],
 }
+
+const _: () = assert!(size_of::<Piece>().is_multiple_of(64));
 
 impl Piece {
     /// What minimum `half` of group `g` is multiplied with.
@@ -72,10 +74,13 @@ impl<'a> Tokens<'a> {
             let pieces = pieces.iter_mut().skip(t).step_by(count);
             for (o, piece) in pieces.enumerate() {
                 let halves: &mut [[i8; 16]; 2 * OCTET] = bytemuck::cast_mut(&mut piece.q);
+                let from: &[[i8; 16]] = q[o].as_chunks().0;
                 for (i, half) in halves.iter_mut().enumerate() {
-                    half.copy_from_slice(&q[o][half_offset(i)..][..16]);
+                    *half = from[half_offset(i) / 16];
                 }
                 piece.d = d[o];
+                let ones = _mm256_mul_ps(load_f32(&d[o]), _mm256_set1_ps(ONES));
+                store_f32(&mut piece.ones, ones);
                 let sums = load_i16(&sums[o]);
                 match B::MINIMUM {
                     // SAFETY: this function has the features.

@@ -13,7 +13,7 @@ use super::pages::{Pages, Step, Sums, Weights, minimums};
 use super::plain;
 use super::tokens::{Beside, Piece, Tokens};
 use super::vector::*;
-use crate::activation::{OCTET, OCTET_LEN};
+use crate::activation::{OCTET, OCTET_LEN, ONES};
 use crate::isa::Isa;
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -223,6 +223,11 @@ impl<E: Encoding> Level for Vnni<E> {
         false
     }
 
+    #[inline(always)]
+    fn halves_at_once<B: Octets>() -> bool {
+        false
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet {
@@ -250,7 +255,7 @@ impl<E: Encoding> Level for Vnni<E> {
             [_mm256_madd_epi16(sums, _mm256_set1_epi16(offset)); 2]
         };
         for (to, begin) in to.iter_mut().zip(begin) {
-            store(bytemuck::cast_mut(to), begin);
+            store(bytemuck::cast_mut(to), _mm256_add_epi32(begin, ones()));
         }
     }
 
@@ -273,6 +278,14 @@ impl<E: Encoding> Level for Vnni<E> {
             }
         }
     }
+}
+
+/// What sums begin with: the bits of [`ONES`], to which integers may be added that count
+/// ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn ones() -> __m256i {
+    _mm256_castps_si256(_mm256_set1_ps(ONES))
 }
 
 /// Multiplies quants by their sub-scales.
@@ -328,14 +341,13 @@ impl<E: Encoding> Vnni<E> {
         g: usize,
         sums: &mut [[Sums; S]; T],
     ) {
-        let steps = Self::steps::<B>() / B::SCALES;
-        let steps = PART * steps..(PART + 1) * steps;
-        let isums = self.integer_sums(w, x, g, PART, steps);
+        let isums = self.integer_sums::<B, S, T, PART>(w, x, g);
         for t in 0..T {
-            let dx = _mm256_set1_ps(x[t].d[g]);
+            let (dx, d_ones) = (_mm256_set1_ps(x[t].d[g]), _mm256_set1_ps(x[t].ones[g]));
             for s in 0..S {
                 let sums = &mut sums[t][s][g];
-                let scaled = _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isums[t][s]));
+                let raised = _mm256_castsi256_ps(isums[t][s]);
+                let scaled = _mm256_fmsub_ps(raised, dx, d_ones);
                 let mut acc = _mm256_fmadd_ps(w.scale(s, g, PART), scaled, load_f32(sums));
                 for half in 0..minimums::<B>() {
                     let xsum = _mm256_set1_ps(x[t].xsum(half, g));
@@ -346,24 +358,24 @@ impl<E: Encoding> Vnni<E> {
         }
     }
 
-    /// The sums of the products of some steps of a group, which begin with what
-    /// stands beside it in place `part`.
+    /// The sums of the products of a group, or of half `PART` if halves are apart, as the
+    /// bits of floats that are those plus [`ONES`].
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn integer_sums<B: Octets, const S: usize, const T: usize>(
+    fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
         x: &[Piece; T],
         g: usize,
-        part: usize,
-        steps: Range<usize>,
     ) -> [[__m256i; S]; T] {
+        let steps = Self::steps::<B>() / B::SCALES;
+        let steps = PART * steps..(PART + 1) * steps;
         let mut isums = [[_mm256_setzero_si256(); S]; T];
         // Unrolled by hand: the compiler would stop short of it for 8 steps.
         macro_rules! steps {
             ($($step:literal)*) => {
                 $(if steps.contains(&$step) {
-                    let begin = ($step == steps.start && offset::<B>() != 0).then_some(part);
+                    let begin = ($step == steps.start).then_some(PART);
                     self.add_step(w, x, g, $step, begin, &mut isums);
                 })*
             };
@@ -372,8 +384,8 @@ impl<E: Encoding> Vnni<E> {
         isums
     }
 
-    /// Adds the products of a step, to what stands beside the group in place
-    /// `begin` if there is one.
+    /// Adds the products of a step; the first begins with what stands beside the group in
+    /// place `begin`, if there is an offset.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn add_step<B: Octets, const S: usize, const T: usize>(
@@ -391,7 +403,11 @@ impl<E: Encoding> Vnni<E> {
         }
         for (x, isums) in x.iter().zip(isums) {
             if let Some(part) = begin {
-                *isums = [_mm256_set1_epi32(x.beside(part, g)); S];
+                let begin = match offset::<B>() {
+                    0 => ones(),
+                    _ => _mm256_set1_epi32(x.beside(part, g)),
+                };
+                *isums = [begin; S];
             }
             let four = broadcast(&x.q[g][step]);
             for (isum, w_step) in isums.iter_mut().zip(w_step) {
