@@ -76,10 +76,11 @@ pub const fn are_few(tokens: usize, cols: usize) -> bool {
 /// set's kernels. With more rows, activations are put side by side less often, which
 /// only the fastest kernels notice.
 pub fn strip_rows(isa: Isa, tokens: usize, cols: usize, outputs: usize, threads: usize) -> usize {
-    // Half of the smallest second-level caches of processors that have the
-    // instruction set.
+    // Half of the smallest second-level caches of processors that have the instruction
+    // set; of AVX-VNNI, which small cores have too, of the large ones.
     let (bytes, tile, most) = match isa {
         Isa::Avx512 => (512 << 10, 32, 128),
+        Isa::AvxVnni => (512 << 10, 16, 128),
         _ => (256 << 10, 16, 64),
     };
     let rows_that_stay = match isa {
