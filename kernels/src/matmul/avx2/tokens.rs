@@ -23,7 +23,7 @@ pub struct Piece {
     pub q: [[[i8; 4]; 8]; OCTET],
     /// Scale of each group.
     pub d: [f32; OCTET],
-    /// The same times [`ONES`].
+    /// The same times [`ONES`], which is what a level whose sums begin with those takes off.
     pub ones: [f32; OCTET],
     /// What minimums meet: `f32`, of groups or of their halves. For formats
     /// without, what the level's sums need to know: [`Level::beside`].
