@@ -77,7 +77,7 @@ fn sweep<L: Level, B: Octets>(
         let (pairs, single) = rest.as_chunks_mut::<2>();
         let mut token = 0;
         for sums in many {
-            if L::halves_at_once::<B>() {
+            if B::HALVES_APART && L::SUMS_OF_16_BITS {
                 // Twice the sums: registers hold those of half the tokens.
                 for half in sums.as_chunks_mut::<{ TOKENS / 2 }>().0 {
                     tile::<L, B, { TOKENS / 2 }>(l, pages, sheet, octets.clone(), x, token, half);

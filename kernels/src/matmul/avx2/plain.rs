@@ -33,6 +33,7 @@ pub struct Plain(());
 
 impl Level for Plain {
     const ISA: Isa = Isa::Avx2;
+    const SUMS_OF_16_BITS: bool = true;
 
     #[inline]
     fn new() -> Option<Plain> {
@@ -75,11 +76,6 @@ impl Level for Plain {
     #[inline(always)]
     fn has_subscales<B: Octets>() -> bool {
         B::FACTORS
-    }
-
-    #[inline(always)]
-    fn halves_at_once<B: Octets>() -> bool {
-        B::HALVES_APART
     }
 
     #[inline]

@@ -5,7 +5,7 @@
 use super::level::Level;
 use super::octet::Octets;
 use super::vector::*;
-use crate::activation::{Int8Rows, OCTET, OCTET_LEN, ONES, half_offset};
+use crate::activation::{Int8Rows, OCTET, OCTET_LEN, ONES};
 use crate::format::Minimum;
 use crate::lines::Lines;
 use bytemuck::{Pod, Zeroable};
@@ -68,15 +68,13 @@ impl<'a> Tokens<'a> {
             bytemuck::cast_slice_mut(buffer.resize(size_of::<Piece>() * len));
         for (t, token) in tokens.enumerate() {
             let row = x.row(token);
-            let q: &[[i8; OCTET_LEN]] = row.q.as_chunks().0;
             let (d, xsum) = (row.d.as_chunks::<OCTET>().0, row.xsum.as_chunks().0);
             let sums = row.sums.as_chunks().0;
             let pieces = pieces.iter_mut().skip(t).step_by(count);
             for (o, piece) in pieces.enumerate() {
                 let halves: &mut [[i8; 16]; 2 * OCTET] = bytemuck::cast_mut(&mut piece.q);
-                let from: &[[i8; 16]] = q[o].as_chunks().0;
-                for (i, half) in halves.iter_mut().enumerate() {
-                    *half = from[half_offset(i) / 16];
+                for (half, index) in halves.iter_mut().zip(2 * OCTET * o..) {
+                    *half = *row.half(index);
                 }
                 piece.d = d[o];
                 let ones = _mm256_mul_ps(load_f32(&d[o]), _mm256_set1_ps(ONES));

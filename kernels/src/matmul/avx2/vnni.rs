@@ -131,6 +131,7 @@ const fn offset<B: Octets>() -> u8 {
 
 impl<E: Encoding> Level for Vnni<E> {
     const ISA: Isa = Isa::AvxVnni;
+    const SUMS_OF_16_BITS: bool = false;
 
     #[inline]
     fn new() -> Option<Self> {
@@ -220,11 +221,6 @@ impl<E: Encoding> Level for Vnni<E> {
 
     #[inline(always)]
     fn has_subscales<B: Octets>() -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn halves_at_once<B: Octets>() -> bool {
         false
     }
 
