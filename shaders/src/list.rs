@@ -587,6 +587,48 @@ pub static SHADERS: &[Shader] = &[
         workgroup: Workgroup::Rows(8),
     },
     Shader {
+        op: Op::ExpertMatmulInt8,
+        file: wgsl!("matmul_int8"),
+        shared: &[BLOCKS, INT8_INPUT, EXPERT_TILES, TILE],
+        slots: &[Slot::Int8Format],
+        bindings: &expert_bindings(QUANTIZED_INPUT),
+        ..EXPERT_MATMUL
+    },
+    Shader {
+        op: Op::ExpertMatmulFloat,
+        file: wgsl!("matmul_float"),
+        shared: &[FLOATS, FLOAT_WEIGHTS, EXPERT_TILES, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &expert_bindings(FLOAT_INPUT),
+        ..EXPERT_MATMUL
+    },
+    Shader {
+        op: Op::ExpertMatmulHalf,
+        file: wgsl!("matmul_half"),
+        shared: &[HALF, FLOATS, FLOAT_WEIGHTS, EXPERT_TILES, TILE],
+        slots: &[Slot::FloatFormat],
+        bindings: &expert_bindings(FLOAT_INPUT),
+        needs: Needs::Half,
+        ..EXPERT_MATMUL
+    },
+    Shader {
+        op: Op::ExpertMatmulUnits,
+        file: wgsl!("matmul_units"),
+        shared: &[UNITS, BLOCKS, EXPERT_TILES, HALVES_EXPERTS],
+        slots: &[Slot::Int8Format, Slot::UnitTile],
+        bindings: &[
+            WEIGHTS,
+            HALVES_INPUT,
+            read("lists", LISTS),
+            ITEMS,
+            EXPERT_BIASES,
+            SCALES,
+        ],
+        needs: Needs::MatrixUnits,
+        workgroup: Workgroup::UnitTile,
+        ..EXPERT_MATMUL
+    },
+    Shader {
         op: Op::Route,
         file: wgsl!("route"),
         shared: &[],
@@ -607,6 +649,16 @@ pub static SHADERS: &[Shader] = &[
             "used_groups",
         ],
         overrides: &["BIAS", "GATING", "NORMALIZED", "FACTORS"],
+        ..ELEMENTS
+    },
+    Shader {
+        op: Op::ListItems,
+        file: wgsl!("list_items"),
+        shared: &[],
+        slots: &[],
+        bindings: &[ROUTES, write("lists", LISTS)],
+        params: &["items", "tokens"],
+        workgroup: Workgroup::Row,
         ..ELEMENTS
     },
     Shader {

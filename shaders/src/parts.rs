@@ -71,6 +71,11 @@ pub(crate) const SPLIT_PARAMS: &[&str] = &[
     "split_inputs",
 ];
 
+/// What products of an expert's items bind.
+pub(crate) const fn expert_bindings(input: Binding) -> [Binding; 5] {
+    [WEIGHTS, input, read("lists", LISTS), ITEMS, EXPERT_BIASES]
+}
+
 /// What siblings bind after the weights and the activations.
 pub(crate) const fn sibling_bindings(input: Binding) -> [Binding; 8] {
     [
@@ -205,6 +210,18 @@ pub(crate) const EXPERT_PARAMS: &[&str] = &[
     "outputs",
     "sharing",
 ];
+/// The same of the items of an expert at once.
+pub(crate) const EXPERT_TILE_PARAMS: &[&str] = &[
+    "rows",
+    "first_row",
+    "row_bytes",
+    "inputs",
+    "rows_each",
+    "outputs",
+    "sharing",
+    "tokens",
+];
+pub(crate) const LISTS: &str = "[experts, 1 + tokens] how many items, and which";
 pub(crate) const EXPERT_BIASES: Binding = read("bias", "[experts, outputs] f32");
 pub(crate) const ROUTES: Binding = read("routes", "[items] expert, weight");
 pub(crate) const ITEMS: Binding = write("out", "[items, outputs] f32");
@@ -240,11 +257,14 @@ pub(crate) const HALVES_ALONE: &[File] =
     &[wgsl!("shared/halves_alone"), wgsl!("shared/all_groups")];
 pub(crate) const HALVES_SIBLINGS: &[File] =
     &[wgsl!("shared/halves_siblings"), wgsl!("shared/all_groups")];
+pub(crate) const HALVES_EXPERTS: &[File] =
+    &[wgsl!("shared/halves_experts"), wgsl!("shared/all_groups")];
 /// Where sums over splits of the inputs go, and which groups a workgroup multiplies.
 pub(crate) const SPLITS: &[File] = &[wgsl!("shared/splits"), wgsl!("shared/weight_row")];
-/// Where the products of one matrix go, of several, and of gate and up.
+/// Where the products of one matrix go, of several, of experts, and of gate and up.
 pub(crate) const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
 pub(crate) const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
+pub(crate) const EXPERT_TILES: &[File] = &[wgsl!("shared/expert_tiles")];
 pub(crate) const WEIGHT_ROW: &[File] = &[wgsl!("shared/weight_row")];
 pub(crate) const FLOAT_WEIGHTS: &[File] = &[wgsl!("shared/float_weights")];
 /// A tile of rows and tokens.
@@ -292,6 +312,11 @@ pub(crate) const MATMUL: Shader = Shader {
     overrides: &["ADD", "BIAS"],
     workgroup: Workgroup::Tile(64),
     ..MATVEC
+};
+pub(crate) const EXPERT_MATMUL: Shader = Shader {
+    params: EXPERT_TILE_PARAMS,
+    overrides: &["BIAS"],
+    ..MATMUL
 };
 pub(crate) const SIBLING_MATVEC: Shader = Shader {
     params: SIBLING_PARAMS,

@@ -56,7 +56,13 @@ pub enum Op {
     Highest,
     ExpertInt8,
     ExpertFloat,
+    /// Of many tokens, an expert's at once.
+    ExpertMatmulInt8,
+    ExpertMatmulFloat,
+    ExpertMatmulHalf,
+    ExpertMatmulUnits,
     Route,
+    ListItems,
     Mix,
 }
 
@@ -123,11 +129,12 @@ pub enum Workgroup {
     /// So many rows of the weights in x (and y, beyond the limit of x), and a
     /// tile of tokens in z.
     Rows(u32),
-    /// A square tile: so many rows in x, so many tokens in y.
+    /// A square tile: so many rows in x, so many tokens in y; an expert in z.
     Tile(u32),
-    /// A tile of its own piece: so many rows in x, so many tokens in y.
+    /// A tile of its own piece: so many rows in x, so many tokens in y; a split of the
+    /// inputs or an expert in z.
     UnitTile,
-    /// One row of the activations in x (and y).
+    /// One row of the activations in x (and y), or one of several lists in x.
     Row,
     /// So many elements in x (and y).
     Elements(u32),

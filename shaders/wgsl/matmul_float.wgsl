@@ -14,6 +14,9 @@ fn main(
 ) {
     let row = workgroup.x * TILE;
     let token = workgroup.y * TILE;
+    if !has_work(row, token, workgroup.z) {
+        return;
+    }
     let i = lane % SIDE;
     let j = lane / SIDE;
     var sums: array<vec4<f32>, 4>;

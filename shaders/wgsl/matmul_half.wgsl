@@ -24,6 +24,9 @@ fn main(
 ) {
     let row = workgroup.x * TILE;
     let token = workgroup.y * TILE;
+    if !has_work(row, token, workgroup.z) {
+        return;
+    }
     let i = lane % SIDE;
     let j = lane / SIDE;
     // What the lane fetches: of rows or of tokens, which inputs, which four.

@@ -79,6 +79,9 @@ fn main(
 ) {
     let row = workgroup.x * TILE;
     let token = workgroup.y * TILE;
+    if !has_work(row, token, workgroup.z) {
+        return;
+    }
     let groups = params.inputs / 32u;
     let i = lane % SIDE;
     let j = lane / SIDE;

@@ -118,6 +118,9 @@ fn main(
 ) {
     let row = workgroup.x * TILE_ROWS;
     let token = workgroup.y * TILE_TOKENS;
+    if !has_work(row, token, workgroup.z) {
+        return;
+    }
     split = workgroup.z;
     let begin = begin_groups();
     let end = end_groups();

@@ -331,7 +331,11 @@ impl GpuBackend {
 
     /// The activations in the form that a format is multiplied with, and the scales
     /// of tokens that belong to it on matrix units.
-    fn input(&mut self, x: &Tensor, format: Format) -> (Arc<Buffer>, Option<Arc<Buffer>>) {
+    pub(super) fn input(
+        &mut self,
+        x: &Tensor,
+        format: Format,
+    ) -> (Arc<Buffer>, Option<Arc<Buffer>>) {
         if self.is_on_units(x.rows, format) {
             self.halves(x);
             let [halves, scales] = x.halves();
@@ -350,7 +354,7 @@ impl GpuBackend {
     }
 
     /// Whether products of so many tokens with that format use matrix units.
-    fn is_on_units(&self, tokens: usize, format: Format) -> bool {
+    pub(super) fn is_on_units(&self, tokens: usize, format: Format) -> bool {
         self.context.matrix_units && tokens > MATVEC_TOKENS && is_int8(format)
     }
 

@@ -170,7 +170,9 @@ impl Case {
     /// The formats of matrices that it multiplies with many tokens.
     fn formats_with_many(&self) -> &[Format] {
         let (tokens, formats) = match self {
-            Case::Product { tokens, format, .. } => (*tokens, std::slice::from_ref(format)),
+            Case::Product { tokens, format, .. } | Case::Experts { tokens, format, .. } => {
+                (*tokens, std::slice::from_ref(format))
+            }
             Case::Siblings {
                 tokens, formats, ..
             } => (*tokens, &formats[..]),

@@ -174,8 +174,13 @@ fn reducing() -> Vec<Case> {
             (3, Mixture::Softmax),
             (3, Mixture::Sigmoid),
             (3, Mixture::Apart),
-            (40, Mixture::Groups),
+            (3, Mixture::Groups),
             (3, Mixture::Ungated),
+            // Of each expert a tile's worth of items and more.
+            (200, Mixture::Limited),
+            (17, Mixture::Sigmoid),
+            (40, Mixture::Groups),
+            (40, Mixture::Ungated),
         ];
         for (tokens, variant) in variants {
             cases.push(Case::Experts {
@@ -282,11 +287,13 @@ pub(super) fn sliced() -> Vec<Case> {
         cases.push(siblings([format; 3], 2, false));
         cases.push(Case::Embed { format });
         cases.extend(heads(format));
-        cases.push(Case::Experts {
-            format,
-            tokens: 3,
-            variant: Mixture::Limited,
-        });
+        for tokens in [3, 70] {
+            cases.push(Case::Experts {
+                format,
+                tokens,
+                variant: Mixture::Limited,
+            });
+        }
     }
     cases
 }
