@@ -649,6 +649,7 @@ pub static SHADERS: &[Shader] = &[
             "used_groups",
         ],
         overrides: &["BIAS", "GATING", "NORMALIZED", "FACTORS"],
+        workgroup: Workgroup::Row,
         ..ELEMENTS
     },
     Shader {

@@ -1,5 +1,6 @@
 // The experts of each token: those whose scores, or what is made of them, are the
-// highest, the first of equals, and their weights. A lane has a token.
+// highest, the first of equals, and their weights. A workgroup has a token; a lane has
+// every so many experts.
 
 struct Params {
     tokens: u32,
@@ -24,6 +25,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> factors: array<f32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
+const LANES: u32 = 64u;
+
 // The softmax of the scores that are chosen, of all, or the sigmoid of each.
 const CHOSEN: u32 = 0u;
 const SOFTMAX: u32 = 1u;
@@ -40,12 +43,90 @@ override NORMALIZED: bool = false;
 // Whether what an expert makes has a factor of its own.
 override FACTORS: bool = false;
 
-// Whether a score comes after another in descending order.
-fn is_after(score: f32, expert: u32, other: f32, other_expert: u32) -> bool {
-    return score < other || (score == other && expert > other_expert);
+// An expert and what it is chosen by.
+struct Candidate {
+    rank: f32,
+    expert: u32,
 }
 
-// What experts are chosen by.
+// The expert of no candidate.
+const NOBODY: u32 = 0xffffffffu;
+
+var<workgroup> candidates: array<Candidate, LANES>;
+var<workgroup> partials: array<f32, LANES>;
+// Of each group the sum of its two highest ranks.
+var<workgroup> sums: array<f32, MOST_GROUPS>;
+// The groups that the token uses, a bit each.
+var<workgroup> open_groups: u32;
+
+// The candidate that comes first in descending order, if one of them is anybody.
+fn first_of(a: Candidate, b: Candidate) -> Candidate {
+    let is_after = a.rank < b.rank || (a.rank == b.rank && a.expert > b.expert);
+    if a.expert == NOBODY || (b.expert != NOBODY && is_after) {
+        return b;
+    }
+    return a;
+}
+
+// The first of all lanes' candidates. All lanes come here together.
+fn first_of_all(own: Candidate, lane: u32) -> Candidate {
+    candidates[lane] = own;
+    workgroupBarrier();
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
+        if lane < width {
+            candidates[lane] = first_of(candidates[lane], candidates[lane + width]);
+        }
+        workgroupBarrier();
+    }
+    let first = candidates[0];
+    workgroupBarrier();
+    return first;
+}
+
+// The sum of all lanes' values, or the highest. All lanes come here together.
+fn fold(own: f32, adds: bool, lane: u32) -> f32 {
+    partials[lane] = own;
+    workgroupBarrier();
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
+        if lane < width {
+            let other = partials[lane + width];
+            partials[lane] = select(max(partials[lane], other), partials[lane] + other, adds);
+        }
+        workgroupBarrier();
+    }
+    let folded = partials[0];
+    workgroupBarrier();
+    return folded;
+}
+
+// Makes values of the scores of a token, which begin there.
+fn make_values(begin: u32, lane: u32) {
+    let end = begin + params.count;
+    if GATING == SIGMOID {
+        for (var at = begin + lane; at < end; at += LANES) {
+            values[at] = 1.0 / (1.0 + exp(-values[at]));
+        }
+    } else if GATING == SOFTMAX {
+        var highest = values[begin];
+        for (var at = begin + lane; at < end; at += LANES) {
+            highest = max(highest, values[at]);
+        }
+        highest = fold(highest, false, lane);
+        var total = 0.0;
+        for (var at = begin + lane; at < end; at += LANES) {
+            let value = exp(values[at] - highest);
+            values[at] = value;
+            total += value;
+        }
+        total = fold(total, true, lane);
+        for (var at = begin + lane; at < end; at += LANES) {
+            values[at] /= total;
+        }
+    }
+    storageBarrier();
+}
+
+// What an expert is chosen by.
 fn rank(begin: u32, expert: u32) -> f32 {
     let value = values[begin + expert];
     if BIAS {
@@ -54,104 +135,88 @@ fn rank(begin: u32, expert: u32) -> f32 {
     return value;
 }
 
-// The groups that a token uses, a bit each: those whose two highest ranks add up to
-// the most, the first of equals.
-fn chosen_groups(begin: u32) -> u32 {
-    if params.groups == 1u {
-        return 1u;
-    }
+// Opens the groups whose two highest ranks add up to the most, the first of equals.
+fn choose_groups(begin: u32, lane: u32) {
     let size = params.count / params.groups;
-    var sums: array<f32, MOST_GROUPS>;
-    for (var group = 0u; group < params.groups; group += 1u) {
-        let a = rank(begin, group * size);
-        let b = rank(begin, group * size + 1u);
+    if lane < params.groups {
+        let a = rank(begin, lane * size);
+        let b = rank(begin, lane * size + 1u);
         var first = max(a, b);
         var second = min(a, b);
         for (var i = 2u; i < size; i += 1u) {
-            let score = rank(begin, group * size + i);
+            let score = rank(begin, lane * size + i);
             second = max(second, min(score, first));
             first = max(score, first);
         }
-        sums[group] = first + second;
+        sums[lane] = first + second;
     }
-    var chosen = 0u;
-    for (var place = 0u; place < params.used_groups; place += 1u) {
-        var best = params.groups;
-        for (var group = 0u; group < params.groups; group += 1u) {
-            let is_open = (chosen >> group & 1u) == 0u;
-            if is_open && (best == params.groups || sums[group] > sums[best]) {
-                best = group;
+    workgroupBarrier();
+    if lane == 0u {
+        var chosen = 0u;
+        for (var place = 0u; place < params.used_groups; place += 1u) {
+            var best = params.groups;
+            for (var group = 0u; group < params.groups; group += 1u) {
+                let is_open = (chosen >> group & 1u) == 0u;
+                if is_open && (best == params.groups || sums[group] > sums[best]) {
+                    best = group;
+                }
             }
+            chosen |= 1u << best;
         }
-        chosen |= 1u << best;
+        open_groups = chosen;
     }
-    return chosen;
+    workgroupBarrier();
 }
 
-fn values_of_scores(begin: u32) {
-    if GATING == SIGMOID {
-        for (var expert = begin; expert < begin + params.count; expert += 1u) {
-            values[expert] = 1.0 / (1.0 + exp(-values[expert]));
-        }
-    } else if GATING == SOFTMAX {
-        var highest = values[begin];
-        for (var expert = begin + 1u; expert < begin + params.count; expert += 1u) {
-            highest = max(highest, values[expert]);
-        }
-        var total = 0.0;
-        for (var expert = begin; expert < begin + params.count; expert += 1u) {
-            let value = exp(values[expert] - highest);
-            values[expert] = value;
-            total += value;
-        }
-        for (var expert = begin; expert < begin + params.count; expert += 1u) {
-            values[expert] /= total;
+// The lane's first expert, of those in open groups, after another one.
+fn next_of(begin: u32, lane: u32, last: Candidate) -> Candidate {
+    let size = params.count / params.groups;
+    var best = Candidate(0.0, NOBODY);
+    for (var expert = lane; expert < params.count; expert += LANES) {
+        let own = Candidate(rank(begin, expert), expert);
+        let is_used = params.groups == 1u || (open_groups >> (expert / size) & 1u) == 1u;
+        let is_left = last.expert == NOBODY || own.rank < last.rank
+            || (own.rank == last.rank && expert > last.expert);
+        if is_used && is_left {
+            best = first_of(best, own);
         }
     }
+    return best;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let token = (workgroup.x + workgroup.y * workgroups.x) * 64u + lane;
+    let token = workgroup.x + workgroup.y * workgroups.x;
     if token >= params.tokens {
         return;
     }
     let begin = token * params.count;
-    values_of_scores(begin);
-    let groups = chosen_groups(begin);
-    let size = params.count / params.groups;
+    make_values(begin, lane);
+    if params.groups > 1u {
+        choose_groups(begin, lane);
+    }
     var highest = 0.0;
     var total = 0.0;
-    var last_score = 0.0;
-    var last = 0u;
+    var last = Candidate(0.0, NOBODY);
     for (var place = 0u; place < params.used; place += 1u) {
-        var found = false;
-        var best_score = 0.0;
-        var best = 0u;
-        for (var expert = 0u; expert < params.count; expert += 1u) {
-            let score = rank(begin, expert);
-            let is_used = (groups >> (expert / size) & 1u) == 1u;
-            let open = is_used && (place == 0u || is_after(score, expert, last_score, last));
-            if open && (!found || is_after(best_score, best, score, expert)) {
-                found = true;
-                best_score = score;
-                best = expert;
-            }
+        var best = first_of_all(next_of(begin, lane, last), lane);
+        if best.expert == NOBODY {
+            // Scores that are no numbers have no order.
+            best = Candidate(0.0, 0u);
         }
-        if place == 0u {
-            highest = values[begin + best];
-        }
-        var weight = values[begin + best];
+        var weight = values[begin + best.expert];
         if GATING == CHOSEN {
+            highest = select(highest, weight, place == 0u);
             weight = exp(weight - highest);
         }
         total += weight;
-        routes[token * params.used + place] = vec2(best, bitcast<u32>(weight));
-        last_score = best_score;
+        if place % LANES == lane {
+            routes[token * params.used + place] = vec2(best.expert, bitcast<u32>(weight));
+        }
         last = best;
     }
     // The softmax of those that are chosen divides by its sum already.
@@ -161,7 +226,8 @@ fn main(
     } else if NORMALIZED {
         divisor = max(total, params.min_sum);
     }
-    for (var place = 0u; place < params.used; place += 1u) {
+    // Each lane those that it stored.
+    for (var place = lane; place < params.used; place += LANES) {
         let at = token * params.used + place;
         var weight = bitcast<f32>(routes[at].y) / divisor * params.scale;
         if FACTORS {

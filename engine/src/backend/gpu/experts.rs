@@ -68,7 +68,7 @@ pub(super) fn experts(
 
     let count_of_items = x.rows * used;
     let routes = backend.pool.take((count_of_items * 8) as u64);
-    let workgroups = backend.elements(Op::Route, x.rows);
+    let workgroups = backend.spread(x.rows);
     let mut kernel = Kernel::new(Op::Route, &[]);
     kernel.constants = [
         set("BIAS", selection_bias.is_some()),

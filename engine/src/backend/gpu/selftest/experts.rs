@@ -26,6 +26,8 @@ pub enum Mixture {
     Groups,
     /// Without gates, and squared.
     Ungated,
+    /// Of more experts than the shader that chooses them has lanes.
+    Many,
 }
 
 /// What experts of such a mixture add.
@@ -39,8 +41,12 @@ pub(super) fn run<B: Backend>(
     let groups = (variant == Mixture::Groups).then_some(ExpertGroups { count: 4, used: 2 });
     let together = variant == Mixture::Sigmoid || groups.is_some();
     let apart = variant == Mixture::Apart;
-    let count = if groups.is_some() { 12 } else { 5 };
-    let (used, width, n_ff) = (2, 256, 512);
+    let (count, used) = match variant {
+        Mixture::Groups => (12, 2),
+        Mixture::Many => (150, 7),
+        _ => (5, 2),
+    };
+    let (width, n_ff) = (256, 512);
     let router = matrix(side.device, Format::F32, count, width, 1);
     // If they are together, the second one's rows are up's.
     let gates = [2, 3].map(|seed| match together {
@@ -74,7 +80,7 @@ pub(super) fn run<B: Backend>(
                 Mixture::Plain | Mixture::Limited | Mixture::Apart | Mixture::Ungated => {
                     Gating::Chosen
                 }
-                Mixture::Softmax => Gating::Softmax,
+                Mixture::Softmax | Mixture::Many => Gating::Softmax,
                 Mixture::Sigmoid | Mixture::Groups => Gating::Sigmoid,
             },
             normalized: together,

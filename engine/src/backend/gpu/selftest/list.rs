@@ -176,6 +176,7 @@ fn reducing() -> Vec<Case> {
             (3, Mixture::Apart),
             (3, Mixture::Groups),
             (3, Mixture::Ungated),
+            (3, Mixture::Many),
             // Of each expert a tile's worth of items and more.
             (200, Mixture::Limited),
             (17, Mixture::Sigmoid),

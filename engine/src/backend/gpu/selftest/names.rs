@@ -204,6 +204,7 @@ impl fmt::Display for Case {
                     Mixture::Apart => ", router apart, factors",
                     Mixture::Groups => ", sigmoid, chosen with a bias of groups",
                     Mixture::Ungated => ", without gates",
+                    Mixture::Many => ", many experts",
                 };
                 write!(f, "{} {tokens} tokens{variant}", format.name())
             }
