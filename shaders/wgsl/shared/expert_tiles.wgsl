@@ -35,12 +35,10 @@ override BIAS: bool = false;
 // No tile has more rows.
 const MOST_TILE_ROWS: u32 = 128u;
 
+// The workgroup's expert, where its list begins, and how many items that has.
 var<private> expert: u32;
-
-// Where the expert's list begins.
-fn list() -> u32 {
-    return expert * (params.tokens + 1u);
-}
+var<private> list: u32;
+var<private> count: u32;
 
 // The row of the slice that holds row `row` of the expert. Rows of other slices wrap
 // around to numbers that the slice does not have.
@@ -49,11 +47,16 @@ fn slice_row(row: u32) -> u32 {
 }
 
 // Whether a workgroup's tile has anything to multiply: items, and rows of this slice,
-// which may begin within the tile.
+// which may begin within the tile. The answer comes from what is plainly the same for all
+// lanes, since barriers follow.
 fn has_work(row: u32, token: u32, z: u32) -> bool {
+    let own = lists[z * (params.tokens + 1u)];
     expert = z;
+    list = z * (params.tokens + 1u) + 1u;
+    count = own;
     let before = MOST_TILE_ROWS - 1u;
-    return token < lists[z * (params.tokens + 1u)] && slice_row(row) + before < params.rows + before;
+    let first = z * params.rows_each + params.first_row + row;
+    return token < own && first + before < params.rows + before;
 }
 
 // The byte at which a row begins; past the end of the slice its last, whose products
@@ -64,17 +67,16 @@ fn weight_row(row: u32) -> u32 {
 
 // The row of x that belongs to an item; past the end of the list to its last.
 fn input_row(token: u32) -> u32 {
-    let place = min(token, lists[list()] - 1u);
-    return lists[list() + 1u + place] / params.sharing;
+    return lists[list + min(token, count - 1u)] / params.sharing;
 }
 
 fn store(row: u32, token: u32, product: f32) {
-    if token >= lists[list()] || row >= params.outputs || slice_row(row) >= params.rows {
+    if token >= count || row >= params.outputs || slice_row(row) >= params.rows {
         return;
     }
     var value = product;
     if BIAS {
         value += bias[expert * params.outputs + row];
     }
-    out[lists[list() + 1u + token] * params.outputs + row] = value;
+    out[lists[list + token] * params.outputs + row] = value;
 }

@@ -6,7 +6,7 @@
 use super::context::Buffer;
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
-use super::products::{MATVEC_TOKENS, computes_in_half, format_piece, is_int8, set};
+use super::products::{EXPERTS, MATVEC_TOKENS, format_piece, set};
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::units;
@@ -225,10 +225,7 @@ impl GpuBackend {
 
     /// The shader that takes one item after the other.
     fn kernel_of_items(&self, format: Format, out: &Tensor) -> (Kernel, [u32; 3]) {
-        let op = match is_int8(format) {
-            true => Op::ExpertInt8,
-            false => Op::ExpertFloat,
-        };
+        let op = EXPERTS.few(format);
         let Workgroup::Rows(each) = op.shader().workgroup else {
             panic!("{op:?} counts rows");
         };
@@ -244,14 +241,10 @@ impl GpuBackend {
         let (kernel, tile) = if self.is_on_units(items.tokens, format) {
             let tile = units::tiles(&self.context.limits).last();
             let tile = tile.expect("a device with matrix units has room for a tile");
-            let kernel = Kernel::new(Op::ExpertMatmulUnits, &[format_piece, &tile.piece]);
+            let kernel = Kernel::new(EXPERTS.many_units, &[format_piece, &tile.piece]);
             (kernel, [tile.rows, tile.tokens])
         } else {
-            let op = match is_int8(format) {
-                true => Op::ExpertMatmulInt8,
-                false if self.context.half && computes_in_half(format) => Op::ExpertMatmulHalf,
-                false => Op::ExpertMatmulFloat,
-            };
+            let op = EXPERTS.many(format, self.context.half);
             let Workgroup::Tile(side) = op.shader().workgroup else {
                 panic!("{op:?} counts tiles");
             };

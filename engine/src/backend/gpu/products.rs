@@ -24,11 +24,26 @@ pub(super) const MATVEC_TOKENS: usize = 16;
 
 /// The shaders of products: for few tokens and for many, of block formats and of
 /// floats; for many tokens also on matrix units and in f16.
-struct Shaders {
+pub(super) struct Shaders {
     few: [Op; 2],
     many: [Op; 2],
-    many_units: Op,
+    pub many_units: Op,
     many_half: Op,
+}
+
+impl Shaders {
+    /// For few tokens and weights of that format.
+    pub fn few(&self, format: Format) -> Op {
+        self.few[usize::from(!is_int8(format))]
+    }
+
+    /// For many, without matrix units; `half`: with arithmetic in f16.
+    pub fn many(&self, format: Format, half: bool) -> Op {
+        match half && computes_in_half(format) {
+            true => self.many_half,
+            false => self.many[usize::from(!is_int8(format))],
+        }
+    }
 }
 
 const ALONE: Shaders = Shaders {
@@ -43,6 +58,14 @@ const SIBLINGS: Shaders = Shaders {
     many: [Op::SiblingMatmulInt8, Op::SiblingMatmulFloat],
     many_units: Op::SiblingMatmulUnits,
     many_half: Op::SiblingMatmulHalf,
+};
+
+/// Of experts: of one item after the other, and of an expert's together.
+pub(super) const EXPERTS: Shaders = Shaders {
+    few: [Op::ExpertInt8, Op::ExpertFloat],
+    many: [Op::ExpertMatmulInt8, Op::ExpertMatmulFloat],
+    many_units: Op::ExpertMatmulUnits,
+    many_half: Op::ExpertMatmulHalf,
 };
 
 /// What is multiplied: activations, and rows of a slice that are those of a matrix
@@ -371,17 +394,11 @@ impl GpuBackend {
         format: Format,
         rows: usize,
     ) -> (Kernel, [u32; 3]) {
-        let float = usize::from(!is_int8(format));
-        let many = if self.context.half && computes_in_half(format) {
-            shaders.many_half
-        } else {
-            shaders.many[float]
-        };
-        let format = format_piece(format);
         let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);
+        let weights = format_piece(format);
         let kernel = match tokens <= MATVEC_TOKENS {
-            true => Kernel::new(shaders.few[float], &[format, tokens_piece, self.teams()]),
-            false => Kernel::new(many, &[format]),
+            true => Kernel::new(shaders.few(format), &[weights, tokens_piece, self.teams()]),
+            false => Kernel::new(shaders.many(format, self.context.half), &[weights]),
         };
         let workgroups = match kernel.op.shader().workgroup {
             Workgroup::Rows(each) => {
