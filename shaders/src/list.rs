@@ -567,7 +567,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::ExpertInt8,
         file: wgsl!("expert"),
-        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS],
+        shared: &[BLOCKS, INT8_INPUT, INT8_STEPS, EXPERT],
         slots: &[Slot::Int8Format, Slot::Teams],
         bindings: &[WEIGHTS, QUANTIZED_INPUT, ROUTES, ITEMS, EXPERT_BIASES],
         params: EXPERT_PARAMS,
@@ -578,7 +578,7 @@ pub static SHADERS: &[Shader] = &[
     Shader {
         op: Op::ExpertFloat,
         file: wgsl!("expert"),
-        shared: &[FLOATS, FLOAT_STEPS],
+        shared: &[FLOATS, FLOAT_STEPS, EXPERT],
         slots: &[Slot::FloatFormat, Slot::Teams],
         bindings: &[WEIGHTS, FLOAT_INPUT, ROUTES, ITEMS, EXPERT_BIASES],
         params: EXPERT_PARAMS,

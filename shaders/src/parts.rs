@@ -209,16 +209,6 @@ pub(crate) const EXPERT_PARAMS: &[&str] = &[
     "rows_each",
     "outputs",
     "sharing",
-];
-/// The same of the items of an expert at once.
-pub(crate) const EXPERT_TILE_PARAMS: &[&str] = &[
-    "rows",
-    "first_row",
-    "row_bytes",
-    "inputs",
-    "rows_each",
-    "outputs",
-    "sharing",
     "tokens",
 ];
 pub(crate) const LISTS: &str = "[experts, 1 + tokens] how many items, and which";
@@ -264,7 +254,8 @@ pub(crate) const SPLITS: &[File] = &[wgsl!("shared/splits"), wgsl!("shared/weigh
 /// Where the products of one matrix go, of several, of experts, and of gate and up.
 pub(crate) const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
 pub(crate) const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
-pub(crate) const EXPERT_TILES: &[File] = &[wgsl!("shared/expert_tiles")];
+pub(crate) const EXPERT: &[File] = &[wgsl!("shared/experts")];
+pub(crate) const EXPERT_TILES: &[File] = &[wgsl!("shared/experts"), wgsl!("shared/expert_tiles")];
 pub(crate) const WEIGHT_ROW: &[File] = &[wgsl!("shared/weight_row")];
 pub(crate) const FLOAT_WEIGHTS: &[File] = &[wgsl!("shared/float_weights")];
 /// A tile of rows and tokens.
@@ -314,7 +305,7 @@ pub(crate) const MATMUL: Shader = Shader {
     ..MATVEC
 };
 pub(crate) const EXPERT_MATMUL: Shader = Shader {
-    params: EXPERT_TILE_PARAMS,
+    params: EXPERT_PARAMS,
     overrides: &["BIAS"],
     ..MATMUL
 };

@@ -194,7 +194,7 @@ impl GpuBackend {
         let bias = self.bias(bias);
         let by = items.lists.as_ref().unwrap_or(&items.routes);
         for slice in &stack.slices {
-            let mut params = vec![
+            let params = [
                 slice.rows.len() as u32,
                 // Where the first expert's begin, seen from the slice.
                 (rows.start as u32).wrapping_sub(slice.rows.start as u32),
@@ -203,10 +203,8 @@ impl GpuBackend {
                 (stack.rows / items.experts) as u32,
                 out.cols as u32,
                 sharing as u32,
+                items.tokens as u32,
             ];
-            if items.lists.is_some() {
-                params.push(items.tokens as u32);
-            }
             let mut buffers = vec![&slice.buffer, &input, by, &out.float, &bias];
             buffers.extend(&scales);
             self.recorder
