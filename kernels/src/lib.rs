@@ -25,6 +25,7 @@
 pub mod activation;
 pub mod attention;
 pub mod format;
+mod inlined;
 pub mod isa;
 pub mod lanes;
 pub mod limits;

@@ -33,6 +33,7 @@
 //! of the first-level cache.
 
 use crate::activation::row_len;
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
@@ -207,12 +208,12 @@ impl Op for Fill<'_, '_> {
         let units = units.iter().chain((!tail.is_empty()).then_some(&last));
         match form {
             StepForm::Plain => {
-                for (x, out) in units.zip(out.as_chunks_mut::<2>().0) {
+                for (x, out) in zip(units, out.as_chunks_mut::<2>().0) {
                     out.as_flattened_mut().copy_from_slice(x);
                 }
             }
             StepForm::Rounded => {
-                for (x, [odd, even]) in units.zip(out.as_chunks_mut::<2>().0) {
+                for (x, [odd, even]) in zip(units, out.as_chunks_mut::<2>().0) {
                     for (i, [first, second]) in x.as_chunks::<2>().0.iter().enumerate() {
                         even[i] = round_to_bf16(*first);
                         odd[i] = round_to_bf16(*second);
@@ -220,8 +221,8 @@ impl Op for Fill<'_, '_> {
                 }
             }
             StepForm::Pairs => {
-                for (x, out) in units.zip(out) {
-                    for (out, [first, second]) in out.iter_mut().zip(x.as_chunks::<2>().0) {
+                for (x, out) in zip(units, out) {
+                    for (out, [first, second]) in zip(out.iter_mut(), x.as_chunks::<2>().0) {
                         let low = round_to_bf16(*first).to_bits() >> 16;
                         *out = f32::from_bits(round_to_bf16(*second).to_bits() | low);
                     }

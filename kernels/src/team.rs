@@ -24,6 +24,7 @@
 //!
 //! All results are independent of who takes which unit.
 
+use crate::inlined::zip;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
@@ -381,7 +382,7 @@ impl Region<'_> {
         let made = outs.iter_mut().enumerate();
         let made = made.map(|(index, out)| Target::new(out, step(index)));
         let targets: &[Target] = if count <= few.len() {
-            for (target, made) in few.iter_mut().zip(made) {
+            for (target, made) in zip(few.iter_mut(), made) {
                 *target = made;
             }
             &few[..count]
@@ -563,6 +564,7 @@ impl<'a> MatMut<'a> {
     }
 
     /// The same matrix for a shorter time.
+    #[inline]
     pub fn reborrow(&mut self) -> MatMut<'_> {
         MatMut {
             data: self.data,
@@ -571,16 +573,19 @@ impl<'a> MatMut<'a> {
     }
 
     /// Number of rows.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[inline]
     pub fn cols(&self) -> usize {
         self.cols
     }
 
     /// Row `index`.
+    #[inline]
     pub fn row_mut(&mut self, index: usize) -> &mut [f32] {
         &mut self.data[index * self.stride..][..self.cols]
     }
@@ -666,11 +671,13 @@ impl TileMut<'_> {
     }
 
     /// The tile's rows, as numbers in the whole matrix.
+    #[inline]
     pub fn rows(&self) -> Range<usize> {
         self.rows.clone()
     }
 
     /// The tile's columns, as numbers in the whole matrix.
+    #[inline]
     pub fn cols(&self) -> Range<usize> {
         self.cols.clone()
     }
@@ -680,6 +687,7 @@ impl TileMut<'_> {
     /// # Panics
     ///
     /// If the tile does not have them.
+    #[inline]
     pub fn columns(&mut self, cols: Range<usize>) -> TileMut<'_> {
         assert!(cols.start <= cols.end && cols.end <= self.cols.len());
         let first = self.cols.start;
@@ -766,7 +774,7 @@ mod tests {
                 region.tiles(&mut outs, step, &mut scratch, |_, index, mut tile| {
                     let cols = tile.cols();
                     for row in tile.rows() {
-                        for (value, col) in tile.row(row).iter_mut().zip(cols.clone()) {
+                        for (value, col) in zip(tile.row(row).iter_mut(), cols.clone()) {
                             *value += (1000 * (index + 1) + 100 * row + col) as f32;
                         }
                     }

@@ -21,6 +21,10 @@ const FENCED: &[(&str, &str)] = &[
     ("engine/src/signals.rs", "handles signals"),
     ("kernels/src/isa.rs", "asks the processor for its family"),
     (
+        "kernels/src/inlined.rs",
+        "an array is written element by element",
+    ),
+    (
         "kernels/src/team.rs",
         "hands out disjoint parts of outputs to threads",
     ),

@@ -81,6 +81,7 @@
 mod pair;
 
 use crate::format::GROUP;
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
@@ -504,7 +505,7 @@ pub fn quantize_scalar(x: &[f32], out: &mut Int8RowMut<'_>) {
         } else if amax < AMAX_CEILING {
             let d = scale_for(amax);
             let inverse = 1.0 / d;
-            for (q, x) in quants.iter_mut().zip(x) {
+            for (q, x) in zip(quants.iter_mut(), x) {
                 *q = (x * inverse).round_ties_even() as i8;
             }
             d

@@ -3,6 +3,7 @@
 use super::cache::{CHUNK, Head, KvFormat, Shape};
 use super::panel::{Element, panels_mut};
 use crate::format::{F16, FloatWeight, GROUP};
+use crate::inlined::zip;
 use crate::lanes::{LANES, Lanes, Op};
 use half::f16;
 
@@ -34,7 +35,7 @@ impl Op for Append<'_> {
             let mut head = self.shape.head_mut(bytes);
             let k = self.k.chunks_exact(n_head_kv * head_dim_k);
             let v = self.v.chunks_exact(n_head_kv * head_dim_v);
-            for (at, (k, v)) in (self.at..).zip(k.zip(v)) {
+            for (at, (k, v)) in zip(self.at.., zip(k, v)) {
                 let k = &k[index * head_dim_k..][..head_dim_k];
                 let v = &v[index * head_dim_v..][..head_dim_v];
                 match format {
@@ -52,14 +53,14 @@ impl Op for Append<'_> {
 fn float<L: Lanes, E: Narrow>(l: L, head: &mut Head<&mut [u8]>, at: usize, k: &[f32], v: &[f32]) {
     let keys = panels_mut::<E>(head.keys);
     let keys = &mut keys[at / LANES * k.len()..][..k.len()];
-    for (k, keys) in k.chunks(LANES).zip(keys.chunks_mut(LANES)) {
+    for (k, keys) in zip(k.chunks(LANES), keys.chunks_mut(LANES)) {
         let narrow = E::narrow(l, l.load_part(k, 0.0));
-        for (narrow, keys) in narrow.into_iter().zip(keys) {
+        for (narrow, keys) in zip(narrow, keys) {
             keys[at % LANES] = narrow;
         }
     }
     let values = panels_mut::<E>(head.values);
-    for (v, values) in v.chunks(LANES).zip(values.chunks_exact_mut(CHUNK)) {
+    for (v, values) in zip(v.chunks(LANES), values.chunks_exact_mut(CHUNK)) {
         values[at] = E::narrow(l, l.load_part(v, 0.0));
     }
 }
@@ -76,7 +77,7 @@ fn int8<L: Lanes>(l: L, head: &mut Head<&mut [u8]>, at: usize, k: &[f32], v: &[f
         let block = panel * blocks + block;
         key_scales[block][lane] = scale;
         let quants = quants.as_flattened().as_chunks().0;
-        for (quants, keys) in quants.iter().zip(&mut keys[block * 8..]) {
+        for (quants, keys) in zip(quants.iter(), &mut keys[block * 8..]) {
             keys[lane] = *quants;
         }
     }
@@ -112,7 +113,7 @@ fn quantize<L: Lanes>(l: L, x: &[f32]) -> (F16, [[i8; LANES]; 2]) {
     let mut quants = [[0; LANES]; 2];
     if d.is_finite() && d > 0.0 {
         let inverse = l.splat(1.0 / d);
-        for (x, quants) in x.into_iter().zip(&mut quants) {
+        for (x, quants) in zip(x, &mut quants) {
             let scaled = l.max(l.mul(x, inverse), l.splat(-127.0));
             l.store_i8(l.round(scaled), quants);
         }

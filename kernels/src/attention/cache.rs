@@ -138,6 +138,7 @@ impl Shape {
     }
 
     /// Bytes of a head in a chunk.
+    #[inline]
     pub fn head_bytes(&self) -> usize {
         self.parts()
             .iter()

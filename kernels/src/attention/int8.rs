@@ -5,6 +5,7 @@ use super::ahead::Ahead;
 use super::cache::{CHUNK, KEY_PANELS};
 use crate::activation::quantize_with;
 use crate::format::{F16, GROUP};
+use crate::inlined::{self, zip};
 use crate::lanes::{LANES, Lanes, Op};
 use std::ops::Range;
 
@@ -36,7 +37,7 @@ impl Int8Query {
                     amax.is_finite().then(|| (amax / 127.0, 127.0 / amax))
                 });
                 let to = &mut self.0[block * rows + r];
-                for (quants, to) in quants.into_iter().zip(to.q.as_chunks_mut().0) {
+                for (quants, to) in zip(quants, to.q.as_chunks_mut().0) {
                     l.store_i8(quants, to);
                 }
                 to.d = d;
@@ -105,12 +106,12 @@ impl Int8Scores<'_> {
             for row in rows.clone().step_by(R) {
                 let mut scores = [l.splat(0.0); R];
                 let query = self.query.0.chunks_exact(all_rows);
-                for ((keys, scales), query) in keys.iter().zip(scales).zip(query) {
+                for ((keys, scales), query) in zip(zip(keys.iter(), scales), query) {
                     ahead.ask();
                     let d = l.load_f16(scales);
                     let query: &[Block; R] = query[row..].first_chunk().expect("rows of it");
-                    let q: [&[i8; GROUP]; R] = std::array::from_fn(|r| &query[r].q);
-                    let lowered = std::array::from_fn(|r| query[r].lowered);
+                    let q: [&[i8; GROUP]; R] = inlined::from_fn(|r| &query[r].q);
+                    let lowered = inlined::from_fn(|r| query[r].lowered);
                     let dots = l.dot32(keys, q, lowered);
                     for r in 0..R {
                         let d = l.mul(l.splat(query[r].d), d);
@@ -144,11 +145,11 @@ impl Op for ScaleWeights<'_> {
         let all = self.weights.len();
         let rows = self.rows.start * KEY_PANELS..self.rows.end * KEY_PANELS;
         let weights = self.weights[rows.clone()].as_chunks::<KEY_PANELS>().0;
-        for (scales, out) in self.scales.iter().zip(self.out.chunks_exact_mut(all)) {
+        for (scales, out) in zip(self.scales.iter(), self.out.chunks_exact_mut(all)) {
             let out = out[rows.clone()].as_chunks_mut::<KEY_PANELS>().0;
             let scales: [L::F; KEY_PANELS] =
-                std::array::from_fn(|i| l.load_f16(&scales.as_chunks().0[i]));
-            for (weights, out) in weights.iter().zip(out) {
+                inlined::from_fn(|i| l.load_f16(&scales.as_chunks().0[i]));
+            for (weights, out) in zip(weights.iter(), out) {
                 for i in 0..KEY_PANELS {
                     l.store(l.mul(l.load(&weights[i]), scales[i]), &mut out[i]);
                 }

@@ -13,6 +13,7 @@
 
 use super::ahead::Ahead;
 use crate::format::F16;
+use crate::inlined::{self, zip};
 use crate::lanes::{LANES, Lanes, Op};
 use std::ops::Range;
 
@@ -48,11 +49,13 @@ impl Element for i8 {
 /// # Panics
 ///
 /// If they are not aligned as `E` is: heads start on cache lines.
+#[inline]
 pub fn panels<E: Element>(bytes: &[u8]) -> &[[E; LANES]] {
     bytemuck::cast_slice::<_, E>(bytes).as_chunks().0
 }
 
 /// As [`panels`], to be written.
+#[inline]
 pub fn panels_mut<E: Element>(bytes: &mut [u8]) -> &mut [[E; LANES]] {
     bytemuck::cast_slice_mut::<_, E>(bytes).as_chunks_mut().0
 }
@@ -200,10 +203,10 @@ impl<E: Element, const BLOCK: usize> Multiply<'_, E, BLOCK> {
         let of_block = |panel: usize, row: usize| {
             &self.a[panel / BLOCK * self.a_block + row * self.a_stride + inner..][..len]
         };
-        let a: [&[f32]; R] = std::array::from_fn(|r| of_block(panel, row + r));
-        let last: [&[f32]; R] = std::array::from_fn(|r| of_block(panel + N - 1, row + r));
+        let a: [&[f32]; R] = inlined::from_fn(|r| of_block(panel, row + r));
+        let last: [&[f32]; R] = inlined::from_fn(|r| of_block(panel + N - 1, row + r));
         let b: [&[[E; LANES]]; N] =
-            std::array::from_fn(|n| &self.b[(panel + n) * self.b_stride + inner..][..len]);
+            inlined::from_fn(|n| &self.b[(panel + n) * self.b_stride + inner..][..len]);
         let mut acc = [[l.splat(0.0); N]; R];
         if let Some(factors) = self.factors {
             for r in 0..R {
@@ -223,7 +226,7 @@ impl<E: Element, const BLOCK: usize> Multiply<'_, E, BLOCK> {
                 len.min(i + STEPS)
             };
             for i in i..end {
-                let b: [L::F; N] = std::array::from_fn(|n| E::load(l, &b[n][i]));
+                let b: [L::F; N] = inlined::from_fn(|n| E::load(l, &b[n][i]));
                 for r in 0..R {
                     let first = l.splat(a[r][i]);
                     let last = if halves { l.splat(last[r][i]) } else { first };
@@ -258,7 +261,7 @@ impl<'a, E: Element> Op for Widen<'a, E> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) -> Self::Out {
         self.to.resize(self.from.len(), [0.0; LANES]);
-        for (from, to) in self.from.iter().zip(self.to.iter_mut()) {
+        for (from, to) in zip(self.from.iter(), self.to.iter_mut()) {
             l.store(E::load(l, from), to);
         }
         self.to

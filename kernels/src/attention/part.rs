@@ -23,6 +23,7 @@ pub struct Part {
 
 impl Unit<'_> {
     /// The positions of chunk `chunk` and who sees them; none if nobody does.
+    #[inline]
     pub fn part(&self, chunk: usize) -> Option<Part> {
         let positions = chunk * CHUNK..(chunk + 1) * CHUNK;
         let end = self.position + self.tokens.len();
@@ -58,6 +59,7 @@ impl Unit<'_> {
     }
 
     /// Those of `positions` that row `row` sees, counted from the first.
+    #[inline]
     fn seen_of(&self, row: usize, positions: &Range<usize>) -> Range<usize> {
         let end = self.position + row / self.group + 1;
         let first = positions.start.max(end.saturating_sub(self.window));
@@ -65,6 +67,7 @@ impl Unit<'_> {
     }
 
     /// The rows that see some of `positions`.
+    #[inline]
     pub fn rows_that_see(&self, positions: &Range<usize>) -> Range<usize> {
         let sees = |row: &usize| !self.seen_of(*row, positions).is_empty();
         let first = (0..self.rows()).find(sees).unwrap_or(0);

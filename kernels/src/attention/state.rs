@@ -6,6 +6,7 @@
 //!
 //! where `groups` is the number of sixteens that hold a head of values.
 
+use crate::inlined::zip;
 use crate::lanes::{LANES, Lanes};
 use crate::ops::exp_to_one;
 
@@ -31,6 +32,7 @@ pub fn state_len(rows: usize, groups: usize) -> usize {
 
 impl<'a> State<'a> {
     /// Views a slice of at least [`state_len`] values.
+    #[inline]
     pub fn new(data: &'a mut [f32], rows: usize, groups: usize) -> State<'a> {
         let (max, data) = data.split_at_mut(rows);
         let (sum, data) = data.split_at_mut(rows * LANES);
@@ -43,6 +45,7 @@ impl<'a> State<'a> {
     }
 
     /// The state before the first position.
+    #[inline]
     pub fn reset(&mut self) {
         self.max.fill(f32::NEG_INFINITY);
         self.sum.as_flattened_mut().fill(0.0);
@@ -89,7 +92,7 @@ impl<'a> State<'a> {
         };
         let groups = self.values.len() / self.max.len();
         let values = &self.values[row * groups..(row + 1) * groups];
-        for (values, out) in values.iter().zip(out.chunks_mut(LANES)) {
+        for (values, out) in zip(values.iter(), out.chunks_mut(LANES)) {
             l.store_part(l.mul(l.load(values), inverse), out);
         }
     }
@@ -97,6 +100,7 @@ impl<'a> State<'a> {
 
 impl<'a> StateRef<'a> {
     /// Views a slice as [`State::new`] does.
+    #[inline]
     pub fn new(data: &'a [f32], rows: usize, groups: usize) -> StateRef<'a> {
         let (max, data) = data.split_at(rows);
         let (sum, data) = data.split_at(rows * LANES);

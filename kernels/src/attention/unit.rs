@@ -12,6 +12,7 @@ use super::part::Part;
 use super::state::{State, StateRef, state_len};
 use super::weights::{Cap, Weights};
 use crate::format::{F16, GROUP};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::team::TileMut;
@@ -70,6 +71,7 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
+    #[inline]
     pub fn rows(&self) -> usize {
         self.tokens.len() * self.group
     }
@@ -137,9 +139,9 @@ impl Unit<'_> {
         q.resize(self.rows() * dim, 0.0);
         let tokens = self.q.chunks_exact(cols).skip(self.tokens.start);
         let scale = l.splat(self.scale);
-        for (to, token) in q.chunks_exact_mut(width).zip(tokens) {
+        for (to, token) in zip(q.chunks_exact_mut(width), tokens) {
             let from = &token[self.head * width..][..width];
-            for (to, from) in to.chunks_mut(LANES).zip(from.chunks(LANES)) {
+            for (to, from) in zip(to.chunks_mut(LANES), from.chunks(LANES)) {
                 l.store_part(l.mul(l.load_part(from, 0.0), scale), to);
             }
         }
@@ -399,7 +401,7 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
         let (rows, groups) = (unit.rows(), unit.groups());
         let mut total = state(&mut self.scratch.total, rows, groups);
         total.reset();
-        for (split, part) in self.splits.zip(self.states) {
+        for (split, part) in zip(self.splits, self.states) {
             let part = StateRef::new(part, rows, groups);
             for row in unit.rows_that_see(&(split * SPLIT..(split + 1) * SPLIT)) {
                 total.merge_row(l, &part, row);
@@ -409,6 +411,7 @@ impl<'s, S: Iterator<Item = &'s [f32]>> Op for Combine<'_, '_, S> {
     }
 }
 
+#[inline]
 fn state(buffer: &mut Vec<f32>, rows: usize, groups: usize) -> State<'_> {
     let len = state_len(rows, groups);
     if buffer.len() < len {

@@ -8,6 +8,7 @@ use super::cache::{CHUNK, KEY_PANELS};
 use super::part::Part;
 use super::state::State;
 use super::unit::Unit;
+use crate::inlined::{self, zip};
 use crate::lanes::{LANES, Lanes, Op};
 use crate::ops::{exp, exp_to_one};
 use std::ops::Range;
@@ -37,7 +38,8 @@ impl Op for Weights<'_, '_> {
         let (unit, part) = (self.unit, self.part);
 
         let factors = &mut self.factors.as_flattened_mut()[rows.clone()];
-        for (row, ((scores, max), factor)) in scores.iter_mut().zip(max).zip(factors).enumerate() {
+        for (row, ((scores, max), factor)) in zip(zip(scores.iter_mut(), max), factors).enumerate()
+        {
             let seen = unit.seen(rows.start + row, part);
             if seen != (0..CHUNK) {
                 hide(l, scores, &seen);
@@ -53,12 +55,8 @@ impl Op for Weights<'_, '_> {
         }
         let factors = &self.factors.as_flattened()[rows.clone()];
         let max = &self.state.max[rows.clone()];
-        for (row, (((scores, sums), max), factor)) in scores
-            .iter_mut()
-            .zip(sums)
-            .zip(max)
-            .zip(factors)
-            .enumerate()
+        for (row, (((scores, sums), max), factor)) in
+            zip(zip(zip(scores.iter_mut(), sums), max), factors).enumerate()
         {
             let seen = unit.seen(rows.start + row, part);
             let max = l.splat(*max);
@@ -105,7 +103,7 @@ fn hide<L: Lanes>(l: L, scores: &mut [[f32; LANES]; KEY_PANELS], seen: &Range<us
     let lowest = l.splat(f32::NEG_INFINITY);
     let (first, end) = (l.splat(seen.start as f32 - 0.5), l.splat(seen.end as f32));
     for panel in panels(seen) {
-        let at = l.load(&std::array::from_fn(|i| (panel * LANES + i) as f32));
+        let at = l.load(&inlined::from_fn(|i| (panel * LANES + i) as f32));
         let s = l.load(&scores[panel]);
         let s = l.select_gt(end, at, s, lowest);
         l.store(l.select_gt(at, first, s, lowest), &mut scores[panel]);

@@ -20,6 +20,7 @@
 
 use super::codebook::{Codebook, codebook_format, odd, shifted};
 use super::{Block, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -53,7 +54,7 @@ impl BlockIQ1_M {
 impl Codebook for BlockIQ1_M {
     #[inline(always)]
     fn scale(&self) -> f32 {
-        let words = self.scales.map(u16::from_le_bytes);
+        let words = inlined::map(self.scales, u16::from_le_bytes);
         let bits = (0..4).map(|i| words[i] >> 12 << (4 * i)).sum();
         f16::from_bits(bits).to_f32() / 8.0
     }

@@ -16,6 +16,7 @@
 
 use super::codebook::{Codebook, IQ2_XS, codebook_format, odd, signed_evenly};
 use super::{Block, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -40,7 +41,7 @@ impl Codebook for BlockIQ2_XS {
 
     #[inline(always)]
     fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let qs = self.qs[index].map(u16::from_le_bytes);
+        let qs = inlined::map(self.qs[index], u16::from_le_bytes);
         let scales = u32::from(self.scales[index]);
         let entry = |i: usize| IQ2_XS[usize::from(qs[i] & 511)];
         let eight = |i: usize| signed_evenly(entry(i), u32::from(qs[i] >> 9), 0);

@@ -91,6 +91,7 @@ pub use q5_k::BlockQ5_K;
 pub use q6_k::BlockQ6_K;
 pub use q8_0::BlockQ8_0;
 
+use crate::inlined::zip;
 use bytemuck::{AnyBitPattern, Zeroable};
 use gguf::TensorType;
 
@@ -263,7 +264,7 @@ fn dequantize_blocks<B: Block>(bytes: &[u8], out: &mut [f32]) {
         out.len(),
         blocks.len()
     );
-    for (block, out) in blocks.iter().zip(out.chunks_exact_mut(B::LEN)) {
+    for (block, out) in zip(blocks.iter(), out.chunks_exact_mut(B::LEN)) {
         block.dequantize(out);
     }
 }
@@ -274,6 +275,7 @@ fn dequantize_blocks<B: Block>(bytes: &[u8], out: &mut [f32]) {
 ///
 /// If the bytes are no whole number of blocks. Block structs have alignment 1,
 /// so any address will do.
+#[inline]
 pub fn blocks<B: Block>(bytes: &[u8]) -> &[B] {
     const { assert!(align_of::<B>() == 1) }
     bytemuck::cast_slice(bytes)

@@ -15,6 +15,7 @@
 //! ```
 
 use super::{Block, GROUP, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -48,10 +49,10 @@ impl Block for BlockQ2_K {
         let scales = [self.scales[2 * index], self.scales[2 * index + 1]];
         let dmin = f16::from_le_bytes(self.dmin).to_f32();
         Group {
-            q: std::array::from_fn(|i| (bytes[i] >> (2 * j) & 3) as i8),
-            s: scales.map(|byte| (byte & 15) as i8),
+            q: inlined::from_fn(|i| (bytes[i] >> (2 * j) & 3) as i8),
+            s: inlined::map(scales, |byte| (byte & 15) as i8),
             d: f16::from_le_bytes(self.d).to_f32(),
-            m: scales.map(|byte| -(dmin * f32::from(byte >> 4))),
+            m: inlined::map(scales, |byte| -(dmin * f32::from(byte >> 4))),
         }
     }
 }

@@ -18,6 +18,7 @@
 //! ```
 
 use super::{Block, GROUP, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -60,7 +61,7 @@ impl Block for BlockQ3_K {
         let low = &self.qs[32 * h..][..GROUP];
         let three_bits = |i: usize| low[i] >> (2 * j) & 3 | (self.hmask[i] >> index & 1) << 2;
         Group {
-            q: std::array::from_fn(|i| three_bits(i) as i8 - 4),
+            q: inlined::from_fn(|i| three_bits(i) as i8 - 4),
             s: [self.scale(2 * index), self.scale(2 * index + 1)],
             d: f16::from_le_bytes(self.d).to_f32(),
             m: [0.0; 2],

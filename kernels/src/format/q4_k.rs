@@ -22,6 +22,7 @@
 //! scale and the minimum of a [`Group`].
 
 use super::{Block, GROUP, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -53,7 +54,7 @@ impl Block for BlockQ4_K {
         let bytes = &self.qs[index / 2 * GROUP..][..GROUP];
         let (sc, mn) = scale_min(&self.scales, index);
         Group {
-            q: std::array::from_fn(|i| (bytes[i] >> shift & 15) as i8),
+            q: inlined::from_fn(|i| (bytes[i] >> shift & 15) as i8),
             s: [1, 1],
             d: f16::from_le_bytes(self.d).to_f32() * f32::from(sc),
             m: [-(f16::from_le_bytes(self.dmin).to_f32() * f32::from(mn)); 2],

@@ -11,6 +11,7 @@
 //! ```
 
 use super::{Block, GROUP, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 32 weights.
@@ -37,7 +38,7 @@ impl Block for BlockQ5_0 {
     #[inline(always)]
     fn group(&self, _: usize) -> Group {
         Group {
-            q: five_bits(&self.qs, self.qh).map(|q| q - 16),
+            q: inlined::map(five_bits(&self.qs, self.qh), |q| q - 16),
             s: [1, 1],
             d: f16::from_le_bytes(self.d).to_f32(),
             m: [0.0; 2],

@@ -19,6 +19,7 @@
 
 use super::q4_k::scale_min;
 use super::{Block, GROUP, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -53,7 +54,7 @@ impl Block for BlockQ5_K {
         let fifth = |i: usize| (self.qh[i] >> index & 1) << 4;
         let (sc, mn) = scale_min(&self.scales, index);
         Group {
-            q: std::array::from_fn(|i| (bytes[i] >> shift & 15 | fifth(i)) as i8),
+            q: inlined::from_fn(|i| (bytes[i] >> shift & 15 | fifth(i)) as i8),
             s: [1, 1],
             d: f16::from_le_bytes(self.d).to_f32() * f32::from(sc),
             m: [-(f16::from_le_bytes(self.dmin).to_f32() * f32::from(mn)); 2],

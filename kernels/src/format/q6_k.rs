@@ -16,6 +16,7 @@
 //! ```
 
 use super::{Block, GROUP, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -48,7 +49,7 @@ impl Block for BlockQ6_K {
         let high = &self.qh[32 * h..][..GROUP];
         let six_bits = |i: usize| low[i] >> (j / 2 * 4) & 15 | (high[i] >> (2 * j) & 3) << 4;
         Group {
-            q: std::array::from_fn(|i| six_bits(i) as i8 - 32),
+            q: inlined::from_fn(|i| six_bits(i) as i8 - 32),
             s: [self.scales[2 * index], self.scales[2 * index + 1]],
             d: f16::from_le_bytes(self.d).to_f32(),
             m: [0.0; 2],

@@ -2,6 +2,7 @@
 
 use super::{LANES, Lanes, Op, TWICE_FLOOR, four};
 use crate::format::{BF16, F16};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use std::arch::x86_64::*;
 
@@ -182,15 +183,15 @@ impl Lanes for Avx2 {
         w: [F; R],
         x: [&[f32; LANES]; T],
     ) {
-        for (acc, x) in acc.iter_mut().zip(x) {
+        for (acc, x) in zip(acc.iter_mut(), x) {
             let x = simd! { _mm256_loadu_ps(x.as_ptr()) };
-            for (acc, w) in acc.iter_mut().zip(w) {
+            for (acc, w) in zip(acc.iter_mut(), w) {
                 acc.0 = simd! { _mm256_fmadd_ps(x, w.0, acc.0) };
             }
         }
-        for (acc, x) in acc.iter_mut().zip(x) {
+        for (acc, x) in zip(acc.iter_mut(), x) {
             let x = simd! { _mm256_loadu_ps(x.as_ptr().add(8)) };
-            for (acc, w) in acc.iter_mut().zip(w) {
+            for (acc, w) in zip(acc.iter_mut(), w) {
                 acc.1 = simd! { _mm256_fmadd_ps(x, w.1, acc.1) };
             }
         }
@@ -331,7 +332,7 @@ impl Lanes for Avx2 {
                 // VPMADDUBSW wants one operand unsigned: |a|, and b with the
                 // sign of a. Two products are at most 2·127², which fits.
                 let (abs_low, abs_high) = (_mm256_abs_epi8(low), _mm256_abs_epi8(high));
-                for (sum, b) in sums.iter_mut().zip(b) {
+                for (sum, b) in zip(sums.iter_mut(), b) {
                     let b = _mm256_set1_epi32(four(b, i));
                     let pairs = _mm256_maddubs_epi16(abs_low, _mm256_sign_epi8(b, low));
                     sum.0 = _mm256_add_epi32(sum.0, _mm256_madd_epi16(pairs, ones));

@@ -2,6 +2,7 @@
 
 use super::{LANES, Lanes, Op, TWICE_FLOOR, four};
 use crate::format::{BF16, F16};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use std::arch::x86_64::*;
 
@@ -233,7 +234,7 @@ impl Lanes for Avx512 {
             // VPDPBUSD wants one operand unsigned: a + 128, which adds 128·Σb.
             let offset = _mm512_set1_epi8(-128);
             let mut products = [_mm512_setzero_si512(); R];
-            for (product, lowered) in products.iter_mut().zip(lowered) {
+            for (product, lowered) in zip(products.iter_mut(), lowered) {
                 *product = _mm512_set1_epi32(lowered);
             }
             // Unrolled by hand: the compiler leaves a loop.
@@ -242,7 +243,7 @@ impl Lanes for Avx512 {
                     $(
                         let step = _mm512_loadu_si512(a[$i].as_ptr().cast());
                         let step = _mm512_xor_si512(step, offset);
-                        for (product, b) in products.iter_mut().zip(b) {
+                        for (product, b) in zip(products.iter_mut(), b) {
                             let four = _mm512_set1_epi32(four(b, $i));
                             *product = _mm512_dpbusd_epi32(*product, step, four);
                         }

@@ -39,15 +39,15 @@ mod neon;
 
 pub use scalar::Scalar;
 
+use crate::format::{BF16, F16};
+use crate::inlined::{self, zip};
+use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
-
-use crate::format::{BF16, F16};
-use crate::isa::Isa;
 
 /// Number of lanes.
 pub const LANES: usize = 16;
@@ -129,9 +129,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
         w: [Self::F; R],
         x: [&[f32; LANES]; T],
     ) {
-        for (acc, x) in acc.iter_mut().zip(x) {
+        for (acc, x) in zip(acc.iter_mut(), x) {
             let x = self.load(x);
-            for (acc, w) in acc.iter_mut().zip(w) {
+            for (acc, w) in zip(acc.iter_mut(), w) {
                 *acc = self.fma(x, w, *acc);
             }
         }
@@ -158,7 +158,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn fold_each<const R: usize>(self, a: [Self::F; R]) -> [f32; R] {
         let mut sums = [0.0; R];
-        for (sum, a) in sums.iter_mut().zip(a) {
+        for (sum, a) in zip(sums.iter_mut(), a) {
             *sum = self.fold(a);
         }
         sums
@@ -234,7 +234,7 @@ const TWICE_FLOOR: u16 = (crate::steps::FLOOR.to_bits() >> 15) as u16;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn four(b: &[i8; 32], i: usize) -> i32 {
-    i32::from_le_bytes(std::array::from_fn(|j| b[4 * i + j] as u8))
+    i32::from_le_bytes(inlined::from_fn(|j| b[4 * i + j] as u8))
 }
 
 /// An algorithm: its arguments, and what to do with them on some lanes.

@@ -2,6 +2,7 @@
 
 use super::{LANES, Lanes, Op, TWICE_FLOOR, four};
 use crate::format::{BF16, F16};
+use crate::inlined::{self, zip};
 use crate::isa::Isa;
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -201,9 +202,9 @@ impl Lanes for Neon {
         x: [&[f32; LANES]; T],
     ) {
         for quarter in 0..4 {
-            for (acc, x) in acc.iter_mut().zip(x) {
+            for (acc, x) in zip(acc.iter_mut(), x) {
                 let x = simd! { vld1q_f32(x.as_ptr().add(4 * quarter)) };
-                for (acc, w) in acc.iter_mut().zip(w) {
+                for (acc, w) in zip(acc.iter_mut(), w) {
                     let acc = &mut acc.0[quarter];
                     *acc = simd! { vfmaq_f32(*acc, x, w.0[quarter]) };
                 }
@@ -213,7 +214,7 @@ impl Lanes for Neon {
 
     #[inline(always)]
     fn max(self, a: F, b: F) -> F {
-        F(std::array::from_fn(|i| self.max4(a.0[i], b.0[i])))
+        F(inlined::from_fn(|i| self.max4(a.0[i], b.0[i])))
     }
 
     #[inline(always)]
@@ -325,7 +326,7 @@ impl Lanes for Neon {
     ) -> [Self::I; R] {
         simd! {
             let mut out = [I([vdupq_n_s32(0); 4]); R];
-            for (out, b) in out.iter_mut().zip(b) {
+            for (out, b) in zip(out.iter_mut(), b) {
                 for quarter in 0..4 {
                     // Sums of two elements each, of lanes 0, 1 and 2, 3 of the
                     // quarter. Two products are at most 2·127², which fits.

@@ -2,6 +2,7 @@
 
 use super::{LANES, Lanes, Op};
 use crate::format::{BF16, F16, FloatWeight};
+use crate::inlined;
 use crate::steps::above_floor;
 use half::f16;
 
@@ -46,47 +47,49 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn load_f16(self, from: &[F16; LANES]) -> Self::F {
-        from.map(F16::to_f32)
+        inlined::map(*from, F16::to_f32)
     }
 
     #[inline(always)]
     fn load_bf16(self, from: &[BF16; 2 * LANES]) -> [Self::F; 2] {
-        [1, 0].map(|first| std::array::from_fn(|i| above_floor(from[2 * i + first].to_f32())))
+        inlined::map([1, 0], |first| {
+            inlined::from_fn(|i| above_floor(from[2 * i + first].to_f32()))
+        })
     }
 
     #[inline(always)]
     fn load_i8(self, from: &[i8; LANES]) -> Self::F {
-        from.map(f32::from)
+        inlined::map(*from, f32::from)
     }
 
     #[inline(always)]
     fn store_f16(self, value: Self::F, to: &mut [F16; LANES]) {
-        *to = value.map(|v| bytemuck::cast(f16::from_f32(v).to_le_bytes()));
+        *to = inlined::map(value, |v| bytemuck::cast(f16::from_f32(v).to_le_bytes()));
     }
 
     #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
-        std::array::from_fn(|i| a[i] + b[i])
+        inlined::from_fn(|i| a[i] + b[i])
     }
 
     #[inline(always)]
     fn sub(self, a: Self::F, b: Self::F) -> Self::F {
-        std::array::from_fn(|i| a[i] - b[i])
+        inlined::from_fn(|i| a[i] - b[i])
     }
 
     #[inline(always)]
     fn mul(self, a: Self::F, b: Self::F) -> Self::F {
-        std::array::from_fn(|i| a[i] * b[i])
+        inlined::from_fn(|i| a[i] * b[i])
     }
 
     #[inline(always)]
     fn div(self, a: Self::F, b: Self::F) -> Self::F {
-        std::array::from_fn(|i| a[i] / b[i])
+        inlined::from_fn(|i| a[i] / b[i])
     }
 
     #[inline(always)]
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+        inlined::from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
 
     #[inline(always)]
@@ -96,19 +99,19 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn abs(self, a: Self::F) -> Self::F {
-        a.map(f32::abs)
+        inlined::map(a, f32::abs)
     }
 
     #[inline(always)]
     fn select_gt(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F {
-        std::array::from_fn(|i| if a[i] > b[i] { yes[i] } else { no[i] })
+        inlined::from_fn(|i| if a[i] > b[i] { yes[i] } else { no[i] })
     }
 
     #[inline(always)]
     fn scale_pow2(self, x: Self::F, n: Self::F) -> Self::F {
         // Two factors, each a normal number; the first product is exact.
         let pow2 = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
-        std::array::from_fn(|i| {
+        inlined::from_fn(|i| {
             let n = n[i] as i32;
             let half = n >> 1;
             x[i] * pow2(half) * pow2(n - half)
@@ -154,22 +157,22 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn swap_pairs(self, a: Self::F) -> Self::F {
-        std::array::from_fn(|i| a[i ^ 1])
+        inlined::from_fn(|i| a[i ^ 1])
     }
 
     #[inline(always)]
     fn round(self, a: Self::F) -> Self::I {
-        a.map(|v| v.round_ties_even() as i32)
+        inlined::map(a, |v| v.round_ties_even() as i32)
     }
 
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {
-        a.map(|v| v as f32)
+        inlined::map(a, |v| v as f32)
     }
 
     #[inline(always)]
     fn store_i8(self, value: Self::I, to: &mut [i8; LANES]) {
-        *to = value.map(|v| v.clamp(-128, 127) as i8);
+        *to = inlined::map(value, |v| v.clamp(-128, 127) as i8);
     }
 
     #[inline(always)]
@@ -184,8 +187,8 @@ impl Lanes for Scalar {
         b: [&[i8; 32]; R],
         _: [i32; R],
     ) -> [Self::I; R] {
-        b.map(|b| {
-            std::array::from_fn(|lane| {
+        inlined::map(b, |b| {
+            inlined::from_fn(|lane| {
                 let product = |i: usize| i32::from(a[i / 4][4 * lane + i % 4]) * i32::from(b[i]);
                 (0..32).map(product).sum()
             })

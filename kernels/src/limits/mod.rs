@@ -26,6 +26,7 @@ mod avx_vnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::prefetch;
@@ -191,7 +192,7 @@ impl Op for Read<'_> {
                 prefetch::all_to_level(near, group, AHEAD_BYTES);
             }
             let (parts, _) = group.as_chunks::<LANES>();
-            for (sum, part) in sums.iter_mut().zip(parts) {
+            for (sum, part) in zip(sums.iter_mut(), parts) {
                 *sum = lanes.add(*sum, lanes.load(part));
             }
         }

@@ -29,6 +29,7 @@ use super::in_place::InPlace;
 use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch};
 use crate::format::{BF16, F16, F32, FloatWeight};
+use crate::inlined::{self, zip};
 use crate::lanes::{LANES, Lanes, Op};
 use crate::lines::Lines;
 use crate::prefetch;
@@ -64,8 +65,8 @@ impl Weight for F32 {
     fn load<L: Lanes>(l: L, from: &[Self; UNIT]) -> [L::F; 2] {
         let [low, high] = halves(from);
         [
-            l.load(&low.map(F32::to_f32)),
-            l.load(&high.map(F32::to_f32)),
+            l.load(&inlined::map(*low, F32::to_f32)),
+            l.load(&inlined::map(*high, F32::to_f32)),
         ]
     }
 }
@@ -280,12 +281,12 @@ impl<W: Weight> Work<W> for Unpack<'_, '_, W> {
                 let mut to = panel[r..].iter_mut().step_by(sheet_rows);
                 for unit in units {
                     prefetch::all_to_level(false, unit, AHEAD);
-                    for (step, to) in dot.steps(l, unit).into_iter().zip(&mut to) {
+                    for (step, to) in zip(dot.steps(l, unit), &mut to) {
                         l.store(step, to);
                     }
                 }
                 if !tail.is_empty() {
-                    for (step, to) in dot.steps(l, &fill_up(tail)).into_iter().zip(&mut to) {
+                    for (step, to) in zip(dot.steps(l, &fill_up(tail)), &mut to) {
                         l.store(step, to);
                     }
                 }
@@ -395,22 +396,22 @@ impl<const R: usize> Tile<'_, '_, '_, R> {
         }
         let mut acc = [[l.splat(0.0); R]; T];
         if self.block.start > 0 {
-            for (acc, sums) in acc.iter_mut().zip(&self.sums[token..]) {
-                for (acc, sums) in acc.iter_mut().zip(sums) {
+            for (acc, sums) in zip(acc.iter_mut(), &self.sums[token..]) {
+                for (acc, sums) in zip(acc.iter_mut(), sums) {
                     *acc = l.load(sums);
                 }
             }
         }
         let mut w_step = [l.splat(0.0); R];
         for (k, w) in self.w.iter().enumerate() {
-            for (step, w) in w_step.iter_mut().zip(w) {
+            for (step, w) in zip(w_step.iter_mut(), w) {
                 *step = l.load(w);
             }
             dot.outer(l, &mut acc, w_step, at(x, k));
         }
         if self.block.end < self.x.steps() {
-            for (acc, sums) in acc.iter().zip(&mut self.sums[token..]) {
-                for (acc, sums) in acc.iter().zip(sums) {
+            for (acc, sums) in zip(acc.iter(), &mut self.sums[token..]) {
+                for (acc, sums) in zip(acc.iter(), sums) {
                     l.store(*acc, sums);
                 }
             }
@@ -430,7 +431,7 @@ impl<const R: usize> Tile<'_, '_, '_, R> {
 #[inline(always)]
 fn at<const T: usize>(x: [&[Step]; T], k: usize) -> [&Step; T] {
     let mut steps = [&[0.0; LANES]; T];
-    for (step, x) in steps.iter_mut().zip(x) {
+    for (step, x) in zip(steps.iter_mut(), x) {
         *step = &x[k];
     }
     steps

@@ -14,6 +14,7 @@
 //! time.)
 
 use super::float::{Dot, Rows, Weight, Work, fill_up};
+use crate::inlined::zip;
 use crate::lanes::{LANES, Lanes};
 use crate::prefetch;
 use crate::steps::{Step, StepRows, UNIT};
@@ -81,7 +82,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
     ) -> usize {
         let mut w: [&[[W; UNIT]]; R] = [&[]; R];
         let mut tails: [&[W]; R] = [&[]; R];
-        for (r, (w, tail)) in w.iter_mut().zip(&mut tails).enumerate() {
+        for (r, (w, tail)) in zip(w.iter_mut(), &mut tails).enumerate() {
             (*w, *tail) = self.weight.row(first + r);
         }
         let units = w[0].len();
@@ -94,7 +95,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
         let near = R == 1;
         let mut x: [&[[Step; N]]; T] = [&[]; T];
         let mut x_tail: [&[[Step; N]]; T] = [&[]; T];
-        for (t, (x, tail)) in x.iter_mut().zip(&mut x_tail).enumerate() {
+        for (t, (x, tail)) in zip(x.iter_mut(), &mut x_tail).enumerate() {
             (*x, *tail) = self.x.row(token + t).as_chunks().0.split_at(units);
         }
         let mut acc = [[l.splat(0.0); R]; T];
@@ -104,7 +105,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
                 if token == 0 {
                     prefetch::all_to_level(near, &w[k], ahead);
                 }
-                for (steps, step) in steps.iter_mut().zip(dot.steps(l, &w[k])) {
+                for (steps, step) in zip(steps.iter_mut(), dot.steps(l, &w[k])) {
                     steps[r] = step;
                 }
             }
@@ -114,7 +115,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
         }
         if !tails[0].is_empty() {
             for (r, tail) in tails.iter().enumerate() {
-                for (steps, step) in steps.iter_mut().zip(dot.steps(l, &fill_up(tail))) {
+                for (steps, step) in zip(steps.iter_mut(), dot.steps(l, &fill_up(tail))) {
                     steps[r] = step;
                 }
             }
@@ -137,7 +138,7 @@ impl<W: Weight> InPlace<'_, '_, '_, W> {
 #[inline(always)]
 fn step_of<const N: usize, const T: usize>(x: [&[[Step; N]]; T], k: usize, n: usize) -> [&Step; T] {
     let mut steps = [&[0.0; LANES]; T];
-    for (step, x) in steps.iter_mut().zip(x) {
+    for (step, x) in zip(steps.iter_mut(), x) {
         *step = &x[k][n];
     }
     steps

@@ -15,11 +15,9 @@
 //! ```
 //!
 //! so that the four activations they meet are one broadcast for all rows.
-
 use crate::format::{ActivationForm, Format};
 use crate::isa::{Isa, is_zen_5_or_later};
 use crate::lines::Lines;
-use std::ops::Range;
 
 /// From this many tokens on, strips are unpacked into panels.
 pub const MIN_TOKENS: usize = 12;
@@ -101,19 +99,4 @@ pub fn float_strip_rows(outputs: usize, threads: usize) -> usize {
 /// So many rows that all threads have some of the `outputs`.
 fn rows_for_all(outputs: usize, threads: usize) -> usize {
     outputs.div_ceil(4 * threads)
-}
-
-/// Stretch `index` of `count` even ones.
-pub fn nth(index: usize, count: usize, of: Range<usize>) -> Range<usize> {
-    let [start, end] = [index, index + 1].map(|index| of.start + index * of.len() / count);
-    start..end
-}
-
-/// How far ahead of a part of a row memory is asked for, where it would be `ahead` bytes
-/// if rows were whole: what is read next is the same part of the rows that follow.
-pub fn ahead_of_part(row_bytes: usize, part_bytes: usize, ahead: usize) -> usize {
-    match part_bytes == row_bytes {
-        true => ahead,
-        false => row_bytes * ahead.div_ceil(part_bytes),
-    }
 }

@@ -6,6 +6,7 @@
 use super::{Activations, Matrix, Scratch};
 use crate::activation::{Int8Row, OCTET};
 use crate::format::{self, BF16, Block, FloatWeight, GROUP, Group, Minimum};
+use crate::inlined::{self, zip};
 use crate::steps::{above_floor, round_to_bf16};
 use crate::team::TileMut;
 
@@ -32,7 +33,7 @@ pub(super) unsafe fn float<W: format::FloatWeight>(
 ) {
     each_float(weight, x, out, |weights: &[W], x| {
         let mut acc = [0.0_f32; 16];
-        for (k, (w, x)) in weights.iter().zip(x).enumerate() {
+        for (k, (w, x)) in zip(weights.iter(), x).enumerate() {
             acc[k % 16] = x.mul_add(w.to_f32(), acc[k % 16]);
         }
         fold(acc)
@@ -48,8 +49,8 @@ pub(super) unsafe fn bf16(
 ) {
     each_float(weight, x, out, |weights: &[BF16], x| {
         let mut acc = [0.0_f32; 16];
-        for (weights, x) in weights.chunks(2 * 16).zip(x.chunks(2 * 16)) {
-            for (i, (w, x)) in weights.chunks(2).zip(x.chunks(2)).enumerate() {
+        for (weights, x) in zip(weights.chunks(2 * 16), x.chunks(2 * 16)) {
+            for (i, (w, x)) in zip(weights.chunks(2), x.chunks(2)).enumerate() {
                 for (w, x) in w.iter().zip(x).rev() {
                     let (w, x) = (above_floor(w.to_f32()), round_to_bf16(*x));
                     acc[i] = x.mul_add(w, acc[i]);
@@ -105,18 +106,16 @@ fn dot_blocks<B: Block>(blocks: &[B], x: Int8Row<'_>) -> f32 {
 /// What group `g` contributes: see [`crate::format`].
 pub fn add_group<B: Block>(group: &Group, x: Int8Row<'_>, g: usize, acc: f32) -> f32 {
     let half = |h: usize| -> i32 {
-        group.q[16 * h..][..16]
-            .iter()
-            .zip(x.half(2 * g + h))
+        zip(group.q[16 * h..][..16].iter(), x.half(2 * g + h))
             .map(|(&q, &x)| i32::from(q) * i32::from(x))
             .sum()
     };
     let add = |d: f32, isum: i32, acc: f32| d.mul_add(x.d[g] * isum as f32, acc);
     let acc = if B::HALVES_APART {
-        let [first, last] = group.s.map(|s| group.d * f32::from(s));
+        let [first, last] = inlined::map(group.s, |s| group.d * f32::from(s));
         add(last, half(1), add(first, half(0), acc))
     } else {
-        let [first, last] = group.s.map(i32::from);
+        let [first, last] = inlined::map(group.s, i32::from);
         add(group.d, first * half(0) + last * half(1), acc)
     };
     let sum = |h: usize| x.d[g] * f32::from(x.sums[2 * g + h]);

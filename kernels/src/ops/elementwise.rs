@@ -1,6 +1,7 @@
 //! Sums and multiples, element by element; one rounding each.
 
 use super::{UNIT_LEN, row_count, sigmoid_of, unit_rows};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{Lanes, Op};
 use crate::team::Region;
@@ -24,7 +25,7 @@ impl<F: Binary> Op for InPlace<'_, F> {
     fn run<L: Lanes>(self, l: L) {
         let (a, a_tail) = self.a.as_chunks_mut();
         let (b, b_tail) = self.b.as_chunks();
-        for (a, b) in a.iter_mut().zip(b) {
+        for (a, b) in zip(a.iter_mut(), b) {
             l.store(self.f.apply(l, l.load(a), l.load(b)), a);
         }
         if !a_tail.is_empty() {

@@ -18,6 +18,7 @@
 //! Ba, Kiros and Hinton, "Layer Normalization", 2016.
 
 use super::{row_count, unit_rows};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{Lanes, Op};
 use crate::team::Region;
@@ -103,7 +104,7 @@ impl Op for Row<'_> {
         let (row, row_tail) = self.row.as_chunks_mut();
         let (weight, weight_tail) = self.weight.as_chunks();
         let bias = self.bias.map(|bias| bias.as_chunks());
-        for (i, (x, weight)) in row.iter_mut().zip(weight).enumerate() {
+        for (i, (x, weight)) in zip(row.iter_mut(), weight).enumerate() {
             let normed = l.mul(l.sub(l.load(x), mean_lanes), scale_lanes);
             let weight = l.load(weight);
             let y = match bias {
@@ -112,7 +113,7 @@ impl Op for Row<'_> {
             };
             l.store(y, x);
         }
-        for (i, (x, weight)) in row_tail.iter_mut().zip(weight_tail).enumerate() {
+        for (i, (x, weight)) in zip(row_tail.iter_mut(), weight_tail).enumerate() {
             let normed = (*x - mean) * scale;
             *x = match bias {
                 Some((_, bias)) => normed.mul_add(*weight, bias[i]),

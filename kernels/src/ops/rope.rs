@@ -43,6 +43,7 @@
 
 use super::elementary::{ln, pow, sin_cos};
 use super::unit_rows;
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{Lanes, Op};
 use crate::team::Region;
@@ -190,8 +191,8 @@ impl Rope {
         angles.cos.resize(positions.len() * n_rot, 0.0);
         angles.sin.resize(positions.len() * n_rot, 0.0);
         let rows = angles.cos.chunks_exact_mut(n_rot);
-        let rows = rows.zip(angles.sin.chunks_exact_mut(n_rot));
-        for ((cos_row, sin_row), &position) in rows.zip(positions) {
+        let rows = zip(rows, angles.sin.chunks_exact_mut(n_rot));
+        for ((cos_row, sin_row), &position) in zip(rows, positions) {
             for (i, frequency) in self.frequencies.iter().enumerate() {
                 let (sin, cos) = sin_cos(position as f64 * frequency);
                 let sin = (sin * self.magnitude) as f32;
@@ -319,7 +320,7 @@ fn adjacent<L: Lanes>(l: L, x: &mut [f32], cos: &[f32], sin: &[f32]) {
     let (x, x_tail) = x.as_chunks_mut();
     let (cos, cos_tail) = cos.as_chunks();
     let (sin, sin_tail) = sin.as_chunks();
-    for ((x, cos), sin) in x.iter_mut().zip(cos).zip(sin) {
+    for ((x, cos), sin) in zip(zip(x.iter_mut(), cos), sin) {
         let v = l.load(x);
         let crossed = l.mul(l.swap_pairs(v), l.load(sin));
         l.store(l.fma(v, l.load(cos), crossed), x);

@@ -8,6 +8,7 @@
 //! Inputs before the first token are 0.
 
 use super::Seq;
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::ops::exp;
@@ -75,6 +76,7 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// Number `index` of them, the oldest first.
+    #[inline]
     fn input(&self, index: usize) -> &'a [f32] {
         let ConvShape { channels, width } = self.shape;
         let row = |x: &'a [f32], at: usize| &x[at * channels..][..channels];
@@ -128,7 +130,7 @@ pub(super) fn convolve<L: Lanes>(l: L, weights: &[f32], window: &Window<'_>, out
     let weights = weights.as_chunks::<LANES>().0;
     for (index, weights) in weights.chunks_exact(out.len()).enumerate() {
         let inputs = window.input(index).as_chunks::<LANES>().0;
-        for ((sum, x), weight) in out.iter_mut().zip(inputs).zip(weights) {
+        for ((sum, x), weight) in zip(zip(out.iter_mut(), inputs), weights) {
             let (x, weight) = (l.load(x), l.load(weight));
             let value = match index {
                 0 => l.mul(x, weight),

@@ -35,6 +35,7 @@
 use super::Seq;
 use super::columns::{self, Unit, Workspace, sum_of};
 use super::conv::{self, ConvShape, Window};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::ops::{decay_of, sigmoid_of};
@@ -278,7 +279,7 @@ impl Op for Recur<'_, '_, '_> {
             let [decay, beta] = gates[token * shape.n_head_v + head];
             let decay = l.splat(decay);
             let mut recalled = [zero; 4];
-            for (state, k) in state.as_chunks_mut::<4>().0.iter_mut().zip(k) {
+            for (state, k) in zip(state.as_chunks_mut::<4>().0.iter_mut(), k) {
                 for i in 0..4 {
                     let kept = l.mul(l.load(&state[i]), decay);
                     l.store(kept, &mut state[i]);
@@ -287,7 +288,7 @@ impl Op for Recur<'_, '_, '_> {
             }
             let delta = l.mul(l.sub(l.load(v), sum_of(l, recalled)), l.splat(beta));
             let mut sums = [zero; 4];
-            for ((state, k), q) in state.as_chunks_mut::<4>().0.iter_mut().zip(k).zip(q) {
+            for ((state, k), q) in zip(zip(state.as_chunks_mut::<4>().0.iter_mut(), k), q) {
                 for i in 0..4 {
                     let new = l.fma(delta, l.splat(k[i]), l.load(&state[i]));
                     l.store(new, &mut state[i]);

@@ -30,6 +30,7 @@
 use super::Seq;
 use super::columns::{self, Unit, Workspace, sum_of};
 use super::conv::{self, ConvShape, Window};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::lanes::{LANES, Lanes, Op};
 use crate::ops::{decay_of, softplus_of};
@@ -225,7 +226,7 @@ impl Op for Scan<'_, '_, '_> {
             let [dt, decay] = gates[token * shape.n_head + head];
             let (added, decay) = (l.mul(x, l.splat(dt)), l.splat(decay));
             let mut sums = [l.splat(0.0); 4];
-            for ((state, b), c) in state.as_chunks_mut::<4>().0.iter_mut().zip(b).zip(c) {
+            for ((state, b), c) in zip(zip(state.as_chunks_mut::<4>().0.iter_mut(), b), c) {
                 for i in 0..4 {
                     let kept = l.mul(l.load(&state[i]), decay);
                     let new = l.fma(added, l.splat(b[i]), kept);

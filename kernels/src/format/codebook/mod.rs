@@ -13,6 +13,7 @@
 pub mod grids;
 
 use super::{Block, GROUP, Group, Minimum, blocks};
+use crate::inlined::{self, zip};
 use std::ops::Range;
 
 /// A block of 256 weights of any codebook format, spelled out.
@@ -74,7 +75,7 @@ macro_rules! codebook_format {
             fn group(&self, index: usize) -> Group {
                 let (eights, s) = self.eights(index);
                 Group {
-                    q: bytemuck::cast(eights.map(u64::to_le_bytes)),
+                    q: bytemuck::cast(crate::inlined::map(eights, u64::to_le_bytes)),
                     s,
                     d: self.scale(),
                     m: [0.0; 2],
@@ -90,14 +91,14 @@ pub(super) use codebook_format;
 #[inline(always)]
 pub fn expand<B: Codebook + Block>(bytes: &[u8], out: &mut [Expanded]) {
     const { assert!(B::LEN == Expanded::LEN && B::HALVES_APART) }
-    for (block, out) in blocks::<B>(bytes).iter().zip(out) {
+    for (block, out) in zip(blocks::<B>(bytes).iter(), out) {
         out.d = block.scale().to_le_bytes();
         let q: &mut [[u8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
         let s: &mut [[i8; 2]; 8] = bytemuck::cast_mut(&mut out.s);
-        for (index, (q, s)) in q.iter_mut().zip(s).enumerate() {
+        for (index, q) in q.iter_mut().enumerate() {
             let (eights, subscales) = block.eights(index);
-            *q = bytemuck::cast(eights.map(u64::to_le_bytes));
-            *s = subscales;
+            *q = bytemuck::cast(inlined::map(eights, u64::to_le_bytes));
+            s[index] = subscales;
         }
     }
 }

@@ -4,6 +4,7 @@ use super::octet::{Octet, Octets};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
+use crate::inlined::zip;
 use bytemuck::NoUninit;
 use std::arch::x86_64::*;
 
@@ -155,7 +156,7 @@ fn add_fifth_bits(q: &mut [__m256i; 8], p: usize, low: [u8; 4], high: [u8; 4]) {
 #[target_feature(enable = "avx2")]
 fn first_words<B: NoUninit>(b: &[B; OCTET]) -> __m256i {
     let mut words = [_mm_setzero_si128(); OCTET];
-    for (word, block) in words.iter_mut().zip(b) {
+    for (word, block) in zip(words.iter_mut(), b) {
         *word = first_word(block);
     }
     let [a, b, c, d, e, f, g, h] = words;
@@ -181,7 +182,7 @@ fn scales<B: NoUninit>(b: &[B; OCTET]) -> __m256 {
     // Words, of which the upper half is not used: loading 16 bits would merge
     // with, and wait for, what the register held before.
     let mut words = [_mm_setzero_si128(); OCTET];
-    for (word, block) in words.iter_mut().zip(b) {
+    for (word, block) in zip(words.iter_mut(), b) {
         *word = first_word(block);
     }
     let [a, b, c, d, e, f, g, h] = words;

@@ -8,6 +8,7 @@ use super::octet::{Octets, Row, add, first_lanes, zero_padded};
 use super::vector::fold;
 use crate::activation::Int8Rows;
 use crate::format::{GROUP, blocks};
+use crate::inlined::zip;
 use crate::matmul::Matrix;
 use crate::prefetch;
 use crate::team::TileMut;
@@ -62,7 +63,7 @@ fn tokens<L: Level, B: Octets, const T: usize>(
             prefetch::all_to_level(true, blocks, AHEAD);
             // SAFETY: this function has the features.
             let w = unsafe { l.prepare::<B>(B::octet(blocks)) };
-            for (acc, x) in acc.iter_mut().zip(x) {
+            for (acc, x) in zip(acc.iter_mut(), x) {
                 *acc = add::<L, B>(l, &w, x, o, *acc);
             }
         }
@@ -77,7 +78,7 @@ fn tokens<L: Level, B: Octets, const T: usize>(
             // SAFETY: as above.
             let w = unsafe { l.prepare::<B>(w) };
             let real = first_lanes(rest.len() * B::LEN / GROUP);
-            for (acc, x) in acc.iter_mut().zip(x) {
+            for (acc, x) in zip(acc.iter_mut(), x) {
                 let sum = add::<L, B>(l, &w, x, x.q.len() - 1, *acc);
                 *acc = _mm256_blendv_ps(*acc, sum, real);
             }

@@ -4,6 +4,7 @@ use super::level::Level;
 use super::vector::*;
 use crate::activation::{Int8Row, OCTET, OCTET_LEN, half_offset};
 use crate::format::{Block, GROUP, Minimum};
+use crate::inlined::zip;
 use std::arch::x86_64::*;
 
 /// Eight groups of a row, unpacked.
@@ -113,7 +114,7 @@ fn octet_of_groups<B: Octets>(blocks: &[B]) -> Octet {
         let group = blocks[g / groups_per_block].group(g % groups_per_block);
         for (half, quants) in group.q.chunks_exact(16).enumerate() {
             let q = &mut q[half_offset(2 * g + half)..][..16];
-            for (q, quant) in q.iter_mut().zip(quants) {
+            for (q, quant) in zip(q.iter_mut(), quants) {
                 *q = quant.wrapping_add_unsigned(offset) as u8;
             }
             s[2 * g + half] = i16::from(group.s[half]);
@@ -122,7 +123,7 @@ fn octet_of_groups<B: Octets>(blocks: &[B]) -> Octet {
         d[g] = group.d;
     }
     let mut vectors = [_mm256_setzero_si256(); 8];
-    for (vector, bytes) in vectors.iter_mut().zip(q.as_chunks().0) {
+    for (vector, bytes) in zip(vectors.iter_mut(), q.as_chunks().0) {
         *vector = load(bytes);
     }
     Octet {
@@ -143,6 +144,7 @@ pub fn zero_padded<B: Octets>(rest: &[B]) -> Octet {
 }
 
 /// All bits set in the first `count` lanes.
+#[inline]
 #[target_feature(enable = "avx2")]
 pub fn first_lanes(count: usize) -> __m256 {
     let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -164,6 +166,7 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// Cuts a row, which is a whole number of octets.
+    #[inline]
     pub fn new(row: Int8Row<'a>) -> Row<'a> {
         Row {
             q: row.q.as_chunks().0,

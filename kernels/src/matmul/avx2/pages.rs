@@ -12,6 +12,7 @@ use super::octet::{Octets, scales_of_halves, zero_padded};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::{GROUP, Minimum, blocks};
+use crate::inlined::zip;
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
 use crate::prefetch;
@@ -104,7 +105,7 @@ impl<'a> Pages<'a> {
                 };
                 // SAFETY: as above.
                 let octet = unsafe { l.prepare_for_panel::<B>(octet) };
-                for (q, octet) in q.iter_mut().zip(octet.q) {
+                for (q, octet) in zip(q.iter_mut(), octet.q) {
                     q[r] = octet;
                 }
                 d[r] = _mm256_castps_si256(octet.d);
@@ -130,11 +131,11 @@ impl<'a> Pages<'a> {
                 store_rows(&mut self.d[at], d);
             }
             let minimums = at * minimums::<B>()..(at + 1) * minimums::<B>();
-            for (to, m) in self.m[minimums].iter_mut().zip(&m) {
+            for (to, m) in zip(self.m[minimums].iter_mut(), &m) {
                 store_rows(to, transpose(m));
             }
             if L::has_subscales::<B>() {
-                for (to, pairs) in self.s[at * OCTET..].iter_mut().zip(s) {
+                for (to, pairs) in zip(self.s[at * OCTET..].iter_mut(), s) {
                     store(to, pairs);
                 }
             }
@@ -158,7 +159,7 @@ fn store_half<L: Level, B: Octets>(l: L, to: &mut [Step], i: usize, half: [__m25
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store_rows(to: &mut PerGroup<f32>, values: [__m256i; OCTET]) {
-    for (to, value) in to.iter_mut().zip(values) {
+    for (to, value) in zip(to.iter_mut(), values) {
         store_f32(to, _mm256_castsi256_ps(value));
     }
 }

@@ -14,6 +14,7 @@ use super::pages::{Pages, ROWS, Sums};
 use super::tokens::Tokens;
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET};
+use crate::inlined::zip;
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
 use crate::team::TileMut;
@@ -99,10 +100,10 @@ fn sweep<L: Level, B: Octets>(
         }
     }
     let width = out.cols().len();
-    for (sums, token) in sums.iter().zip(tokens) {
+    for (sums, token) in zip(sums.iter(), tokens) {
         let row = out.rows().start + token;
         let outs = &mut out.row(row)[sheet * ROWS..width.min((sheet + SHEETS) * ROWS)];
-        for (outs, sums) in outs.chunks_mut(ROWS).zip(sums) {
+        for (outs, sums) in zip(outs.chunks_mut(ROWS), sums) {
             let folded = fold_rows(sums);
             match outs.first_chunk_mut() {
                 Some(outs) => store_f32(outs, folded),
@@ -137,7 +138,7 @@ fn tile<L: Level, B: Octets, const T: usize>(
 #[target_feature(enable = "avx2")]
 fn fold_rows(sums: &Sums) -> __m256 {
     let mut p = [_mm256_setzero_ps(); OCTET];
-    for (p, sums) in p.iter_mut().zip(sums) {
+    for (p, sums) in zip(p.iter_mut(), sums) {
         *p = load_f32(sums);
     }
     for half in [4, 2, 1] {

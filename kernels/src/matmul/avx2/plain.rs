@@ -23,6 +23,7 @@ use super::pages::{Pages, Step, Sums, Weights, minimums};
 use super::tokens::{Beside, Piece, Tokens};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -107,7 +108,7 @@ impl Level for Plain {
         } else {
             [_mm256_madd_epi16(sums, _mm256_set1_epi16(i16::from(B::OFFSET))); 2]
         };
-        for (to, sums) in to.iter_mut().zip(sums) {
+        for (to, sums) in zip(to.iter_mut(), sums) {
             store(bytemuck::cast_mut(to), sums);
         }
     }
@@ -327,7 +328,7 @@ fn add_step<B: Octets, const S: usize, const T: usize>(
     }
     for (t, products) in products.iter_mut().enumerate() {
         let four = broadcast(&x[t].q[g][step % 8]);
-        for (product, step) in products.iter_mut().zip(steps) {
+        for (product, step) in zip(products.iter_mut(), steps) {
             let sum = _mm256_maddubs_epi16(step, four);
             *product = if is_first {
                 sum

@@ -7,6 +7,7 @@
 use super::octet::{Octet, Octets};
 use super::vector::*;
 use crate::format::*;
+use crate::inlined::{self, zip};
 use std::arch::x86_64::*;
 
 impl Octets for BlockQ2_K {
@@ -111,7 +112,7 @@ impl Octets for BlockQ6_K {
                 bits,
                 _mm256_srli_epi16(bits, 2),
             ];
-            for (p, (q_low, upper)) in [q0, q1, q2, q3].into_iter().zip(upper).enumerate() {
+            for (p, (q_low, upper)) in zip([q0, q1, q2, q3], upper).enumerate() {
                 let upper = _mm256_and_si256(upper, _mm256_set1_epi8(0x30));
                 q[2 * p + half] = _mm256_or_si256(q_low, upper);
             }
@@ -199,7 +200,10 @@ fn halves(bytes: &[u8]) -> &[[u8; 16]] {
 /// Three little-endian words.
 #[inline]
 fn words(bytes: &[u8; 12]) -> [u32; 3] {
-    bytemuck::cast::<_, [[u8; 4]; 3]>(*bytes).map(u32::from_le_bytes)
+    inlined::map(
+        bytemuck::cast::<_, [[u8; 4]; 3]>(*bytes),
+        u32::from_le_bytes,
+    )
 }
 
 /// The quants of Q4_K and the low four bits of those of Q5_K: the nibbles of

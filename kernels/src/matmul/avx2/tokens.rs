@@ -7,6 +7,7 @@ use super::octet::Octets;
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN, ONES};
 use crate::format::Minimum;
+use crate::inlined::zip;
 use crate::lines::Lines;
 use bytemuck::{Pod, Zeroable};
 use std::arch::x86_64::*;
@@ -73,7 +74,7 @@ impl<'a> Tokens<'a> {
             let pieces = pieces.iter_mut().skip(t).step_by(count);
             for (o, piece) in pieces.enumerate() {
                 let halves: &mut [[i8; 16]; 2 * OCTET] = bytemuck::cast_mut(&mut piece.q);
-                for (half, index) in halves.iter_mut().zip(2 * OCTET * o..) {
+                for (half, index) in zip(halves.iter_mut(), 2 * OCTET * o..) {
                     *half = *row.half(index);
                 }
                 piece.d = d[o];
@@ -85,7 +86,7 @@ impl<'a> Tokens<'a> {
                     Minimum::None => unsafe { l.beside::<B>(sums, &mut piece.beside) },
                     Minimum::Per32 => piece.beside[0] = bytemuck::cast::<[f32; OCTET], _>(xsum[o]),
                     Minimum::Per16 => {
-                        for (beside, sums) in piece.beside.iter_mut().zip(widen_pairs(sums)) {
+                        for (beside, sums) in zip(piece.beside.iter_mut(), widen_pairs(sums)) {
                             let sums = _mm256_cvtepi32_ps(sums);
                             let xsum = _mm256_mul_ps(load_f32(&d[o]), sums);
                             store_f32(bytemuck::cast_mut(beside), xsum);

@@ -14,6 +14,7 @@ use super::plain;
 use super::tokens::{Beside, Piece, Tokens};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN, ONES};
+use crate::inlined::zip;
 use crate::isa::Isa;
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -250,7 +251,7 @@ impl<E: Encoding> Level for Vnni<E> {
         } else {
             [_mm256_madd_epi16(sums, _mm256_set1_epi16(offset)); 2]
         };
-        for (to, begin) in to.iter_mut().zip(begin) {
+        for (to, begin) in zip(to.iter_mut(), begin) {
             store(bytemuck::cast_mut(to), _mm256_add_epi32(begin, ones()));
         }
     }
@@ -397,7 +398,7 @@ impl<E: Encoding> Vnni<E> {
         for (s, w_step) in w_step.iter_mut().enumerate() {
             *w_step = w.step(s, g, step);
         }
-        for (x, isums) in x.iter().zip(isums) {
+        for (x, isums) in zip(x.iter(), isums) {
             if let Some(part) = begin {
                 let begin = match offset::<B>() {
                     0 => ones(),
@@ -406,7 +407,7 @@ impl<E: Encoding> Vnni<E> {
                 *isums = [begin; S];
             }
             let four = broadcast(&x.q[g][step]);
-            for (isum, w_step) in isums.iter_mut().zip(w_step) {
+            for (isum, w_step) in zip(isums.iter_mut(), w_step) {
                 // SAFETY: a token exists only where the encoding does.
                 *isum = unsafe { E::dot(*isum, w_step, four) };
             }

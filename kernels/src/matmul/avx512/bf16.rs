@@ -13,6 +13,7 @@
 use super::super::float::{self, Dot, Machine, Work};
 use super::super::{Activations, Matrix, Scratch};
 use crate::format::BF16;
+use crate::inlined::zip;
 use crate::lanes::{self, Lanes};
 use crate::steps::{Step, StepForm, UNIT};
 use crate::team::TileMut;
@@ -84,9 +85,9 @@ impl Dot<lanes::Avx512, BF16, 1> for Pairs {
         w: [__m512; R],
         x: [&Step; T],
     ) {
-        for (acc, x) in acc.iter_mut().zip(x) {
+        for (acc, x) in zip(acc.iter_mut(), x) {
             let x = l.load(x);
-            for (acc, w) in acc.iter_mut().zip(w) {
+            for (acc, w) in zip(acc.iter_mut(), w) {
                 // SAFETY: the processor has the instruction (`Pairs::new`).
                 *acc = unsafe { _mm512_dpbf16_ps(*acc, pairs(w), pairs(x)) };
             }

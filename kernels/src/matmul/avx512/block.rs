@@ -77,6 +77,7 @@ impl Ahead {
     }
 
     /// Asks for some octets of pairs that have so many.
+    #[inline]
     pub fn tokens(pairs: &[Pair], scaling: Scaling, octets: usize, range: Range<usize>) -> Ahead {
         let pair = (octets * size_of::<Pair>()) as isize;
         let pairs = pairs[range].as_ptr_range();

@@ -7,6 +7,7 @@ use super::octet::{Octet, Octets, PerLane, Words, look_up, nibbles_of, per_lane}
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
+use crate::inlined::{self, zip};
 use crate::matmul::avx2::blocks_of_32::{eight, half_e8m0_of};
 use std::arch::x86_64::*;
 
@@ -79,7 +80,7 @@ impl Octets for BlockQ8_0 {
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
         let mut two = [_mm512_setzero_si512(); 4];
-        for (two, b) in two.iter_mut().zip(b.as_chunks::<2>().0) {
+        for (two, b) in zip(two.iter_mut(), b.as_chunks::<2>().0) {
             let raise = _mm512_set1_epi8(i8::MIN);
             let pair = load_pair(bytemuck::cast_ref(&b[0].qs), bytemuck::cast_ref(&b[1].qs));
             *two = _mm512_xor_si512(pair, raise);
@@ -137,7 +138,7 @@ impl Octets for BlockMXFP4 {
         let b = eight(blocks);
         let q = look_up(&MXFP4_VALUES, 1 << Self::RAISE, nibbles(b, |b| &b.qs));
 
-        let e = u64::from_le_bytes(b.map(|b| b.e));
+        let e = u64::from_le_bytes(inlined::from_fn(|i| b[i].e));
         let e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(e as i64));
         Octet::new(q, half_e8m0_of(e))
     }
@@ -187,9 +188,7 @@ fn add_fifth_bits(q: [__m512i; 4], bits: __m512i, word: u32) -> [__m512i; 4] {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn each_quarter(bytes: i32) -> __m512i {
-    let [a, b, c, d] = bytes
-        .to_le_bytes()
-        .map(|byte| 0x0101_0101 * i32::from(byte));
+    let [a, b, c, d] = inlined::map(bytes.to_le_bytes(), |byte| 0x0101_0101 * i32::from(byte));
     _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
 }
 

@@ -20,6 +20,7 @@ use super::octet::PerLane;
 use super::token::InLanes;
 use super::vector::{load_u32, store};
 use crate::activation::{Int8Row, OCTET};
+use crate::inlined;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -62,8 +63,9 @@ impl Bundle {
         let group = OCTET * o % self.groups;
         let (octet, shift) = (group / OCTET, group % OCTET);
         let last = self.groups.div_ceil(OCTET) - 1;
-        let [first, low, high] =
-            [0, octet, last.min(octet + 1)].map(|o| InLanes::of(x, o).vectors());
+        let [first, low, high] = inlined::map([0, octet, last.min(octet + 1)], |o| {
+            InLanes::of(x, o).vectors()
+        });
         let places = shifted(shift);
         // From here on, the row begins again.
         let again = (self.groups - group).min(OCTET);

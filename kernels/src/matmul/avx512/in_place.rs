@@ -11,14 +11,16 @@
 
 use super::bundle::Bundle;
 use super::octet::{AHEAD, Octet, Octets, PerLane, last_octet, next_octet, octet_and_ask};
+use super::parts::{ahead_of_part, nth};
 use super::token::{InLanes, OfToken, Two};
 use super::vector::{load_f32, store_f32};
 use crate::activation::{Int8Row, Int8Rows, OCTET_LEN};
 use crate::format::{GROUP, blocks};
+use crate::inlined::{self, zip};
 use crate::lines::Lines;
 use crate::matmul::Matrix;
 use crate::matmul::avx2::vector::fold;
-use crate::matmul::panel::{Panel, ahead_of_part, nth};
+use crate::matmul::panel::Panel;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -107,6 +109,9 @@ struct Rows<'a, B> {
 }
 
 impl<B: Octets> Rows<'_, B> {
+    /// Whether there may be bundles: rows of blocks that are octets need none.
+    const BUNDLES: bool = B::BLOCKS > 1;
+
     /// The blocks from a row's first on.
     #[inline]
     fn from(&self, row: usize) -> &[B] {
@@ -171,7 +176,7 @@ impl<B: Octets> Rows<'_, B> {
         panel: &mut Panel,
     ) -> usize {
         let out = out.row(out.rows().start + first);
-        if self.bundled > 0 {
+        if Self::BUNDLES && self.bundled > 0 {
             let x = self.for_bundles::<1>(x, first, &mut panel.x);
             let (x, out) = (x.as_flattened(), &mut out[..self.bundled]);
             match self.near {
@@ -196,10 +201,10 @@ impl<B: Octets> Rows<'_, B> {
     #[inline(never)]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn single_alone<const NEAR: bool>(&self, first: usize, x: &[OfToken], out: &mut [f32]) {
-        for (row, out) in (first..).zip(out) {
+        for (row, out) in zip(first.., out) {
             let mut acc = _mm256_setzero_ps();
             let mut x = x.iter();
-            for (blocks, x) in self.full_octets(row, 0..self.octets).zip(&mut x) {
+            for (blocks, x) in zip(self.full_octets(row, 0..self.octets), &mut x) {
                 acc = x.add::<B>(&next_octet(blocks, NEAR), acc);
             }
             if self.rest() > 0
@@ -221,17 +226,17 @@ impl<B: Octets> Rows<'_, B> {
         for row in 0..half {
             let rows = [row, half + row];
             let mut blocks: [&[B]; 2] = [&[]; 2];
-            for (blocks, row) in blocks.iter_mut().zip(rows) {
+            for (blocks, row) in zip(blocks.iter_mut(), rows) {
                 *blocks = &self.from(self.bundled + row)[..full.len() * B::BLOCKS];
             }
             let mut acc = [_mm256_setzero_ps(); 2];
             for (o, x) in full.iter().enumerate() {
-                for (acc, blocks) in acc.iter_mut().zip(blocks) {
+                for (acc, blocks) in zip(acc.iter_mut(), blocks) {
                     let octet = &blocks[o * B::BLOCKS..][..B::BLOCKS];
                     *acc = x.add::<B>(&next_octet(octet, true), *acc);
                 }
             }
-            for (acc, row) in acc.into_iter().zip(rows) {
+            for (acc, row) in zip(acc, rows) {
                 let acc = match last {
                     [x, ..] => x.add::<B>(&self.last_octet(self.bundled + row), acc),
                     [] => acc,
@@ -248,7 +253,7 @@ impl<B: Octets> Rows<'_, B> {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn single_bundled<const NEAR: bool>(&self, x: &[OfToken], out: &mut [f32]) {
         for (b, out) in out.chunks_exact_mut(self.bundle.rows).enumerate() {
-            let mut octets = self.bundle_octets(b * self.bundle.rows).zip(x);
+            let mut octets = zip(self.bundle_octets(b * self.bundle.rows), x);
             let mut acc = _mm256_setzero_ps();
             for (row, out) in out.iter_mut().enumerate() {
                 let (full, groups) = self.bundle.row(row);
@@ -279,7 +284,7 @@ impl<B: Octets> Rows<'_, B> {
         out: &mut TileMut<'_>,
         panel: &mut Panel,
     ) -> usize {
-        if self.bundled > 0 {
+        if Self::BUNDLES && self.bundled > 0 {
             let x = self.for_bundles::<T>(x, first, &mut panel.x);
             self.tokens_bundled::<T, MINIMUMS>(x, first, out);
         }
@@ -314,7 +319,7 @@ impl<B: Octets> Rows<'_, B> {
         out: &mut TileMut<'_>,
     ) {
         let blocks = [self.per_row, self.blocks_of(&part).len()];
-        let [row_bytes, part_bytes] = blocks.map(|n| n * size_of::<B>());
+        let [row_bytes, part_bytes] = inlined::map(blocks, |n| n * size_of::<B>());
         let ahead = ahead_of_part(row_bytes, part_bytes, AHEAD);
         let pairs = (self.count - self.bundled).div_ceil(2);
         for pair in 0..pairs {
@@ -323,10 +328,10 @@ impl<B: Octets> Rows<'_, B> {
                 _ => (pair, pairs + pair),
             };
             // An odd last row is its own neighbour.
-            let [a, b] = [a, b].map(|row| (self.bundled + row).min(self.count - 1));
+            let [a, b] = inlined::map([a, b], |row| (self.bundled + row).min(self.count - 1));
             let mut acc = [_mm512_setzero_ps(); T];
             if part.start > 0 {
-                for (acc, sums) in acc.iter_mut().zip(&sums[pair]) {
+                for (acc, sums) in zip(acc.iter_mut(), &sums[pair]) {
                     *acc = load_f32(sums);
                 }
             }
@@ -335,7 +340,7 @@ impl<B: Octets> Rows<'_, B> {
                 self.full_octets(a, part.clone()),
                 self.full_octets(b, part.clone()),
             ];
-            for ((a, b), x) in of_a.zip(of_b).zip(&mut x) {
+            for ((a, b), x) in zip(zip(of_a, of_b), &mut x) {
                 let w = Two::<MINIMUMS>::new::<B>([
                     octet_and_ask(a, ahead, NEAR),
                     octet_and_ask(b, ahead, NEAR),
@@ -343,7 +348,7 @@ impl<B: Octets> Rows<'_, B> {
                 w.add_all::<B, T>(x, &mut acc);
             }
             if part.end < self.octets {
-                for (acc, sums) in acc.iter().zip(&mut sums[pair]) {
+                for (acc, sums) in zip(acc.iter(), &mut sums[pair]) {
                     store_f32(sums, *acc);
                 }
                 continue;
@@ -370,8 +375,10 @@ impl<B: Octets> Rows<'_, B> {
         let bundles = self.bundled / self.bundle.rows;
         for a in (0..bundles).step_by(2) {
             // An odd last bundle is its own neighbour.
-            let [a, b] = [a, (a + 1).min(bundles - 1)].map(|bundle| bundle * self.bundle.rows);
-            let mut octets = self.bundle_octets(a).zip(self.bundle_octets(b)).zip(x);
+            let [a, b] = inlined::map([a, (a + 1).min(bundles - 1)], |bundle| {
+                bundle * self.bundle.rows
+            });
+            let mut octets = zip(zip(self.bundle_octets(a), self.bundle_octets(b)), x);
             let mut acc = [_mm512_setzero_ps(); T];
             for row in 0..self.bundle.rows {
                 let (full, groups) = self.bundle.row(row);
@@ -387,7 +394,7 @@ impl<B: Octets> Rows<'_, B> {
                     let w = [next_octet(a, self.near), next_octet(b, self.near)];
                     let w = Two::<MINIMUMS>::new::<B>(w);
                     let others = 0x0101 * (0xff << groups & 0xff);
-                    for (x, (acc, next)) in x.iter().zip(acc.iter_mut().zip(&mut next)) {
+                    for (x, (acc, next)) in zip(x.iter(), zip(acc.iter_mut(), &mut next)) {
                         let end = x.add_two::<B, MINIMUMS>(&w, *acc);
                         let begin = x.add_two::<B, MINIMUMS>(&w, *next);
                         *acc = _mm512_mask_mov_ps(end, others, *acc);
@@ -414,7 +421,7 @@ fn lay_out<'p, B: Octets, const T: usize>(
     let to = OfToken::all(to, T * octets.len()).as_chunks_mut().0;
     for t in 0..T {
         let x = x.row(first + t);
-        for (o, to) in octets.clone().zip(&mut *to) {
+        for (o, to) in zip(octets.clone(), &mut *to) {
             to[t].put::<B>(&octet(x, o));
         }
     }

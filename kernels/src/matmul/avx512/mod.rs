@@ -25,6 +25,7 @@ mod in_place;
 mod octet;
 mod pages;
 mod panel;
+mod parts;
 mod quantize;
 mod super_blocks;
 mod tile;

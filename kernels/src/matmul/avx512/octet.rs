@@ -29,6 +29,7 @@
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::{Block, GROUP, Minimum};
+use crate::inlined::{self, zip};
 use crate::prefetch;
 use std::arch::x86_64::*;
 
@@ -88,6 +89,7 @@ impl Octet {
     /// Their scales and minimums become −0, and so do their products with the
     /// zeros that activations are padded with; −0 is what can be added to any
     /// number without changing its bits.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512vl")]
     fn cut(self, groups: usize) -> Octet {
         let absent = !0_u8 << groups;
@@ -244,7 +246,9 @@ impl Words {
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub fn even_of_pair(&self, low: __m512i, high: __m512i) -> [__m512i; 2] {
-        [0, 2].map(|i| _mm512_permutex2var_epi32(low, self.step(i), high))
+        inlined::map([0, 2], |i| {
+            _mm512_permutex2var_epi32(low, self.step(i), high)
+        })
     }
 
     #[inline]
@@ -283,7 +287,7 @@ pub fn bits(steps: [__m512i; 4], shift: &PerLane<u32>, mask: u8) -> [__m512i; 4]
 #[target_feature(enable = "avx512f")]
 pub fn nibbles_of(words: [__m512i; 2]) -> [__m512i; 4] {
     let low = _mm512_set1_epi8(15);
-    let [first, last] = words.map(|words| {
+    let [first, last] = inlined::map(words, |words| {
         let upper = _mm512_srli_epi32(words, 4);
         [_mm512_and_si512(words, low), _mm512_and_si512(upper, low)]
     });
@@ -301,7 +305,7 @@ pub fn add_bits(
 ) -> [__m512i; 4] {
     let mask = _mm512_set1_epi8(mask as i8);
     let mut sum = q;
-    for (sum, step) in sum.iter_mut().zip(steps) {
+    for (sum, step) in zip(sum.iter_mut(), steps) {
         let rotated = _mm512_rolv_epi32(step, load_u32(rotate));
         // sum | (rotated & mask)
         *sum = _mm512_ternarylogic_epi32(*sum, rotated, mask, 0b1111_1000);
@@ -328,7 +332,9 @@ pub fn look_up(values: &[i8; 16], raise: u8, q: [__m512i; 4]) -> [__m512i; 4] {
 #[target_feature(enable = "avx512f,avx512dq")]
 pub fn scales_of_halves(a: &Octet, b: &Octet) -> [__m512; 2] {
     let d = beside(a.d, b.d);
-    halves_beside(a.s, b.s).map(|s| _mm512_mul_ps(d, _mm512_cvtepi32_ps(s)))
+    inlined::map(halves_beside(a.s, b.s), |s| {
+        _mm512_mul_ps(d, _mm512_cvtepi32_ps(s))
+    })
 }
 
 /// The lower and the upper eight lanes.

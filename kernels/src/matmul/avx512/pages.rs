@@ -16,12 +16,14 @@ use super::octet::{
     AHEAD, Octet, Octets, PerLane, beside, halves_beside, last_octet, octet_and_ask,
     scales_of_halves,
 };
+use super::parts::ahead_of_part;
 use super::tile::{Quants, ROW_PAIRS, ROWS};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::format::blocks;
+use crate::inlined::{self, zip};
 use crate::matmul::Matrix;
-use crate::matmul::panel::{Panel, ahead_of_part};
+use crate::matmul::panel::Panel;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -66,20 +68,20 @@ impl<'a> Pages<'a> {
         let part_bytes = blocks.len() * size_of::<B>();
         let ahead = ahead_of_part(weight.row_bytes(), part_bytes, AHEAD);
         for pair in 0..sheets * ROW_PAIRS {
-            let [a, b] = [2 * pair, 2 * pair + 1].map(|row| {
+            let [a, b] = inlined::map([2 * pair, 2 * pair + 1], |row| {
                 let row = row.min(weight.rows() - 1);
                 &all[row * per_row..][blocks.clone()]
             });
             let (sheet, pair) = (pair / ROW_PAIRS, pair % ROW_PAIRS);
             let full = a.chunks_exact(B::BLOCKS);
             let rest = full.remainder().len();
-            let full = full.zip(b.chunks_exact(B::BLOCKS));
+            let full = zip(full, b.chunks_exact(B::BLOCKS));
             for (o, (a, b)) in full.enumerate() {
                 let rows = [octet_and_ask(a, ahead, near), octet_and_ask(b, ahead, near)];
                 pages.write::<B>(sheet * octets + o, pair, rows);
             }
             if rest > 0 {
-                let rows = [a, b].map(|row| last_octet(&row[row.len() - rest..], rest));
+                let rows = inlined::map([a, b], |row| last_octet(&row[row.len() - rest..], rest));
                 pages.write::<B>(sheet * octets + octets - 1, pair, rows);
             }
         }
@@ -97,7 +99,7 @@ impl<'a> Pages<'a> {
         }
         let [a, b] = rows;
         let steps = &mut self.q[at][pair];
-        for (i, (a, b)) in a.q.into_iter().zip(b.q).enumerate() {
+        for (i, (a, b)) in zip(a.q, b.q).enumerate() {
             // Both halves of step i, or the same half of two steps.
             let (low, high) = match B::BY_WORDS {
                 false => (2 * i, 2 * i + 1),
@@ -109,7 +111,7 @@ impl<'a> Pages<'a> {
         }
         if B::HALVES_APART {
             let scales = scales_of_halves(&a, &b);
-            for (d, scales) in self.d[2 * at..].iter_mut().zip(scales) {
+            for (d, scales) in zip(self.d[2 * at..].iter_mut(), scales) {
                 store_f32(&mut d[pair], scales);
             }
         } else {
@@ -122,6 +124,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Some octets of all sheets, of those that are here.
+    #[inline]
     pub fn slice(&self, range: Range<usize>) -> Weights<'_> {
         Weights {
             octets: self.octets,

@@ -10,16 +10,19 @@
 use super::block::{self, Ahead, Products, TILES, Tokens};
 use super::octet::{Octets, PerLane};
 use super::pages::Pages;
+use super::parts::nth;
 use super::tile::{Beside, FOLDED_TOKENS, Folded, ROWS, Sums, token_pairs};
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET_LEN, ONES, Pair, Scaling};
+use crate::inlined::zip;
 use crate::lines::Lines;
 use crate::matmul::Matrix;
-use crate::matmul::panel::{Panel, are_few, nth};
+use crate::matmul::panel::{Panel, are_few};
 use crate::prefetch;
 use crate::team::TileMut;
 use bytemuck::{Pod, Zeroable};
 use std::arch::x86_64::*;
+use std::mem::take;
 use std::ops::Range;
 
 /// Octets of a block's tokens that stay in the first-level cache.
@@ -69,7 +72,7 @@ pub fn strip<B: Octets>(
         1 => TILES,
         _ => x.rows.div_ceil(2 * of_tile),
     };
-    let mut lines = [&mut panel.sums, &mut panel.products].map(std::mem::take);
+    let mut lines = [take(&mut panel.sums), take(&mut panel.products)];
     let [sums, folded] = &mut lines;
     let sums = of_lines::<Sums>(sums, sheets * kept * of_tile);
     let folded = of_lines::<Folded>(folded, sheets * TILES * of_tile.div_ceil(2));
@@ -195,7 +198,7 @@ impl Product<'_> {
         let last = pairs.len() / octets - 1;
         let of_tile = token_pairs(self.scaling);
         for (tile, beside) in beside.chunks_exact_mut(range.len() * of_tile).enumerate() {
-            for (octet, beside) in range.clone().zip(beside.chunks_exact_mut(of_tile)) {
+            for (octet, beside) in zip(range.clone(), beside.chunks_exact_mut(of_tile)) {
                 for (pair, beside) in beside.iter_mut().enumerate() {
                     let pair = last.min(of_tile * tile + pair);
                     self.put_beside::<HALVES, MINIMUMS>(&pairs[pair * octets + octet], beside);
@@ -213,7 +216,7 @@ impl Product<'_> {
             true => [first, last],
             false => [_mm512_add_epi32(first, last); 2],
         };
-        for (to, sums) in to.begin.iter_mut().zip(sums).take(1 + usize::from(HALVES)) {
+        for (to, sums) in zip(to.begin.iter_mut(), sums).take(1 + usize::from(HALVES)) {
             let lowered = _mm512_mullo_epi32(sums, _mm512_set1_epi32(self.offset));
             let begin = _mm512_add_epi32(load_i32(&x.bits), lowered);
             store(bytemuck::cast_mut(to), begin);
@@ -224,7 +227,7 @@ impl Product<'_> {
             _ => {
                 // The scale, exactly.
                 let d = _mm512_div_ps(load_f32(&x.ones), _mm512_set1_ps(ONES));
-                for (to, half) in to.minimums.iter_mut().zip([first, last]) {
+                for (to, half) in zip(to.minimums.iter_mut(), [first, last]) {
                     store_f32(to, _mm512_mul_ps(d, _mm512_cvtepi32_ps(half)));
                 }
             }
@@ -243,7 +246,7 @@ fn put_out(folded: &[Folded], of_tile: usize, tokens: Range<usize>, out: &mut Ti
             let last = tokens.end.min(first + 2 * of_tile);
             for (index, first) in (first..last).step_by(FOLDED_TOKENS).enumerate() {
                 let rows = by_token(folded, tile * per_tile + index, per_sheet);
-                for (token, rows) in (first..last).zip(&rows) {
+                for (token, rows) in zip(first..last, &rows) {
                     let to = &mut out.row(out.rows().start + token)[sheets * SHEETS * ROWS..];
                     match to.first_chunk_mut() {
                         Some(to) => store_f32(to, load_f32(rows)),
@@ -275,12 +278,7 @@ fn by_token(folded: &[Folded], index: usize, per_sheet: usize) -> [PerLane<f32>;
         _mm512_shuffle_f32x4(c, d, 0b11_10_11_10),
     ];
     let mut by_token = [[0.0; 16]; FOLDED_TOKENS];
-    for (two, [ab, cd]) in by_token
-        .as_chunks_mut::<2>()
-        .0
-        .iter_mut()
-        .zip([first, last])
-    {
+    for (two, [ab, cd]) in zip(by_token.as_chunks_mut::<2>().0.iter_mut(), [first, last]) {
         let [even, odd] = two;
         store_f32(even, _mm512_shuffle_f32x4(ab, cd, 0b10_00_10_00));
         store_f32(odd, _mm512_shuffle_f32x4(ab, cd, 0b11_01_11_01));

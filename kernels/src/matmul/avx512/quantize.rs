@@ -19,6 +19,7 @@ use super::vector::*;
 use crate::activation::{
     AMAX_CEILING, AMAX_FLOOR, Int8RowMut, OCTET, OCTET_LEN, ONES, Pair, Scaling,
 };
+use crate::inlined::zip;
 use crate::isa::Isa;
 use crate::prefetch;
 use std::arch::x86_64::*;
@@ -56,13 +57,13 @@ pub fn quantize_pair(x: [&[f32]; 2], scaling: Scaling, out: &mut [Pair]) {
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
 fn row(x: &[f32], out: &mut Int8RowMut<'_>) {
     let to = out.q.as_chunks_mut::<OCTET_LEN>().0.iter_mut();
-    let to = to.zip(out.d.as_chunks_mut::<{ 2 * OCTET }>().0);
-    let to = to.zip(out.xsum.as_chunks_mut::<{ 2 * OCTET }>().0);
-    let to = to.zip(out.neg_sums.as_chunks_mut::<{ 2 * OCTET }>().0);
+    let to = zip(to, out.d.as_chunks_mut::<{ 2 * OCTET }>().0);
+    let to = zip(to, out.xsum.as_chunks_mut::<{ 2 * OCTET }>().0);
+    let to = zip(to, out.neg_sums.as_chunks_mut::<{ 2 * OCTET }>().0);
     for (o, (((q, d), xsum), neg_sums)) in to.enumerate() {
         let octet = octet(x, o);
         let steps = q.as_chunks_mut::<64>().0;
-        for (to, step) in steps.iter_mut().zip(octet.q) {
+        for (to, step) in zip(steps.iter_mut(), octet.q) {
             store(bytemuck::cast_mut(to), step);
         }
         let sums = octet.neg_sums();
@@ -78,8 +79,8 @@ fn pair(x: [&[f32]; 2], scaling: Scaling, out: &mut [Pair]) {
     for (o, to) in out.iter_mut().enumerate() {
         let [a, b] = [octet(x[0], o), octet(x[1], o)];
         let steps = to.q.as_chunks_mut::<2>().0;
-        for (to, (a, b)) in steps.iter_mut().zip(a.q.into_iter().zip(b.q)) {
-            for (to, half) in to.iter_mut().zip(halves_beside(a, b)) {
+        for (to, (a, b)) in zip(steps.iter_mut(), zip(a.q, b.q)) {
+            for (to, half) in zip(to.iter_mut(), halves_beside(a, b)) {
                 store(bytemuck::cast_mut(to), half);
             }
         }
@@ -90,7 +91,7 @@ fn pair(x: [&[f32]; 2], scaling: Scaling, out: &mut [Pair]) {
         store(bytemuck::cast_mut(&mut to.by), by);
         let sums = [a.neg_sums(), b.neg_sums()];
         store_f32(&mut to.xsum, beside(a.xsum(sums[0]), b.xsum(sums[1])));
-        for (to, half) in to.neg_sums.iter_mut().zip(halves_beside(sums[0], sums[1])) {
+        for (to, half) in zip(to.neg_sums.iter_mut(), halves_beside(sums[0], sums[1])) {
             store(bytemuck::cast_mut(to), half);
         }
     }
@@ -249,7 +250,7 @@ fn largest_magnitudes(x: &Halves) -> __m256 {
     /// The lane of each group in the end.
     const LANE_OF_GROUP: PerLane<u32> = [0, 8, 2, 10, 4, 12, 6, 14, 0, 0, 0, 0, 0, 0, 0, 0];
     let mut of_group = [_mm512_setzero_si512(); OCTET];
-    for (largest, [a, b]) in of_group.iter_mut().zip(x.as_chunks().0) {
+    for (largest, [a, b]) in zip(of_group.iter_mut(), x.as_chunks().0) {
         let (a, b) = (load_f32(a), load_f32(b));
         *largest = _mm512_max_epu32(
             _mm512_castps_si512(_mm512_abs_ps(a)),
@@ -264,7 +265,7 @@ fn largest_magnitudes(x: &Halves) -> __m256 {
         *eight = _mm512_max_epu32(low, _mm512_shuffle_i64x2(a, b, 0b11_10_11_10));
     }
     let mut four = [_mm512_setzero_si512(); 2];
-    for (four, [a, b]) in four.iter_mut().zip(eight.as_chunks().0) {
+    for (four, [a, b]) in zip(four.iter_mut(), eight.as_chunks().0) {
         let low = _mm512_shuffle_i32x4(*a, *b, 0b10_00_10_00);
         *four = _mm512_max_epu32(low, _mm512_shuffle_i32x4(*a, *b, 0b11_01_11_01));
     }

@@ -9,6 +9,7 @@ use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_l
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
+use crate::inlined;
 use crate::matmul::avx2::super_blocks::{iq4_xs_scales, one, q3_k_scales, widen};
 use crate::matmul::avx2::vector::load_f32 as load_eight_f32;
 use std::arch::asm;
@@ -152,7 +153,9 @@ impl Octets for Expanded {
         let b = one(blocks);
         let two: &[[i8; 64]; 4] = bytemuck::cast_ref(&b.q);
         let raise = _mm512_set1_epi8(Self::RAISED_BY as i8);
-        let q = steps_of_bytes(two.each_ref().map(|q| _mm512_add_epi8(load_i8(q), raise)));
+        let q = steps_of_bytes(inlined::map(two.each_ref(), |q| {
+            _mm512_add_epi8(load_i8(q), raise)
+        }));
         let s = by_half(load_sixteen(bytemuck::cast_ref(&b.s)));
         let d = _mm256_set1_ps(f32::from_le_bytes(b.d));
         Octet::new(q, d).with_subscales(_mm512_cvtepi8_epi32(s))

@@ -4,6 +4,7 @@ use super::octet::{Octet, Octets, PerLane, beside, halves_beside, scales_of_halv
 use super::vector::*;
 use crate::activation::{Int8Row, OCTET};
 use crate::format::Minimum;
+use crate::inlined::zip;
 use crate::lines::Lines;
 use crate::matmul::avx2::vector::load_f32 as load_eight_f32;
 use bytemuck::{Pod, Zeroable};
@@ -64,6 +65,7 @@ pub struct OfToken {
 
 impl OfToken {
     /// Room for so many.
+    #[inline]
     pub fn all(lines: &mut Lines<u8>, count: usize) -> &mut [OfToken] {
         bytemuck::cast_slice_mut(lines.resize(count * size_of::<OfToken>()))
     }
@@ -112,7 +114,7 @@ impl OfToken {
             0 => _mm512_setzero_si512(),
             _ => load_i32(&self.begin),
         };
-        for (q, x) in w.q.iter().zip(&self.q) {
+        for (q, x) in zip(w.q.iter(), &self.q) {
             sums = _mm512_dpbusd_epi32(sums, *q, load_i8(x));
         }
         if B::FACTORS {
@@ -203,7 +205,7 @@ impl<const MINIMUMS: usize> Two<MINIMUMS> {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub fn add_all<B: Octets, const T: usize>(&self, x: &[OfToken; T], acc: &mut [__m512; T]) {
-        for (acc, x) in acc.iter_mut().zip(x) {
+        for (acc, x) in zip(acc.iter_mut(), x) {
             *acc = x.add_two::<B, MINIMUMS>(self, *acc);
         }
     }

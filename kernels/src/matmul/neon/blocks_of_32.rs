@@ -4,6 +4,7 @@ use super::octet::{Octet, Octets};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
+use crate::inlined::{self, zip};
 use std::arch::aarch64::*;
 
 impl Octets for BlockQ4_0 {
@@ -11,8 +12,10 @@ impl Octets for BlockQ4_0 {
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
-        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| less(q, Self::OFFSET)));
-        Octet::new(q, widen(b.map(|b| b.d)))
+        let q = each(b, |b| {
+            inlined::map(nibbles(load(&b.qs)), |q| less(q, Self::OFFSET))
+        });
+        Octet::new(q, widen(inlined::from_fn(|i| b[i].d)))
     }
 }
 
@@ -21,8 +24,11 @@ impl Octets for BlockQ4_1 {
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
-        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| less(q, Self::OFFSET)));
-        Octet::new(q, widen(b.map(|b| b.d))).with_minimum(widen(b.map(|b| b.m)))
+        let q = each(b, |b| {
+            inlined::map(nibbles(load(&b.qs)), |q| less(q, Self::OFFSET))
+        });
+        Octet::new(q, widen(inlined::from_fn(|i| b[i].d)))
+            .with_minimum(widen(inlined::from_fn(|i| b[i].m)))
     }
 }
 
@@ -31,8 +37,10 @@ impl Octets for BlockQ5_0 {
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
-        let q = each(b, |b| five_bits(&b.qs, b.qh).map(|q| less(q, Self::OFFSET)));
-        Octet::new(q, widen(b.map(|b| b.d)))
+        let q = each(b, |b| {
+            inlined::map(five_bits(&b.qs, b.qh), |q| less(q, Self::OFFSET))
+        });
+        Octet::new(q, widen(inlined::from_fn(|i| b[i].d)))
     }
 }
 
@@ -41,8 +49,11 @@ impl Octets for BlockQ5_1 {
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
-        let q = each(b, |b| five_bits(&b.qs, b.qh).map(|q| less(q, Self::OFFSET)));
-        Octet::new(q, widen(b.map(|b| b.d))).with_minimum(widen(b.map(|b| b.m)))
+        let q = each(b, |b| {
+            inlined::map(five_bits(&b.qs, b.qh), |q| less(q, Self::OFFSET))
+        });
+        Octet::new(q, widen(inlined::from_fn(|i| b[i].d)))
+            .with_minimum(widen(inlined::from_fn(|i| b[i].m)))
     }
 }
 
@@ -55,7 +66,7 @@ impl Octets for BlockQ8_0 {
             let [first, last]: &[[i8; 16]; 2] = bytemuck::cast_ref(&b.qs);
             [load_i8(first), load_i8(last)]
         });
-        Octet::new(q, widen(b.map(|b| b.d)))
+        Octet::new(q, widen(inlined::from_fn(|i| b[i].d)))
     }
 }
 
@@ -65,8 +76,10 @@ impl Octets for BlockIQ4_NL {
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
         let values = load_i8(&IQ4_VALUES);
-        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| vqtbl1q_s8(values, q)));
-        Octet::new(q, widen(b.map(|b| b.d)))
+        let q = each(b, |b| {
+            inlined::map(nibbles(load(&b.qs)), |q| vqtbl1q_s8(values, q))
+        });
+        Octet::new(q, widen(inlined::from_fn(|i| b[i].d)))
     }
 }
 
@@ -76,8 +89,10 @@ impl Octets for BlockMXFP4 {
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
         let values = load_i8(&MXFP4_VALUES);
-        let q = each(b, |b| nibbles(load(&b.qs)).map(|q| vqtbl1q_s8(values, q)));
-        Octet::new(q, load_eight(&b.map(|b| half_e8m0(b.e))))
+        let q = each(b, |b| {
+            inlined::map(nibbles(load(&b.qs)), |q| vqtbl1q_s8(values, q))
+        });
+        Octet::new(q, load_eight(&inlined::from_fn(|i| half_e8m0(b[i].e))))
     }
 }
 
@@ -91,7 +106,7 @@ fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
 #[target_feature(enable = "neon")]
 fn each<B>(blocks: &[B; OCTET], quants: impl Fn(&B) -> [int8x16_t; 2]) -> [[int8x16_t; 2]; OCTET] {
     let mut q = [[vdupq_n_s8(0); 2]; OCTET];
-    for (q, block) in q.iter_mut().zip(blocks) {
+    for (q, block) in zip(q.iter_mut(), blocks) {
         *q = quants(block);
     }
     q

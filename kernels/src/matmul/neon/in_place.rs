@@ -8,6 +8,7 @@ use super::octet::{Octet, Octets, PerGroup, Row, minimums, zero_padded};
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET, half_offset};
 use crate::format::{GROUP, blocks};
+use crate::inlined::{self, zip};
 use crate::matmul::Matrix;
 use crate::team::TileMut;
 use std::arch::aarch64::*;
@@ -49,7 +50,7 @@ fn tokens<L: Level, B: Octets, const T: usize>(
 ) -> usize {
     l.call(Tokens::<B, T> {
         weight,
-        x: std::array::from_fn(|t| Row::new(x.row(token + t))),
+        x: inlined::from_fn(|t| Row::new(x.row(token + t))),
         token,
         out,
         _format: PhantomData,
@@ -74,14 +75,14 @@ impl<B: Octets, const T: usize> Op for Tokens<'_, '_, '_, B, T> {
             let mut octets = blocks::<B>(self.weight.row(n)).chunks_exact(B::BLOCKS);
             for (o, blocks) in octets.by_ref().enumerate() {
                 let w = simd! { B::octet(blocks) };
-                for (acc, x) in acc.iter_mut().zip(&self.x) {
+                for (acc, x) in zip(acc.iter_mut(), &self.x) {
                     *acc = add::<L, B>(l, &w, x, o, *acc);
                 }
             }
             let rest = octets.remainder();
             if !rest.is_empty() {
                 let w = simd! { zero_padded(rest) };
-                for (acc, x) in acc.iter_mut().zip(&self.x) {
+                for (acc, x) in zip(acc.iter_mut(), &self.x) {
                     let sums = add::<L, B>(l, &w, x, x.q.len() - 1, *acc);
                     *acc = simd! { first_lanes(rest.len() * B::LEN / GROUP, sums, *acc) };
                 }
@@ -103,7 +104,7 @@ fn add<L: Level, B: Octets>(l: L, w: &Octet, x: &Row<'_>, o: usize, acc: PerGrou
     if B::HALVES_APART {
         let isums = halves(l, w, &x.q[o]);
         let scales = simd! { w.scales_of_halves() };
-        for (isums, d) in isums.into_iter().zip(scales) {
+        for (isums, d) in zip(isums, scales) {
             acc = simd! { add_scaled(acc, d, dx, isums) };
         }
         return acc;

@@ -4,6 +4,7 @@
 //! the oldest compiler this crate is for.
 
 use super::vector::transpose;
+use crate::inlined::zip;
 use crate::isa::Isa;
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -94,7 +95,7 @@ impl Level for Plain {
     #[inline(always)]
     fn add_quad(self, acc: [int32x4_t; 2], w: [int8x16_t; 4], x: [int8x16_t; 2]) -> [int32x4_t; 2] {
         let mut out = acc;
-        for (acc, x) in out.iter_mut().zip(x) {
+        for (acc, x) in zip(out.iter_mut(), x) {
             simd! {
                 let x = vreinterpretq_s32_s8(x);
                 let steps = [
@@ -172,7 +173,7 @@ impl Level for Dotprod {
     #[inline(always)]
     fn add_quad(self, acc: [int32x4_t; 2], w: [int8x16_t; 4], x: [int8x16_t; 2]) -> [int32x4_t; 2] {
         let mut out = acc;
-        for (acc, x) in out.iter_mut().zip(x) {
+        for (acc, x) in zip(out.iter_mut(), x) {
             *acc = sdot_lane!(*acc, w[0], x, 0);
             *acc = sdot_lane!(*acc, w[1], x, 1);
             *acc = sdot_lane!(*acc, w[2], x, 2);

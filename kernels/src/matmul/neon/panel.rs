@@ -21,6 +21,7 @@ use super::octet::{Octets, PerGroup, Row, minimums, zero_padded};
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN, half_offset};
 use crate::format::{GROUP, blocks};
+use crate::inlined::{self, zip};
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
 use crate::team::TileMut;
@@ -160,9 +161,9 @@ impl<B: Octets> Op for Unpack<'_, '_, '_, B> {
         let last = weight.rows() - 1;
         for quad in 0..weight.rows().div_ceil(ROWS) {
             let rows: [&[B]; ROWS] =
-                std::array::from_fn(|r| blocks(weight.row(last.min(quad * ROWS + r))));
+                inlined::from_fn(|r| blocks(weight.row(last.min(quad * ROWS + r))));
             for o in 0..pages.octets {
-                let octets = rows.map(|row| {
+                let octets = inlined::map(rows, |row| {
                     let rest = &row[o * B::BLOCKS..];
                     match rest.get(..B::BLOCKS) {
                         Some(blocks) => simd! { B::octet(blocks) },
@@ -172,30 +173,32 @@ impl<B: Octets> Op for Unpack<'_, '_, '_, B> {
                 let at = quad * pages.octets + o;
                 for (g, q) in pages.q[at].iter_mut().enumerate() {
                     for (half, q) in q.iter_mut().enumerate() {
-                        let rows = l.arrange(octets.each_ref().map(|octet| octet.q[g][half]));
-                        for (to, row) in q.iter_mut().zip(rows) {
+                        let rows =
+                            l.arrange(inlined::map(octets.each_ref(), |octet| octet.q[g][half]));
+                        for (to, row) in zip(q.iter_mut(), rows) {
                             simd! { store_i8(to, row) };
                         }
                     }
                 }
                 if B::HALVES_APART {
-                    let halves = octets
-                        .each_ref()
-                        .map(|octet| simd! { octet.scales_of_halves() });
+                    let halves = inlined::map(
+                        octets.each_ref(),
+                        |octet| simd! { octet.scales_of_halves() },
+                    );
                     for half in 0..2 {
-                        let rows = halves.map(|halves| halves[half]);
+                        let rows = inlined::map(halves, |halves| halves[half]);
                         simd! { store_rows(&mut pages.d[2 * at + half], rows) };
                     }
                 } else {
-                    simd! { store_rows(&mut pages.d[at], octets.each_ref().map(|octet| octet.d)) };
+                    simd! { store_rows(&mut pages.d[at], inlined::map(octets.each_ref(), |octet| octet.d)) };
                 }
                 let minimums = at * pages.minimums..(at + 1) * pages.minimums;
                 for (half, to) in pages.m[minimums].iter_mut().enumerate() {
-                    simd! { store_rows(to, octets.each_ref().map(|octet| octet.m[half])) };
+                    simd! { store_rows(to, inlined::map(octets.each_ref(), |octet| octet.m[half])) };
                 }
                 if B::FACTORS {
                     let mut scales = [[0; 2 * OCTET]; ROWS];
-                    for (scales, octet) in scales.iter_mut().zip(&octets) {
+                    for (scales, octet) in zip(scales.iter_mut(), &octets) {
                         let [low, high] = scales.as_chunks_mut().0 else {
                             unreachable!("sixteen are twice eight")
                         };
@@ -205,7 +208,7 @@ impl<B: Octets> Op for Unpack<'_, '_, '_, B> {
                         }
                     }
                     for (g, to) in pages.s[at].iter_mut().enumerate() {
-                        *to = std::array::from_fn(|i| scales[i % ROWS][2 * g + i / ROWS]);
+                        *to = inlined::from_fn(|i| scales[i % ROWS][2 * g + i / ROWS]);
                     }
                 }
             }
@@ -219,8 +222,8 @@ impl<B: Octets> Op for Unpack<'_, '_, '_, B> {
 fn store_rows(to: &mut Values, rows: [PerGroup; ROWS]) {
     let (low, high) = to.split_at_mut(OCTET / 2);
     for (i, to) in [low, high].into_iter().enumerate() {
-        let columns = transpose_f32(rows.map(|row| row[i]));
-        for (to, column) in to.iter_mut().zip(columns) {
+        let columns = transpose_f32(inlined::map(rows, |row| row[i]));
+        for (to, column) in zip(to.iter_mut(), columns) {
             store_f32(to, column);
         }
     }
@@ -261,9 +264,9 @@ impl<const SCALING: u8, const MINIMUMS: usize> Op
                 }
             }
         }
-        for (token, sums) in self.tokens.clone().zip(self.sums.chunks_exact(quads)) {
+        for (token, sums) in zip(self.tokens.clone(), self.sums.chunks_exact(quads)) {
             let row = self.out.rows().start + token;
-            for (outs, sums) in self.out.row(row).chunks_mut(ROWS).zip(sums) {
+            for (outs, sums) in zip(self.out.row(row).chunks_mut(ROWS), sums) {
                 outs.copy_from_slice(&simd! { fold_rows(sums) }[..outs.len()]);
             }
         }
@@ -285,16 +288,17 @@ impl<const SCALING: u8, const MINIMUMS: usize> Multiply<'_, '_, '_, '_, '_, SCAL
         let pages = self.pages;
         let quads = pages.rows.div_ceil(ROWS);
         let last = self.tokens.end - 1;
-        let x: [[Row<'_>; 2]; P] = std::array::from_fn(|p| {
-            std::array::from_fn(|t| Row::new(self.x.row(last.min(token + 2 * p + t))))
+        let x: [[Row<'_>; 2]; P] = inlined::from_fn(|p| {
+            inlined::from_fn(|t| Row::new(self.x.row(last.min(token + 2 * p + t))))
         });
         for o in octets {
-            let at: [usize; Q] = std::array::from_fn(|q| (quad + q) * pages.octets + o);
-            let w = at.map(|at| &pages.q[at]);
-            let m: [[&Values; MINIMUMS]; Q] =
-                at.map(|at| std::array::from_fn(|half| &pages.m[at * MINIMUMS + half]));
-            let s = at.map(|at| (SCALING == FACTORS).then(|| &pages.s[at]));
-            let q = x.map(|pair| pair.map(|x| &x.q[o]));
+            let at: [usize; Q] = inlined::from_fn(|q| (quad + q) * pages.octets + o);
+            let w = inlined::map(at, |at| &pages.q[at]);
+            let m: [[&Values; MINIMUMS]; Q] = inlined::map(at, |at| {
+                inlined::from_fn(|half| &pages.m[at * MINIMUMS + half])
+            });
+            let s = inlined::map(at, |at| (SCALING == FACTORS).then(|| &pages.s[at]));
+            let q = inlined::map(x, |pair| inlined::map(pair, |x| &x.q[o]));
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
                 for part in 0..pages.scales {
                     let halves = match SCALING {
@@ -302,7 +306,7 @@ impl<const SCALING: u8, const MINIMUMS: usize> Multiply<'_, '_, '_, '_, '_, SCAL
                         _ => 0..2,
                     };
                     let isums = integer_sums::<L, Q, P>(l, w, s, q, g, halves);
-                    let d = at.map(|at| &pages.d[at * pages.scales + part][g]);
+                    let d = inlined::map(at, |at| &pages.d[at * pages.scales + part][g]);
                     for (p, pair) in x.iter().enumerate() {
                         for (t, x) in pair.iter().enumerate() {
                             let index = token - self.tokens.start + 2 * p + t;
@@ -356,7 +360,7 @@ fn integer_sums<L: Level, const Q: usize, const P: usize>(
         for (q, w) in w.iter().enumerate() {
             let [a, b, c, d] = &w[g][half];
             let w = simd! { [load_i8(a), load_i8(b), load_i8(c), load_i8(d)] };
-            for (isums, [x0, x1]) in isums.iter_mut().zip(x) {
+            for (isums, [x0, x1]) in zip(isums.iter_mut(), x) {
                 let at = half_offset(2 * g + half) / 16;
                 let x = simd! { [load_i8(&x0[at]), load_i8(&x1[at])] };
                 isums[q] = l.add_quad(isums[q], w, x);
@@ -366,12 +370,12 @@ fn integer_sums<L: Level, const Q: usize, const P: usize>(
             first = std::mem::replace(&mut isums, [[zero; Q]; P]);
         }
     }
-    for (isums, first) in isums.iter_mut().zip(first) {
-        for ((isums, first), s) in isums.iter_mut().zip(first).zip(s) {
+    for (isums, first) in zip(isums.iter_mut(), first) {
+        for ((isums, first), s) in zip(zip(isums.iter_mut(), first), s) {
             *isums = l.by_token(*isums);
             if let Some(s) = s {
                 let first = l.by_token(first);
-                for (isum, first) in isums.iter_mut().zip(first) {
+                for (isum, first) in zip(isums.iter_mut(), first) {
                     simd! {
                         let s = load_i16(&s[g]);
                         let first = vmulq_s32(first, vmovl_s16(vget_low_s16(s)));
@@ -389,7 +393,7 @@ fn integer_sums<L: Level, const Q: usize, const P: usize>(
 #[target_feature(enable = "neon")]
 fn fold_rows(sums: &Values) -> [f32; ROWS] {
     let mut p = [vdupq_n_f32(0.0); OCTET];
-    for (p, sums) in p.iter_mut().zip(sums) {
+    for (p, sums) in zip(p.iter_mut(), sums) {
         *p = load_f32(sums);
     }
     for half in [4, 2, 1] {

@@ -4,6 +4,7 @@ use super::octet::{Octet, Octets, PerGroup};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
+use crate::inlined;
 use std::arch::aarch64::*;
 
 impl Octets for BlockQ2_K {
@@ -16,7 +17,7 @@ impl Octets for BlockQ2_K {
         let dmin = -widen_one(b.dmin);
         let first = vget_low_u8(vuzp1q_u8(minimums, minimums));
         let last = vget_low_u8(vuzp2q_u8(minimums, minimums));
-        let m = [first, last].map(|m| scale(bytes_to_float(m), dmin));
+        let m = inlined::map([first, last], |m| scale(bytes_to_float(m), dmin));
         Octet::new(q, [vdupq_n_f32(widen_one(b.d)); 2])
             .with_subscales(vreinterpretq_s8_u8(scales))
             .with_minimums(m)
@@ -44,7 +45,10 @@ impl Octets for BlockQ3_K {
             a >> 4 & low | c & high,
             b_ >> 4 & low | c >> 2 & high,
         ];
-        let s = less(load(&bytemuck::cast(scales.map(u32::to_le_bytes))), 32);
+        let s = less(
+            load(&bytemuck::cast(inlined::map(scales, u32::to_le_bytes))),
+            32,
+        );
         Octet::new(q, [vdupq_n_f32(widen_one(b.d)); 2]).with_subscales(s)
     }
 }
@@ -102,7 +106,7 @@ impl Octets for BlockIQ4_XS {
         let bytes = halves(&b.qs);
         let values = load_i8(&IQ4_VALUES);
         let q = each(|g, half| vqtbl1q_s8(values, nibbles(load(&bytes[g]))[half]));
-        let scales = std::array::from_fn(|g| f32::from(b.scale(g)));
+        let scales = inlined::from_fn(|g| f32::from(b.scale(g)));
         Octet::new(q, scale(load_eight(&scales), widen_one(b.d)))
     }
 }
@@ -135,7 +139,10 @@ fn halves(bytes: &[u8]) -> &[[u8; 16]] {
 /// Three little-endian words.
 #[inline]
 fn words(bytes: &[u8; 12]) -> [u32; 3] {
-    bytemuck::cast::<_, [[u8; 4]; 3]>(*bytes).map(u32::from_le_bytes)
+    inlined::map(
+        bytemuck::cast::<_, [[u8; 4]; 3]>(*bytes),
+        u32::from_le_bytes,
+    )
 }
 
 /// The quants of all groups, by group and half.

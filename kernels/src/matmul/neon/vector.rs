@@ -1,6 +1,6 @@
 //! What is done with vectors that knows no format: loads of arrays, conversions,
 //! transposing.
-
+use crate::inlined;
 use std::arch::aarch64::*;
 use std::arch::asm;
 
@@ -153,8 +153,8 @@ pub fn transpose(rows: [int8x16_t; 4]) -> [int8x16_t; 4] {
 #[inline]
 #[target_feature(enable = "neon")]
 pub fn transpose_f32(rows: [float32x4_t; 4]) -> [float32x4_t; 4] {
-    let [a, b, c, d] = rows.map(|row| vreinterpretq_s8_f32(row));
-    transpose([a, b, c, d]).map(|row| vreinterpretq_f32_s8(row))
+    let [a, b, c, d] = inlined::map(rows, |row| vreinterpretq_s8_f32(row));
+    inlined::map(transpose([a, b, c, d]), |row| vreinterpretq_f32_s8(row))
 }
 
 /// The sums of four vectors.
