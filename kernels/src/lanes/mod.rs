@@ -39,15 +39,16 @@ mod neon;
 
 pub use scalar::Scalar;
 
-use crate::format::{BF16, F16};
-use crate::inlined::{self, zip};
-use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
+
+use crate::format::{BF16, F16};
+use crate::inlined::{self, zip};
+use crate::isa::Isa;
 
 /// Number of lanes.
 pub const LANES: usize = 16;

@@ -4,7 +4,7 @@ use super::octet::{Octet, Octets};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
-use crate::inlined::{self, zip};
+use crate::inlined;
 use std::arch::aarch64::*;
 
 impl Octets for BlockQ4_0 {
@@ -105,11 +105,7 @@ fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
 #[inline]
 #[target_feature(enable = "neon")]
 fn each<B>(blocks: &[B; OCTET], quants: impl Fn(&B) -> [int8x16_t; 2]) -> [[int8x16_t; 2]; OCTET] {
-    let mut q = [[vdupq_n_s8(0); 2]; OCTET];
-    for (q, block) in zip(q.iter_mut(), blocks) {
-        *q = quants(block);
-    }
-    q
+    inlined::map(blocks.each_ref(), quants)
 }
 
 /// Joins nibbles and fifth bits.

@@ -149,11 +149,7 @@ fn words(bytes: &[u8; 12]) -> [u32; 3] {
 #[inline]
 #[target_feature(enable = "neon")]
 fn each(quants: impl Fn(usize, usize) -> int8x16_t) -> [[int8x16_t; 2]; OCTET] {
-    let mut q = [[vdupq_n_s8(0); 2]; OCTET];
-    for (g, q) in q.iter_mut().enumerate() {
-        *q = [quants(g, 0), quants(g, 1)];
-    }
-    q
+    inlined::from_fn(|g| [quants(g, 0), quants(g, 1)])
 }
 
 /// Quants of Q4_K and the low four bits of those of Q5_K: the nibbles of 32

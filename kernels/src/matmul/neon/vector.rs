@@ -1,5 +1,6 @@
 //! What is done with vectors that knows no format: loads of arrays, conversions,
 //! transposing.
+
 use crate::inlined;
 use std::arch::aarch64::*;
 use std::arch::asm;
