@@ -18,7 +18,7 @@
 //!
 //! Quants are in eighths, so the shift is one of them.
 
-use super::codebook::{Codebook, codebook_format, odd, shifted};
+use super::codebook::{Codebook, IQ1, codebook_format, odd};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -52,23 +52,33 @@ impl BlockIQ1_M {
 }
 
 impl Codebook for BlockIQ1_M {
+    type Entry = u64;
+    const ENTRIES: &'static [u64] = &IQ1;
+    const SHIFTED: bool = true;
+    const UNIT: f32 = 1.0 / 8.0;
+
     #[inline(always)]
-    fn scale(&self) -> f32 {
-        let words = inlined::map(self.scales, u16::from_le_bytes);
-        let bits = (0..4).map(|i| words[i] >> 12 << (4 * i)).sum();
-        f16::from_bits(bits).to_f32() / 8.0
+    fn scale(&self) -> f16 {
+        let [a, b, c, d] = inlined::map(self.scales, |word| u16::from_le_bytes(word) >> 12);
+        f16::from_bits(a | b << 4 | c << 8 | d << 12)
     }
 
     #[inline(always)]
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let (qs, high) = (self.qs[index], self.qh[index]);
-        let nibble = |i: usize| u16::from(high[i / 2] >> (i % 2 * 4) & 15);
-        let here = u32::from(u16::from_le_bytes(self.scales[index / 2]) >> (index % 2 * 6));
-        let eight = |i: usize| shifted((nibble(i) & 7) << 8 | u16::from(qs[i]), nibble(i) > 7);
-        (
-            [eight(0), eight(1), eight(2), eight(3)],
-            [odd(here, 0..3), odd(here, 3..6)],
-        )
+    fn subscales(&self, group: usize) -> [i8; 2] {
+        let scales = u16::from_le_bytes(self.scales[group / 2]) >> (group % 2 * 6);
+        [odd(scales.into(), 0..3), odd(scales.into(), 3..6)]
+    }
+
+    #[inline(always)]
+    fn indices(&self, group: usize) -> [u16; 4] {
+        let (qs, high) = (self.qs[group], u16::from_le_bytes(self.qh[group]));
+        inlined::from_fn(|i| (high >> (4 * i) & 7) << 8 | u16::from(qs[i]))
+    }
+
+    #[inline(always)]
+    fn signs(&self, group: usize) -> [u8; 4] {
+        let high = u16::from_le_bytes(self.qh[group]);
+        inlined::from_fn(|i| 0_u8.wrapping_sub((high >> (4 * i + 3) & 1) as u8))
     }
 }
 

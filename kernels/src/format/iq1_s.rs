@@ -16,8 +16,9 @@
 //!
 //! Quants are in eighths, so the shift is one of them.
 
-use super::codebook::{Codebook, codebook_format, odd, shifted};
+use super::codebook::{Codebook, IQ1, codebook_format, odd};
 use super::{Block, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -34,21 +35,40 @@ pub struct BlockIQ1_S {
 
 const _: () = assert!(size_of::<BlockIQ1_S>() == 50);
 
-impl Codebook for BlockIQ1_S {
+impl BlockIQ1_S {
+    /// What a group has beside the lower bits of its indices.
     #[inline(always)]
-    fn scale(&self) -> f32 {
-        f16::from_le_bytes(self.d).to_f32() / 8.0
+    fn rest(&self, group: usize) -> u16 {
+        u16::from_le_bytes(self.qh[group])
+    }
+}
+
+impl Codebook for BlockIQ1_S {
+    type Entry = u64;
+    const ENTRIES: &'static [u64] = &IQ1;
+    const SHIFTED: bool = true;
+    const UNIT: f32 = 1.0 / 8.0;
+
+    #[inline(always)]
+    fn scale(&self) -> f16 {
+        f16::from_le_bytes(self.d)
     }
 
     #[inline(always)]
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let (qs, rest) = (self.qs[index], u16::from_le_bytes(self.qh[index]));
-        let entry = |i: usize| (rest >> (3 * i) & 7) << 8 | u16::from(qs[i]);
-        let eight = |i: usize| shifted(entry(i), rest >> 15 == 1);
-        (
-            [eight(0), eight(1), eight(2), eight(3)],
-            [odd(rest.into(), 12..15); 2],
-        )
+    fn subscales(&self, group: usize) -> [i8; 2] {
+        [odd(self.rest(group).into(), 12..15); 2]
+    }
+
+    #[inline(always)]
+    fn indices(&self, group: usize) -> [u16; 4] {
+        let (qs, rest) = (self.qs[group], self.rest(group));
+        inlined::from_fn(|i| (rest >> (3 * i) & 7) << 8 | u16::from(qs[i]))
+    }
+
+    #[inline(always)]
+    fn signs(&self, group: usize) -> [u8; 4] {
+        // All bits are the highest.
+        [(self.rest(group).cast_signed() >> 15) as u8; 4]
     }
 }
 

@@ -14,8 +14,9 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ2_S, codebook_format, odd, signed};
+use super::codebook::{Codebook, IQ2_S, codebook_format, odd};
 use super::{Block, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -37,21 +38,30 @@ pub struct BlockIQ2_S {
 const _: () = assert!(size_of::<BlockIQ2_S>() == 82);
 
 impl Codebook for BlockIQ2_S {
+    type Entry = u64;
+    const ENTRIES: &'static [u64] = &IQ2_S;
+    const UNIT: f32 = 1.0 / 8.0;
+
     #[inline(always)]
-    fn scale(&self) -> f32 {
-        f16::from_le_bytes(self.d).to_f32() / 8.0
+    fn scale(&self) -> f16 {
+        f16::from_le_bytes(self.d)
     }
 
     #[inline(always)]
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let (qs, signs) = (self.qs[index], self.signs[index]);
-        let (high, scales) = (self.qh[index], u32::from(self.scales[index]));
-        let entry = |i: usize| IQ2_S[usize::from(high >> (2 * i) & 3) << 8 | usize::from(qs[i])];
-        let eight = |i: usize| signed(entry(i), signs[i]);
-        (
-            [eight(0), eight(1), eight(2), eight(3)],
-            [odd(scales, 0..4), odd(scales, 4..8)],
-        )
+    fn subscales(&self, group: usize) -> [i8; 2] {
+        let scales = u32::from(self.scales[group]);
+        [odd(scales, 0..4), odd(scales, 4..8)]
+    }
+
+    #[inline(always)]
+    fn indices(&self, group: usize) -> [u16; 4] {
+        let (qs, high) = (self.qs[group], u16::from(self.qh[group]));
+        inlined::from_fn(|i| (high << (8 - 2 * i) & 0x300) | u16::from(qs[i]))
+    }
+
+    #[inline(always)]
+    fn signs(&self, group: usize) -> [u8; 4] {
+        self.signs[group]
     }
 }
 

@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ2_XS, codebook_format, odd, signed_evenly};
+use super::codebook::{Codebook, IQ2_XS, codebook_format, even_bytes, odd};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -34,21 +34,30 @@ pub struct BlockIQ2_XS {
 const _: () = assert!(size_of::<BlockIQ2_XS>() == 74);
 
 impl Codebook for BlockIQ2_XS {
+    type Entry = u64;
+    const ENTRIES: &'static [u64] = &IQ2_XS;
+    const UNIT: f32 = 1.0 / 8.0;
+
     #[inline(always)]
-    fn scale(&self) -> f32 {
-        f16::from_le_bytes(self.d).to_f32() / 8.0
+    fn scale(&self) -> f16 {
+        f16::from_le_bytes(self.d)
     }
 
     #[inline(always)]
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let qs = inlined::map(self.qs[index], u16::from_le_bytes);
-        let scales = u32::from(self.scales[index]);
-        let entry = |i: usize| IQ2_XS[usize::from(qs[i] & 511)];
-        let eight = |i: usize| signed_evenly(entry(i), u32::from(qs[i] >> 9), 0);
-        (
-            [eight(0), eight(1), eight(2), eight(3)],
-            [odd(scales, 0..4), odd(scales, 4..8)],
-        )
+    fn subscales(&self, group: usize) -> [i8; 2] {
+        let scales = u32::from(self.scales[group]);
+        [odd(scales, 0..4), odd(scales, 4..8)]
+    }
+
+    #[inline(always)]
+    fn indices(&self, group: usize) -> [u16; 4] {
+        inlined::map(self.qs[group], |qs| u16::from_le_bytes(qs) & 511)
+    }
+
+    #[inline(always)]
+    fn signs(&self, group: usize) -> [u8; 4] {
+        let sevens = inlined::map(self.qs[group], |[_, high]| high >> 1);
+        even_bytes(u32::from_le_bytes(sevens)).to_le_bytes()
     }
 }
 

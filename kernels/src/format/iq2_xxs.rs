@@ -14,8 +14,9 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ2_XXS, codebook_format, odd, signed_evenly};
+use super::codebook::{Codebook, IQ2_XXS, codebook_format, made_even, odd};
 use super::{Block, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -30,21 +31,39 @@ pub struct BlockIQ2_XXS {
 
 const _: () = assert!(size_of::<BlockIQ2_XXS>() == 66);
 
-impl Codebook for BlockIQ2_XXS {
+impl BlockIQ2_XXS {
+    /// The upper half of what a group has.
     #[inline(always)]
-    fn scale(&self) -> f32 {
-        f16::from_le_bytes(self.d).to_f32() / 8.0
+    fn signs_and_scale(&self, group: usize) -> u32 {
+        let [_, _, _, _, rest @ ..] = self.qs[group];
+        u32::from_le_bytes(rest)
+    }
+}
+
+impl Codebook for BlockIQ2_XXS {
+    type Entry = u64;
+    const ENTRIES: &'static [u64] = &IQ2_XXS;
+    const UNIT: f32 = 1.0 / 8.0;
+
+    #[inline(always)]
+    fn scale(&self) -> f16 {
+        f16::from_le_bytes(self.d)
     }
 
     #[inline(always)]
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let [a, b, c, d, rest @ ..] = self.qs[index];
-        let (indices, rest) = ([a, b, c, d], u32::from_le_bytes(rest));
-        let eight = |i: usize| signed_evenly(IQ2_XXS[usize::from(indices[i])], rest, i);
-        (
-            [eight(0), eight(1), eight(2), eight(3)],
-            [odd(rest, 28..32); 2],
-        )
+    fn subscales(&self, group: usize) -> [i8; 2] {
+        [odd(self.signs_and_scale(group), 28..32); 2]
+    }
+
+    #[inline(always)]
+    fn indices(&self, group: usize) -> [u16; 4] {
+        let [a, b, c, d, ..] = self.qs[group];
+        inlined::map([a, b, c, d], u16::from)
+    }
+
+    #[inline(always)]
+    fn signs(&self, group: usize) -> [u8; 4] {
+        made_even(self.signs_and_scale(group))
     }
 }
 

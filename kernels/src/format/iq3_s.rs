@@ -15,8 +15,9 @@
 //! weight = d · (2 · scale + 1) · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ3_S, beside, codebook_format, odd, signed};
+use super::codebook::{Codebook, IQ3_S, codebook_format, odd};
 use super::{Block, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -38,22 +39,30 @@ pub struct BlockIQ3_S {
 const _: () = assert!(size_of::<BlockIQ3_S>() == 110);
 
 impl Codebook for BlockIQ3_S {
+    type Entry = u32;
+    const ENTRIES: &'static [u32] = &IQ3_S;
+    const UNIT: f32 = 1.0;
+
     #[inline(always)]
-    fn scale(&self) -> f32 {
-        f16::from_le_bytes(self.d).to_f32()
+    fn scale(&self) -> f16 {
+        f16::from_le_bytes(self.d)
     }
 
     #[inline(always)]
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let (qs, high, signs) = (self.qs[index], self.qh[index], self.signs[index]);
-        let scales = u32::from(self.scales[index / 2]) >> (index % 2 * 4);
-        let four = |i: usize| IQ3_S[usize::from(high >> i & 1) << 8 | usize::from(qs[i])];
-        let beside = |i: usize| beside(four(2 * i), four(2 * i + 1));
-        let eight = |i: usize| signed(beside(i), signs[i]);
-        (
-            [eight(0), eight(1), eight(2), eight(3)],
-            [odd(scales, 0..4); 2],
-        )
+    fn subscales(&self, group: usize) -> [i8; 2] {
+        let scales = u32::from(self.scales[group / 2]) >> (group % 2 * 4);
+        [odd(scales, 0..4); 2]
+    }
+
+    #[inline(always)]
+    fn indices(&self, group: usize) -> [u16; 8] {
+        let (qs, high) = (self.qs[group], u16::from(self.qh[group]));
+        inlined::from_fn(|i| (high << (8 - i) & 256) | u16::from(qs[i]))
+    }
+
+    #[inline(always)]
+    fn signs(&self, group: usize) -> [u8; 4] {
+        self.signs[group]
     }
 }
 

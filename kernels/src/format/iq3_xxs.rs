@@ -14,8 +14,9 @@
 //! weight = d · (2 · scale + 1) / 4 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ3_XXS, beside, codebook_format, odd, signed_evenly};
+use super::codebook::{Codebook, IQ3_XXS, codebook_format, made_even, odd};
 use super::{Block, Group, Minimum};
+use crate::inlined;
 use half::f16;
 
 /// A block of 256 weights.
@@ -33,21 +34,28 @@ pub struct BlockIQ3_XXS {
 const _: () = assert!(size_of::<BlockIQ3_XXS>() == 98);
 
 impl Codebook for BlockIQ3_XXS {
+    type Entry = u32;
+    const ENTRIES: &'static [u32] = &IQ3_XXS;
+    const UNIT: f32 = 1.0 / 4.0;
+
     #[inline(always)]
-    fn scale(&self) -> f32 {
-        f16::from_le_bytes(self.d).to_f32() / 4.0
+    fn scale(&self) -> f16 {
+        f16::from_le_bytes(self.d)
     }
 
     #[inline(always)]
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]) {
-        let (qs, signs) = (self.qs[index], u32::from_le_bytes(self.signs[index]));
-        let four = |i: usize| IQ3_XXS[usize::from(qs[i])];
-        let beside = |i: usize| beside(four(2 * i), four(2 * i + 1));
-        let eight = |i: usize| signed_evenly(beside(i), signs, i);
-        (
-            [eight(0), eight(1), eight(2), eight(3)],
-            [odd(signs, 28..32); 2],
-        )
+    fn subscales(&self, group: usize) -> [i8; 2] {
+        [odd(u32::from_le_bytes(self.signs[group]), 28..32); 2]
+    }
+
+    #[inline(always)]
+    fn indices(&self, group: usize) -> [u16; 8] {
+        inlined::map(self.qs[group], u16::from)
+    }
+
+    #[inline(always)]
+    fn signs(&self, group: usize) -> [u8; 4] {
+        made_even(u32::from_le_bytes(self.signs[group]))
     }
 }
 

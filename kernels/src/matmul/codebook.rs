@@ -1,11 +1,12 @@
 //! Formats of codebooks: rows are expanded (`format/codebook` says why), some at a time,
 //! into the thread's own memory, and multiplied by the kernel for what they then are.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::panel::min_tokens;
 use super::{Activations, MatmulFn, Matrix, Scratch};
-use crate::format::{Block, Codebook, Expanded, expand};
+use crate::format::{Block, Expanded, expand};
 use crate::isa::Isa;
-use crate::prefetch;
 use crate::team::TileMut;
 
 /// Writes blocks spelled out, as many as the output holds.
@@ -50,8 +51,6 @@ pub unsafe fn strip(
         let here = &mut expanded[..rows.len() * per_row];
         // SAFETY: as the caller grants.
         unsafe { expand(blocks.bytes(), here) };
-        // While these are multiplied, those that follow come.
-        prefetch::all_to_level(false, blocks.bytes(), blocks.bytes().len());
         let spelled_out = Matrix {
             row_bytes,
             bytes: bytemuck::cast_slice(here),
@@ -63,22 +62,19 @@ pub unsafe fn strip(
     scratch.expanded = expanded;
 }
 
-/// Expands blocks with the instructions that AVX2 comes with: a third faster.
-///
-/// # Safety
-///
-/// The processor has them.
+/// Formats that all of this build's instruction sets expand.
+#[cfg(not(target_arch = "x86_64"))]
+use crate::format::Codebook as Spelled;
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn expand_with_avx2<B: Codebook + Block>(bytes: &[u8], out: &mut [Expanded]) {
-    expand::<B>(bytes, out);
-}
+use avx2::Vectors as Spelled;
 
 /// How a format is expanded on a processor with an instruction set.
-pub fn expander<B: Codebook + Block>(isa: Isa) -> ExpandFn {
+pub fn expander<B: Spelled + Block>(isa: Isa) -> ExpandFn {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => expand_with_avx2::<B>,
+        Isa::Avx2 | Isa::AvxVnni => avx2::expand::<B, avx2::Bytes>,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx2::expand::<B, avx2::Masks>,
         _ => expand::<B>,
     }
 }

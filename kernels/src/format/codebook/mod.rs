@@ -14,6 +14,7 @@ pub mod grids;
 
 use super::{Block, GROUP, Group, Minimum, blocks};
 use crate::inlined::{self, zip};
+use half::f16;
 use std::ops::Range;
 
 /// A block of 256 weights of any codebook format, spelled out.
@@ -53,12 +54,70 @@ impl Block for Expanded {
 
 /// A block of 256 weights of a codebook format.
 pub trait Codebook: bytemuck::AnyBitPattern {
-    /// The scale.
-    fn scale(&self) -> f32;
+    /// Four or eight values beside each other.
+    type Entry: Entry;
+    /// The codebook: a power of two of entries.
+    const ENTRIES: &'static [Self::Entry];
+    /// Whether values are not negative where there is a sign, but shifted down by one, and up
+    /// by one where there is none. Signs are then of all eight or of none.
+    const SHIFTED: bool = false;
+    /// What quants are multiples of, a power of two.
+    const UNIT: f32;
 
-    /// Weights `32 · index ..`: eight quants in each word, as bytes, the first lowest, and
-    /// the sub-scales of the first and the last 16.
-    fn eights(&self, index: usize) -> ([u64; 4], [i8; 2]);
+    /// The scale, but for [`UNIT`](Self::UNIT).
+    fn scale(&self) -> f16;
+
+    /// The sub-scales of the first and the last 16 of weights `32 · group ..`.
+    fn subscales(&self, group: usize) -> [i8; 2];
+
+    /// The entries that weights `32 · group ..` have.
+    fn indices(&self, group: usize) -> <Self::Entry as Entry>::Indices;
+
+    /// Their signs: bit `j` of byte `i` is weight `8i + j`'s.
+    fn signs(&self, group: usize) -> [u8; 4];
+}
+
+/// An entry of a codebook: values as bytes, the first lowest.
+pub trait Entry: Copy + 'static {
+    /// Those of 32 weights.
+    type Indices: Copy;
+
+    /// Looks up 32 weights.
+    fn eights(entries: &[Self], indices: Self::Indices) -> [u64; 4];
+}
+
+/// Eight values.
+impl Entry for u64 {
+    type Indices = [u16; 4];
+
+    #[inline(always)]
+    fn eights(entries: &[u64], indices: [u16; 4]) -> [u64; 4] {
+        inlined::map(indices, |index| entries[usize::from(index)])
+    }
+}
+
+/// Four values.
+impl Entry for u32 {
+    type Indices = [u16; 8];
+
+    #[inline(always)]
+    fn eights(entries: &[u32], indices: [u16; 8]) -> [u64; 4] {
+        let four = |i: usize| u64::from(entries[usize::from(indices[i])]);
+        inlined::from_fn(|i| four(2 * i + 1) << 32 | four(2 * i))
+    }
+}
+
+/// The quants of weights `32 · group ..`.
+#[inline(always)]
+pub fn quants<B: Codebook>(block: &B, group: usize) -> [i8; GROUP] {
+    let mut eights = B::Entry::eights(B::ENTRIES, block.indices(group));
+    for (eight, signs) in zip(eights.iter_mut(), block.signs(group)) {
+        *eight = match B::SHIFTED {
+            true => shift(*eight, signs != 0),
+            false => negate(*eight, signs),
+        };
+    }
+    bytemuck::cast(inlined::map(eights, u64::to_le_bytes))
 }
 
 /// The definition of a codebook format whose quants are at most so large.
@@ -73,11 +132,10 @@ macro_rules! codebook_format {
 
             #[inline(always)]
             fn group(&self, index: usize) -> Group {
-                let (eights, s) = self.eights(index);
                 Group {
-                    q: bytemuck::cast(crate::inlined::map(eights, u64::to_le_bytes)),
-                    s,
-                    d: self.scale(),
+                    q: super::codebook::quants(self, index),
+                    s: self.subscales(index),
+                    d: self.scale().to_f32() * <$block as Codebook>::UNIT,
                     m: [0.0; 2],
                 }
             }
@@ -92,13 +150,12 @@ pub(super) use codebook_format;
 pub fn expand<B: Codebook + Block>(bytes: &[u8], out: &mut [Expanded]) {
     const { assert!(B::LEN == Expanded::LEN && B::HALVES_APART) }
     for (block, out) in zip(blocks::<B>(bytes).iter(), out) {
-        out.d = block.scale().to_le_bytes();
-        let q: &mut [[u8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
+        out.d = (block.scale().to_f32() * B::UNIT).to_le_bytes();
+        let q: &mut [[i8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
         let s: &mut [[i8; 2]; 8] = bytemuck::cast_mut(&mut out.s);
-        for (index, q) in q.iter_mut().enumerate() {
-            let (eights, subscales) = block.eights(index);
-            *q = bytemuck::cast(inlined::map(eights, u64::to_le_bytes));
-            s[index] = subscales;
+        for (group, (q, s)) in zip(q, s).enumerate() {
+            *q = quants(block, group);
+            *s = block.subscales(group);
         }
     }
 }
@@ -168,58 +225,45 @@ const fn signs() -> [u64; 256] {
     signs
 }
 
-/// The same for seven bits, which the eighth makes even.
-static EVEN_SIGNS: [u64; 128] = even_signs();
-
-const fn even_signs() -> [u64; 128] {
-    let mut even = [0; 128];
-    let mut n = 0;
-    while n < even.len() {
-        even[n] = SIGNS[n | (n.count_ones() as usize & 1) << 7];
-        n += 1;
-    }
-    even
-}
-
 /// Bytes of one.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// Eight magnitudes, none of which is zero, negative where `signs` has a byte.
+/// Eight magnitudes, none of which is zero, with signs of a bit each.
 #[inline(always)]
-fn negate(magnitudes: u64, signs: u64) -> u64 {
+fn negate(magnitudes: u64, signs: u8) -> u64 {
+    let signs = SIGNS[usize::from(signs)];
     // −m is the complement of m, plus one, which only zero would carry on.
     (magnitudes ^ signs) + (signs & ONES)
 }
 
-/// Eight magnitudes with signs of a bit each.
+/// Eight values, shifted up or down by one.
 #[inline(always)]
-pub fn signed(magnitudes: u64, signs: u8) -> u64 {
-    negate(magnitudes, SIGNS[usize::from(signs)])
-}
-
-/// Eight magnitudes with signs of seven bits for eight: four such beside each other, of
-/// which this is the one at `place`.
-#[inline(always)]
-pub fn signed_evenly(magnitudes: u64, signs: u32, place: usize) -> u64 {
-    negate(
-        magnitudes,
-        EVEN_SIGNS[(signs >> (7 * place) & 127) as usize],
-    )
-}
-
-/// Two entries of four values beside each other.
-#[inline(always)]
-pub fn beside(first: u32, last: u32) -> u64 {
-    u64::from(last) << 32 | u64::from(first)
-}
-
-/// An entry of [`IQ1`], shifted up or down by an eighth.
-#[inline(always)]
-pub fn shifted(index: u16, down: bool) -> u64 {
+fn shift(values: u64, down: bool) -> u64 {
     const TOP: u64 = 0x80 * ONES;
     let up = if down { 0 } else { 2 * ONES };
     // With the top bit turned over, bytes are numbers of 120 to 136: none carries.
-    ((IQ1[usize::from(index)] ^ TOP) - ONES + up) ^ TOP
+    ((values ^ TOP) - ONES + up) ^ TOP
+}
+
+/// The signs of four times eight weights, of which each has the lower seven in `bits`, one
+/// after the other, and an eighth that makes their number even.
+#[inline(always)]
+pub fn made_even(bits: u32) -> [u8; 4] {
+    const SEVEN: u32 = 0x7f;
+    let sevens =
+        bits & SEVEN | bits << 1 & SEVEN << 8 | bits << 2 & SEVEN << 16 | bits << 3 & SEVEN << 24;
+    even_bytes(sevens).to_le_bytes()
+}
+
+/// Bytes of seven bits, and an eighth that makes their number even.
+#[inline(always)]
+pub fn even_bytes(sevens: u32) -> u32 {
+    // The lowest bit of each byte comes to be the sum of its bits; what comes into a byte
+    // from the next one is above that.
+    let odd = sevens ^ sevens >> 4;
+    let odd = odd ^ odd >> 2;
+    let odd = odd ^ odd >> 1;
+    sevens | (odd & 0x0101_0101) << 7
 }
 
 /// The sub-scale that some bits of a number stand for: one more than twice as many.

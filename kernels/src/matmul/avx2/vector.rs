@@ -39,7 +39,7 @@ pub fn quarter_i16(a: __m256i, b: __m256i) -> __m256i {
 /// The even and the odd 32-bit elements of both.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn deal(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+pub fn deal(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
     let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
     let even = _mm256_shuffle_ps(a, b, 0b10_00_10_00);
     let odd = _mm256_shuffle_ps(a, b, 0b11_01_11_01);
@@ -112,6 +112,14 @@ pub fn load_both(bytes: &[u8; 16]) -> __m256i {
 pub fn store(to: &mut [u8; 32], value: __m256i) {
     // SAFETY: 32 bytes are writable; the store needs no alignment.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+}
+
+/// Stores 16 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn store_half(to: &mut [u8; 16], value: __m128i) {
+    // SAFETY: 16 bytes are writable; the store needs no alignment.
+    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
 }
 
 /// Stores 8 `f32`.
