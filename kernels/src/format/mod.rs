@@ -68,7 +68,7 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 
-pub(crate) use codebook::{Codebook, Entry, Expanded, expand};
+pub(crate) use codebook::{AHEAD, Codebook, Entry, Expanded, expand};
 pub use float::{BF16, F16, F32, FloatWeight};
 pub use iq1_m::BlockIQ1_M;
 pub use iq1_s::BlockIQ1_S;

@@ -5,15 +5,17 @@
 //! Those of eight weights are an even number in some formats, so that seven bits say
 //! them.
 //!
-//! No instruction looks up a table of thousands of bytes, so kernels do not unpack these
-//! formats themselves: rows are [`Expanded`] first, a few at a time, by code that is the
-//! same for all instruction sets, and what comes of it is a format of bytes that all
-//! kernels know. All weights of a block are small integers times sub-scales of 16.
+//! No instruction looks up a table of thousands of bytes, so entries are looked up one by
+//! one, which takes longer than all else. Most kernels do not unpack these formats
+//! themselves: rows are [`Expanded`] first, a few at a time, and what comes of it is a
+//! format of bytes that all kernels know. All weights of a block are small integers times
+//! sub-scales of 16.
 
 pub mod grids;
 
 use super::{Block, GROUP, Group, Minimum, blocks};
 use crate::inlined::{self, zip};
+use crate::prefetch;
 use half::f16;
 use std::ops::Range;
 
@@ -145,11 +147,14 @@ macro_rules! codebook_format {
 
 pub(super) use codebook_format;
 
+/// How far ahead of the block in hand memory is asked for.
+pub const AHEAD: usize = 4096;
+
 /// Writes blocks of a format spelled out, as many as `out` holds.
-#[inline(always)]
 pub fn expand<B: Codebook + Block>(bytes: &[u8], out: &mut [Expanded]) {
     const { assert!(B::LEN == Expanded::LEN && B::HALVES_APART) }
     for (block, out) in zip(blocks::<B>(bytes).iter(), out) {
+        prefetch::all_to_level(false, std::slice::from_ref(block), AHEAD);
         out.d = (block.scale().to_f32() * B::UNIT).to_le_bytes();
         let q: &mut [[i8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
         let s: &mut [[i8; 2]; 8] = bytemuck::cast_mut(&mut out.s);

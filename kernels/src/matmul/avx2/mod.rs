@@ -12,7 +12,7 @@
 //! | [`vnni::Vnni`]  | VPDPBUSD                   | 32, by fours into 32-bit sums  |
 
 pub(super) mod blocks_of_32;
-mod codebook;
+mod codebooks;
 mod in_place;
 mod level;
 pub(super) mod octet;
@@ -27,7 +27,7 @@ mod vnni;
 #[cfg(test)]
 pub(super) use vnni::Evex;
 pub(super) use {
-    codebook::{Bytes, Masks, Vectors, expand},
+    codebooks::{Bytes, Found, Masks, Vectors, expand},
     plain::Plain,
     vnni::{Vex, Vnni},
 };

@@ -60,20 +60,7 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
     if B::MINIMUMS != MINIMUMS {
         unreachable!("no format has other minimums than its own");
     }
-    let bundle = Bundle::of(weight.cols() / GROUP);
-    let rows = Rows::<B> {
-        all: blocks::<B>(weight.bytes()),
-        per_row: weight.cols() / B::LEN,
-        bundle,
-        bundled: match bundle.rows {
-            1 => 0,
-            rows => weight.rows() / rows * rows,
-        },
-        count: weight.rows(),
-        octets: weight.cols().div_ceil(OCTET_LEN),
-        near,
-        streams,
-    };
+    let rows = Rows::<B>::new(weight, near, streams);
     let mut token = 0;
     while token < x.rows {
         token += match x.rows - token {
@@ -87,6 +74,19 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
             _ => rows.tokens::<8, MINIMUMS>(x, token, out, panel),
         };
     }
+}
+
+/// Computes a strip for one token; as [`strip`].
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub fn one_token<B: Octets>(
+    weight: Matrix<'_>,
+    x: Int8Rows<'_>,
+    near: bool,
+    streams: usize,
+    out: &mut TileMut<'_>,
+    panel: &mut Panel,
+) {
+    Rows::<B>::new(weight, near, streams).single(x, 0, out, panel);
 }
 
 /// The rows of a strip.
@@ -108,9 +108,27 @@ struct Rows<'a, B> {
     streams: usize,
 }
 
-impl<B: Octets> Rows<'_, B> {
+impl<'a, B: Octets> Rows<'a, B> {
     /// Whether there may be bundles: rows of blocks that are octets need none.
     const BUNDLES: bool = B::BLOCKS > 1;
+
+    /// Those of a strip.
+    fn new(weight: Matrix<'a>, near: bool, streams: usize) -> Self {
+        let bundle = Bundle::of(weight.cols() / GROUP);
+        Rows {
+            all: blocks::<B>(weight.bytes()),
+            per_row: weight.cols() / B::LEN,
+            bundle,
+            bundled: match bundle.rows {
+                1 => 0,
+                rows => weight.rows() / rows * rows,
+            },
+            count: weight.rows(),
+            octets: weight.cols().div_ceil(OCTET_LEN),
+            near,
+            streams,
+        }
+    }
 
     /// The blocks from a row's first on.
     #[inline]

@@ -21,6 +21,7 @@ mod bf16;
 mod block;
 mod blocks_of_32;
 mod bundle;
+mod codebooks;
 mod in_place;
 mod octet;
 mod pages;
@@ -35,8 +36,12 @@ mod vector;
 #[cfg(test)]
 mod tests;
 
+use super::avx2::Vectors;
+use super::codebook::{self, expander};
 use super::{Activations, Matrix, Scratch};
 use crate::activation::Order;
+use crate::format::Expanded;
+use crate::isa::Isa;
 use crate::prefetch;
 use crate::team::TileMut;
 pub(super) use bf16::{bf16, form};
@@ -57,5 +62,34 @@ pub(super) unsafe fn blocks<B: Octets>(
     match x.order {
         Order::TwoRows(scaling) => panel::strip::<B>(weight, x, scaling, near, out, panel),
         _ => in_place::strip::<B>(weight, x, near, prefetch::streams(), out, panel),
+    }
+}
+
+/// The kernel of a codebook format, which multiplies one token as it comes and more with
+/// what is spelled out.
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) unsafe fn codebook<B: Octets + Vectors>(
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut Scratch,
+) {
+    if x.rows == 1 {
+        let (x, panel) = (x.int8, &mut scratch.panel);
+        let near = prefetch::prefers_first_level();
+        return in_place::one_token::<B>(weight, x, near, prefetch::streams(), out, panel);
+    }
+    let expand = expander::<B>(Isa::Avx512);
+    // SAFETY: this function has the features.
+    unsafe {
+        codebook::strip(
+            Isa::Avx512,
+            expand,
+            blocks::<Expanded>,
+            weight,
+            x,
+            out,
+            scratch,
+        )
     }
 }

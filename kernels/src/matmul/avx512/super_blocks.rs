@@ -195,7 +195,7 @@ fn load_sixteen(bytes: &[u8; 16]) -> __m128i {
 /// of the work of lanes.)
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn by_half(halves: __m128i) -> __m128i {
+pub fn by_half(halves: __m128i) -> __m128i {
     const LANES: [u8; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15];
     _mm_shuffle_epi8(halves, load_sixteen(&LANES))
 }

@@ -10,20 +10,18 @@
 use super::super_blocks::widen;
 use super::vector::*;
 use crate::format::{
-    Block, BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS,
-    Codebook, Entry, Expanded, GROUP, blocks,
+    AHEAD, Block, BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S,
+    BlockIQ3_XXS, Codebook, Entry, Expanded, GROUP, blocks,
 };
 use crate::inlined::zip;
 use crate::prefetch;
+use bytemuck::Pod;
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-/// How far ahead memory is asked for.
-const AHEAD: usize = 4096;
-
 /// What a block of a codebook format says, in vectors.
 pub trait Vectors: Codebook<Entry: LookUp> + Block {
-    /// The indices of all groups, 16 in each of the first [`LookUp::VECTORS`]; each is less
+    /// The indices of all groups, 16 in each vector and as many as there are; each is less
     /// than there are entries.
     ///
     /// # Safety
@@ -46,13 +44,28 @@ pub trait Vectors: Codebook<Entry: LookUp> + Block {
     unsafe fn all_subscales(&self) -> __m128i;
 }
 
-/// Writes blocks spelled out, as many as `out` holds.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
-    let (mut indices, mut bits) = ([[0; 32]; 4], [0; 32]);
-    for (block, out) in zip(blocks::<B>(bytes).iter(), out) {
-        prefetch::all_to_level(false, std::slice::from_ref(block), AHEAD);
-        out.d = (widen(block.scale().to_le_bytes()) * B::UNIT).to_le_bytes();
+/// What a block of a codebook format says; indices and signs in memory, from where they are
+/// looked up.
+pub struct Found<E: LookUp> {
+    indices: [E::Indices; 8],
+    signs: [u64; 4],
+}
+
+impl<E: LookUp> Found<E> {
+    /// Room for a block.
+    #[inline]
+    pub fn nothing() -> Self {
+        Found {
+            indices: bytemuck::Zeroable::zeroed(),
+            signs: [0; 4],
+        }
+    }
+
+    /// Finds out what a block says, and returns its scale and sub-scales. (What is looked up
+    /// must not be moved: it is written and read in other pieces.)
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    pub fn read<B: Vectors<Entry = E>>(&mut self, block: &B) -> (f32, __m128i) {
         // SAFETY: this function has AVX2.
         let (all, signs, subscales) = unsafe {
             (
@@ -61,23 +74,60 @@ pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
                 block.all_subscales(),
             )
         };
-        store_half(bytemuck::cast_mut(&mut out.s), subscales);
-        for (indices, some) in zip(indices.iter_mut(), all).take(B::Entry::VECTORS) {
-            store(indices, some);
+        let stored: &mut [[u8; 32]] = bytemuck::cast_slice_mut(&mut self.indices);
+        for (stored, indices) in zip(stored, all) {
+            store(stored, indices);
         }
-        store(&mut bits, signs);
-        in_memory(&mut bits);
+        store(bytemuck::cast_mut(&mut self.signs), signs);
+        in_memory(&mut self.signs);
+        (widen(block.scale().to_le_bytes()) * B::UNIT, subscales)
+    }
 
-        let indices: &[u16; 64] = bytemuck::cast_ref(&indices);
-        let bits: &[i32; 8] = bytemuck::cast_ref(&bits);
+    /// Looks up the 32 weights of a group, without signs.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2, and what was read is a block of the format.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn group<B: Vectors<Entry = E>>(&self, group: usize) -> __m256i {
+        // SAFETY: all indices are within the codebook.
+        unsafe { E::look_up(B::ENTRIES, &self.indices[group]) }
+    }
+
+    /// The signs of two groups, one bit each.
+    #[inline]
+    pub fn signs_of_two(&self, pair: usize) -> u64 {
+        self.signs[pair]
+    }
+
+    /// The signs of a group.
+    #[inline]
+    fn signs(&self, group: usize) -> &i32 {
+        let signs: &[i32; 8] = bytemuck::cast_ref(&self.signs);
+        &signs[group]
+    }
+}
+
+/// Writes blocks spelled out, as many as `out` holds.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
+    let mut found = Found::nothing();
+    for (block, out) in zip(blocks::<B>(bytes).iter(), out) {
+        prefetch::all_to_level(false, std::slice::from_ref(block), AHEAD);
+        let (d, subscales) = found.read(block);
+        out.d = d.to_le_bytes();
+        store_half(bytemuck::cast_mut(&mut out.s), subscales);
         let q: &mut [[u8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
         for (group, q) in q.iter_mut().enumerate() {
-            // SAFETY: all indices are within the codebook.
-            let values = unsafe { B::Entry::look_up(B::ENTRIES, indices, group) };
-            let values = match B::SHIFTED {
-                true => shifted(values, bits[group]),
-                // SAFETY: the caller has chosen what the processor can do.
-                false => unsafe { S::signed(values, &bits[group]) },
+            // SAFETY: this function has AVX2, and the caller has chosen what else the
+            // processor can do.
+            let values = unsafe {
+                let values = found.group::<B>(group);
+                match B::SHIFTED {
+                    true => shifted(values, *found.signs(group)),
+                    false => S::signed(values, found.signs(group)),
+                }
             };
             store(q, values);
         }
@@ -164,25 +214,19 @@ impl Signs for Masks {
 }
 
 /// Entries as AVX2 looks them up.
-pub trait LookUp: Entry {
-    /// Vectors of indices that a block has.
-    const VECTORS: usize;
-
+pub trait LookUp: Entry<Indices: Pod> {
     /// Looks up the 32 weights of a group.
     ///
     /// # Safety
     ///
     /// The processor has AVX2, and there are so many entries.
-    unsafe fn look_up(entries: &[Self], indices: &[u16; 64], group: usize) -> __m256i;
+    unsafe fn look_up(entries: &[Self], indices: &Self::Indices) -> __m256i;
 }
 
 impl LookUp for u64 {
-    const VECTORS: usize = 2;
-
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn look_up(entries: &[u64], indices: &[u16; 64], group: usize) -> __m256i {
-        let indices: &[u16; 4] = &indices.as_chunks().0[group];
+    unsafe fn look_up(entries: &[u64], indices: &[u16; 4]) -> __m256i {
         let values;
         // SAFETY: reads four indices and the entries they stand for, which there are.
         unsafe {
@@ -213,12 +257,9 @@ impl LookUp for u64 {
 }
 
 impl LookUp for u32 {
-    const VECTORS: usize = 4;
-
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn look_up(entries: &[u32], indices: &[u16; 64], group: usize) -> __m256i {
-        let indices: &[u16; 8] = &indices.as_chunks().0[group];
+    unsafe fn look_up(entries: &[u32], indices: &[u16; 8]) -> __m256i {
         let values;
         // SAFETY: reads eight indices and the entries they stand for, which there are.
         unsafe {
