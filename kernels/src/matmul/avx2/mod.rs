@@ -12,6 +12,7 @@
 //! | [`vnni::Vnni`]  | VPDPBUSD                   | 32, by fours into 32-bit sums  |
 
 pub(super) mod blocks_of_32;
+mod codebook_blocks;
 mod codebooks;
 mod in_place;
 mod level;
