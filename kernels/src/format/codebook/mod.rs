@@ -58,12 +58,12 @@ impl Block for Expanded {
 pub trait Codebook: bytemuck::AnyBitPattern {
     /// Four or eight values beside each other.
     type Entry: Entry;
-    /// The codebook: a power of two of entries.
+    /// The codebook.
     const ENTRIES: &'static [Self::Entry];
     /// Whether values are not negative where there is a sign, but shifted down by one, and up
     /// by one where there is none. Signs are then of all eight or of none.
     const SHIFTED: bool = false;
-    /// What quants are multiples of, a power of two.
+    /// What quants count, a power of two, of the scale.
     const UNIT: f32;
 
     /// The scale, but for [`UNIT`](Self::UNIT).
