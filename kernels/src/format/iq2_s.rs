@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ2_S, codebook_format, odd};
+use super::codebook::{Codebook, IQ2_S, codebook_format, odd_nibbles};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -49,8 +49,7 @@ impl Codebook for BlockIQ2_S {
 
     #[inline(always)]
     fn subscales(&self, group: usize) -> [i8; 2] {
-        let scales = u32::from(self.scales[group]);
-        [odd(scales, 0..4), odd(scales, 4..8)]
+        odd_nibbles(self.scales[group])
     }
 
     #[inline(always)]

@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ2_XS, codebook_format, even_bytes, odd};
+use super::codebook::{Codebook, IQ2_XS, codebook_format, even_bytes, odd_nibbles};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -45,8 +45,7 @@ impl Codebook for BlockIQ2_XS {
 
     #[inline(always)]
     fn subscales(&self, group: usize) -> [i8; 2] {
-        let scales = u32::from(self.scales[group]);
-        [odd(scales, 0..4), odd(scales, 4..8)]
+        odd_nibbles(self.scales[group])
     }
 
     #[inline(always)]

@@ -63,7 +63,7 @@ pub trait Codebook: bytemuck::AnyBitPattern {
     /// Whether values are not negative where there is a sign, but shifted down by one, and up
     /// by one where there is none. Signs are then of all eight or of none.
     const SHIFTED: bool = false;
-    /// What quants count, a power of two, of the scale.
+    /// What a quant of one stands for, in scales; a power of two.
     const UNIT: f32;
 
     /// The scale, but for [`UNIT`](Self::UNIT).
@@ -275,4 +275,10 @@ pub fn even_bytes(sevens: u32) -> u32 {
 #[inline(always)]
 pub fn odd(bits: u32, range: Range<u32>) -> i8 {
     (2 * (bits >> range.start & ((1 << range.len()) - 1)) + 1) as i8
+}
+
+/// The sub-scales of both halves of a group, nibbles, the low one first.
+#[inline(always)]
+pub fn odd_nibbles(both: u8) -> [i8; 2] {
+    [odd(both.into(), 0..4), odd(both.into(), 4..8)]
 }

@@ -47,7 +47,7 @@ unsafe impl Vectors for BlockIQ3_S {
             bytes_in_words(6, 8),
         ];
         let mut all = [a, b, c, d];
-        add_upper(&mut all, eight(&self.qh), &PLACES, &BY, 256);
+        add_bits(&mut all, times(eight(&self.qh), &PLACES, &BY), 256);
         all
     }
 
@@ -70,10 +70,9 @@ unsafe impl Vectors for BlockIQ3_S {
 unsafe impl Vectors for BlockIQ2_XXS {
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn all_indices(&self) -> [__m256i; 4] {
+    unsafe fn all_indices(&self) -> [__m256i; 2] {
         let [indices, _] = self.fours();
-        let [a, b] = words(indices);
-        [a, b, a, b]
+        words(indices)
     }
 
     #[inline]
@@ -106,11 +105,10 @@ impl BlockIQ2_XXS {
 unsafe impl Vectors for BlockIQ2_XS {
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn all_indices(&self) -> [__m256i; 4] {
+    unsafe fn all_indices(&self) -> [__m256i; 2] {
         let nine = _mm256_set1_epi16(511);
         let [low, high] = halves_of(&self.qs);
-        let [low, high] = [_mm256_and_si256(low, nine), _mm256_and_si256(high, nine)];
-        [low, high, low, high]
+        [_mm256_and_si256(low, nine), _mm256_and_si256(high, nine)]
     }
 
     #[inline]
@@ -132,14 +130,13 @@ unsafe impl Vectors for BlockIQ2_XS {
 unsafe impl Vectors for BlockIQ2_S {
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn all_indices(&self) -> [__m256i; 4] {
+    unsafe fn all_indices(&self) -> [__m256i; 2] {
         // Two bits of each come to be bits 8 and 9.
         const BY: [i16; 16] = four_times([256, 64, 16, 4]);
         const PLACES: [[u8; 32]; 2] = [bytes_in_words(0, 4), bytes_in_words(4, 4)];
         let mut all = words(load(bytemuck::cast_ref(&self.qs)));
-        add_upper(&mut all, eight(&self.qh), &PLACES, &BY, 0x300);
-        let [low, high] = all;
-        [low, high, low, high]
+        add_bits(&mut all, times(eight(&self.qh), &PLACES, &BY), 0x300);
+        all
     }
 
     #[inline]
@@ -159,20 +156,20 @@ unsafe impl Vectors for BlockIQ2_S {
 unsafe impl Vectors for BlockIQ1_S {
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn all_indices(&self) -> [__m256i; 4] {
+    unsafe fn all_indices(&self) -> [__m256i; 2] {
         // Three bits of each come to be bits 8 to 10; those of the last go down.
         const BY: [i16; 16] = four_times([256, 32, 4, 0]);
         const PLACES: [[u8; 32]; 2] = [words_four_times(0), words_four_times(4)];
         let mut all = words(load(bytemuck::cast_ref(&self.qs)));
         let rest = _mm256_broadcastsi128_si256(load_half(bytemuck::cast_ref(&self.qh)));
-        for (all, places) in zip(all.iter_mut(), &PLACES) {
+        let mut upper = [rest; 2];
+        for (upper, places) in zip(upper.iter_mut(), &PLACES) {
             let rest = _mm256_shuffle_epi8(rest, load(places));
             let up = _mm256_mullo_epi16(rest, load_i16(&BY));
-            let upper = _mm256_blend_epi16(up, _mm256_srli_epi16(rest, 1), 0b1000_1000);
-            *all = _mm256_or_si256(*all, _mm256_and_si256(upper, _mm256_set1_epi16(0x700)));
+            *upper = _mm256_blend_epi16(up, _mm256_srli_epi16(rest, 1), 0b1000_1000);
         }
-        let [low, high] = all;
-        [low, high, low, high]
+        add_bits(&mut all, upper, 0x700);
+        all
     }
 
     #[inline]
@@ -196,13 +193,10 @@ unsafe impl Vectors for BlockIQ1_S {
 unsafe impl Vectors for BlockIQ1_M {
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn all_indices(&self) -> [__m256i; 4] {
+    unsafe fn all_indices(&self) -> [__m256i; 2] {
         let mut all = words(load(bytemuck::cast_ref(&self.qs)));
-        for (all, nibbles) in zip(all.iter_mut(), self.nibbles()) {
-            *all = _mm256_or_si256(*all, _mm256_and_si256(nibbles, _mm256_set1_epi16(0x700)));
-        }
-        let [low, high] = all;
-        [low, high, low, high]
+        add_bits(&mut all, self.nibbles(), 0x700);
+        all
     }
 
     #[inline]
@@ -237,31 +231,27 @@ impl BlockIQ1_M {
     fn nibbles(&self) -> [__m256i; 2] {
         const BY: [i16; 16] = four_times([256, 16, 256, 16]);
         const PLACES: [[u8; 32]; 2] = [bytes_in_words(0, 2), bytes_in_words(8, 2)];
-        let qh = _mm256_broadcastsi128_si256(load_half(bytemuck::cast_ref(&self.qh)));
-        let mut nibbles = [qh; 2];
-        for (nibbles, places) in zip(nibbles.iter_mut(), &PLACES) {
-            *nibbles =
-                _mm256_mullo_epi16(_mm256_shuffle_epi8(*nibbles, load(places)), load_i16(&BY));
-        }
-        nibbles
+        times(load_half(bytemuck::cast_ref(&self.qh)), &PLACES, &BY)
     }
 }
 
-/// Adds upper bits to indices: bytes, each where its indices are, come to lie `by` times
-/// higher, and of that `mask` is what belongs there.
+/// Bytes, each in the words of its indices, times `by`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_upper<const N: usize>(
-    indices: &mut [__m256i; N],
-    bytes: __m128i,
-    places: &[[u8; 32]; N],
-    by: &[i16; 16],
-    mask: i16,
-) {
-    let bytes = _mm256_broadcastsi128_si256(bytes);
-    for (indices, places) in zip(indices.iter_mut(), places) {
-        let upper = _mm256_mullo_epi16(_mm256_shuffle_epi8(bytes, load(places)), load_i16(by));
-        *indices = _mm256_or_si256(*indices, _mm256_and_si256(upper, _mm256_set1_epi16(mask)));
+fn times<const N: usize>(bytes: __m128i, places: &[[u8; 32]; N], by: &[i16; 16]) -> [__m256i; N] {
+    let mut products = [_mm256_broadcastsi128_si256(bytes); N];
+    for (product, places) in zip(products.iter_mut(), places) {
+        *product = _mm256_mullo_epi16(_mm256_shuffle_epi8(*product, load(places)), load_i16(by));
+    }
+    products
+}
+
+/// Adds the bits of `mask` to indices.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_bits<const N: usize>(indices: &mut [__m256i; N], bits: [__m256i; N], mask: i16) {
+    for (indices, bits) in zip(indices.iter_mut(), bits) {
+        *indices = _mm256_or_si256(*indices, _mm256_and_si256(bits, _mm256_set1_epi16(mask)));
     }
 }
 

@@ -3,9 +3,8 @@
 //! Indices, signs and sub-scales are computed in vectors, but entries have to be looked up
 //! one by one. They are loaded into all lanes of a vector, which takes nothing but a load,
 //! and blended, which any of the ports does that compute on vectors; the compiler would
-//! insert them lane by lane, which only one or two do. Gathering is no faster where it is
-//! fast, and many times slower on processors that were mended against leaking what others
-//! gathered.
+//! insert them lane by lane, which only one or two do. Gathers are left out: they are many
+//! times slower on Intel's processors that were mended against Gather Data Sampling (2023).
 //!
 //! What each format's blocks say is in [`codebook_blocks`](super::codebook_blocks).
 
@@ -24,12 +23,12 @@ use std::arch::x86_64::*;
 ///
 /// All indices are less than there are entries.
 pub unsafe trait Vectors: Codebook<Entry: LookUp> + Block {
-    /// The indices of all groups, 16 in each vector and as many as there are.
+    /// The indices of all groups, 16 in each vector.
     ///
     /// # Safety
     ///
     /// The processor has AVX2.
-    unsafe fn all_indices(&self) -> [__m256i; 4];
+    unsafe fn all_indices(&self) -> <Self::Entry as LookUp>::Vectors;
 
     /// Signs: a byte for every eight weights.
     ///
@@ -217,6 +216,9 @@ impl Signs for Masks {
 
 /// Entries as AVX2 looks them up.
 pub trait LookUp: Entry<Indices: Pod> {
+    /// Vectors of 16 indices, of a whole block.
+    type Vectors: IntoIterator<Item = __m256i>;
+
     /// Looks up the 32 weights of a group.
     ///
     /// # Safety
@@ -226,6 +228,8 @@ pub trait LookUp: Entry<Indices: Pod> {
 }
 
 impl LookUp for u64 {
+    type Vectors = [__m256i; 2];
+
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn look_up(entries: &[u64], indices: &[u16; 4]) -> __m256i {
@@ -259,6 +263,8 @@ impl LookUp for u64 {
 }
 
 impl LookUp for u32 {
+    type Vectors = [__m256i; 4];
+
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn look_up(entries: &[u32], indices: &[u16; 8]) -> __m256i {

@@ -3,7 +3,6 @@
 use super::blocks_of_32::steps_of_bytes;
 use super::octet::{Octet, Octets};
 use super::super_blocks::by_half;
-
 use crate::format::{
     BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS,
 };

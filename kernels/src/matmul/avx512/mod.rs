@@ -65,8 +65,8 @@ pub(super) unsafe fn blocks<B: Octets>(
     }
 }
 
-/// The kernel of a codebook format, which multiplies one token as it comes and more with
-/// what is spelled out.
+/// The kernel of a codebook format, which multiplies one token, too few for a panel, as it
+/// comes and more with what is spelled out.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn codebook<B: Octets + Vectors>(
     weight: Matrix<'_>,
