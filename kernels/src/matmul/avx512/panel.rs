@@ -48,6 +48,9 @@ const MOST_BESIDE: usize = {
 /// Octets of a strip that stay in the second, with room for what else there is.
 const PART: usize = 8;
 
+/// Octets of rows that are not cut: of those, whole panels cost less than sums that wait.
+const UNCUT: usize = 16;
+
 /// Sheets whose products are stored side by side.
 const SHEETS: usize = 4;
 
@@ -65,7 +68,10 @@ pub fn strip<B: Octets>(
     let octets = weight.cols().div_ceil(OCTET_LEN);
     let sheets = weight.rows().div_ceil(ROWS);
     let few = are_few(x.rows, weight.cols());
-    let parts = if few { 1 } else { octets.div_ceil(PART) };
+    let parts = match few || octets <= UNCUT {
+        true => 1,
+        false => octets.div_ceil(PART),
+    };
     // Between parts the sums of all blocks wait, between slices those of one.
     let of_tile = token_pairs(scaling);
     let kept = match parts {
