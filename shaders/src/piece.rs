@@ -200,6 +200,10 @@ pub static FORMATS: &[(TensorType, Piece)] = &[
         block(&[wgsl!("shared/codebook"), wgsl!("format/iq3_s")]),
     ),
     (TensorType::MXFP4, block(&[wgsl!("format/mxfp4")])),
+    (TensorType::Q1_0, block(&[wgsl!("format/q1_0")])),
+    (TensorType::Q2_0, block(&[wgsl!("format/q2_0")])),
+    (TensorType::TQ1_0, block(&[wgsl!("format/tq1_0")])),
+    (TensorType::TQ2_0, block(&[wgsl!("format/tq2_0")])),
 ];
 
 /// Tokens that a workgroup can compute at once.

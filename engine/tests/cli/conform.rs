@@ -12,7 +12,7 @@ fn inspect_shows_what_cannot_be_run() {
         .set("general.architecture", "grok")
         .edit("output.weight", |tensor| {
             let (ty, len) = (
-                TensorType::TQ1_0,
+                TensorType::NVFP4,
                 tensor.dims.iter().product::<u64>() as usize,
             );
             tensor.ty = ty;
@@ -29,7 +29,7 @@ fn inspect_shows_what_cannot_be_run() {
         .find(|line| line.ends_with("\"output.weight\""))
         .unwrap();
     assert!(
-        line.starts_with("TQ1_0") && line.contains("256 x 294"),
+        line.starts_with("NVFP4") && line.contains("256 x 294"),
         "{line}"
     );
     let json = run(conform("inspect")
@@ -44,7 +44,7 @@ fn inspect_shows_what_cannot_be_run() {
     let last = tensors.last().unwrap();
     assert_eq!(
         (&last["name"], &last["type"]),
-        (&"output.weight".into(), &"TQ1_0".into())
+        (&"output.weight".into(), &"NVFP4".into())
     );
 }
 

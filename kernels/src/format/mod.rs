@@ -57,6 +57,8 @@ mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
+mod q1_0;
+mod q2_0;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -67,8 +69,12 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod tq1_0;
+mod tq2_0;
 
-pub(crate) use codebook::{AHEAD, Codebook, Entry, Expanded, expand};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use codebook::{AHEAD, Entry};
+pub(crate) use codebook::{Codebook, Expanded, expand};
 pub use float::{BF16, F16, F32, FloatWeight};
 pub use iq1_m::BlockIQ1_M;
 pub use iq1_s::BlockIQ1_S;
@@ -80,6 +86,8 @@ pub use iq3_xxs::BlockIQ3_XXS;
 pub use iq4_nl::{BlockIQ4_NL, IQ4_VALUES};
 pub use iq4_xs::BlockIQ4_XS;
 pub use mxfp4::{BlockMXFP4, MXFP4_VALUES, half_e8m0};
+pub use q1_0::BlockQ1_0;
+pub use q2_0::BlockQ2_0;
 pub use q2_k::BlockQ2_K;
 pub use q3_k::BlockQ3_K;
 pub use q4_0::BlockQ4_0;
@@ -90,6 +98,8 @@ pub use q5_1::BlockQ5_1;
 pub use q5_k::BlockQ5_K;
 pub use q6_k::BlockQ6_K;
 pub use q8_0::BlockQ8_0;
+pub use tq1_0::BlockTQ1_0;
+pub use tq2_0::BlockTQ2_0;
 
 use crate::inlined::zip;
 use bytemuck::{AnyBitPattern, Zeroable};
@@ -253,6 +263,10 @@ formats! {
     IQ4_NL, "iq4_nl", IQ4_NL, Int8, BlockIQ4_NL;
     IQ4_XS, "iq4_xs", IQ4_XS, Int8, BlockIQ4_XS;
     MXFP4, "mxfp4", MXFP4, Int8, BlockMXFP4;
+    Q1_0, "q1_0", Q1_0, Int8, BlockQ1_0;
+    Q2_0, "q2_0", Q2_0, Int8, BlockQ2_0;
+    TQ1_0, "tq1_0", TQ1_0, Int8, BlockTQ1_0;
+    TQ2_0, "tq2_0", TQ2_0, Int8, BlockTQ2_0;
 }
 
 fn dequantize_blocks<B: Block>(bytes: &[u8], out: &mut [f32]) {

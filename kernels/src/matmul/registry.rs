@@ -66,6 +66,10 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL scalar::blocks::<BlockIQ4_NL>;
         IQ4_XS scalar::blocks::<BlockIQ4_XS>;
         MXFP4  scalar::blocks::<BlockMXFP4>;
+        Q1_0   scalar::blocks::<BlockQ1_0>;
+        Q2_0   scalar::blocks::<BlockQ2_0>;
+        TQ1_0  scalar::blocks::<BlockTQ1_0>;
+        TQ2_0  scalar::blocks::<BlockTQ2_0>;
     },
     #[cfg(target_arch = "x86_64")]
     kernels! { Avx2:
@@ -92,6 +96,10 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL avx2::blocks::<avx2::Plain, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Plain, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Plain, BlockMXFP4>;
+        Q1_0   avx2::blocks::<avx2::Plain, BlockQ1_0>;
+        Q2_0   avx2::blocks::<avx2::Plain, BlockQ2_0>;
+        TQ1_0  avx2::blocks::<avx2::Plain, BlockTQ1_0>;
+        TQ2_0  avx2::blocks::<avx2::Plain, BlockTQ2_0>;
     },
     #[cfg(target_arch = "x86_64")]
     kernels! { AvxVnni:
@@ -115,6 +123,10 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockMXFP4>;
+        Q1_0   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ1_0>;
+        Q2_0   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ2_0>;
+        TQ1_0  avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockTQ1_0>;
+        TQ2_0  avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockTQ2_0>;
     },
     #[cfg(target_arch = "x86_64")]
     kernels! { Avx512:
@@ -141,6 +153,10 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL avx512::blocks::<BlockIQ4_NL>;
         IQ4_XS avx512::blocks::<BlockIQ4_XS>;
         MXFP4  avx512::blocks::<BlockMXFP4>;
+        Q1_0   avx512::blocks::<BlockQ1_0>;
+        Q2_0   avx512::blocks::<BlockQ2_0>;
+        TQ1_0  avx512::blocks::<BlockTQ1_0>;
+        TQ2_0  avx512::blocks::<BlockTQ2_0>;
     },
     #[cfg(target_arch = "aarch64")]
     kernels! { Neon:
@@ -167,6 +183,10 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL neon::blocks::<neon::Plain, BlockIQ4_NL>;
         IQ4_XS neon::blocks::<neon::Plain, BlockIQ4_XS>;
         MXFP4  neon::blocks::<neon::Plain, BlockMXFP4>;
+        Q1_0   neon::blocks::<neon::Plain, BlockQ1_0>;
+        Q2_0   neon::blocks::<neon::Plain, BlockQ2_0>;
+        TQ1_0  neon::blocks::<neon::Plain, BlockTQ1_0>;
+        TQ2_0  neon::blocks::<neon::Plain, BlockTQ2_0>;
     },
     #[cfg(target_arch = "aarch64")]
     kernels! { NeonDotprod:
@@ -190,6 +210,10 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL neon::blocks::<neon::Dotprod, BlockIQ4_NL>;
         IQ4_XS neon::blocks::<neon::Dotprod, BlockIQ4_XS>;
         MXFP4  neon::blocks::<neon::Dotprod, BlockMXFP4>;
+        Q1_0   neon::blocks::<neon::Dotprod, BlockQ1_0>;
+        Q2_0   neon::blocks::<neon::Dotprod, BlockQ2_0>;
+        TQ1_0  neon::blocks::<neon::Dotprod, BlockTQ1_0>;
+        TQ2_0  neon::blocks::<neon::Dotprod, BlockTQ2_0>;
     },
     #[cfg(target_arch = "aarch64")]
     kernels! { NeonI8mm:
@@ -213,6 +237,10 @@ static KERNELS: &[&[MatmulKernel]] = &[
         IQ4_NL neon::blocks::<neon::I8mm, BlockIQ4_NL>;
         IQ4_XS neon::blocks::<neon::I8mm, BlockIQ4_XS>;
         MXFP4  neon::blocks::<neon::I8mm, BlockMXFP4>;
+        Q1_0   neon::blocks::<neon::I8mm, BlockQ1_0>;
+        Q2_0   neon::blocks::<neon::I8mm, BlockQ2_0>;
+        TQ1_0  neon::blocks::<neon::I8mm, BlockTQ1_0>;
+        TQ2_0  neon::blocks::<neon::I8mm, BlockTQ2_0>;
     },
 ];
 
@@ -377,6 +405,10 @@ pub(super) fn avx_vnni_in_evex() -> Option<Kernels> {
         IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockMXFP4>;
+        Q1_0   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ1_0>;
+        Q2_0   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ2_0>;
+        TQ1_0  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockTQ1_0>;
+        TQ2_0  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockTQ2_0>;
     };
     let mut kernels = Kernels::new(Isa::Avx2).ok()?;
     for kernel in IN_EVEX {

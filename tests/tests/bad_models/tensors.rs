@@ -147,7 +147,7 @@ fn shapes_and_types() {
     assert!(open(&Tiny::default().with_tensor("blk.0.attn_q.weight", f32, &[32, 32, 1])).is_ok());
     // Types that have no kernels.
     for (ty, shown) in [
-        (TensorType::TQ1_0, "TQ1_0"),
+        (TensorType::NVFP4, "NVFP4"),
         (TensorType::I32, "I32"),
         (TensorType::F64, "F64"),
     ] {

@@ -1,10 +1,11 @@
 """Writes the test vectors beside this file: blocks and the weights they stand for.
 
-    pip install gguf==0.19.0 numpy==2.4.6
+    pip install gguf==0.19.0 numpy==2.4.6 llama-cpp-python==0.3.36
     python make.py
 
-The weights come from the `quants` module of the gguf package, a dequantizer
-with which this crate shares no code. A file is named like its format and holds
+The weights come from the `quants` module of the gguf package or, of Q1_0 and
+Q2_0, which it does not know, from ggml: dequantizers with which this crate
+shares no code. A file is named like its format and holds
 the blocks, as in a model file, then all their weights as little-endian f32.
 
 Blocks are random bytes, with scales that are ordinary numbers except for one
@@ -12,8 +13,10 @@ block whose scales are subnormal in binary16. Quants of all bits set and all
 bits clear and, for Q6_K, the extreme sub-scales are forced once.
 """
 
+import ctypes
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf import GGML_QUANT_SIZES, quants
@@ -43,13 +46,19 @@ FORMATS = {
     "iq4_nl": ((0,), 6),
     "iq4_xs": ((0,), 3),
     "mxfp4": ((), 6),
+    "q1_0": ((0,), 4),
+    "q2_0": ((0,), 4),
+    "tq1_0": ((52,), 3),
+    "tq2_0": ((64,), 3),
 }
+# Weights and bytes of a block.
+OF_GGML = {"q1_0": (128, 18), "q2_0": (64, 18)}
 
 
 def blocks(name, random):
     """Bytes, [blocks, bytes of a block]."""
     fields, count = FORMATS[name]
-    size = GGML_QUANT_SIZES[Type[name.upper()]][1]
+    _, size = OF_GGML.get(name) or GGML_QUANT_SIZES[Type[name.upper()]]
     out = random.integers(0, 256, (count, size), dtype=np.uint8)
     if name == "f32":
         values = random.standard_normal((count, 1), dtype=np.float32)
@@ -85,11 +94,21 @@ def blocks(name, random):
     return out
 
 
+def dequantized(name, data):
+    if name not in OF_GGML:
+        return quants.dequantize(data, Type[name.upper()])
+    ggml = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so"))
+    weights = np.zeros((len(data), OF_GGML[name][0]), np.float32)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (data, weights)]
+    getattr(ggml, f"dequantize_row_{name}")(*pointers, ctypes.c_int64(weights.size))
+    return weights
+
+
 for name in FORMATS:
     random = np.random.default_rng(list(name.encode()))
     data = blocks(name, random)
     with np.errstate(over="ignore"):  # 12 · 2^126 in MXFP4 is infinite to both
-        weights = quants.dequantize(data, Type[name.upper()])
+        weights = dequantized(name, data)
     assert weights.dtype == np.float32 and np.all(~np.isnan(weights)), name
     path = Path(__file__).parent / f"{name}.bin"
     path.write_bytes(data.tobytes() + weights.astype("<f4").tobytes())

@@ -4,7 +4,7 @@ use super::octet::{Octet, Octets};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
-use crate::inlined::zip;
+use crate::inlined::{self, zip};
 use bytemuck::NoUninit;
 use std::arch::x86_64::*;
 
@@ -137,18 +137,26 @@ fn nibble_pairs<B>(b: &[B; OCTET], bytes: impl Fn(&B) -> &[u8; 16]) -> [__m256i;
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_fifth_bits(q: &mut [__m256i; 8], p: usize, low: [u8; 4], high: [u8; 4]) {
+    for (half, is_set) in bits_of_two(low, high).into_iter().enumerate() {
+        let sixteen = _mm256_and_si256(is_set, _mm256_set1_epi8(16));
+        q[2 * p + half] = _mm256_or_si256(q[2 * p + half], sixteen);
+    }
+}
+
+/// The bits of two groups as bytes of all bits or none, of the first and of the last halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn bits_of_two(low: [u8; 4], high: [u8; 4]) -> [__m256i; 2] {
     let word = |bytes: [u8; 4]| _mm256_set1_epi32(i32::from_le_bytes(bytes));
     let bits = _mm256_blend_epi32(word(low), word(high), 0b1111_0000);
     // Byte i of a half takes the byte of `bits` with its bit, bit i mod 8.
     let first = _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0, 0x0101_0101_0101_0101);
     let last = _mm256_add_epi8(first, _mm256_set1_epi8(2));
     let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-    for (half, bytes) in [first, last].into_iter().enumerate() {
+    inlined::map([first, last], |bytes| {
         let bits = _mm256_and_si256(_mm256_shuffle_epi8(bits, bytes), bit);
-        let is_set = _mm256_cmpeq_epi8(bits, bit);
-        let sixteen = _mm256_and_si256(is_set, _mm256_set1_epi8(16));
-        q[2 * p + half] = _mm256_or_si256(q[2 * p + half], sixteen);
-    }
+        _mm256_cmpeq_epi8(bits, bit)
+    })
 }
 
 /// The first 32 bits of eight blocks.

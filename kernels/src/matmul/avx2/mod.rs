@@ -14,6 +14,7 @@
 pub(super) mod blocks_of_32;
 mod codebook_blocks;
 mod codebooks;
+pub(super) mod few_bits;
 mod in_place;
 mod level;
 pub(super) mod octet;

@@ -226,7 +226,7 @@ fn nibble_groups(bytes: &[u8; 128]) -> [__m256i; 8] {
 /// groups.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn two_bits(bytes: &[u8; 64]) -> [__m256i; 8] {
+pub fn two_bits(bytes: &[u8; 64]) -> [__m256i; 8] {
     let bytes = halves(bytes);
     let mut q = [_mm256_setzero_si256(); 8];
     for half in 0..2 {

@@ -124,7 +124,11 @@ impl Octets for BlockIQ4_NL {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let bytes = bytemuck::cast_slice(eight(blocks));
-        let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, nibbles_of_18_bytes(bytes));
+        let q = look_up(
+            &IQ4_VALUES,
+            Self::RAISED_BY as u8,
+            nibbles_of_18_bytes(bytes),
+        );
         Octet::new(q, scales_of_18_bytes(bytes))
     }
 }
@@ -136,7 +140,7 @@ impl Octets for BlockMXFP4 {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = eight(blocks);
-        let q = look_up(&MXFP4_VALUES, 1 << Self::RAISE, nibbles(b, |b| &b.qs));
+        let q = look_up(&MXFP4_VALUES, Self::RAISED_BY as u8, nibbles(b, |b| &b.qs));
 
         let e = u64::from_le_bytes(inlined::from_fn(|i| b[i].e));
         let e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(e as i64));
@@ -288,7 +292,7 @@ fn chunk(bytes: &[u8], at: usize) -> &[u8; 64] {
 /// Loads four times 16 bytes side by side.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load_quarters([a, b, c, d]: [&[u8; 16]; 4]) -> __m512i {
+pub fn load_quarters([a, b, c, d]: [&[u8; 16]; 4]) -> __m512i {
     use crate::matmul::avx2::vector::{load_half, load_pair};
     let low = _mm512_castsi256_si512(load_pair(a, b));
     let low = _mm512_inserti32x4(low, load_half(c), 2);

@@ -22,6 +22,7 @@ mod block;
 mod blocks_of_32;
 mod bundle;
 mod codebooks;
+mod few_bits;
 mod in_place;
 mod octet;
 mod pages;

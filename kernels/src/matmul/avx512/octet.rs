@@ -42,7 +42,7 @@ pub type PerLane<T> = [T; 16];
 /// nothing once inlined.
 #[derive(Clone, Copy)]
 pub struct Octet {
-    /// Quants in lane order, unsigned: raised by `1 << RAISE` if the format's
+    /// Quants in lane order, unsigned: raised by [`Octets::RAISED_BY`] if the format's
     /// are signed.
     pub q: [__m512i; 4],
     /// Scale of each group.
@@ -121,16 +121,10 @@ pub trait Octets: Block {
     /// Whether quants come in word order.
     const BY_WORDS: bool = false;
 
-    /// Quants are raised by two to this power; 0 if they are unsigned.
-    const RAISE: u32 = match Self::OFFSET {
+    /// Quants are raised by this, a power of two; 0 if they are unsigned.
+    const RAISED_BY: i32 = match Self::OFFSET {
         0 => 0,
-        offset => offset.next_power_of_two().ilog2(),
-    };
-
-    /// The same as a number.
-    const RAISED_BY: i32 = match Self::RAISE {
-        0 => 0,
-        raise => 1 << raise,
+        offset => offset.next_power_of_two() as i32,
     };
 
     /// Minimums of a group.

@@ -20,7 +20,6 @@ const OF_TWO: Words = Words::new([0, 0, 8, 8, 16, 16, 24, 24], 4);
 const NIBBLE_OF_TWO: PerLane<u32> = per_lane([0, 4, 0, 4, 0, 4, 0, 4], [0; 2]);
 /// 32 bytes for four groups, two bits each.
 const OF_FOUR: Words = Words::new([0, 0, 0, 0, 8, 8, 8, 8], 4);
-const PAIR_OF_FOUR: PerLane<u32> = per_lane([0, 2, 4, 6, 0, 2, 4, 6], [0; 2]);
 /// 32 bytes for all groups, bit `g` for group `g`.
 const OF_EIGHT: Words = Words::new([0; OCTET], 4);
 
@@ -43,7 +42,7 @@ impl Octets for BlockQ2_K {
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = one(blocks);
-        let q = bits(OF_FOUR.of(load(&b.qs)), &PAIR_OF_FOUR, 3);
+        let q = two_bits(&b.qs);
         let scales = _mm512_cvtepu8_epi32(by_half(load_sixteen(&b.scales)));
         let s = _mm512_and_si512(scales, _mm512_set1_epi32(15));
         let minimums = _mm512_cvtepi32_ps(_mm512_srli_epi32(scales, 4));
@@ -63,7 +62,7 @@ impl Octets for BlockQ3_K {
     unsafe fn octet(blocks: &[Self]) -> Octet {
         const THIRD: PerLane<u32> = rotation(EACH, 2);
         let b = one(blocks);
-        let q = bits(OF_FOUR.of(load(&b.qs)), &PAIR_OF_FOUR, 3);
+        let q = two_bits(&b.qs);
         let q = add_bits(q, OF_EIGHT.of(load_32(&b.hmask)), &THIRD, 4);
 
         let s = _mm512_cvtepu8_epi32(by_half(q3_k_scales(b)));
@@ -140,7 +139,7 @@ impl Octets for BlockIQ4_XS {
         let b = one(blocks);
         let [low, high] = load_128(&b.qs);
         let q = nibbles_of_quarters(low, high);
-        let q = look_up(&IQ4_VALUES, 1 << Self::RAISE, q);
+        let q = look_up(&IQ4_VALUES, Self::RAISED_BY as u8, q);
 
         Octet::new(q, iq4_xs_scales(b))
     }
@@ -160,6 +159,14 @@ impl Octets for Expanded {
         let d = _mm256_set1_ps(f32::from_le_bytes(b.d));
         Octet::new(q, d).with_subscales(_mm512_cvtepi8_epi32(s))
     }
+}
+
+/// The quants of Q2_K and TQ2_0 and the low two bits of those of Q3_K.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn two_bits(bytes: &[u8; 64]) -> [__m512i; 4] {
+    const PAIR: PerLane<u32> = per_lane([0, 2, 4, 6, 0, 2, 4, 6], [0; 2]);
+    bits(OF_FOUR.of(load(bytes)), &PAIR, 3)
 }
 
 /// The first 16 bytes of a block.

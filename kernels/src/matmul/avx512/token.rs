@@ -84,8 +84,8 @@ impl OfToken {
         }
         self.d = x.d;
         let neg_sums = load_i32(&x.neg_sums);
-        if B::RAISE > 0 {
-            let raise = _mm512_set1_epi32(B::RAISE as i32);
+        if B::RAISED_BY > 0 {
+            let raise = _mm512_set1_epi32(B::RAISED_BY.ilog2() as i32);
             let begin = _mm512_sllv_epi32(neg_sums, raise);
             store(bytemuck::cast_mut(&mut self.begin), begin);
         }
@@ -110,7 +110,7 @@ impl OfToken {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
     pub fn dot<B: Octets>(&self, w: &Octet) -> __m512i {
-        let mut sums = match B::RAISE {
+        let mut sums = match B::RAISED_BY {
             0 => _mm512_setzero_si512(),
             _ => load_i32(&self.begin),
         };

@@ -112,15 +112,18 @@ fn each<B>(blocks: &[B; OCTET], quants: impl Fn(&B) -> [int8x16_t; 2]) -> [[int8
 #[inline]
 #[target_feature(enable = "neon")]
 fn five_bits(qs: &[u8; 16], qh: [u8; 4]) -> [uint8x16_t; 2] {
-    let bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
-    let sixteen = vdupq_n_u8(16);
-    let fifth = |first: u8, last: u8| {
-        let bits = vcombine_u8(vdup_n_u8(first), vdup_n_u8(last));
-        vandq_u8(vtstq_u8(bits, bit), sixteen)
-    };
+    let fifth = |first, last| vandq_u8(bits_of_bytes(first, last), vdupq_n_u8(16));
     let [low, high] = nibbles(load(qs));
     [
         vorrq_u8(low, fifth(qh[0], qh[1])),
         vorrq_u8(high, fifth(qh[2], qh[3])),
     ]
+}
+
+/// Bits as bytes of all bits or none, eight of one byte and eight of another.
+#[inline]
+#[target_feature(enable = "neon")]
+pub fn bits_of_bytes(first: u8, last: u8) -> uint8x16_t {
+    let bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    vtstq_u8(vcombine_u8(vdup_n_u8(first), vdup_n_u8(last)), bit)
 }

@@ -16,6 +16,7 @@
 //! they stand for.
 
 mod blocks_of_32;
+mod few_bits;
 mod in_place;
 mod level;
 mod octet;

@@ -123,7 +123,7 @@ impl Octets for Expanded {
 }
 
 #[inline]
-fn one<B>(blocks: &[B]) -> &B {
+pub fn one<B>(blocks: &[B]) -> &B {
     let [block] = blocks else {
         panic!("{} blocks are not one", blocks.len())
     };
@@ -132,7 +132,7 @@ fn one<B>(blocks: &[B]) -> &B {
 
 /// Pieces of 16 bytes.
 #[inline]
-fn halves(bytes: &[u8]) -> &[[u8; 16]] {
+pub fn halves(bytes: &[u8]) -> &[[u8; 16]] {
     bytes.as_chunks().0
 }
 
@@ -148,7 +148,7 @@ fn words(bytes: &[u8; 12]) -> [u32; 3] {
 /// The quants of all groups, by group and half.
 #[inline]
 #[target_feature(enable = "neon")]
-fn each(quants: impl Fn(usize, usize) -> int8x16_t) -> [[int8x16_t; 2]; OCTET] {
+pub fn each(quants: impl Fn(usize, usize) -> int8x16_t) -> [[int8x16_t; 2]; OCTET] {
     inlined::from_fn(|g| [quants(g, 0), quants(g, 1)])
 }
 
@@ -165,7 +165,7 @@ fn four_bits(bytes: &[u8; 128], g: usize, half: usize) -> uint8x16_t {
 /// groups.
 #[inline]
 #[target_feature(enable = "neon")]
-fn two_bits(bytes: &[u8; 64], g: usize, half: usize) -> uint8x16_t {
+pub fn two_bits(bytes: &[u8; 64], g: usize, half: usize) -> uint8x16_t {
     let bytes = load(&halves(bytes)[g / 4 * 2 + half]);
     vandq_u8(shift_right(bytes, g % 4 * 2), vdupq_n_u8(3))
 }

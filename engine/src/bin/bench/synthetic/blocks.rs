@@ -27,6 +27,9 @@ fn scales(ty: TensorType) -> &'static [(usize, f32)] {
         TensorType::Q4_K => &[(0, 1.0), (2, 7.5)],
         TensorType::Q5_K => &[(0, 1.0), (2, 15.5)],
         TensorType::Q6_K => &[(208, 1.0)],
+        TensorType::Q1_0 | TensorType::Q2_0 => &[(0, 1.0)],
+        TensorType::TQ1_0 => &[(52, 1.0)],
+        TensorType::TQ2_0 => &[(64, 1.0)],
         _ => &[],
     }
 }
@@ -56,6 +59,17 @@ pub fn random(ty: TensorType, len_bytes: usize) -> Vec<u8> {
         _ => {
             for to in bytes.as_chunks_mut::<8>().0 {
                 *to = dice.next().to_le_bytes();
+            }
+            let quants = match ty {
+                TensorType::Q2_0 => Some(2..18),
+                TensorType::TQ2_0 => Some(0..64),
+                _ => None,
+            };
+            for block in bytes.chunks_exact_mut(block) {
+                // Such models have three values of the four.
+                for byte in &mut block[quants.clone().unwrap_or(0..0)] {
+                    *byte &= !(*byte << 1 & 0b1010_1010);
+                }
             }
             let set = |bytes: &mut [u8], scale: f32| {
                 for block in bytes.chunks_exact_mut(block) {

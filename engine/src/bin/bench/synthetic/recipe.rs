@@ -65,6 +65,10 @@ recipes! {
     "iq4_nl" 25 IQ4_NL Pure;
     "iq4_xs" 30 IQ4_XS Pure;
     "mxfp4"  38 MXFP4  Pure;
+    "q1_0" 40 Q1_0 Pure;
+    "q2_0" 41 Q2_0 Pure;
+    "tq1_0" 36 TQ1_0 Pure;
+    "tq2_0" 37 TQ2_0 Pure;
     "q3_k_m" 12 Q3_K   Q3KM;
     "q4_k_s" 14 Q4_K   Q4KS;
     "q4_k_m" 15 Q4_K   MoreBits;
@@ -152,7 +156,7 @@ fn fit(ty: TensorType, k: u64) -> TensorType {
         return ty;
     }
     let smaller = match ty {
-        Q2_K | Q3_K => Q4_0,
+        Q2_0 | Q2_K | Q3_K | TQ1_0 | TQ2_0 => Q4_0,
         Q4_K => Q5_0,
         Q5_K => Q5_1,
         Q6_K => Q8_0,
