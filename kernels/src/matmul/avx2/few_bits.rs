@@ -61,30 +61,22 @@ impl Octets for BlockTQ1_0 {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         let b = one(blocks);
-        // Digits n of fives, of groups 0 to 4; of more; and all of fours.
-        let mut fives = load(&b.fives);
-        let mut more = _mm256_set_m128i(fours(b), load_half(&b.more));
-        let mut z = [[_mm256_setzero_si256(); 2]; 5];
-        for z in &mut z {
-            *z = [digits(fives), digits(more)];
-            fives = three_times(fives);
-            more = three_times(more);
-        }
-        // Groups p and p + 4, first and last halves.
-        let beside = |a, b| _mm256_permute2x128_si256(a, b, 0x20);
-        let both_last = |a, b| _mm256_permute2x128_si256(a, b, 0x31);
-        let last_beside_first = |a, b| _mm256_permute2x128_si256(a, b, 0x21);
-        let last_of_both = |a, b| _mm256_blend_epi32(last_beside_first(a, a), b, 0xf0);
-        let q = [
-            beside(z[0][0], z[4][0]),
-            both_last(z[0][0], z[4][0]),
-            beside(z[1][0], z[0][1]),
-            last_beside_first(z[1][0], z[1][1]),
-            beside(z[2][0], z[2][1]),
-            last_beside_first(z[2][0], z[3][1]),
-            beside(z[3][0], z[4][1]),
-            last_of_both(z[3][0], z[0][1]),
+        // Groups 0 to 4; and those from 5 on, the last half of which is of fours.
+        let fives = by_digit(load(&b.fives));
+        let more = by_digit(_mm256_castsi128_si256(load_half(&b.more)));
+        let beside = |low, high| _mm256_permute2x128_si256(low, high, 0x20);
+        let last = [
+            fives[4],
+            beside(more[0], more[1]),
+            beside(more[2], more[3]),
+            beside(more[4], fours(b)),
         ];
+        let mut q = [_mm256_setzero_si256(); 8];
+        for (q, (low, high)) in zip(q.as_chunks_mut::<2>().0.iter_mut(), zip(fives, last)) {
+            let (low, high) = (digits(low), digits(high));
+            q[0] = beside(low, high);
+            q[1] = _mm256_permute2x128_si256(low, high, 0x31);
+        }
         Octet::new(q, _mm256_set1_ps(widen(b.d)))
     }
 }
@@ -93,29 +85,39 @@ impl Octets for BlockTQ1_0 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn digits(bytes: __m256i) -> __m256i {
-    let at_least = |least: u8| {
-        let least = _mm256_set1_epi8(least.cast_signed());
-        _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, least), bytes)
-    };
-    let negative = _mm256_add_epi8(at_least(86), at_least(171));
+    // Compared as signed numbers, after the top bit is turned over.
+    let turned = _mm256_xor_si256(bytes, _mm256_set1_epi8(i8::MIN));
+    let above = |most: i16| _mm256_cmpgt_epi8(turned, _mm256_set1_epi8((most - 128) as i8));
+    let negative = _mm256_add_epi8(above(85), above(170));
     _mm256_sub_epi8(_mm256_setzero_si256(), negative)
 }
 
-/// What is left of such fractions after the first digit.
+/// Fractions whose first digits are those of others, one after the other.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn by_digit(bytes: __m256i) -> [__m256i; 5] {
+    let mut fractions = [bytes; 5];
+    for n in 1..fractions.len() {
+        fractions[n] = three_times(fractions[n - 1]);
+    }
+    fractions
+}
+
+/// What is left of fractions after the first digit, times three.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn three_times(bytes: __m256i) -> __m256i {
     _mm256_add_epi8(bytes, _mm256_add_epi8(bytes, bytes))
 }
 
-/// The fractions of TQ1_0's last sixteen weights.
+/// The fractions of the last sixteen weights, in the lower half.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fours(block: &BlockTQ1_0) -> __m128i {
-    let times = |a: __m128i, n| (0..n).fold(a, |sum, _| _mm_add_epi8(sum, a));
-    let a = _mm_cvtsi32_si128(i32::from_le_bytes(block.fours));
-    let two = _mm_unpacklo_epi32(a, times(a, 2));
-    _mm_unpacklo_epi64(two, times(two, 8))
+fn fours(block: &BlockTQ1_0) -> __m256i {
+    let a = _mm256_set1_epi32(i32::from_le_bytes(block.fours));
+    let b = three_times(a);
+    let two = _mm256_unpacklo_epi32(a, b);
+    _mm256_unpacklo_epi64(two, three_times(three_times(two)))
 }
 
 impl Octets for BlockTQ2_0 {
