@@ -60,16 +60,8 @@ pub fn random(ty: TensorType, len_bytes: usize) -> Vec<u8> {
             for to in bytes.as_chunks_mut::<8>().0 {
                 *to = dice.next().to_le_bytes();
             }
-            let quants = match ty {
-                TensorType::Q2_0 => Some(2..18),
-                TensorType::TQ2_0 => Some(0..64),
-                _ => None,
-            };
             for block in bytes.chunks_exact_mut(block) {
-                // Such models have three values of the four.
-                for byte in &mut block[quants.clone().unwrap_or(0..0)] {
-                    *byte &= !(*byte << 1 & 0b1010_1010);
-                }
+                leave_three_values(ty, block);
             }
             let set = |bytes: &mut [u8], scale: f32| {
                 for block in bytes.chunks_exact_mut(block) {
@@ -83,6 +75,19 @@ pub fn random(ty: TensorType, len_bytes: usize) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Of the four values of two bits, real models have three.
+fn leave_three_values(ty: TensorType, block: &mut [u8]) {
+    let quants = match ty {
+        TensorType::Q2_0 => &mut block[2..],
+        TensorType::TQ2_0 => &mut block[..64],
+        _ => return,
+    };
+    for byte in quants {
+        // The largest becomes the one that stands for zero.
+        *byte &= !(*byte << 1 & 0b1010_1010);
+    }
 }
 
 fn set_scales(ty: TensorType, block: &mut [u8], scale: f32) {
