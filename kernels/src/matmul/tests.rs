@@ -141,7 +141,7 @@ fn every_kernel_equals_the_definition() {
             (21, 12),
             (27, 13),
             // Rows that many tokens meet part by part.
-            (9, 2048 / block + 9),
+            (9, 4096 / block + 9),
         ] {
             check(format, rows, blocks * block, Weights::Ordinary);
         }
