@@ -145,11 +145,11 @@ pub static FORMATS: &[(TensorType, Piece)] = &[
     (TensorType::Q4_1, block(&[wgsl!("format/q4_1")])),
     (
         TensorType::Q5_0,
-        block(&[wgsl!("shared/fifth_bits"), wgsl!("format/q5_0")]),
+        block(&[wgsl!("shared/bits"), wgsl!("format/q5_0")]),
     ),
     (
         TensorType::Q5_1,
-        block(&[wgsl!("shared/fifth_bits"), wgsl!("format/q5_1")]),
+        block(&[wgsl!("shared/bits"), wgsl!("format/q5_1")]),
     ),
     (TensorType::Q8_0, block(&[wgsl!("format/q8_0")])),
     (TensorType::Q2_K, block(&[wgsl!("format/q2_k")])),
@@ -200,7 +200,10 @@ pub static FORMATS: &[(TensorType, Piece)] = &[
         block(&[wgsl!("shared/codebook"), wgsl!("format/iq3_s")]),
     ),
     (TensorType::MXFP4, block(&[wgsl!("format/mxfp4")])),
-    (TensorType::Q1_0, block(&[wgsl!("format/q1_0")])),
+    (
+        TensorType::Q1_0,
+        block(&[wgsl!("shared/bits"), wgsl!("format/q1_0")]),
+    ),
     (TensorType::Q2_0, block(&[wgsl!("format/q2_0")])),
     (TensorType::TQ1_0, block(&[wgsl!("format/tq1_0")])),
     (TensorType::TQ2_0, block(&[wgsl!("format/tq2_0")])),

@@ -39,12 +39,10 @@ impl Block for BlockIQ4_NL {
 
     #[inline(always)]
     fn group(&self, _: usize) -> Group {
-        Group {
-            q: look_up(&IQ4_VALUES, &self.qs),
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        Group::scaled(
+            look_up(&IQ4_VALUES, &self.qs),
+            f16::from_le_bytes(self.d).to_f32(),
+        )
     }
 }
 

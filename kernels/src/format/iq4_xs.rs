@@ -58,11 +58,9 @@ impl Block for BlockIQ4_XS {
     #[inline(always)]
     fn group(&self, index: usize) -> Group {
         let nibbles = self.qs[16 * index..].first_chunk().expect("eight groups");
-        Group {
-            q: look_up(&IQ4_VALUES, nibbles),
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32() * f32::from(self.scale(index)),
-            m: [0.0; 2],
-        }
+        Group::scaled(
+            look_up(&IQ4_VALUES, nibbles),
+            f16::from_le_bytes(self.d).to_f32() * f32::from(self.scale(index)),
+        )
     }
 }

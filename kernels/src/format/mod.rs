@@ -98,7 +98,7 @@ pub use q5_1::BlockQ5_1;
 pub use q5_k::BlockQ5_K;
 pub use q6_k::BlockQ6_K;
 pub use q8_0::BlockQ8_0;
-pub use tq1_0::BlockTQ1_0;
+pub use tq1_0::{BlockTQ1_0, TQ1_0_POWERS};
 pub use tq2_0::BlockTQ2_0;
 
 use crate::inlined::zip;
@@ -119,6 +119,19 @@ pub struct Group {
     pub d: f32,
     /// Minimums of the first and the last 16 weights.
     pub m: [f32; 2],
+}
+
+impl Group {
+    /// Quants and their scale, nothing else.
+    #[inline(always)]
+    pub fn scaled(q: [i8; GROUP], d: f32) -> Group {
+        Group {
+            q,
+            s: [1, 1],
+            d,
+            m: [0.0; 2],
+        }
+    }
 }
 
 /// Which minimums a format has.
@@ -293,6 +306,20 @@ fn dequantize_blocks<B: Block>(bytes: &[u8], out: &mut [f32]) {
 pub fn blocks<B: Block>(bytes: &[u8]) -> &[B] {
     const { assert!(align_of::<B>() == 1) }
     bytemuck::cast_slice(bytes)
+}
+
+/// Views blocks as an array of so many.
+///
+/// # Panics
+///
+/// If there are not exactly as many.
+#[inline]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) fn exactly<B, const N: usize>(blocks: &[B]) -> &[B; N] {
+    match blocks.try_into() {
+        Ok(blocks) => blocks,
+        Err(_) => panic!("{} blocks are not {N}", blocks.len()),
+    }
 }
 
 impl Format {

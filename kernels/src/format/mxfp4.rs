@@ -45,12 +45,7 @@ impl Block for BlockMXFP4 {
 
     #[inline(always)]
     fn group(&self, _: usize) -> Group {
-        Group {
-            q: look_up(&MXFP4_VALUES, &self.qs),
-            s: [1, 1],
-            d: half_e8m0(self.e),
-            m: [0.0; 2],
-        }
+        Group::scaled(look_up(&MXFP4_VALUES, &self.qs), half_e8m0(self.e))
     }
 }
 

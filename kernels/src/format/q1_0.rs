@@ -36,11 +36,6 @@ impl Block for BlockQ1_0 {
     fn group(&self, index: usize) -> Group {
         let bits = u32::from_le_bytes(self.qs[index]);
         let q: [i8; GROUP] = inlined::from_fn(|i| 2 * (bits >> i & 1) as i8 - 1);
-        Group {
-            q,
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        Group::scaled(q, f16::from_le_bytes(self.d).to_f32())
     }
 }

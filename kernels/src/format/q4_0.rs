@@ -38,11 +38,6 @@ impl Block for BlockQ4_0 {
             q[i] = (byte & 15) as i8 - 8;
             q[i + 16] = (byte >> 4) as i8 - 8;
         }
-        Group {
-            q,
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        Group::scaled(q, f16::from_le_bytes(self.d).to_f32())
     }
 }

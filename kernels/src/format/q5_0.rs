@@ -37,12 +37,10 @@ impl Block for BlockQ5_0 {
 
     #[inline(always)]
     fn group(&self, _: usize) -> Group {
-        Group {
-            q: inlined::map(five_bits(&self.qs, self.qh), |q| q - 16),
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        Group::scaled(
+            inlined::map(five_bits(&self.qs, self.qh), |q| q - 16),
+            f16::from_le_bytes(self.d).to_f32(),
+        )
     }
 }
 

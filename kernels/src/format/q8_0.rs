@@ -33,11 +33,6 @@ impl Block for BlockQ8_0 {
 
     #[inline(always)]
     fn group(&self, _: usize) -> Group {
-        Group {
-            q: self.qs,
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        Group::scaled(self.qs, f16::from_le_bytes(self.d).to_f32())
     }
 }

@@ -36,11 +36,13 @@ pub struct BlockTQ1_0 {
 
 const _: () = assert!(size_of::<BlockTQ1_0>() == 54);
 
+/// What brings digit `n` of a byte to the front.
+pub const TQ1_0_POWERS: [u8; 5] = [1, 3, 9, 27, 81];
+
 /// Digit `n` of a byte, less one.
 #[inline(always)]
 fn weight(byte: u8, n: usize) -> i8 {
-    const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
-    let rest = byte.wrapping_mul(POWERS[n]);
+    let rest = byte.wrapping_mul(TQ1_0_POWERS[n]);
     (3 * u16::from(rest) / 256) as i8 - 1
 }
 
@@ -58,11 +60,6 @@ impl Block for BlockTQ1_0 {
             15 => weight(self.fours[i % 4], i % 16 / 4),
             half => weight(self.more[i % 16], half - 10),
         });
-        Group {
-            q,
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        Group::scaled(q, f16::from_le_bytes(self.d).to_f32())
     }
 }

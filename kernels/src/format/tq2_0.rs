@@ -40,11 +40,6 @@ impl Block for BlockTQ2_0 {
         let (h, j) = (index / 4, index % 4);
         let bytes = &self.qs[32 * h..][..GROUP];
         let q: [i8; GROUP] = inlined::from_fn(|i| (bytes[i] >> (2 * j) & 3) as i8 - 1);
-        Group {
-            q,
-            s: [1, 1],
-            d: f16::from_le_bytes(self.d).to_f32(),
-            m: [0.0; 2],
-        }
+        Group::scaled(q, f16::from_le_bytes(self.d).to_f32())
     }
 }

@@ -17,8 +17,8 @@ fn group(row: u32, index: u32) -> Group {
     let qh = word_at(fifth + 4u * index);
     let dm = unpack2x16float(word_at(fifth + padded(4u * groups) + 4u * index));
     return Group(
-        (qs & LOW_NIBBLES) | fifth_bits(qh),
-        ((qs >> vec4(4u)) & LOW_NIBBLES) | fifth_bits(qh >> 16u),
+        (qs & LOW_NIBBLES) | (bytes_of_bits(qh) << vec4(4u)),
+        ((qs >> vec4(4u)) & LOW_NIBBLES) | (bytes_of_bits(qh >> 16u) << vec4(4u)),
         vec2(1),
         dm.x,
         vec2(dm.y),

@@ -12,7 +12,7 @@ impl Octets for BlockQ4_0 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         Octet::new(nibble_pairs(b, |b| &b.qs), scales(b))
     }
 }
@@ -21,7 +21,7 @@ impl Octets for BlockQ4_1 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let (d, m) = scales_and_minimums(b);
         Octet::new(nibble_pairs(b, |b| &b.qs), d).with_minimum(m)
     }
@@ -31,7 +31,7 @@ impl Octets for BlockQ5_0 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let mut q = nibble_pairs(b, |b| &b.qs);
         for p in 0..4 {
             add_fifth_bits(&mut q, p, b[p].qh, b[p + 4].qh);
@@ -44,7 +44,7 @@ impl Octets for BlockQ5_1 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let mut q = nibble_pairs(b, |b| &b.qs);
         for p in 0..4 {
             add_fifth_bits(&mut q, p, b[p].qh, b[p + 4].qh);
@@ -58,7 +58,7 @@ impl Octets for BlockQ8_0 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let mut q = [_mm256_setzero_si256(); 8];
         for p in 0..4 {
             let low: &[[u8; 16]; 2] = bytemuck::cast_ref(&b[p].qs);
@@ -74,7 +74,7 @@ impl Octets for BlockIQ4_NL {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let mut q = nibble_pairs(b, |b| &b.qs);
         look_up(&IQ4_VALUES, &mut q);
         Octet::new(q, scales(b))
@@ -95,7 +95,7 @@ impl Octets for BlockMXFP4 {
             }
             values
         };
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let mut q = nibble_pairs(b, |b| &b.qs);
         look_up(&VALUES, &mut q);
 
@@ -114,11 +114,6 @@ pub fn half_e8m0_of(e: __m256i) -> __m256 {
     let is_nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(0xff));
     let d = _mm256_blendv_epi8(normal, subnormal, is_subnormal);
     _mm256_castsi256_ps(_mm256_or_si256(d, is_nan))
-}
-
-#[inline]
-pub fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
-    blocks.try_into().expect("eight blocks")
 }
 
 /// The nibbles of eight blocks, which hold first halves in the low ones and

@@ -13,7 +13,7 @@ impl Octets for BlockQ1_0 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let [a, b] = two(blocks);
+        let [a, b]: &[Self; 2] = exactly(blocks);
         let mut q = [_mm256_setzero_si256(); 8];
         for (q, (a, b)) in zip(q.as_chunks_mut::<2>().0.iter_mut(), zip(a.qs, b.qs)) {
             *q = inlined::map(bits_of_two(a, b), |is_set| {
@@ -28,7 +28,7 @@ impl Octets for BlockQ2_0 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = four(blocks);
+        let b: &[Self; 4] = exactly(blocks);
         let mut q = [_mm256_setzero_si256(); 8];
         for (i, q) in q.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             // Both groups of a block and those of the one two further on: two pairs.
@@ -127,16 +127,6 @@ impl Octets for BlockTQ2_0 {
         let b = one(blocks);
         Octet::new(two_bits(&b.qs), _mm256_set1_ps(widen(b.d)))
     }
-}
-
-#[inline]
-pub fn two<B>(blocks: &[B]) -> &[B; 2] {
-    blocks.try_into().expect("two blocks")
-}
-
-#[inline]
-pub fn four<B>(blocks: &[B]) -> &[B; 4] {
-    blocks.try_into().expect("four blocks")
 }
 
 /// The scales of all groups of so many blocks.

@@ -8,7 +8,7 @@ use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
 use crate::inlined::{self, zip};
-use crate::matmul::avx2::blocks_of_32::{eight, half_e8m0_of};
+use crate::matmul::avx2::blocks_of_32::half_e8m0_of;
 use std::arch::x86_64::*;
 
 /// Words of group `g`, whose 16 bytes are a quarter of a vector: the first in the
@@ -28,7 +28,7 @@ impl Octets for BlockQ4_0 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let bytes = bytemuck::cast_slice(eight(blocks));
+        let bytes = bytemuck::cast_slice(exactly::<_, OCTET>(blocks));
         Octet::new(nibbles_of_18_bytes(bytes), scales_of_18_bytes(bytes))
     }
 }
@@ -39,7 +39,7 @@ impl Octets for BlockQ4_1 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let (d, m) = scales_and_minimums(headers(bytemuck::cast_ref::<_, [[u8; 20]; 8]>(b)));
         Octet::new(nibbles(b, |b| &b.qs), d).with_minimum(m)
     }
@@ -51,7 +51,7 @@ impl Octets for BlockQ5_0 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let headers = headers(bytemuck::cast_ref::<_, [[u8; 22]; 8]>(b));
         let fifth = _mm512_srli_epi64(headers, 16);
         let q = add_fifth_bits(nibbles(b, |b| &b.qs), fifth, 0);
@@ -66,7 +66,7 @@ impl Octets for BlockQ5_1 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let headers = headers(bytemuck::cast_ref::<_, [[u8; 24]; 8]>(b));
         let q = add_fifth_bits(nibbles(b, |b| &b.qs), headers, 1);
         let (d, m) = scales_and_minimums(headers);
@@ -78,7 +78,7 @@ impl Octets for BlockQ8_0 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let mut two = [_mm512_setzero_si512(); 4];
         for (two, b) in zip(two.iter_mut(), b.as_chunks::<2>().0) {
             let raise = _mm512_set1_epi8(i8::MIN);
@@ -123,7 +123,7 @@ impl Octets for BlockIQ4_NL {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let bytes = bytemuck::cast_slice(eight(blocks));
+        let bytes = bytemuck::cast_slice(exactly::<_, OCTET>(blocks));
         let q = look_up(
             &IQ4_VALUES,
             Self::RAISED_BY as u8,
@@ -139,7 +139,7 @@ impl Octets for BlockMXFP4 {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let q = look_up(&MXFP4_VALUES, Self::RAISED_BY as u8, nibbles(b, |b| &b.qs));
 
         let e = u64::from_le_bytes(inlined::from_fn(|i| b[i].e));
@@ -191,7 +191,7 @@ fn add_fifth_bits(q: [__m512i; 4], bits: __m512i, word: u32) -> [__m512i; 4] {
 /// which, the first lane's lowest.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn each_quarter(bytes: i32) -> __m512i {
+pub fn each_quarter(bytes: i32) -> __m512i {
     let [a, b, c, d] = inlined::map(bytes.to_le_bytes(), |byte| 0x0101_0101 * i32::from(byte));
     _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
 }

@@ -1,13 +1,13 @@
 //! Formats of one and two bits, and of three values.
 
-use super::blocks_of_32::load_quarters;
+use super::blocks_of_32::{each_quarter, load_quarters};
 use super::octet::{Octet, Octets, PerLane};
 use super::super_blocks::two_bits;
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
 use crate::inlined;
-use crate::matmul::avx2::few_bits::{four, scales_of_blocks, two};
+use crate::matmul::avx2::few_bits::scales_of_blocks;
 use crate::matmul::avx2::super_blocks::{one, widen};
 use crate::matmul::avx2::vector::{load as load_32, load_half, load_pair};
 use std::arch::x86_64::*;
@@ -18,7 +18,7 @@ impl Octets for BlockQ1_0 {
     unsafe fn octet(blocks: &[Self]) -> Octet {
         /// Of the byte that a lane's bits are in, the lower and the upper four.
         const TESTED: [i32; 2] = [0x0804_0201, 0x8040_2010_u32.cast_signed()];
-        let [a, b] = two(blocks);
+        let [a, b]: &[Self; 2] = exactly(blocks);
         let bits = load_pair(bytemuck::cast_ref(&a.qs), bytemuck::cast_ref(&b.qs));
         let bits = _mm512_broadcast_i64x4(bits);
         let q = inlined::from_fn(|step| {
@@ -54,18 +54,15 @@ impl Octets for BlockQ2_0 {
         const HALVES: PerLane<u32> = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15];
         /// Two bits where even bytes have them, and two bits further up, where odd ones do.
         const PAIRS: [u8; 16] = [0, 1, 2, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
-        const EACH_BYTE: [PerLane<u32>; 4] = [
-            each_byte([0, 0]),
-            each_byte([1, 1]),
-            each_byte([2, 2]),
-            each_byte([3, 3]),
-        ];
-        let b = four(blocks);
+        let b: &[Self; 4] = exactly(blocks);
         let bytes = load_quarters(inlined::map(b.each_ref(), |b| bytemuck::cast_ref(&b.qs)));
         let halves = _mm512_permutexvar_epi32(load_u32(&HALVES), bytes);
         let q = inlined::from_fn(|step| {
             // Four times a byte with four weights; for the last two its upper half comes down.
-            let bytes = _mm512_shuffle_epi8(halves, load_u32(&EACH_BYTE[step]));
+            let bytes = _mm512_shuffle_epi8(
+                halves,
+                each_quarter(0x0c08_0400 + 0x0101_0101 * step as i32),
+            );
             let bytes = _mm512_srlv_epi16(bytes, _mm512_set1_epi32(4 << 16));
             let pairs = _mm512_and_si512(bytes, _mm512_set1_epi16(0x0c03));
             _mm512_shuffle_epi8(load_four_times(&PAIRS), pairs)

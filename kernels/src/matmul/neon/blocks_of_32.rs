@@ -11,7 +11,7 @@ impl Octets for BlockQ4_0 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let q = each(b, |b| {
             inlined::map(nibbles(load(&b.qs)), |q| less(q, Self::OFFSET))
         });
@@ -23,7 +23,7 @@ impl Octets for BlockQ4_1 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let q = each(b, |b| {
             inlined::map(nibbles(load(&b.qs)), |q| less(q, Self::OFFSET))
         });
@@ -36,7 +36,7 @@ impl Octets for BlockQ5_0 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let q = each(b, |b| {
             inlined::map(five_bits(&b.qs, b.qh), |q| less(q, Self::OFFSET))
         });
@@ -48,7 +48,7 @@ impl Octets for BlockQ5_1 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let q = each(b, |b| {
             inlined::map(five_bits(&b.qs, b.qh), |q| less(q, Self::OFFSET))
         });
@@ -61,7 +61,7 @@ impl Octets for BlockQ8_0 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let q = each(b, |b| {
             let [first, last]: &[[i8; 16]; 2] = bytemuck::cast_ref(&b.qs);
             [load_i8(first), load_i8(last)]
@@ -74,7 +74,7 @@ impl Octets for BlockIQ4_NL {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let values = load_i8(&IQ4_VALUES);
         let q = each(b, |b| {
             inlined::map(nibbles(load(&b.qs)), |q| vqtbl1q_s8(values, q))
@@ -87,18 +87,13 @@ impl Octets for BlockMXFP4 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = eight(blocks);
+        let b: &[Self; OCTET] = exactly(blocks);
         let values = load_i8(&MXFP4_VALUES);
         let q = each(b, |b| {
             inlined::map(nibbles(load(&b.qs)), |q| vqtbl1q_s8(values, q))
         });
         Octet::new(q, load_eight(&inlined::from_fn(|i| half_e8m0(b[i].e))))
     }
-}
-
-#[inline]
-fn eight<B>(blocks: &[B]) -> &[B; OCTET] {
-    blocks.try_into().expect("eight blocks")
 }
 
 /// The quants of eight blocks.

@@ -13,7 +13,7 @@ impl Octets for BlockQ1_0 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b: &[Self; 2] = blocks.try_into().expect("two blocks");
+        let b: &[Self; 2] = exactly(blocks);
         let q = each(|g, half| {
             let bytes = &b[g / 4].qs[g % 4][2 * half..];
             let is_set = bits_of_bytes(bytes[0], bytes[1]);
@@ -28,7 +28,7 @@ impl Octets for BlockQ2_0 {
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
         const EACH_BYTE: [u8; 16] = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3];
-        let b: &[Self; 4] = blocks.try_into().expect("four blocks");
+        let b: &[Self; 4] = exactly(blocks);
         // Shifts to the left: pairs of bits come down.
         let down = vreinterpretq_s8_u32(vdupq_n_u32(0xfafc_fe00));
         let q = each(|g, half| {
@@ -46,17 +46,16 @@ impl Octets for BlockTQ1_0 {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn octet(blocks: &[Self]) -> Octet {
-        const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
         const OF_FOURS: [u8; 16] = [1, 1, 1, 1, 3, 3, 3, 3, 9, 9, 9, 9, 27, 27, 27, 27];
         let b = one(blocks);
         let fives = halves(&b.fives);
         let q = each(|g, half| match 2 * g + half {
-            0..10 => weights(load(&fives[half]), vdupq_n_u8(POWERS[g])),
+            0..10 => weights(load(&fives[half]), vdupq_n_u8(TQ1_0_POWERS[g])),
             15 => {
                 let fours = vdupq_n_u32(u32::from_le_bytes(b.fours));
                 weights(vreinterpretq_u8_u32(fours), load(&OF_FOURS))
             }
-            half => weights(load(&b.more), vdupq_n_u8(POWERS[half - 10])),
+            half => weights(load(&b.more), vdupq_n_u8(TQ1_0_POWERS[half - 10])),
         });
         Octet::new(q, [vdupq_n_f32(widen_one(b.d)); 2])
     }
