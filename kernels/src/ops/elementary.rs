@@ -102,12 +102,15 @@ pub fn sigmoid_of(x: f32) -> f32 {
     }
 }
 
-/// Sine and cosine of an angle in radians, `|x|` up to 2^30.
+/// The largest angle in radians that [`sin_cos`] takes: 2^30 quarter turns.
+pub const MAX_ANGLE: f64 = (1 << 30) as f64 * FRAC_PI_2;
+
+/// Sine and cosine of an angle in radians, `|x|` up to [`MAX_ANGLE`].
 pub fn sin_cos(x: f64) -> (f64, f64) {
     /// π/2 in two pieces, the first with enough zeros that `n · HIGH` is exact.
     const HIGH: f64 = 1.570_796_251_296_997;
     const LOW: f64 = 7.549_789_954_891_882e-8;
-    assert!(x.abs() <= 1_073_741_824.0, "sin_cos({x})");
+    assert!(x.abs() <= MAX_ANGLE, "sin_cos({x})");
     let n = (x / FRAC_PI_2).round_ties_even();
     let r = x - n * HIGH - n * LOW;
     // Taylor, |r| < 0.786.

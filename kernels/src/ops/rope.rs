@@ -41,7 +41,7 @@
 //! Window Extension of Large Language Models", 2023, with the rounding of its
 //! published code.
 
-use super::elementary::{ln, pow, sin_cos};
+use super::elementary::{MAX_ANGLE, ln, pow, sin_cos};
 use super::unit_rows;
 use crate::inlined::zip;
 use crate::isa::Isa;
@@ -84,6 +84,13 @@ pub struct Yarn {
     pub attention_factor: f64,
 }
 
+/// The last position for which there are angles.
+const MAX_POSITION: usize = 1 << 30;
+/// The most radians by which a pair may turn from one position to the next. Without
+/// factors below 1 it is 1.
+const MAX_FREQUENCY: f64 = 1.5;
+const _: () = assert!(MAX_POSITION as f64 * MAX_FREQUENCY <= MAX_ANGLE);
+
 /// The parameters make no rotation.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum RopeError {
@@ -109,6 +116,9 @@ pub enum RopeError {
         /// Frequency factors.
         found: usize,
     },
+    /// Factors make a pair turn further in a position than angles are computed for.
+    #[error("rope turns by {0} radians for each position, expected up to {MAX_FREQUENCY}")]
+    Frequency(f64),
 }
 
 /// The frequencies of a model.
@@ -162,11 +172,14 @@ impl Rope {
                 magnitude = yarn.stretch(&mut frequencies, base)?;
             }
         }
-        Ok(Rope {
-            pairing,
-            frequencies,
-            magnitude,
-        })
+        match frequencies.iter().find(|&&f| f > MAX_FREQUENCY) {
+            Some(&frequency) => Err(RopeError::Frequency(frequency)),
+            None => Ok(Rope {
+                pairing,
+                frequencies,
+                magnitude,
+            }),
+        }
     }
 
     /// Which dimensions make a pair.

@@ -354,6 +354,15 @@ fn rope() {
             &format!("tensor \"{factors}\" holds {shown}, expected finite factors above 0"),
         );
     }
+    let small = Tiny::default()
+        .with_tensor(factors, TensorType::F32, &[4])
+        .edit(factors, |tensor| {
+            tensor.data = [0.5_f32, 1.0, 1.0, 1.0].map(f32::to_le_bytes).concat()
+        });
+    refused(
+        &small,
+        "metadata key \"llama.rope\" is rope turns by 2 radians for each position, expected up to 1.5, expected usable parameters",
+    );
     refused(
         &Tiny::default().with_tensor(factors, TensorType::Q8_0, &[32]),
         "tensor \"rope_freqs.weight\" has shape [32], expected [4]",
