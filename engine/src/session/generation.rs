@@ -1,15 +1,17 @@
 //! Generating text, token by token.
 
+use super::lookup::{self, Lookup};
 use super::{PROMPT_END, Session, Stats};
 use crate::Error;
 use crate::model::{Sequence, Wanted};
 use crate::sampler::{Sampler, Sampling};
 use crate::stop::StopStrings;
 use crate::tokenizer::{Decode, Detokenizer};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// What is asked of a session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -20,6 +22,24 @@ pub struct Request {
     pub stop: Vec<String>,
     /// Whether special tokens written in the prompt count as such.
     pub parse_special: bool,
+    /// Most tokens that are drafted at a time, up to 15, by default 15: where the text
+    /// repeats itself, those that came next before are computed together with the one
+    /// that they follow, as many as that makes faster. It changes no token. Models with
+    /// recurrent layers draft none, nor does what a GPU computes, whose sums can differ
+    /// in their last bits with the number of tokens.
+    pub draft_tokens: usize,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Request {
+            sampling: Sampling::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            parse_special: false,
+            draft_tokens: lookup::MOST,
+        }
+    }
 }
 
 impl Request {
@@ -34,6 +54,13 @@ impl Request {
                 name: "the number of tokens to generate",
                 expected: "at least 1",
                 found: "0".to_owned(),
+            });
+        }
+        if self.draft_tokens > lookup::MOST {
+            return Err(Error::Parameter {
+                name: "the number of drafted tokens",
+                expected: "0 to 15",
+                found: self.draft_tokens.to_string(),
             });
         }
         self.sampling.check()
@@ -89,12 +116,35 @@ pub struct Generation<'s> {
     stop: StopStrings,
     left: usize,
     finish: Option<Finish>,
+    /// Where drafts come from, and how long they may be, if there are any.
+    lookup: Option<(Lookup, usize)>,
 }
 
 /// What the next token is chosen from.
-enum Logits {
+pub(super) enum Logits {
     All(Vec<f32>),
     Highest(Vec<(u32, f32)>),
+}
+
+impl Logits {
+    /// Those of so many tokens, one by one.
+    fn of_each(self, tokens: usize) -> VecDeque<Logits> {
+        fn chunks<T: Clone>(values: &[T], count: usize) -> impl Iterator<Item = Vec<T>> {
+            values.chunks(values.len() / count).map(<[T]>::to_vec)
+        }
+        match self {
+            logits if tokens == 1 => VecDeque::from([logits]),
+            Logits::All(logits) => chunks(&logits, tokens).map(Logits::All).collect(),
+            Logits::Highest(found) => chunks(&found, tokens).map(Logits::Highest).collect(),
+        }
+    }
+}
+
+/// Tokens that are in the cache in case that they come next, and the logits after each.
+#[derive(Default)]
+pub(super) struct Ahead {
+    pub tokens: VecDeque<u32>,
+    pub logits: VecDeque<Logits>,
 }
 
 impl<'s> Generation<'s> {
@@ -110,6 +160,9 @@ impl<'s> Generation<'s> {
         let mut tokens = session.tokens.iter();
         let begins_text = tokens.all(|&token| tokenizer.is_special(token));
         let special = false;
+        let drafts = request.draft_tokens > 0
+            && session.model.gpu().is_none()
+            && !session.cache.has_states();
         Ok(Generation {
             sampler,
             detokenizer: Detokenizer::new(Decode {
@@ -119,6 +172,7 @@ impl<'s> Generation<'s> {
             stop: StopStrings::new(&request.stop),
             left: request.max_tokens.unwrap_or(usize::MAX),
             finish: None,
+            lookup: drafts.then(|| (Lookup::new(), request.draft_tokens)),
             session,
         })
     }
@@ -140,37 +194,91 @@ impl<'s> Generation<'s> {
         (!text.is_empty()).then_some(Ok(Piece { token: None, text }))
     }
 
-    /// Computes what is pending and chooses the token that follows.
+    /// Chooses the token that follows all so far.
     fn next_token(&mut self) -> Result<u32, Error> {
         while self.session.advance()?.is_some() {}
+        let logits = match self.session.take_ahead() {
+            Some(logits) => logits,
+            None => self.step()?,
+        };
+        Ok(match logits {
+            Logits::Highest(highest) => self.sampler.choose(&highest),
+            Logits::All(mut logits) => self.sampler.sample(&mut logits, &self.session.tokens),
+        })
+    }
+
+    /// Computes what is pending, and ahead what may follow it.
+    fn step(&mut self) -> Result<Logits, Error> {
         let start = Instant::now();
         let count = self.session.pending.len();
         let cache = &mut self.session.cache;
         if count > PROMPT_END && !cache.has_states() {
             cache.mark(cache.len() + count - PROMPT_END);
         }
-        let logits = self.session.compute(count, |model, tokens, cache| {
-            let mut sequences = [Sequence {
-                cache,
-                tokens,
-                wanted: Wanted::Last,
-            }];
-            Ok(match self.sampler.deciding() {
-                Some(count) => Logits::Highest(model.step_highest(&mut sequences, count)?),
-                None => Logits::All(model.step(&mut sequences)?),
-            })
-        })?;
+        let is_prompt = self.session.stats.generated_tokens == 0;
+        let mut draft = match is_prompt || count > 1 {
+            true => Vec::new(),
+            false => self.draft(),
+        };
+        let computed = match self.compute(&draft) {
+            // Of what is only drafted, a model may compute something that is no number.
+            Err(Error::NonFinite { .. }) if !draft.is_empty() => {
+                draft.clear();
+                self.compute(&draft)
+            }
+            computed => computed,
+        };
+        let mut logits = computed?.of_each(1 + draft.len());
+        let next = logits.pop_front().expect("logits of what was pending");
+        let time = start.elapsed();
         let stats = &mut self.session.stats;
-        if stats.generated_tokens == 0 {
-            stats.prompt_time += start.elapsed();
+        if is_prompt {
+            stats.prompt_time += time;
             stats.prompt_tokens += count;
         } else {
-            stats.generation_time += start.elapsed();
+            stats.generation_time += time;
+            stats.drafted_tokens += draft.len();
+            if let Some((lookup, _)) = self.lookup.as_mut().filter(|_| count == 1) {
+                lookup.took(draft.len(), time);
+            }
         }
-        Ok(match logits {
-            Logits::Highest(highest) => self.sampler.choose(&highest),
-            Logits::All(mut logits) => self.sampler.sample(&mut logits, &self.session.tokens),
-        })
+        let tokens = draft.into();
+        self.session.ahead = Ahead { tokens, logits };
+        Ok(next)
+    }
+
+    /// What may come after the token that is pending: no more than is asked for and has
+    /// room.
+    fn draft(&mut self) -> Vec<u32> {
+        let Session { cache, tokens, .. } = &*self.session;
+        let room = cache.capacity() - cache.len() - 1;
+        match &mut self.lookup {
+            Some((lookup, most)) => {
+                lookup.read(tokens);
+                lookup.draft(tokens, room.min(self.left - 1).min(*most))
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes what is pending through the model, and a draft of what may follow.
+    fn compute(&mut self, draft: &[u32]) -> Result<Logits, Error> {
+        let session = &mut *self.session;
+        let tokens = [&session.pending, draft].concat();
+        let mut sequences = [Sequence {
+            cache: &mut session.cache,
+            tokens: &tokens,
+            wanted: match draft {
+                [] => Wanted::Last,
+                _ => Wanted::All,
+            },
+        }];
+        let logits = match self.sampler.deciding() {
+            Some(count) => Logits::Highest(session.model.step_highest(&mut sequences, count)?),
+            None => Logits::All(session.model.step(&mut sequences)?),
+        };
+        session.pending.clear();
+        Ok(logits)
     }
 }
 

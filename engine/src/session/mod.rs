@@ -1,6 +1,7 @@
 //! A session: one conversation with a model.
 
 mod generation;
+mod lookup;
 
 pub use generation::{Finish, Generation, Piece, Request};
 
@@ -9,6 +10,7 @@ use crate::cache::{KvCache, KvFormat, STEP};
 use crate::cancel::Cancel;
 use crate::model::{Model, Sequence, Wanted};
 use crate::tokenizer::Encode;
+use generation::{Ahead, Logits};
 use std::time::{Duration, Instant};
 
 /// Prompt tokens that go through the model at a time. Does not change what
@@ -49,6 +51,10 @@ pub struct Stats {
     pub generated_tokens: usize,
     /// Time they took, the first excluded: it comes out of the prompt.
     pub generation_time: Duration,
+    /// Tokens that were drafted: computed in case that they come next.
+    pub drafted_tokens: usize,
+    /// Those of them that came.
+    pub accepted_tokens: usize,
 }
 
 impl Stats {
@@ -82,6 +88,8 @@ pub struct Session {
     pending: Vec<u32>,
     /// All tokens so far.
     tokens: Vec<u32>,
+    /// What follows them in the cache.
+    ahead: Ahead,
     stats: Stats,
     cancel: Cancel,
 }
@@ -113,6 +121,7 @@ impl Session {
             cache,
             pending: Vec::new(),
             tokens: Vec::new(),
+            ahead: Ahead::default(),
             stats: Stats::default(),
             cancel,
         })
@@ -180,6 +189,7 @@ impl Session {
         if prompt > context {
             return Err(Error::PromptTooLong { prompt, context });
         }
+        self.forget_ahead();
         self.pending.extend_from_slice(tokens);
         self.tokens.extend_from_slice(tokens);
         Ok(())
@@ -197,6 +207,7 @@ impl Session {
         if prompt > context {
             return Err(Error::PromptTooLong { prompt, context });
         }
+        self.forget_ahead();
         let same = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b);
         // The last one has to be computed for what follows it.
         let kept = same
@@ -229,28 +240,40 @@ impl Session {
             return Ok(None);
         }
         let start = Instant::now();
-        self.compute(count, |model, tokens, cache| {
-            let wanted = Wanted::Nothing;
-            model.step(&mut [Sequence {
-                cache,
-                tokens,
-                wanted,
-            }])
-        })?;
+        self.model.step(&mut [Sequence {
+            cache: &mut self.cache,
+            tokens: &self.pending[..count],
+            wanted: Wanted::Nothing,
+        }])?;
+        self.pending.drain(..count);
         self.stats.prompt_time += start.elapsed();
         self.stats.prompt_tokens += count;
         Ok(Some(self.pending.len()))
     }
 
-    /// Takes the first `count` pending tokens through the model with `step`.
-    fn compute<R>(
-        &mut self,
-        count: usize,
-        step: impl FnOnce(&Model, &[u32], &mut KvCache) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        let result = step(&self.model, &self.pending[..count], &mut self.cache)?;
-        self.pending.drain(..count);
-        Ok(result)
+    /// The logits after the token that is pending, if it was drafted before. Otherwise
+    /// what was drafted is forgotten.
+    fn take_ahead(&mut self) -> Option<Logits> {
+        let drafted = self.ahead.tokens.front().copied();
+        if self.pending != drafted.as_slice() {
+            self.forget_ahead();
+            return None;
+        }
+        self.pending.clear();
+        self.stats.accepted_tokens += 1;
+        self.ahead.tokens.pop_front();
+        self.ahead.logits.pop_front()
+    }
+
+    /// Takes what was drafted, and not chosen, out of the cache.
+    fn forget_ahead(&mut self) {
+        let drafted = std::mem::take(&mut self.ahead).tokens.len();
+        let len = self.cache.len() - drafted;
+        assert_eq!(
+            self.cache.truncate(len),
+            len,
+            "what precedes drafts is kept"
+        );
     }
 
     /// Adds a prompt and generates what follows, token by token.
@@ -277,6 +300,8 @@ impl Session {
         if self.pending.is_empty() {
             return Err(Error::EmptyPrompt);
         }
+        // Its logits may be others than this request asks for.
+        self.forget_ahead();
         Generation::new(self, request)
     }
 }

@@ -51,6 +51,11 @@ fn numbers() {
             "the presence penalty is NaN, expected a finite number",
         ),
         (
+            "--draft-tokens",
+            "16",
+            "the number of drafted tokens is 16, expected 0 to 15",
+        ),
+        (
             "--threads",
             "0",
             "the number of threads is 0, expected 1 to 1024",

@@ -51,6 +51,31 @@ fn stats_are_json() {
 }
 
 #[test]
+fn drafts_are_counted_and_change_no_text() {
+    let model = Tiny::default().write();
+    // What was there before is preferred, so that the text repeats itself.
+    let with = |drafts: &str| {
+        let args = ["--presence-penalty", "-100", "--stats", "json"];
+        let drafts = ["--draft-tokens", drafts];
+        let output = greedy(
+            model.path(),
+            "hahahahahaha",
+            &[args.as_slice(), &drafts].concat(),
+        );
+        let stats: serde_json::Value = serde_json::from_str(&output.stderr).unwrap();
+        let counted = ["drafted_tokens", "accepted_tokens"];
+        (
+            output.stdout,
+            counted.map(|key| stats[key].as_u64().unwrap()),
+        )
+    };
+    let (without, none) = with("0");
+    let (text, [drafted, accepted]) = with("15");
+    assert_eq!((text, none), (without, [0, 0]));
+    assert!((1..=drafted).contains(&accepted), "{accepted} of {drafted}");
+}
+
+#[test]
 fn text_ends_before_a_stop_string() {
     let model = Tiny::default().write();
     let whole = greedy(model.path(), "the hen", &[]).text();

@@ -117,6 +117,14 @@ pub struct Cli {
     /// End the text before this string (repeatable)
     #[arg(long, value_name = "STR", help_heading = "Text")]
     pub stop: Vec<String>,
+    /// Most tokens computed ahead where the text repeats itself, which only makes it faster; 0: none
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = Request::default().draft_tokens,
+        help_heading = "Text"
+    )]
+    pub draft_tokens: usize,
 
     /// 0 takes the most probable token, higher is more adventurous
     #[arg(
@@ -244,6 +252,7 @@ impl Cli {
             max_tokens: self.max_tokens,
             stop: self.stop.clone(),
             parse_special: false,
+            draft_tokens: self.draft_tokens,
         })
     }
 }

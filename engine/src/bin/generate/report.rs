@@ -62,8 +62,12 @@ impl Report<'_> {
                 )),
             )
         });
+        let drafts = match (self.stats.drafted_tokens, self.stats.accepted_tokens) {
+            (0, _) => String::new(),
+            (drafted, accepted) => format!(" ({accepted} of {drafted} drafts accepted)"),
+        };
         format!(
-            "[{first}prompt {} tokens, {:.1}/s · generated {} tokens, {:.1}/s · {}]",
+            "[{first}prompt {} tokens, {:.1}/s · generated {} tokens, {:.1}/s{drafts} · {}]",
             self.stats.prompt_tokens,
             self.stats.prompt_speed(),
             self.stats.generated_tokens,
@@ -92,6 +96,8 @@ impl Report<'_> {
             "generated_tokens": self.stats.generated_tokens,
             "generation_ms": millis(self.stats.generation_time),
             "generated_tokens_per_second": self.stats.generation_speed(),
+            "drafted_tokens": self.stats.drafted_tokens,
+            "accepted_tokens": self.stats.accepted_tokens,
             "finish": self.finish.name(),
         })
     }
