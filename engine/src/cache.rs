@@ -23,6 +23,8 @@ pub struct KvCache {
     windows: Vec<Option<usize>>,
     /// A length that it can be cut to.
     mark: Option<Mark>,
+    /// What it was before the latest step, as long as states are still there from then.
+    before: Option<usize>,
     /// The first layers, if a GPU computes them, and their states.
     on_gpu: Vec<Option<GpuKvLayer>>,
     states_on_gpu: Vec<Option<GpuState>>,
@@ -77,6 +79,7 @@ impl KvCache {
                 })
                 .collect(),
             mark: None,
+            before: None,
             on_gpu: Vec::new(),
             states_on_gpu: Vec::new(),
             source: StateSource::Last,
@@ -125,6 +128,7 @@ impl KvCache {
                 let mark = self.mark.as_mut();
                 let mut marked = mark.and_then(|mark| mark.states[index].as_mut());
                 gpu.fill_state(to, &states[0], marked.as_deref());
+                self.before = None;
                 *states = [State::empty(), State::empty()];
                 if let Some(marked) = &mut marked {
                     **marked = State::empty();
@@ -165,13 +169,20 @@ impl KvCache {
     }
 
     /// Forgets all tokens from position `len` on, and as many more as it takes to
-    /// have a state from there and what layers that attend to a window see: those since
-    /// the mark, if that is not after it, or all. Returns how many are left.
+    /// have a state from there and what layers that attend to a window see: those of the
+    /// latest step, if it did not begin after `len`, or those since the mark, if that is not
+    /// after it, or all. Returns how many are left.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
-            self.len = match &self.mark {
+            let before = self.before.take().filter(|&before| before <= len);
+            self.len = match (before, &self.mark) {
                 _ if !self.has_states() && self.has_windows_at(len) => len,
-                Some(mark) if mark.len <= len && self.has_windows_at(mark.len) => {
+                (Some(before), _) if self.has_states() && self.has_windows_at(before) => {
+                    let states = self.states.iter_mut().flatten();
+                    states.for_each(|[state, before]| std::mem::swap(state, before));
+                    before
+                }
+                (_, Some(mark)) if mark.len <= len && self.has_windows_at(mark.len) => {
                     for (state, marked) in self.states.iter_mut().zip(&mark.states) {
                         if let (Some([state, _]), Some(marked)) = (state, marked) {
                             state.clone_from(marked);
@@ -202,7 +213,8 @@ impl KvCache {
         self.len
     }
 
-    /// Whether it has states, so that it can be cut to nothing but a mark.
+    /// Whether it has states, so that it can be cut to nothing but a mark and what it was
+    /// before the latest step.
     pub fn has_states(&self) -> bool {
         self.states.iter().any(Option::is_some)
     }
@@ -298,6 +310,8 @@ impl KvCache {
         for layer in self.layers[self.moved..].iter_mut().flatten() {
             layer.reserve(self.len + tokens);
         }
+        // The step that follows writes over the states from before the one that was.
+        self.before = None;
         let end = self.len + tokens;
         let mut spare = Spare::default();
         let layers = self.on_gpu[..self.moved].iter_mut().zip(&self.windows);
@@ -340,6 +354,7 @@ impl KvCache {
             self.leave_windows();
         }
         if tokens > 0 {
+            self.before = Some(self.len - tokens).filter(|_| self.moved == 0);
             let states = self.states.iter_mut().flatten();
             states.for_each(|[state, next]| std::mem::swap(state, next));
             let states = self.states_on_gpu.iter_mut().flatten();

@@ -69,6 +69,41 @@ fn cut_to_its_mark_or_to_nothing(model: &Model) {
 }
 
 #[test]
+fn the_latest_step_is_taken_back() {
+    for name in NAMES {
+        latest_is_taken_back(&model(name));
+    }
+}
+
+fn latest_is_taken_back(model: &Model) {
+    let all = tokens(30);
+    let mut cache = model.cache(KvFormat::F16, 100).unwrap();
+    step(model, &mut cache, &all[..10]).unwrap();
+    for len in [10, 12, 15] {
+        // Others, of which only the first may stay.
+        step(
+            model,
+            &mut cache,
+            &[&all[10..len], &all[..16 - len]].concat(),
+        )
+        .unwrap();
+        assert_eq!(cache.truncate(len), 10);
+        let next = step(model, &mut cache, &all[10..20]).unwrap();
+        assert_eq!(next, fresh(model, &all[..20]), "after a cut to {len}");
+        assert_eq!(cache.truncate(10), 10);
+    }
+    // What it was before is there once, and not beside a step that has begun.
+    assert_eq!(cache.truncate(9), 0);
+    step(model, &mut cache, &all[..10]).unwrap();
+    step(model, &mut cache, &all[10..20]).unwrap();
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let cancelled = model.cancelled_by(cancel);
+    step(&cancelled, &mut cache, &all[20..25]).unwrap_err();
+    assert_eq!(cache.truncate(15), 0);
+}
+
+#[test]
 fn a_step_that_is_cancelled_leaves_no_trace() {
     for name in NAMES {
         cancelled_leaves_no_trace(&model(name));

@@ -24,9 +24,9 @@ pub struct Request {
     pub parse_special: bool,
     /// Most tokens that are drafted at a time, up to 15, by default 15: where the text
     /// repeats itself, those that came next before are computed together with the one
-    /// that they follow, as many as that makes faster. It changes no token. Models with
-    /// recurrent layers draft none, nor does what a GPU computes, whose sums can differ
-    /// in their last bits with the number of tokens.
+    /// that they follow, as many as that makes faster. It changes no token. For what a GPU
+    /// computes none are, since its sums can differ in their last bits with the number of
+    /// tokens.
     pub draft_tokens: usize,
 }
 
@@ -160,9 +160,13 @@ impl<'s> Generation<'s> {
         let mut tokens = session.tokens.iter();
         let begins_text = tokens.all(|&token| tokenizer.is_special(token));
         let special = false;
-        let drafts = request.draft_tokens > 0
-            && session.model.gpu().is_none()
-            && !session.cache.has_states();
+        let has_states = session.cache.has_states();
+        let most = match session.model.gpu() {
+            Some(_) => 0,
+            // What is computed again, and one more, must not look like a prompt's end.
+            None if has_states => request.draft_tokens.min(PROMPT_END - 2),
+            None => request.draft_tokens,
+        };
         Ok(Generation {
             sampler,
             detokenizer: Detokenizer::new(Decode {
@@ -172,7 +176,7 @@ impl<'s> Generation<'s> {
             stop: StopStrings::new(&request.stop),
             left: request.max_tokens.unwrap_or(usize::MAX),
             finish: None,
-            lookup: drafts.then(|| (Lookup::new(), request.draft_tokens)),
+            lookup: (most > 0).then(|| (Lookup::new(has_states), most)),
             session,
         })
     }
@@ -238,8 +242,8 @@ impl<'s> Generation<'s> {
         } else {
             stats.generation_time += time;
             stats.drafted_tokens += draft.len();
-            if let Some((lookup, _)) = self.lookup.as_mut().filter(|_| count == 1) {
-                lookup.took(draft.len(), time);
+            if let Some((lookup, _)) = &mut self.lookup {
+                lookup.took(count + draft.len(), time);
             }
         }
         let tokens = draft.into();

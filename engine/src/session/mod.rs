@@ -265,15 +265,16 @@ impl Session {
         self.ahead.logits.pop_front()
     }
 
-    /// Takes what was drafted, and not chosen, out of the cache.
+    /// Takes what was drafted, and not chosen, out of the cache. Where layers have states,
+    /// those of before the draft are all there is to go on from.
     fn forget_ahead(&mut self) {
         let drafted = std::mem::take(&mut self.ahead).tokens.len();
-        let len = self.cache.len() - drafted;
-        assert_eq!(
-            self.cache.truncate(len),
-            len,
-            "what precedes drafts is kept"
-        );
+        if drafted > 0 {
+            let len = self.cache.len() - drafted;
+            let kept = self.cache.truncate(len);
+            let again = self.tokens[kept..len].iter().copied();
+            self.pending.splice(0..0, again);
+        }
     }
 
     /// Adds a prompt and generates what follows, token by token.
