@@ -116,8 +116,8 @@ pub struct Generation<'s> {
     stop: StopStrings,
     left: usize,
     finish: Option<Finish>,
-    /// Where drafts come from, and how long they may be, if there are any.
-    lookup: Option<(Lookup, usize)>,
+    /// Where drafts come from, if there are any.
+    lookup: Option<Lookup>,
 }
 
 /// What the next token is chosen from.
@@ -176,7 +176,7 @@ impl<'s> Generation<'s> {
             stop: StopStrings::new(&request.stop),
             left: request.max_tokens.unwrap_or(usize::MAX),
             finish: None,
-            lookup: (most > 0).then(|| (Lookup::new(has_states), most)),
+            lookup: (most > 0).then(|| Lookup::new(most, has_states)),
             session,
         })
     }
@@ -242,7 +242,7 @@ impl<'s> Generation<'s> {
         } else {
             stats.generation_time += time;
             stats.drafted_tokens += draft.len();
-            if let Some((lookup, _)) = &mut self.lookup {
+            if let Some(lookup) = &mut self.lookup {
                 lookup.took(count + draft.len(), time);
             }
         }
@@ -251,15 +251,15 @@ impl<'s> Generation<'s> {
         Ok(next)
     }
 
-    /// What may come after the token that is pending: no more than is asked for and has
-    /// room.
+    /// What may come after the token that is pending: no more than has room and may be
+    /// generated.
     fn draft(&mut self) -> Vec<u32> {
         let Session { cache, tokens, .. } = &*self.session;
         let room = cache.capacity() - cache.len() - 1;
         match &mut self.lookup {
-            Some((lookup, most)) => {
+            Some(lookup) => {
                 lookup.read(tokens);
-                lookup.draft(tokens, room.min(self.left - 1).min(*most))
+                lookup.draft(tokens, room.min(self.left - 1))
             }
             None => Vec::new(),
         }

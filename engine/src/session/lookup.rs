@@ -54,6 +54,8 @@ pub struct Lookup {
     /// Whether a step whose draft is not accepted in full has to be computed again as far
     /// as it is.
     again: bool,
+    /// Most tokens of a draft.
+    most: usize,
 }
 
 /// Tokens that came before.
@@ -66,9 +68,10 @@ struct Repetition {
 }
 
 impl Lookup {
-    /// Knows no tokens yet. `again`: whether a step whose draft is not accepted in full has
-    /// to be computed again as far as it is, together with what comes next.
-    pub fn new(again: bool) -> Lookup {
+    /// Knows no tokens yet, and drafts up to `most`, which is up to [`MOST`]. `again`: whether
+    /// a step whose draft is not accepted in full has to be computed again as far as it is,
+    /// together with what comes next.
+    pub fn new(most: usize, again: bool) -> Lookup {
         // Before anything is measured: the longer, the likelier; and a few tokens as on
         // processors that have been measured.
         let hit = |length| 1.0 - 1.2 / (1 + length) as f32;
@@ -80,6 +83,7 @@ impl Lookup {
             seconds: None,
             costs: std::array::from_fn(|drafted| 1.0 + 0.12 * drafted as f32),
             again,
+            most,
         }
     }
 
@@ -111,22 +115,23 @@ impl Lookup {
         repetitions.reduce(|best, next| if next.len > best.len { next } else { best })
     }
 
-    /// What may come after the tokens that were read last, up to `most`: as many as make
-    /// tokens come fastest, if any do.
-    pub fn draft(&self, tokens: &[u32], most: usize) -> Vec<u32> {
+    /// What may come after the tokens that were read last, for which there is so much room:
+    /// as many as make tokens come fastest, if any do.
+    pub fn draft(&self, tokens: &[u32], room: usize) -> Vec<u32> {
         let Some(found) = self.found.filter(|_| self.seconds.is_some()) else {
             return Vec::new();
         };
         // A repetition that reaches into what it repeats goes on repeating itself.
         let next = tokens[found.end..].iter().cycle().copied();
-        next.take(self.worthwhile(found.len, most)).collect()
+        next.take(self.worthwhile(found.len, room.min(self.most)))
+            .collect()
     }
 
     /// How many tokens after a repetition of so many make tokens come fastest.
     fn worthwhile(&self, len: usize, most: usize) -> usize {
         let (mut best, mut best_speed) = (0, 1.0);
         let (mut likely, mut expected) = (1.0, 1.0);
-        for drafted in 1..=most.min(MOST) {
+        for drafted in 1..=most {
             likely *= self.hits[length(len + drafted - 1)];
             expected += likely;
             // The next step has as many tokens more as this one has brought.
@@ -167,7 +172,7 @@ mod tests {
 
     /// A lookup that has read these tokens and measured a step.
     fn after(tokens: &[u32]) -> Lookup {
-        let mut lookup = Lookup::new(false);
+        let mut lookup = Lookup::new(MOST, false);
         lookup.read(tokens);
         lookup.took(1, STEP);
         lookup
@@ -248,7 +253,7 @@ mod tests {
     #[test]
     fn nothing_is_drafted_before_a_step_was_measured() {
         let tokens = [1, 2, 1, 2];
-        let mut lookup = Lookup::new(false);
+        let mut lookup = Lookup::new(MOST, false);
         lookup.read(&tokens);
         for tokens in [2, MOST + 1, 500] {
             lookup.took(tokens, STEP);
