@@ -1,6 +1,7 @@
 //! Conformance tests of the whole engine, and the story grammar that judges the
 //! bundled model.
 
+pub mod golden;
 pub mod npy;
 pub mod story;
 pub mod tiny;

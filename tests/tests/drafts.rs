@@ -1,41 +1,23 @@
 //! Tokens computed ahead where a text repeats itself change how long it takes and
 //! nothing else.
 
-use firstlight::{
-    Error, Finish, KvFormat, Model, ModelOptions, Request, Sampling, Session, SessionOptions,
-};
+use firstlight::{Error, Finish, KvFormat, Model, Request, Sampling, Session, SessionOptions};
+use firstlight_tests::golden::{model, open, tokens};
 use firstlight_tests::tiny::Tiny;
-use std::path::Path;
 
 /// Models with windows, with experts, with states, of several formats.
 const NAMES: [&str; 8] = [
-    "golden/gemma3",
-    "golden/gpt-oss",
-    "golden/q4_k",
-    "golden/bf16",
-    "golden/qwen35",
-    "golden/falcon-h1",
-    "golden/mamba2",
-    "../engine/models/firstlight-stories",
+    "gemma3",
+    "gpt-oss",
+    "q4_k",
+    "bf16",
+    "qwen35",
+    "falcon-h1",
+    "mamba2",
+    "../../engine/models/firstlight-stories",
 ];
 
 const MOST: usize = 15;
-
-fn open(path: &Path) -> Model {
-    let options = ModelOptions {
-        threads: Some(2),
-        ..ModelOptions::default()
-    };
-    Model::open(path, &options).unwrap()
-}
-
-fn model(name: &str) -> Model {
-    open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("{name}.gguf")))
-}
-
-fn tokens(count: u32) -> Vec<u32> {
-    (0..count).map(|i| 3 + i * 7 % 60).collect()
-}
 
 /// What prefers tokens that were there before, so that texts repeat themselves.
 fn repeating() -> Sampling {
@@ -125,7 +107,7 @@ fn drafts_change_no_token() {
 
 #[test]
 fn texts_end_as_without_drafts() {
-    let model = model("golden/q4_k");
+    let model = model("q4_k");
     let request = |draft_tokens| Request {
         sampling: repeating(),
         draft_tokens,
@@ -202,7 +184,7 @@ fn left_after(
 
 #[test]
 fn a_session_goes_on_after_a_text_that_was_left() {
-    for (name, sampling) in [("golden/gemma3", greedy()), ("golden/mamba2", repeating())] {
+    for (name, sampling) in [("gemma3", greedy()), ("mamba2", repeating())] {
         let model = model(name);
         for count in 90..110 {
             for way in WAYS {
@@ -254,7 +236,7 @@ fn what_cannot_be_computed_is_reported_where_it_comes() {
 
 #[test]
 fn more_drafts_than_there_can_be_are_refused() {
-    let model = model("golden/q4_k");
+    let model = model("q4_k");
     let mut session = model.session(&SessionOptions::default()).unwrap();
     session.feed_tokens(&tokens(5)).unwrap();
     let request = Request {

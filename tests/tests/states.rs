@@ -2,26 +2,12 @@
 //! that failed.
 
 use firstlight::{
-    Cancel, KvCache, KvFormat, Model, ModelOptions, Request, Sampling, Sequence, SessionOptions,
-    Wanted,
+    Cancel, KvCache, KvFormat, Model, Request, Sampling, Sequence, SessionOptions, Wanted,
 };
-use std::path::Path;
+use firstlight_tests::golden::{model, tokens};
 
 /// Models of layers with states, with and without keys beside them.
 const NAMES: [&str; 3] = ["qwen35", "falcon-h1", "mamba2"];
-
-fn model(name: &str) -> Model {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{name}.gguf"));
-    let options = ModelOptions {
-        threads: Some(2),
-        ..ModelOptions::default()
-    };
-    Model::open(path, &options).unwrap()
-}
-
-fn tokens(count: u32) -> Vec<u32> {
-    (0..count).map(|i| 3 + i * 7 % 60).collect()
-}
 
 /// The logits of the last token.
 fn step(model: &Model, cache: &mut KvCache, tokens: &[u32]) -> Result<Vec<u32>, firstlight::Error> {
@@ -32,6 +18,13 @@ fn step(model: &Model, cache: &mut KvCache, tokens: &[u32]) -> Result<Vec<u32>, 
     };
     let logits = model.step(&mut [sequence])?;
     Ok(logits.into_iter().map(f32::to_bits).collect())
+}
+
+/// The model, whose steps are cancelled.
+fn cancelled(model: &Model) -> Model {
+    let cancel = Cancel::default();
+    cancel.cancel();
+    model.cancelled_by(cancel)
 }
 
 fn fresh(model: &Model, tokens: &[u32]) -> Vec<u32> {
@@ -96,10 +89,7 @@ fn latest_is_taken_back(model: &Model) {
     assert_eq!(cache.truncate(9), 0);
     step(model, &mut cache, &all[..10]).unwrap();
     step(model, &mut cache, &all[10..20]).unwrap();
-    let cancel = Cancel::default();
-    cancel.cancel();
-    let cancelled = model.cancelled_by(cancel);
-    step(&cancelled, &mut cache, &all[20..25]).unwrap_err();
+    step(&cancelled(model), &mut cache, &all[20..25]).unwrap_err();
     assert_eq!(cache.truncate(15), 0);
 }
 
@@ -114,11 +104,8 @@ fn cancelled_leaves_no_trace(model: &Model) {
     let all = tokens(20);
     let mut cache = model.cache(KvFormat::F16, 100).unwrap();
     step(model, &mut cache, &all[..10]).unwrap();
-    let cancel = Cancel::default();
-    let cancelled = model.cancelled_by(cancel.clone());
-    cancel.cancel();
     assert!(
-        step(&cancelled, &mut cache, &all[10..15])
+        step(&cancelled(model), &mut cache, &all[10..15])
             .unwrap_err()
             .is_cancelled()
     );

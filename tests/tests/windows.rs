@@ -1,29 +1,14 @@
 //! Caches of layers that attend to a window: what no token will see is given back, and
 //! nothing but memory changes by that.
 
-use firstlight::{
-    KvCache, KvFormat, Model, ModelOptions, Request, Sampling, Sequence, SessionOptions, Wanted,
-};
-use std::path::Path;
+use firstlight::{KvCache, KvFormat, Model, Request, Sampling, Sequence, SessionOptions, Wanted};
+use firstlight_tests::golden::{model, tokens};
 
 /// Models with windows of five positions in some layers; in the second, layers attend to
 /// what others keep.
 const NAMES: [&str; 3] = ["gemma3", "gemma4-e", "gpt-oss"];
 
 const CONTEXT: usize = 1000;
-
-fn model(name: &str) -> Model {
-    let path = format!("golden/{name}.gguf");
-    let options = ModelOptions {
-        threads: Some(2),
-        ..ModelOptions::default()
-    };
-    Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), &options).unwrap()
-}
-
-fn tokens(count: u32) -> Vec<u32> {
-    (0..count).map(|i| 3 + i * 7 % 60).collect()
-}
 
 /// The logits of the last token.
 fn step(model: &Model, cache: &mut KvCache, tokens: &[u32]) -> Vec<u32> {
