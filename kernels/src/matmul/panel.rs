@@ -75,10 +75,12 @@ pub const fn are_few(tokens: usize, cols: usize) -> bool {
 /// only the fastest kernels notice.
 pub fn strip_rows(isa: Isa, tokens: usize, cols: usize, outputs: usize, threads: usize) -> usize {
     // Half of the smallest second-level caches of processors that have the instruction
-    // set; of AVX-VNNI, which small cores have too, of the large ones.
+    // set; of AVX-VNNI, which small cores have too, of the large ones. With AVX2 a slice of
+    // a panel meets so many tokens that it may come from the last level.
     let (bytes, tile, most) = match isa {
         Isa::Avx512 => (512 << 10, 32, 128),
         Isa::AvxVnni => (512 << 10, 16, 128),
+        Isa::Avx2 => (1024 << 10, 16, 128),
         _ => (256 << 10, 16, 64),
     };
     let rows_that_stay = match isa {

@@ -23,10 +23,6 @@ pub trait Level: Copy + 'static {
     /// The instruction set.
     const ISA: Isa;
 
-    /// Whether a tile has sums of 16 bits beside those of 32: where these are of few
-    /// products, as of formats whose halves are apart, it takes half the tokens.
-    const SUMS_OF_16_BITS: bool;
-
     /// The token, if the processor has the instructions.
     fn new() -> Option<Self>;
 
@@ -46,6 +42,9 @@ pub trait Level: Copy + 'static {
 
     /// Whether sub-scales stand in a panel: pairs of `i16` of each row.
     fn has_subscales<B: Octets>() -> bool;
+
+    /// Whether a tile takes half the tokens, because registers hold more than their sums.
+    fn takes_half<B: Octets>() -> bool;
 
     /// An octet as it goes into a panel.
     unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet;

@@ -203,6 +203,15 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
         load(unsafe { self.q.get_unchecked(index) })
     }
 
+    /// `N` steps of group `g` of sheet `s`, from `first` on.
+    #[inline(always)]
+    pub fn steps<const N: usize>(&self, s: usize, g: usize, first: usize) -> &'a [Step; N] {
+        debug_assert!(s < S && g < OCTET && first + N <= L::steps::<B>());
+        let index = (s * self.stride * OCTET + g) * L::steps::<B>() + first;
+        // SAFETY: as in `step`; so many steps begin there.
+        unsafe { &*self.q.as_ptr().add(index).cast() }
+    }
+
     /// The scales, of half `half` if halves are apart.
     #[inline]
     #[target_feature(enable = "avx2")]

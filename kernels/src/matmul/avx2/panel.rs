@@ -17,6 +17,7 @@ use crate::activation::{Int8Rows, OCTET};
 use crate::inlined::zip;
 use crate::matmul::Matrix;
 use crate::matmul::panel::Panel;
+use crate::prefetch;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -71,6 +72,13 @@ fn sweep<L: Level, B: Octets>(
     sums: &mut [[Sums; SHEETS]],
     out: &mut TileMut<'_>,
 ) {
+    let width = out.cols().len();
+    let outs = sheet * ROWS..width.min((sheet + SHEETS) * ROWS);
+    for token in tokens.clone() {
+        // Outputs lie far apart and in no cache.
+        let row = out.rows().start + token;
+        prefetch::all_to_level(false, &out.row(row)[outs.clone()], 0);
+    }
     sums.fill([[[0.0; ROWS]; OCTET]; SHEETS]);
     for slice in (0..pages.octets).step_by(SLICE) {
         let octets = slice..pages.octets.min(slice + SLICE);
@@ -78,8 +86,7 @@ fn sweep<L: Level, B: Octets>(
         let (pairs, single) = rest.as_chunks_mut::<2>();
         let mut token = 0;
         for sums in many {
-            if B::HALVES_APART && L::SUMS_OF_16_BITS {
-                // Twice the sums: registers hold those of half the tokens.
+            if L::takes_half::<B>() {
                 for half in sums.as_chunks_mut::<{ TOKENS / 2 }>().0 {
                     tile::<L, B, { TOKENS / 2 }>(l, pages, sheet, octets.clone(), x, token, half);
                     token += TOKENS / 2;
@@ -99,10 +106,9 @@ fn sweep<L: Level, B: Octets>(
             token += 1;
         }
     }
-    let width = out.cols().len();
     for (sums, token) in zip(sums.iter(), tokens) {
         let row = out.rows().start + token;
-        let outs = &mut out.row(row)[sheet * ROWS..width.min((sheet + SHEETS) * ROWS)];
+        let outs = &mut out.row(row)[outs.clone()];
         for (outs, sums) in zip(outs.chunks_mut(ROWS), sums) {
             let folded = fold_rows(sums);
             match outs.first_chunk_mut() {

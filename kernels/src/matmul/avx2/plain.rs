@@ -18,13 +18,14 @@
 //! 16 bits, two of the whole. Sub-scales are the pairs of `i16` of each row.
 
 use super::level::Level;
-use super::octet::{Octet, Octets, Quants, halves_times, quad, subscale};
+use super::octet::{Octet, Octets, Quants, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
-use super::tokens::{Beside, Piece, Tokens};
+use super::tokens::{Beside, Piece, Tokens, begin};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::inlined::zip;
 use crate::isa::Isa;
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -34,7 +35,6 @@ pub struct Plain(());
 
 impl Level for Plain {
     const ISA: Isa = Isa::Avx2;
-    const SUMS_OF_16_BITS: bool = true;
 
     #[inline]
     fn new() -> Option<Plain> {
@@ -79,6 +79,12 @@ impl Level for Plain {
         B::FACTORS
     }
 
+    #[inline(always)]
+    fn takes_half<B: Octets>() -> bool {
+        // Sums of 32 bits wait beside those of 16.
+        B::HALVES_APART || B::QUANTS == Quants::Bits8
+    }
+
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet {
@@ -101,15 +107,12 @@ impl Level for Plain {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
-        let sums = if B::HALVES_APART {
-            halves_times(sums, i16::from(B::OFFSET))
-        } else if B::FACTORS {
-            [sums; 2]
-        } else {
-            [_mm256_madd_epi16(sums, _mm256_set1_epi16(i16::from(B::OFFSET))); 2]
+        let beside = match B::FACTORS {
+            true => [sums; 2],
+            false => begin::<B>(sums, B::OFFSET),
         };
-        for (to, sums) in zip(to.iter_mut(), sums) {
-            store(bytemuck::cast_mut(to), sums);
+        for (to, beside) in zip(to.iter_mut(), beside) {
+            store(bytemuck::cast_mut(to), beside);
         }
     }
 
@@ -243,19 +246,22 @@ fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
     let isums = integer_sums::<B, S, T, PART>(w, x, g);
     let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
     for t in 0..T {
-        // Sums of the halves of the group, or what its offset adds.
+        // The sums of the halves of the group, or what `begin` says.
         let beside = _mm256_set1_epi32(x[t].beside(PART, g));
-        let dx = _mm256_set1_ps(x[t].d[g]);
+        let (dx, d_ones) = (_mm256_set1_ps(x[t].d[g]), _mm256_set1_ps(x[t].ones[g]));
         for s in 0..S {
             let mut isum = isums[t][s];
-            if B::OFFSET != 0 && Plain::has_subscales::<B>() {
-                let scales = _mm256_mullo_epi16(w.subscales(s, g), offset);
-                isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, beside));
-            } else if B::OFFSET != 0 {
-                isum = _mm256_sub_epi32(isum, beside);
-            }
+            let scaled = if B::OFFSET != 0 && !Plain::has_subscales::<B>() {
+                isum = _mm256_add_epi32(isum, beside);
+                _mm256_fmsub_ps(_mm256_castsi256_ps(isum), dx, d_ones)
+            } else {
+                if B::OFFSET != 0 {
+                    let scales = _mm256_mullo_epi16(w.subscales(s, g), offset);
+                    isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, beside));
+                }
+                _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isum))
+            };
             let sums = &mut sums[t][s][g];
-            let scaled = _mm256_mul_ps(dx, _mm256_cvtepi32_ps(isum));
             let mut acc = _mm256_fmadd_ps(w.scale(s, g, PART), scaled, load_f32(sums));
             for half in 0..minimums::<B>() {
                 let xsum = _mm256_set1_ps(x[t].xsum(half, g));
@@ -289,7 +295,11 @@ fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
                 })*
             };
         }
-        steps!(0 1 2 3 4 5 6 7);
+        if B::QUANTS == Quants::Bits8 {
+            products = sums_of_plane(w, x, g, first);
+        } else {
+            steps!(0 1 2 3 4 5 6 7);
+        }
         for s in 0..S {
             let factors = if Plain::has_subscales::<B>() {
                 pick_subscale(w.subscales(s, g), first / 4)
@@ -337,6 +347,91 @@ fn add_step<B: Octets, const S: usize, const T: usize>(
             };
         }
     }
+}
+
+/// Step `$step` of [`sums_of_plane`].
+#[rustfmt::skip]
+macro_rules! plane_step {
+    ($step:literal $add:ident [$($t:literal $a:literal $b:literal),*]) => {
+        concat!(
+            "vmovdqu {w0}, [{sheet0} + 32*", $step, "]\n",
+            "vmovdqu {w1}, [{sheet1} + 32*", $step, "]\n",
+            $(
+                "vpbroadcastd {four}, dword ptr [{x} + {piece}*", $t, " + 4*", $step, "]\n",
+                $add!("w0" $a),
+                $add!("w1" $b),
+            )*
+        )
+    };
+}
+
+/// Sets sums to the products of a step.
+#[rustfmt::skip]
+macro_rules! set_products {
+    ($w:literal $sums:literal) => {
+        concat!("vpmaddubsw {", $sums, "}, {", $w, "}, {four}\n")
+    };
+}
+
+/// Adds them.
+#[rustfmt::skip]
+macro_rules! add_products {
+    ($w:literal $sums:literal) => {
+        concat!(
+            "vpmaddubsw {products}, {", $w, "}, {four}\n",
+            "vpaddw {", $sums, "}, {", $sums, "}, {products}\n",
+        )
+    };
+}
+
+/// The sums in 16 bits of the products of 8 steps, from `first` on, with a group of `T` tokens,
+/// at most half of a tile's.
+///
+/// Assembly, because the compiler loads ahead of what registers can hold, and stores sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sums_of_plane<B: Octets, const S: usize, const T: usize>(
+    w: &Weights<'_, Plain, B, S>,
+    x: &[Piece; T],
+    g: usize,
+    first: usize,
+) -> [[__m256i; S]; T] {
+    const { assert!(S == 2) }
+    let sheets = [w.steps::<8>(0, g, first), w.steps::<8>(1, g, first)];
+    let x = Piece::quants(x, g);
+    let mut sums = [[_mm256_setzero_si256(); S]; T];
+    macro_rules! plane {
+        ($tokens:tt: $($t:literal $a:ident $b:ident)*) => {
+            asm!(
+                plane_step!(0 set_products $tokens),
+                plane_step!(1 add_products $tokens), plane_step!(2 add_products $tokens),
+                plane_step!(3 add_products $tokens), plane_step!(4 add_products $tokens),
+                plane_step!(5 add_products $tokens), plane_step!(6 add_products $tokens),
+                plane_step!(7 add_products $tokens),
+                sheet0 = in(reg) sheets[0],
+                sheet1 = in(reg) sheets[1],
+                x = in(reg) x,
+                piece = const size_of::<Piece>(),
+                w0 = out(ymm_reg) _,
+                w1 = out(ymm_reg) _,
+                four = out(ymm_reg) _,
+                products = out(ymm_reg) _,
+                $($a = out(ymm_reg) sums[$t][0], $b = out(ymm_reg) sums[$t][1],)*
+                options(pure, readonly, nostack, preserves_flags),
+            )
+        };
+    }
+    // SAFETY: reads the steps of both sheets and the quants of a group of `T` tokens, and
+    // writes the named registers only.
+    unsafe {
+        match T {
+            1 => plane!([0 "a0" "b0"]: 0 a0 b0),
+            2 => plane!([0 "a0" "b0", 1 "a1" "b1"]: 0 a0 b0 1 a1 b1),
+            3 => plane!([0 "a0" "b0", 1 "a1" "b1", 2 "a2" "b2"]: 0 a0 b0 1 a1 b1 2 a2 b2),
+            _ => unreachable!("{T} tokens, of which registers hold three"),
+        }
+    }
+    sums
 }
 
 /// The sub-scale of one half, in both 16-bit places of each row.

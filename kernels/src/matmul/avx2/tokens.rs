@@ -3,14 +3,15 @@
 //! pointer leads to all of a tile.
 
 use super::level::Level;
-use super::octet::Octets;
+use super::octet::{Octets, halves_times};
 use super::vector::*;
 use crate::activation::{Int8Rows, OCTET, OCTET_LEN, ONES};
 use crate::format::Minimum;
-use crate::inlined::zip;
+use crate::inlined::{self, zip};
 use crate::lines::Lines;
 use bytemuck::{Pod, Zeroable};
 use std::arch::x86_64::*;
+use std::mem::offset_of;
 use std::ops::Range;
 
 /// A value for each group, as bits.
@@ -34,6 +35,15 @@ pub struct Piece {
 const _: () = assert!(size_of::<Piece>().is_multiple_of(64));
 
 impl Piece {
+    /// The quants of group `g` of the first of consecutive tokens, in a pointer that leads to
+    /// all of them.
+    #[inline(always)]
+    pub fn quants(tokens: &[Piece], g: usize) -> *const [[i8; 4]; 8] {
+        assert!(g < OCTET && !tokens.is_empty());
+        const { assert!(offset_of!(Piece, q) == 0) }
+        tokens.as_ptr().cast::<[[i8; 4]; 8]>().wrapping_add(g)
+    }
+
     /// What minimum `half` of group `g` is multiplied with.
     #[inline(always)]
     pub fn xsum(&self, half: usize, g: usize) -> f32 {
@@ -45,6 +55,28 @@ impl Piece {
     pub fn beside(&self, index: usize, g: usize) -> i32 {
         self.beside[index][g].cast_signed()
     }
+}
+
+/// The bits of [`ONES`], to which integers may be added that count ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn ones() -> __m256i {
+    _mm256_castps_si256(_mm256_set1_ps(ONES))
+}
+
+/// What integer sums of groups, or of halves that are apart, begin with or have added to them:
+/// what quants raised by `offset` add to them, negative, and [`ones`]. So they end as the bits of
+/// floats, of which one multiply-add makes their exact product with a scale.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn begin<B: Octets>(sums: __m256i, offset: u8) -> [__m256i; 2] {
+    let offset = -i16::from(offset);
+    let raised = if B::HALVES_APART {
+        halves_times(sums, offset)
+    } else {
+        [_mm256_madd_epi16(sums, _mm256_set1_epi16(offset)); 2]
+    };
+    inlined::map(raised, |raised| _mm256_add_epi32(raised, ones()))
 }
 
 /// A stretch of tokens.

@@ -8,12 +8,12 @@
 //! bytes (Q2_K, Q3_K): what is left is a format without.
 
 use super::level::Level;
-use super::octet::{Octet, Octets, Quants, halves_times, quad, subscale};
+use super::octet::{Octet, Octets, Quants, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
 use super::plain;
-use super::tokens::{Beside, Piece, Tokens};
+use super::tokens::{Beside, Piece, Tokens, begin, ones};
 use super::vector::*;
-use crate::activation::{OCTET, OCTET_LEN, ONES};
+use crate::activation::{OCTET, OCTET_LEN};
 use crate::inlined::zip;
 use crate::isa::Isa;
 use std::arch::asm;
@@ -132,7 +132,6 @@ const fn offset<B: Octets>() -> u8 {
 
 impl<E: Encoding> Level for Vnni<E> {
     const ISA: Isa = Isa::AvxVnni;
-    const SUMS_OF_16_BITS: bool = false;
 
     #[inline]
     fn new() -> Option<Self> {
@@ -225,6 +224,11 @@ impl<E: Encoding> Level for Vnni<E> {
         false
     }
 
+    #[inline(always)]
+    fn takes_half<B: Octets>() -> bool {
+        false
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn prepare_for_panel<B: Octets>(self, octet: Octet) -> Octet {
@@ -244,15 +248,8 @@ impl<E: Encoding> Level for Vnni<E> {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn beside<B: Octets>(self, sums: __m256i, to: &mut [Beside; 2]) {
-        // Sums begin with what the offset adds to them, negative.
-        let offset = -i16::from(offset::<B>());
-        let begin = if B::HALVES_APART {
-            halves_times(sums, offset)
-        } else {
-            [_mm256_madd_epi16(sums, _mm256_set1_epi16(offset)); 2]
-        };
-        for (to, begin) in zip(to.iter_mut(), begin) {
-            store(bytemuck::cast_mut(to), _mm256_add_epi32(begin, ones()));
+        for (to, begin) in zip(to.iter_mut(), begin::<B>(sums, offset::<B>())) {
+            store(bytemuck::cast_mut(to), begin);
         }
     }
 
@@ -275,14 +272,6 @@ impl<E: Encoding> Level for Vnni<E> {
             }
         }
     }
-}
-
-/// What sums begin with: the bits of [`ONES`], to which integers may be added that count
-/// ones.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn ones() -> __m256i {
-    _mm256_castps_si256(_mm256_set1_ps(ONES))
 }
 
 /// Multiplies quants by their sub-scales.
