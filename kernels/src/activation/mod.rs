@@ -242,7 +242,8 @@ impl Int8RowMut<'_> {
     #[inline(always)]
     fn write(&mut self, index: usize, quants: &[i8; 16], sum: i16) {
         self.sums[index] = sum;
-        self.q[half_offset(index)..][..16].copy_from_slice(quants);
+        let half = self.q[half_offset(index)..].first_chunk_mut();
+        *half.expect("a half within the row") = *quants;
     }
 }
 
@@ -428,13 +429,12 @@ impl Op for Quantize<'_, '_> {
     fn run<L: Lanes>(self, l: L) {
         let Quantize { x, out } = self;
         let (halves, tail) = x.as_chunks();
-        let half = |index: usize| match halves.get(index) {
-            Some(half) => l.load(half),
-            None if index == halves.len() => l.load_part(tail, 0.0),
-            None => l.splat(0.0),
-        };
         for group in 0..out.d.len() {
-            let (scale, quants) = quantize_group(l, [half(2 * group), half(2 * group + 1)]);
+            let group_halves = [
+                load_half(l, halves, tail, 2 * group),
+                load_half(l, halves, tail, 2 * group + 1),
+            ];
+            let (scale, quants) = quantize_group(l, group_halves);
             out.d[group] = scale;
             for (i, quants) in quants.into_iter().enumerate() {
                 let mut to = [0; LANES];
@@ -443,6 +443,17 @@ impl Op for Quantize<'_, '_> {
             }
             out.xsum[group] = scale * f32::from(out.sums[2 * group] + out.sums[2 * group + 1]);
         }
+    }
+}
+
+/// Half `index` of values in `halves` and a `tail` that is less than one, with zeros behind.
+/// (A closure of the same is not inlined, and so not compiled for the instruction set.)
+#[inline(always)]
+fn load_half<L: Lanes>(l: L, halves: &[[f32; LANES]], tail: &[f32], index: usize) -> L::F {
+    match halves.get(index) {
+        Some(half) => l.load(half),
+        None if index == halves.len() => l.load_part(tail, 0.0),
+        None => l.splat(0.0),
     }
 }
 
