@@ -39,6 +39,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod bundle;
 mod codebook;
 mod float;
 mod in_place;

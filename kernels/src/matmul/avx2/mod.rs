@@ -49,7 +49,7 @@ pub(super) unsafe fn blocks<L: Level, B: Octets>(
 ) {
     let l = L::new().expect("the registry runs a kernel only where its instructions are");
     if x.rows < min_tokens(L::ISA, weight.format()) {
-        in_place::strip::<L, B>(l, weight, x.int8, out);
+        in_place::strip::<L, B>(l, weight, x.int8, out, &mut scratch.panel);
     } else {
         panel::strip::<L, B>(l, weight, x.int8, out, &mut scratch.panel);
     }

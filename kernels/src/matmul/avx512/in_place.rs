@@ -9,7 +9,7 @@
 //! all octets is more than the first-level cache holds, rows are met in parts, and
 //! their sums wait in between.
 
-use super::bundle::Bundle;
+use super::bundled;
 use super::octet::{AHEAD, Octet, Octets, PerLane, last_octet, next_octet, octet_and_ask};
 use super::parts::{ahead_of_part, nth};
 use super::token::{InLanes, OfToken, Two};
@@ -20,6 +20,7 @@ use crate::inlined::{self, zip};
 use crate::lines::Lines;
 use crate::matmul::Matrix;
 use crate::matmul::avx2::vector::fold;
+use crate::matmul::bundle::Bundle;
 use crate::matmul::panel::Panel;
 use crate::team::TileMut;
 use std::arch::x86_64::*;
@@ -119,10 +120,7 @@ impl<'a, B: Octets> Rows<'a, B> {
             all: blocks::<B>(weight.bytes()),
             per_row: weight.cols() / B::LEN,
             bundle,
-            bundled: match bundle.rows {
-                1 => 0,
-                rows => weight.rows() / rows * rows,
-            },
+            bundled: bundle.bundled(weight.rows()),
             count: weight.rows(),
             octets: weight.cols().div_ceil(OCTET_LEN),
             near,
@@ -174,7 +172,7 @@ impl<'a, B: Octets> Rows<'a, B> {
         first: usize,
         to: &'p mut Lines<u8>,
     ) -> &'p [[OfToken; T]] {
-        let octet = |x: Int8Row<'_>, o| self.bundle.octet(x, o);
+        let octet = |x: Int8Row<'_>, o| bundled::octet(self.bundle, x, o);
         lay_out::<B, T>(x, first, 0..self.bundle.octets(), to, octet)
     }
 

@@ -20,7 +20,7 @@
 mod bf16;
 mod block;
 mod blocks_of_32;
-mod bundle;
+mod bundled;
 mod codebooks;
 mod few_bits;
 mod in_place;
