@@ -196,11 +196,8 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn step(&self, s: usize, g: usize, step: usize) -> __m256i {
-        debug_assert!(s < S && g < OCTET && step < L::steps::<B>());
-        let index = (s * self.stride * OCTET + g) * L::steps::<B>() + step;
-        // SAFETY: `new` cut `q` to the first octet of the last sheet and all
-        // before it; `s`, `g` and `step` are in range.
-        load(unsafe { self.q.get_unchecked(index) })
+        let [step] = self.steps(s, g, step);
+        load(step)
     }
 
     /// `N` steps of group `g` of sheet `s`, from `first` on.
@@ -208,7 +205,8 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
     pub fn steps<const N: usize>(&self, s: usize, g: usize, first: usize) -> &'a [Step; N] {
         debug_assert!(s < S && g < OCTET && first + N <= L::steps::<B>());
         let index = (s * self.stride * OCTET + g) * L::steps::<B>() + first;
-        // SAFETY: as in `step`; so many steps begin there.
+        // SAFETY: `new` cut `q` to the first octet of the last sheet and all
+        // before it; `s`, `g` and the steps are in range.
         unsafe { &*self.q.as_ptr().add(index).cast() }
     }
 
@@ -218,7 +216,7 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
     pub fn scale(&self, s: usize, g: usize, half: usize) -> __m256 {
         debug_assert!(s < S && g < OCTET && half < B::SCALES);
         let index = (s * self.stride * B::SCALES + half) * OCTET + g;
-        // SAFETY: as in `step`.
+        // SAFETY: as in `steps`.
         load_f32(unsafe { self.d.get_unchecked(index) })
     }
 
@@ -228,7 +226,7 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
     pub fn minimum(&self, s: usize, g: usize, half: usize) -> __m256 {
         debug_assert!(s < S && g < OCTET && half < minimums::<B>());
         let index = (s * self.stride * minimums::<B>() + half) * OCTET + g;
-        // SAFETY: as in `step`.
+        // SAFETY: as in `steps`.
         load_f32(unsafe { self.m.get_unchecked(index) })
     }
 
@@ -237,7 +235,7 @@ impl<'a, L: Level, B: Octets, const S: usize> Weights<'a, L, B, S> {
     #[target_feature(enable = "avx2")]
     pub fn subscales(&self, s: usize, g: usize) -> __m256i {
         debug_assert!(s < S && g < OCTET && L::has_subscales::<B>());
-        // SAFETY: as in `step`.
+        // SAFETY: as in `steps`.
         load(unsafe { self.s.get_unchecked(s * self.stride * OCTET + g) })
     }
 }

@@ -337,7 +337,7 @@ fn add_step<B: Octets, const S: usize, const T: usize>(
         *w_step = w.step(s, g, step);
     }
     for (t, products) in products.iter_mut().enumerate() {
-        let four = broadcast(&x[t].q[g][step % 8]);
+        let four = broadcast(&x[t].q[g][step]);
         for (product, step) in zip(products.iter_mut(), steps) {
             let sum = _mm256_maddubs_epi16(step, four);
             *product = if is_first {
