@@ -43,6 +43,9 @@ pub trait Level: Copy + 'static {
     /// Whether sub-scales stand in a panel: pairs of `i16` of each row.
     fn has_subscales<B: Octets>() -> bool;
 
+    /// Whether quants are multiplied as `i16`, in a panel.
+    fn multiplies_words<B: Octets>() -> bool;
+
     /// Whether a tile takes half the tokens, because registers hold more than their sums.
     fn takes_half<B: Octets>() -> bool;
 

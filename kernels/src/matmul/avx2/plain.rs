@@ -13,14 +13,13 @@
 //!
 //! (products of at most 127 times the weight, sums below 32768).
 //!
-//! In panels, 8-bit quants stand as two planes of 4 bits, `q + OFFSET = 16 ·
-//! high + low`, first the 8 steps of the low ones: eight products of each fit in
-//! 16 bits, two of the whole. Sub-scales are the pairs of `i16` of each row.
+//! In panels, 8-bit quants and what they meet are `i16`, which VPMADDWD multiplies
+//! and adds in 32 bits. Sub-scales are the pairs of `i16` of each row.
 
 use super::level::Level;
 use super::octet::{Octet, Octets, Quants, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
-use super::tokens::{Beside, Piece, Tokens, begin};
+use super::tokens::{self, Beside, Bytes, Piece, Tokens, Words, begin};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::inlined::zip;
@@ -80,9 +79,14 @@ impl Level for Plain {
     }
 
     #[inline(always)]
+    fn multiplies_words<B: Octets>() -> bool {
+        B::QUANTS == Quants::Bits8
+    }
+
+    #[inline(always)]
     fn takes_half<B: Octets>() -> bool {
         // Sums of 32 bits wait beside those of 16.
-        B::HALVES_APART || B::QUANTS == Quants::Bits8
+        B::HALVES_APART
     }
 
     #[inline]
@@ -94,11 +98,10 @@ impl Level for Plain {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn store_step<B: Octets>(self, group: &mut [Step], index: usize, step: __m256i) {
-        if B::QUANTS == Quants::Bits8 {
-            let step = _mm256_add_epi8(step, _mm256_set1_epi8(B::OFFSET as i8));
-            let [low, high] = nibbles(step);
-            store(&mut group[index], low);
-            store(&mut group[index + 8], high);
+        if Self::multiplies_words::<B>() {
+            let [first, second] = tokens::words(step);
+            store(&mut group[index], first);
+            store(&mut group[index + 8], second);
         } else {
             store(&mut group[index], step);
         }
@@ -129,9 +132,18 @@ impl Level for Plain {
     ) {
         for o in octets {
             let w = Weights::<Plain, B, S>::new(pages, sheet, o);
-            let x = x.octet::<T>(o, token);
-            for g in 0..OCTET.min(pages.groups - o * OCTET) {
-                add_group(&w, x, g, sums);
+            let groups = 0..OCTET.min(pages.groups - o * OCTET);
+            if Self::multiplies_words::<B>() {
+                let x = x.octet(o, token);
+                for g in groups {
+                    let isums = sums_of_words(&w, x, g);
+                    add_scaled::<B, Words, S, T, 0>(&w, x, g, isums, sums);
+                }
+            } else {
+                let x = x.octet(o, token);
+                for g in groups {
+                    add_group(&w, x, g, sums);
+                }
             }
         }
     }
@@ -143,8 +155,7 @@ const fn fit<B: Octets>() -> usize {
         Quants::Bits4 if !B::SUBSCALES => 8,
         Quants::Bits4 | Quants::Bits5 => 4,
         Quants::Bits6 => 2,
-        Quants::Bits7 => 1,
-        Quants::Bits8 => 8,
+        Quants::Bits7 | Quants::Bits8 => 1,
     }
 }
 
@@ -224,26 +235,29 @@ fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_group<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece; T],
+    x: &[Piece<Bytes>; T],
     g: usize,
     sums: &mut [[Sums; S]; T],
 ) {
-    add_part::<B, S, T, 0>(w, x, g, sums);
+    let isums = integer_sums::<B, S, T, 0>(w, x, g);
+    add_scaled::<B, Bytes, S, T, 0>(w, x, g, isums, sums);
     if B::HALVES_APART {
-        add_part::<B, S, T, 1>(w, x, g, sums);
+        let isums = integer_sums::<B, S, T, 1>(w, x, g);
+        add_scaled::<B, Bytes, S, T, 1>(w, x, g, isums, sums);
     }
 }
 
-/// Adds the products of a group, scaled, or of half `PART` if halves are apart.
+/// Adds the integer sums of a group, scaled, or those of half `PART` if halves are apart.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
+fn add_scaled<B: Octets, Q, const S: usize, const T: usize, const PART: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece; T],
+    x: &[Piece<Q>; T],
     g: usize,
+    isums: [[__m256i; S]; T],
     sums: &mut [[Sums; S]; T],
 ) {
-    let isums = integer_sums::<B, S, T, PART>(w, x, g);
+    let raised = B::OFFSET != 0 && !Plain::multiplies_words::<B>();
     let offset = _mm256_set1_epi16(i16::from(B::OFFSET));
     for t in 0..T {
         // The sums of the halves of the group, or what `begin` says.
@@ -251,11 +265,11 @@ fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
         let (dx, d_ones) = (_mm256_set1_ps(x[t].d[g]), _mm256_set1_ps(x[t].ones[g]));
         for s in 0..S {
             let mut isum = isums[t][s];
-            let scaled = if B::OFFSET != 0 && !Plain::has_subscales::<B>() {
+            let scaled = if raised && !Plain::has_subscales::<B>() {
                 isum = _mm256_add_epi32(isum, beside);
                 _mm256_fmsub_ps(_mm256_castsi256_ps(isum), dx, d_ones)
             } else {
-                if B::OFFSET != 0 {
+                if raised {
                     let scales = _mm256_mullo_epi16(w.subscales(s, g), offset);
                     isum = _mm256_sub_epi32(isum, _mm256_madd_epi16(scales, beside));
                 }
@@ -278,7 +292,7 @@ fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece; T],
+    x: &[Piece<Bytes>; T],
     g: usize,
 ) -> [[__m256i; S]; T] {
     let fit = fit::<B>();
@@ -295,16 +309,10 @@ fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
                 })*
             };
         }
-        if B::QUANTS == Quants::Bits8 {
-            products = sums_of_plane(w, x, g, first);
-        } else {
-            steps!(0 1 2 3 4 5 6 7);
-        }
+        steps!(0 1 2 3 4 5 6 7);
         for s in 0..S {
             let factors = if Plain::has_subscales::<B>() {
                 pick_subscale(w.subscales(s, g), first / 4)
-            } else if B::QUANTS == Quants::Bits8 && first == 8 {
-                _mm256_set1_epi16(16)
             } else {
                 _mm256_set1_epi16(1)
             };
@@ -326,7 +334,7 @@ fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
 #[target_feature(enable = "avx2")]
 fn add_step<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece; T],
+    x: &[Piece<Bytes>; T],
     g: usize,
     step: usize,
     is_first: bool,
@@ -349,15 +357,16 @@ fn add_step<B: Octets, const S: usize, const T: usize>(
     }
 }
 
-/// Step `$step` of [`sums_of_plane`].
+/// Step `$step` of [`sums_of_words`]: loads it of both sheets, and `$add`s its products with
+/// each token.
 #[rustfmt::skip]
-macro_rules! plane_step {
+macro_rules! words_step {
     ($step:literal $add:ident [$($t:literal $a:literal $b:literal),*]) => {
         concat!(
             "vmovdqu {w0}, [{sheet0} + 32*", $step, "]\n",
             "vmovdqu {w1}, [{sheet1} + 32*", $step, "]\n",
             $(
-                "vpbroadcastd {four}, dword ptr [{x} + {piece}*", $t, " + 4*", $step, "]\n",
+                "vpbroadcastd {two}, dword ptr [{x} + {piece}*", $t, " + 4*", $step, "]\n",
                 $add!("w0" $a),
                 $add!("w1" $b),
             )*
@@ -369,7 +378,7 @@ macro_rules! plane_step {
 #[rustfmt::skip]
 macro_rules! set_products {
     ($w:literal $sums:literal) => {
-        concat!("vpmaddubsw {", $sums, "}, {", $w, "}, {four}\n")
+        concat!("vpmaddwd {", $sums, "}, {", $w, "}, {two}\n")
     };
 }
 
@@ -378,43 +387,44 @@ macro_rules! set_products {
 macro_rules! add_products {
     ($w:literal $sums:literal) => {
         concat!(
-            "vpmaddubsw {products}, {", $w, "}, {four}\n",
-            "vpaddw {", $sums, "}, {", $sums, "}, {products}\n",
+            "vpmaddwd {products}, {", $w, "}, {two}\n",
+            "vpaddd {", $sums, "}, {", $sums, "}, {products}\n",
         )
     };
 }
 
-/// The sums in 16 bits of the products of 8 steps, from `first` on, with a group of `T` tokens,
-/// at most half of a tile's.
+/// The sums of the products of a group of `T` tokens.
 ///
 /// Assembly, because the compiler loads ahead of what registers can hold, and stores sums.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sums_of_plane<B: Octets, const S: usize, const T: usize>(
+fn sums_of_words<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece; T],
+    x: &[Piece<Words>; T],
     g: usize,
-    first: usize,
 ) -> [[__m256i; S]; T] {
     const { assert!(S == 2) }
-    let sheets = [w.steps::<8>(0, g, first), w.steps::<8>(1, g, first)];
+    let sheets = [w.steps::<16>(0, g, 0), w.steps::<16>(1, g, 0)];
     let x = Piece::quants(x, g);
     let mut sums = [[_mm256_setzero_si256(); S]; T];
-    macro_rules! plane {
+    macro_rules! words {
         ($tokens:tt: $($t:literal $a:ident $b:ident)*) => {
             asm!(
-                plane_step!(0 set_products $tokens),
-                plane_step!(1 add_products $tokens), plane_step!(2 add_products $tokens),
-                plane_step!(3 add_products $tokens), plane_step!(4 add_products $tokens),
-                plane_step!(5 add_products $tokens), plane_step!(6 add_products $tokens),
-                plane_step!(7 add_products $tokens),
+                words_step!(0 set_products $tokens), words_step!(1 add_products $tokens),
+                words_step!(2 add_products $tokens), words_step!(3 add_products $tokens),
+                words_step!(4 add_products $tokens), words_step!(5 add_products $tokens),
+                words_step!(6 add_products $tokens), words_step!(7 add_products $tokens),
+                words_step!(8 add_products $tokens), words_step!(9 add_products $tokens),
+                words_step!(10 add_products $tokens), words_step!(11 add_products $tokens),
+                words_step!(12 add_products $tokens), words_step!(13 add_products $tokens),
+                words_step!(14 add_products $tokens), words_step!(15 add_products $tokens),
                 sheet0 = in(reg) sheets[0],
                 sheet1 = in(reg) sheets[1],
                 x = in(reg) x,
-                piece = const size_of::<Piece>(),
+                piece = const size_of::<Piece<Words>>(),
                 w0 = out(ymm_reg) _,
                 w1 = out(ymm_reg) _,
-                four = out(ymm_reg) _,
+                two = out(ymm_reg) _,
                 products = out(ymm_reg) _,
                 $($a = out(ymm_reg) sums[$t][0], $b = out(ymm_reg) sums[$t][1],)*
                 options(pure, readonly, nostack, preserves_flags),
@@ -425,10 +435,13 @@ fn sums_of_plane<B: Octets, const S: usize, const T: usize>(
     // writes the named registers only.
     unsafe {
         match T {
-            1 => plane!([0 "a0" "b0"]: 0 a0 b0),
-            2 => plane!([0 "a0" "b0", 1 "a1" "b1"]: 0 a0 b0 1 a1 b1),
-            3 => plane!([0 "a0" "b0", 1 "a1" "b1", 2 "a2" "b2"]: 0 a0 b0 1 a1 b1 2 a2 b2),
-            _ => unreachable!("{T} tokens, of which registers hold three"),
+            1 => words!([0 "a0" "b0"]: 0 a0 b0),
+            2 => words!([0 "a0" "b0", 1 "a1" "b1"]: 0 a0 b0 1 a1 b1),
+            6 => words!(
+                [0 "a0" "b0", 1 "a1" "b1", 2 "a2" "b2", 3 "a3" "b3", 4 "a4" "b4", 5 "a5" "b5"]:
+                0 a0 b0 1 a1 b1 2 a2 b2 3 a3 b3 4 a4 b4 5 a5 b5
+            ),
+            _ => unreachable!("tiles of {T} tokens"),
         }
     }
     sums

@@ -17,12 +17,47 @@ use std::ops::Range;
 /// A value for each group, as bits.
 pub type Beside = [u32; OCTET];
 
+/// The quants of an octet as tiles read them.
+pub trait Quants: Pod {
+    /// Puts the 32 quants of group `g`.
+    fn put(&mut self, g: usize, quants: __m256i);
+}
+
+/// Of each group, steps of four.
+pub type Bytes = [[[i8; 4]; 8]; OCTET];
+
+impl Quants for Bytes {
+    #[inline(always)]
+    fn put(&mut self, g: usize, quants: __m256i) {
+        self[g] = bytemuck::cast(quants);
+    }
+}
+
+/// Of each group, steps of two: [`words`].
+pub type Words = [[[i16; 2]; 16]; OCTET];
+
+impl Quants for Words {
+    #[inline(always)]
+    fn put(&mut self, g: usize, quants: __m256i) {
+        // SAFETY: there are tokens only where there is a level, which has AVX2.
+        self[g] = bytemuck::cast(unsafe { words(quants) });
+    }
+}
+
+/// Signed bytes as `i16`: of each four the first and the third, then the second and the fourth.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn words(bytes: __m256i) -> [__m256i; 2] {
+    let first = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
+    [first, _mm256_srai_epi16(bytes, 8)]
+}
+
 /// An octet of a token.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Zeroable)]
 #[repr(C)]
-pub struct Piece {
-    /// Quants of each group, by steps of four.
-    pub q: [[[i8; 4]; 8]; OCTET],
+pub struct Piece<Q> {
+    /// Quants.
+    pub q: Q,
     /// Scale of each group.
     pub d: [f32; OCTET],
     /// The same times [`ONES`], which is what a level whose sums begin with those takes off.
@@ -32,18 +67,30 @@ pub struct Piece {
     beside: [Beside; 2],
 }
 
-const _: () = assert!(size_of::<Piece>().is_multiple_of(64));
+// SAFETY: `repr(C)`, its fields hold any bits, and there is no padding between or after them:
+// their sizes add up to its own, which is whole lines.
+unsafe impl<Q: Quants> Pod for Piece<Q> {}
 
-impl Piece {
+const _: () = {
+    let beside_quants = 2 * size_of::<[f32; OCTET]>() + size_of::<[Beside; 2]>();
+    assert!(size_of::<Piece<Bytes>>() == size_of::<Bytes>() + beside_quants);
+    assert!(size_of::<Piece<Words>>() == size_of::<Words>() + beside_quants);
+    assert!(size_of::<Piece<Bytes>>().is_multiple_of(64));
+    assert!(size_of::<Piece<Words>>().is_multiple_of(64));
+};
+
+impl Piece<Words> {
     /// The quants of group `g` of the first of consecutive tokens, in a pointer that leads to
     /// all of them.
     #[inline(always)]
-    pub fn quants(tokens: &[Piece], g: usize) -> *const [[i8; 4]; 8] {
+    pub fn quants(tokens: &[Self], g: usize) -> *const [[i16; 2]; 16] {
         assert!(g < OCTET && !tokens.is_empty());
-        const { assert!(offset_of!(Piece, q) == 0) }
-        tokens.as_ptr().cast::<[[i8; 4]; 8]>().wrapping_add(g)
+        const { assert!(offset_of!(Self, q) == 0) }
+        tokens.as_ptr().cast::<[[i16; 2]; 16]>().wrapping_add(g)
     }
+}
 
+impl<Q> Piece<Q> {
     /// What minimum `half` of group `g` is multiplied with.
     #[inline(always)]
     pub fn xsum(&self, half: usize, g: usize) -> f32 {
@@ -81,8 +128,8 @@ pub fn begin<B: Octets>(sums: __m256i, offset: u8) -> [__m256i; 2] {
 
 /// A stretch of tokens.
 pub struct Tokens<'a> {
-    /// By octet and token.
-    pieces: &'a [Piece],
+    /// Pieces, by octet and token.
+    pieces: &'a [u8],
     count: usize,
 }
 
@@ -95,19 +142,33 @@ impl<'a> Tokens<'a> {
         tokens: Range<usize>,
         buffer: &'a mut Lines<u8>,
     ) -> Tokens<'a> {
+        match L::multiplies_words::<B>() {
+            false => Self::arrange_as::<L, B, Bytes>(l, x, tokens, buffer),
+            true => Self::arrange_as::<L, B, Words>(l, x, tokens, buffer),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn arrange_as<L: Level, B: Octets, Q: Quants>(
+        l: L,
+        x: Int8Rows<'_>,
+        tokens: Range<usize>,
+        buffer: &'a mut Lines<u8>,
+    ) -> Tokens<'a> {
         let count = tokens.len();
         let len = x.padded / OCTET_LEN * count;
-        let pieces: &mut [Piece] =
-            bytemuck::cast_slice_mut(buffer.resize(size_of::<Piece>() * len));
+        let bytes = buffer.resize(size_of::<Piece<Q>>() * len);
+        let pieces: &mut [Piece<Q>] = bytemuck::cast_slice_mut(bytes);
         for (t, token) in tokens.enumerate() {
             let row = x.row(token);
             let (d, xsum) = (row.d.as_chunks::<OCTET>().0, row.xsum.as_chunks().0);
             let sums = row.sums.as_chunks().0;
             let pieces = pieces.iter_mut().skip(t).step_by(count);
             for (o, piece) in pieces.enumerate() {
-                let halves: &mut [[i8; 16]; 2 * OCTET] = bytemuck::cast_mut(&mut piece.q);
-                for (half, index) in zip(halves.iter_mut(), 2 * OCTET * o..) {
-                    *half = *row.half(index);
+                for g in 0..OCTET {
+                    let index = 2 * (OCTET * o + g);
+                    piece.q.put(g, join(row.half(index), row.half(index + 1)));
                 }
                 piece.d = d[o];
                 let ones = _mm256_mul_ps(load_f32(&d[o]), _mm256_set1_ps(ONES));
@@ -127,13 +188,28 @@ impl<'a> Tokens<'a> {
                 }
             }
         }
-        Tokens { pieces, count }
+        Tokens {
+            pieces: bytes,
+            count,
+        }
     }
 
     /// Octet `octet` of `T` tokens from `first` on.
     #[inline(always)]
-    pub fn octet<const T: usize>(&self, octet: usize, first: usize) -> &'a [Piece; T] {
-        let here = &self.pieces[octet * self.count + first..];
+    pub fn octet<Q: Quants, const T: usize>(
+        &self,
+        octet: usize,
+        first: usize,
+    ) -> &'a [Piece<Q>; T] {
+        let pieces: &[Piece<Q>] = bytemuck::cast_slice(self.pieces);
+        let here = &pieces[octet * self.count + first..];
         here.first_chunk().expect("tokens of the stretch")
     }
+}
+
+/// The two halves of a group.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn join(first: &[i8; 16], last: &[i8; 16]) -> __m256i {
+    bytemuck::cast([*first, *last])
 }

@@ -11,7 +11,7 @@ use super::level::Level;
 use super::octet::{Octet, Octets, Quants, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
 use super::plain;
-use super::tokens::{Beside, Piece, Tokens, begin, ones};
+use super::tokens::{Beside, Bytes, Piece, Tokens, begin, ones};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::inlined::zip;
@@ -225,6 +225,11 @@ impl<E: Encoding> Level for Vnni<E> {
     }
 
     #[inline(always)]
+    fn multiplies_words<B: Octets>() -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn takes_half<B: Octets>() -> bool {
         false
     }
@@ -266,7 +271,7 @@ impl<E: Encoding> Level for Vnni<E> {
     ) {
         for o in octets {
             let w = Weights::<Self, B, S>::new(pages, sheet, o);
-            let x = x.octet::<T>(o, token);
+            let x = x.octet::<_, T>(o, token);
             for g in 0..OCTET.min(pages.groups - o * OCTET) {
                 self.add_group(&w, x, g, sums);
             }
@@ -306,7 +311,7 @@ impl<E: Encoding> Vnni<E> {
     fn add_group<B: Octets, const S: usize, const T: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece; T],
+        x: &[Piece<Bytes>; T],
         g: usize,
         sums: &mut [[Sums; S]; T],
     ) {
@@ -323,7 +328,7 @@ impl<E: Encoding> Vnni<E> {
     fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece; T],
+        x: &[Piece<Bytes>; T],
         g: usize,
         sums: &mut [[Sums; S]; T],
     ) {
@@ -351,7 +356,7 @@ impl<E: Encoding> Vnni<E> {
     fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece; T],
+        x: &[Piece<Bytes>; T],
         g: usize,
     ) -> [[__m256i; S]; T] {
         let steps = Self::steps::<B>() / B::SCALES;
@@ -377,7 +382,7 @@ impl<E: Encoding> Vnni<E> {
     fn add_step<B: Octets, const S: usize, const T: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece; T],
+        x: &[Piece<Bytes>; T],
         g: usize,
         step: usize,
         begin: Option<usize>,
