@@ -12,7 +12,7 @@ pub struct Avx2(());
 
 /// Lanes 0..8 and 8..16.
 #[derive(Clone, Copy)]
-pub struct F(__m256, __m256);
+pub struct F(pub(crate) __m256, pub(crate) __m256);
 
 /// Lanes 0..8 and 8..16.
 #[derive(Clone, Copy)]

@@ -35,6 +35,7 @@ use crate::lines::Lines;
 use crate::prefetch;
 use crate::steps::{Step, StepRows, UNIT};
 use crate::team::TileMut;
+use bytemuck::Pod;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -42,7 +43,7 @@ use std::ops::Range;
 const CHUNK: usize = 48;
 /// Steps in a block of inputs: of a tile's tokens they stay in the first-level cache,
 /// while sheets come from the second. (On a Zen 5, blocks of 96 were a sixth slower.)
-const BLOCK_STEPS: usize = 64;
+pub(super) const BLOCK_STEPS: usize = 64;
 /// How far ahead of what is unpacked memory is asked for.
 const AHEAD: usize = 8192;
 
@@ -105,6 +106,11 @@ fn halves<T>(unit: &[T; UNIT]) -> [&[T; LANES]; 2] {
 
 /// How a unit of weights becomes `N` steps, and what they add to sums.
 pub(super) trait Dot<L: Lanes, W, const N: usize>: Copy {
+    /// A step of weights as it stands in a panel.
+    type Kept: Pod;
+    /// Rows of up to so many steps are one block.
+    const WHOLE: usize = BLOCK_STEPS;
+
     /// The steps of a unit.
     fn steps(self, l: L, from: &[W; UNIT]) -> [L::F; N];
 
@@ -117,6 +123,55 @@ pub(super) trait Dot<L: Lanes, W, const N: usize>: Copy {
         w: [L::F; R],
         x: [&Step; T],
     );
+
+    /// The steps of a unit as they stand in a panel.
+    fn keep(self, l: L, from: &[W; UNIT]) -> [Self::Kept; N];
+
+    /// [`Dot::outer`] with steps from a panel.
+    fn outer_kept<const R: usize, const T: usize>(
+        self,
+        l: L,
+        acc: &mut [[L::F; R]; T],
+        w: &[Self::Kept; R],
+        x: [&Step; T],
+    );
+}
+
+/// [`Dot::keep`], as steps.
+#[inline(always)]
+pub(super) fn keep_steps<L: Lanes, W, D: Dot<L, W, N>, const N: usize>(
+    dot: D,
+    l: L,
+    from: &[W; UNIT],
+) -> [Step; N] {
+    let mut kept = [[0.0; LANES]; N];
+    for (kept, step) in zip(kept.iter_mut(), dot.steps(l, from)) {
+        l.store(step, kept);
+    }
+    kept
+}
+
+/// [`Dot::outer_kept`], of steps.
+#[inline(always)]
+pub(super) fn outer_steps<
+    L: Lanes,
+    W,
+    D: Dot<L, W, N>,
+    const N: usize,
+    const R: usize,
+    const T: usize,
+>(
+    dot: D,
+    l: L,
+    acc: &mut [[L::F; R]; T],
+    w: &[Step; R],
+    x: [&Step; T],
+) {
+    let mut steps = [l.splat(0.0); R];
+    for (step, w) in zip(steps.iter_mut(), w) {
+        *step = l.load(w);
+    }
+    dot.outer(l, acc, steps, x);
 }
 
 /// Two steps of floats, sixteen fused multiply-adds each.
@@ -124,6 +179,8 @@ pub(super) trait Dot<L: Lanes, W, const N: usize>: Copy {
 pub(super) struct Fused;
 
 impl<L: Lanes, W: Weight> Dot<L, W, 2> for Fused {
+    type Kept = Step;
+
     #[inline(always)]
     fn steps(self, l: L, from: &[W; UNIT]) -> [L::F; 2] {
         W::load(l, from)
@@ -138,6 +195,22 @@ impl<L: Lanes, W: Weight> Dot<L, W, 2> for Fused {
         x: [&Step; T],
     ) {
         l.outer(acc, w, x);
+    }
+
+    #[inline(always)]
+    fn keep(self, l: L, from: &[W; UNIT]) -> [Step; 2] {
+        keep_steps(self, l, from)
+    }
+
+    #[inline(always)]
+    fn outer_kept<const R: usize, const T: usize>(
+        self,
+        l: L,
+        acc: &mut [[L::F; R]; T],
+        w: &[Step; R],
+        x: [&Step; T],
+    ) {
+        outer_steps::<L, W, Self, 2, R, T>(self, l, acc, w, x);
     }
 }
 
@@ -273,21 +346,21 @@ impl<W: Weight> Work<W> for Unpack<'_, '_, W> {
         let steps = N * self.weight.cols.div_ceil(UNIT);
         let sheet_rows = tile_rows::<L>();
         let sheets = self.weight.rows.div_ceil(sheet_rows);
-        let panel = self.panel.resize(sheets * sheet_rows * steps * LANES);
-        let panel: &mut [Step] = panel.as_chunks_mut().0;
+        let lines = sheets * sheet_rows * steps * size_of::<D::Kept>() / size_of::<f32>();
+        let panel: &mut [D::Kept] = bytemuck::cast_slice_mut(self.panel.resize(lines));
         for (sheet, panel) in panel.chunks_exact_mut(sheet_rows * steps).enumerate() {
             for r in 0..sheet_rows {
                 let (units, tail) = self.weight.row(sheet * sheet_rows + r);
                 let mut to = panel[r..].iter_mut().step_by(sheet_rows);
                 for unit in units {
                     prefetch::all_to_level(false, unit, AHEAD);
-                    for (step, to) in zip(dot.steps(l, unit), &mut to) {
-                        l.store(step, to);
+                    for (step, to) in zip(dot.keep(l, unit), &mut to) {
+                        *to = step;
                     }
                 }
                 if !tail.is_empty() {
-                    for (step, to) in zip(dot.steps(l, &fill_up(tail)), &mut to) {
-                        l.store(step, to);
+                    for (step, to) in zip(dot.keep(l, &fill_up(tail)), &mut to) {
+                        *to = step;
                     }
                 }
             }
@@ -327,16 +400,22 @@ impl Panel<'_, '_, '_> {
         dot: D,
         tokens: Range<usize>,
     ) {
-        let panel: &[[Step; R]] = self.panel.as_chunks().0.as_chunks().0;
+        let panel: &[D::Kept] = bytemuck::cast_slice(self.panel);
+        let panel: &[[D::Kept; R]] = panel.as_chunks().0;
         let steps = self.x.steps();
         let sheets = self.rows.div_ceil(R);
-        let whole = steps <= BLOCK_STEPS;
+        let block_steps = if steps <= D::WHOLE {
+            steps
+        } else {
+            BLOCK_STEPS
+        };
+        let whole = steps <= block_steps;
         let resting = if whole { 0 } else { sheets * tokens.len() };
         let sums = self.sums.resize(resting * R * LANES);
         let sums: &mut [[Step; R]] = sums.as_chunks_mut().0.as_chunks_mut().0;
 
-        for start in (0..steps).step_by(BLOCK_STEPS) {
-            let block = start..steps.min(start + BLOCK_STEPS);
+        for start in (0..steps).step_by(block_steps) {
+            let block = start..steps.min(start + block_steps);
             let mut token = 0;
             while token < tokens.len() {
                 let mut taken = 0;
@@ -367,8 +446,8 @@ impl Panel<'_, '_, '_> {
 }
 
 /// A block of a sheet, to be multiplied with some tokens of a chunk at a time.
-struct Tile<'a, 't, 'o, const R: usize> {
-    w: &'a [[Step; R]],
+struct Tile<'a, 't, 'o, K, const R: usize> {
+    w: &'a [[K; R]],
     x: StepRows<'a>,
     block: Range<usize>,
     /// Sums of all tokens of the chunk between blocks.
@@ -379,11 +458,11 @@ struct Tile<'a, 't, 'o, const R: usize> {
     rows: usize,
 }
 
-impl<const R: usize> Tile<'_, '_, '_, R> {
+impl<K: Pod, const R: usize> Tile<'_, '_, '_, K, R> {
     /// Adds the products with `T` tokens, from `token` of the chunk on, to their
     /// sums, and stores them after the last block. Returns `T`.
     #[inline(always)]
-    fn add<L: Lanes, D: Dot<L, W, N>, W, const N: usize, const T: usize>(
+    fn add<L: Lanes, D: Dot<L, W, N, Kept = K>, W, const N: usize, const T: usize>(
         &mut self,
         l: L,
         dot: D,
@@ -402,12 +481,8 @@ impl<const R: usize> Tile<'_, '_, '_, R> {
                 }
             }
         }
-        let mut w_step = [l.splat(0.0); R];
         for (k, w) in self.w.iter().enumerate() {
-            for (step, w) in zip(w_step.iter_mut(), w) {
-                *step = l.load(w);
-            }
-            dot.outer(l, &mut acc, w_step, at(x, k));
+            dot.outer_kept(l, &mut acc, w, at(x, k));
         }
         if self.block.end < self.x.steps() {
             for (acc, sums) in zip(acc.iter(), &mut self.sums[token..]) {

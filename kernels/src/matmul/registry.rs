@@ -74,7 +74,7 @@ static KERNELS: &[&[MatmulKernel]] = &[
     #[cfg(target_arch = "x86_64")]
     kernels! { Avx2:
         F32    float::strip::<lanes::Avx2, F32>;
-        F16    float::strip::<lanes::Avx2, F16>;
+        F16    avx2::f16;
         BF16   float::strip::<lanes::Avx2, BF16>;
         Q4_0   avx2::blocks::<avx2::Plain, BlockQ4_0>;
         Q4_1   avx2::blocks::<avx2::Plain, BlockQ4_1>;

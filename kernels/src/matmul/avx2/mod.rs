@@ -14,6 +14,7 @@
 pub(super) mod blocks_of_32;
 mod codebook_blocks;
 mod codebooks;
+mod f16;
 pub(super) mod few_bits;
 mod in_place;
 mod level;
@@ -30,6 +31,7 @@ mod vnni;
 pub(super) use vnni::Evex;
 pub(super) use {
     codebooks::{Bytes, Found, Masks, Vectors, expand},
+    f16::f16,
     plain::Plain,
     vnni::{Vex, Vnni},
 };
