@@ -8,8 +8,8 @@ use crate::isa::{is_intel, is_zen_5_or_later};
 ///
 /// Cores forget requests when a cache has too many under way. On a Zen 5, with the
 /// first level, a core reads Q4_0 from memory 1.2 times as fast, on an Emerald Rapids up to
-/// 1.1 times; on a Zen 4, Q8_0 at 25 GB/s where with the second it reads 29. Others have not
-/// been measured.
+/// 1.1 times; on a Zen 4, Q8_0 at 25 GB/s where with the second it reads 29, on a Zen 3 two cores
+/// at 21 instead of 24. Others have not been measured.
 pub fn prefers_first_level() -> bool {
     is_zen_5_or_later() || is_intel()
 }
@@ -18,8 +18,8 @@ pub fn prefers_first_level() -> bool {
 ///
 /// An Emerald Rapids, whose prefetcher stops at the end of each page, reads two stretches at
 /// once 1.1 to 1.2 times as fast as one (Q8_0 on one core at 13.6 GB/s instead of 11.6); four
-/// are slower again with some formats. A Zen 5 reads one faster than several, a Zen 4 makes no
-/// difference.
+/// are slower again with some formats. A Zen 5 reads one faster than several, a Zen 3 and a
+/// Zen 4 make no difference.
 pub fn streams() -> usize {
     if is_intel() { 2 } else { 1 }
 }
