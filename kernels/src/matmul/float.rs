@@ -404,10 +404,9 @@ impl Panel<'_, '_, '_> {
         let panel: &[[D::Kept; R]] = panel.as_chunks().0;
         let steps = self.x.steps();
         let sheets = self.rows.div_ceil(R);
-        let block_steps = if steps <= D::WHOLE {
-            steps
-        } else {
-            BLOCK_STEPS
+        let block_steps = match steps <= D::WHOLE {
+            true => D::WHOLE,
+            false => BLOCK_STEPS,
         };
         let whole = steps <= block_steps;
         let resting = if whole { 0 } else { sheets * tokens.len() };

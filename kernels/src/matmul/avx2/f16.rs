@@ -1,8 +1,8 @@
 //! F16, whose panels keep the 16 bits of a weight.
 //!
 //! A tile of two rows by three tokens, which is what registers hold the sums of, reads a
-//! vector of weights for each six multiplications from the second-level cache: more than a
-//! Zen 3 gets from there. So weights are widened only then, which costs a conversion for six
+//! vector of weights for each three multiplications from the second-level cache: more than a
+//! Zen 3 gets from there. So weights are widened only then, which costs a conversion for three
 //! multiplications. (Of BF16 that was slower.)
 //!
 //! A Zen 5 reads fast enough, and Intel's processors convert where they would multiply.

@@ -19,7 +19,7 @@
 use super::level::Level;
 use super::octet::{Octet, Octets, Quants, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
-use super::tokens::{self, Beside, Bytes, Piece, Tokens, Words, begin};
+use super::tokens::{AsBytes, AsWords, Beside, Piece, Tokens, begin, words};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::inlined::zip;
@@ -99,7 +99,7 @@ impl Level for Plain {
     #[target_feature(enable = "avx2")]
     unsafe fn store_step<B: Octets>(self, group: &mut [Step], index: usize, step: __m256i) {
         if Self::multiplies_words::<B>() {
-            let [first, second] = tokens::words(step);
+            let [first, second] = words(step);
             store(&mut group[index], first);
             store(&mut group[index + 8], second);
         } else {
@@ -137,7 +137,7 @@ impl Level for Plain {
                 let x = x.octet(o, token);
                 for g in groups {
                     let isums = sums_of_words(&w, x, g);
-                    add_scaled::<B, Words, S, T, 0>(&w, x, g, isums, sums);
+                    add_scaled::<B, AsWords, S, T, 0>(&w, x, g, isums, sums);
                 }
             } else {
                 let x = x.octet(o, token);
@@ -235,15 +235,15 @@ fn maddubs_signed(w: __m256i, x: __m256i) -> __m256i {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_group<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece<Bytes>; T],
+    x: &[Piece<AsBytes>; T],
     g: usize,
     sums: &mut [[Sums; S]; T],
 ) {
     let isums = integer_sums::<B, S, T, 0>(w, x, g);
-    add_scaled::<B, Bytes, S, T, 0>(w, x, g, isums, sums);
+    add_scaled::<B, AsBytes, S, T, 0>(w, x, g, isums, sums);
     if B::HALVES_APART {
         let isums = integer_sums::<B, S, T, 1>(w, x, g);
-        add_scaled::<B, Bytes, S, T, 1>(w, x, g, isums, sums);
+        add_scaled::<B, AsBytes, S, T, 1>(w, x, g, isums, sums);
     }
 }
 
@@ -292,7 +292,7 @@ fn add_scaled<B: Octets, Q, const S: usize, const T: usize, const PART: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece<Bytes>; T],
+    x: &[Piece<AsBytes>; T],
     g: usize,
 ) -> [[__m256i; S]; T] {
     let fit = fit::<B>();
@@ -334,7 +334,7 @@ fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
 #[target_feature(enable = "avx2")]
 fn add_step<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece<Bytes>; T],
+    x: &[Piece<AsBytes>; T],
     g: usize,
     step: usize,
     is_first: bool,
@@ -400,7 +400,7 @@ macro_rules! add_products {
 #[target_feature(enable = "avx2")]
 fn sums_of_words<B: Octets, const S: usize, const T: usize>(
     w: &Weights<'_, Plain, B, S>,
-    x: &[Piece<Words>; T],
+    x: &[Piece<AsWords>; T],
     g: usize,
 ) -> [[__m256i; S]; T] {
     const { assert!(S == 2) }
@@ -421,7 +421,7 @@ fn sums_of_words<B: Octets, const S: usize, const T: usize>(
                 sheet0 = in(reg) sheets[0],
                 sheet1 = in(reg) sheets[1],
                 x = in(reg) x,
-                piece = const size_of::<Piece<Words>>(),
+                piece = const size_of::<Piece<AsWords>>(),
                 w0 = out(ymm_reg) _,
                 w1 = out(ymm_reg) _,
                 two = out(ymm_reg) _,

@@ -18,15 +18,15 @@ use std::ops::Range;
 pub type Beside = [u32; OCTET];
 
 /// The quants of an octet as tiles read them.
-pub trait Quants: Pod {
+pub trait Arranged: Pod {
     /// Puts the 32 quants of group `g`.
     fn put(&mut self, g: usize, quants: __m256i);
 }
 
 /// Of each group, steps of four.
-pub type Bytes = [[[i8; 4]; 8]; OCTET];
+pub type AsBytes = [[[i8; 4]; 8]; OCTET];
 
-impl Quants for Bytes {
+impl Arranged for AsBytes {
     #[inline(always)]
     fn put(&mut self, g: usize, quants: __m256i) {
         self[g] = bytemuck::cast(quants);
@@ -34,9 +34,9 @@ impl Quants for Bytes {
 }
 
 /// Of each group, steps of two: [`words`].
-pub type Words = [[[i16; 2]; 16]; OCTET];
+pub type AsWords = [[[i16; 2]; 16]; OCTET];
 
-impl Quants for Words {
+impl Arranged for AsWords {
     #[inline(always)]
     fn put(&mut self, g: usize, quants: __m256i) {
         // SAFETY: there are tokens only where there is a level, which has AVX2.
@@ -69,17 +69,17 @@ pub struct Piece<Q> {
 
 // SAFETY: `repr(C)`, its fields hold any bits, and there is no padding between or after them:
 // their sizes add up to its own, which is whole lines.
-unsafe impl<Q: Quants> Pod for Piece<Q> {}
+unsafe impl<Q: Arranged> Pod for Piece<Q> {}
 
 const _: () = {
     let beside_quants = 2 * size_of::<[f32; OCTET]>() + size_of::<[Beside; 2]>();
-    assert!(size_of::<Piece<Bytes>>() == size_of::<Bytes>() + beside_quants);
-    assert!(size_of::<Piece<Words>>() == size_of::<Words>() + beside_quants);
-    assert!(size_of::<Piece<Bytes>>().is_multiple_of(64));
-    assert!(size_of::<Piece<Words>>().is_multiple_of(64));
+    assert!(size_of::<Piece<AsBytes>>() == size_of::<AsBytes>() + beside_quants);
+    assert!(size_of::<Piece<AsWords>>() == size_of::<AsWords>() + beside_quants);
+    assert!(size_of::<Piece<AsBytes>>().is_multiple_of(64));
+    assert!(size_of::<Piece<AsWords>>().is_multiple_of(64));
 };
 
-impl Piece<Words> {
+impl Piece<AsWords> {
     /// The quants of group `g` of the first of consecutive tokens, in a pointer that leads to
     /// all of them.
     #[inline(always)]
@@ -143,14 +143,14 @@ impl<'a> Tokens<'a> {
         buffer: &'a mut Lines<u8>,
     ) -> Tokens<'a> {
         match L::multiplies_words::<B>() {
-            false => Self::arrange_as::<L, B, Bytes>(l, x, tokens, buffer),
-            true => Self::arrange_as::<L, B, Words>(l, x, tokens, buffer),
+            false => Self::arrange_as::<L, B, AsBytes>(l, x, tokens, buffer),
+            true => Self::arrange_as::<L, B, AsWords>(l, x, tokens, buffer),
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn arrange_as<L: Level, B: Octets, Q: Quants>(
+    fn arrange_as<L: Level, B: Octets, Q: Arranged>(
         l: L,
         x: Int8Rows<'_>,
         tokens: Range<usize>,
@@ -196,7 +196,7 @@ impl<'a> Tokens<'a> {
 
     /// Octet `octet` of `T` tokens from `first` on.
     #[inline(always)]
-    pub fn octet<Q: Quants, const T: usize>(
+    pub fn octet<Q: Arranged, const T: usize>(
         &self,
         octet: usize,
         first: usize,

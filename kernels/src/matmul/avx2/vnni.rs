@@ -11,7 +11,7 @@ use super::level::Level;
 use super::octet::{Octet, Octets, Quants, quad, subscale};
 use super::pages::{Pages, Step, Sums, Weights, minimums};
 use super::plain;
-use super::tokens::{Beside, Bytes, Piece, Tokens, begin, ones};
+use super::tokens::{AsBytes, Beside, Piece, Tokens, begin, ones};
 use super::vector::*;
 use crate::activation::{OCTET, OCTET_LEN};
 use crate::inlined::zip;
@@ -311,7 +311,7 @@ impl<E: Encoding> Vnni<E> {
     fn add_group<B: Octets, const S: usize, const T: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece<Bytes>; T],
+        x: &[Piece<AsBytes>; T],
         g: usize,
         sums: &mut [[Sums; S]; T],
     ) {
@@ -328,7 +328,7 @@ impl<E: Encoding> Vnni<E> {
     fn add_part<B: Octets, const S: usize, const T: usize, const PART: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece<Bytes>; T],
+        x: &[Piece<AsBytes>; T],
         g: usize,
         sums: &mut [[Sums; S]; T],
     ) {
@@ -356,7 +356,7 @@ impl<E: Encoding> Vnni<E> {
     fn integer_sums<B: Octets, const S: usize, const T: usize, const PART: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece<Bytes>; T],
+        x: &[Piece<AsBytes>; T],
         g: usize,
     ) -> [[__m256i; S]; T] {
         let steps = Self::steps::<B>() / B::SCALES;
@@ -382,7 +382,7 @@ impl<E: Encoding> Vnni<E> {
     fn add_step<B: Octets, const S: usize, const T: usize>(
         self,
         w: &Weights<'_, Self, B, S>,
-        x: &[Piece<Bytes>; T],
+        x: &[Piece<AsBytes>; T],
         g: usize,
         step: usize,
         begin: Option<usize>,
