@@ -28,7 +28,7 @@ const SHEETS: usize = 2;
 const TOKENS: usize = 6;
 /// Octets of a pair of sheets that stay in the first-level cache.
 const SLICE: usize = 8;
-/// Activations that stay in the second-level cache beside the panel.
+/// Quants of activations that stay in the second-level cache beside the panel.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// Computes a strip.
@@ -45,7 +45,8 @@ pub fn strip<L: Level, B: Octets>(
     let mut sums = std::mem::take(&mut panel.sums);
     let mut arranged = std::mem::take(&mut panel.x);
     let pages = Pages::unpack::<L, B>(l, weight, sheets, panel);
-    let chunk = (CHUNK_BYTES / x.padded)
+    let quant_bytes = if L::multiplies_words::<B>() { 2 } else { 1 };
+    let chunk = (CHUNK_BYTES / (quant_bytes * x.padded))
         .next_multiple_of(2 * TOKENS)
         .min(x.rows);
     for first in (0..x.rows).step_by(chunk) {
