@@ -10,8 +10,8 @@
 //!
 //! Few tokens: rows are widened on the way ([`in_place`](super::in_place)).
 //!
-//! Many tokens: a strip is brought into steps once, `R` rows side by side in a
-//! *sheet*:
+//! Many tokens: a strip is brought into steps once, as a [`Dot`] keeps them, `R` rows
+//! side by side in a *sheet*:
 //!
 //! ```text
 //! panel   [sheet][step][row]
@@ -346,8 +346,8 @@ impl<W: Weight> Work<W> for Unpack<'_, '_, W> {
         let steps = N * self.weight.cols.div_ceil(UNIT);
         let sheet_rows = tile_rows::<L>();
         let sheets = self.weight.rows.div_ceil(sheet_rows);
-        let lines = sheets * sheet_rows * steps * size_of::<D::Kept>() / size_of::<f32>();
-        let panel: &mut [D::Kept] = bytemuck::cast_slice_mut(self.panel.resize(lines));
+        let floats = sheets * sheet_rows * steps * size_of::<D::Kept>() / size_of::<f32>();
+        let panel: &mut [D::Kept] = bytemuck::cast_slice_mut(self.panel.resize(floats));
         for (sheet, panel) in panel.chunks_exact_mut(sheet_rows * steps).enumerate() {
             for r in 0..sheet_rows {
                 let (units, tail) = self.weight.row(sheet * sheet_rows + r);

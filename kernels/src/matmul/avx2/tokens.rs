@@ -168,7 +168,9 @@ impl<'a> Tokens<'a> {
             for (o, piece) in pieces.enumerate() {
                 for g in 0..OCTET {
                     let index = 2 * (OCTET * o + g);
-                    piece.q.put(g, join(row.half(index), row.half(index + 1)));
+                    let [first, last] = [row.half(index), row.half(index + 1)];
+                    let quants = load_pair(bytemuck::cast_ref(first), bytemuck::cast_ref(last));
+                    piece.q.put(g, quants);
                 }
                 piece.d = d[o];
                 let ones = _mm256_mul_ps(load_f32(&d[o]), _mm256_set1_ps(ONES));
@@ -205,11 +207,4 @@ impl<'a> Tokens<'a> {
         let here = &pieces[octet * self.count + first..];
         here.first_chunk().expect("tokens of the stretch")
     }
-}
-
-/// The two halves of a group.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn join(first: &[i8; 16], last: &[i8; 16]) -> __m256i {
-    bytemuck::cast([*first, *last])
 }
