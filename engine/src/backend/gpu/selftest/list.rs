@@ -20,6 +20,10 @@ pub(super) fn all() -> Vec<Case> {
         // More than a tile of rows and of tokens, and less than two.
         cases.push(product(format, 70, 97, 512));
     }
+    // So many rows of floats that they are computed in tiles.
+    for format in [Format::F32, Format::F16, Format::BF16] {
+        cases.push(product(format, 70, 297, 512));
+    }
     // Whole tiles and parts of them in each size that matrix units have, and rows
     // of an odd number of groups.
     cases.push(product(Format::Q8_0, 70, 97, 32));
@@ -33,7 +37,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.push(siblings([Format::Q5_K; 3], 65, true));
     cases.push(siblings([Format::BF16; 3], 20, false));
     cases.push(siblings([Format::F16; 3], 130, true));
-    cases.push(residual(Format::F16, 65, 70, 300));
+    cases.push(residual(Format::F16, 65, 270, 300));
     cases.push(gate_up([Format::Q6_K; 2], 20, 70, true));
     cases.push(siblings(
         [Format::Q4_0, Format::Q4_0, Format::Q4_1],
@@ -270,7 +274,7 @@ fn split() -> Vec<Case> {
         cases.push(Case::Siblings {
             formats,
             tokens: 67,
-            outputs: [70, 38, 21],
+            outputs: [70, 38, 161],
             inputs: 1280,
             bias,
         });
@@ -507,12 +511,12 @@ fn product(format: Format, tokens: usize, outputs: usize, inputs: usize) -> Case
     }
 }
 
-/// Outputs that end within what a workgroup has.
+/// Outputs that end within what a workgroup has, together more than few.
 fn siblings(formats: [Format; 3], tokens: usize, bias: bool) -> Case {
     Case::Siblings {
         formats,
         tokens,
-        outputs: [70, 38, 21],
+        outputs: [70, 38, 161],
         inputs: 512,
         bias,
     }
