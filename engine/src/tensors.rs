@@ -291,17 +291,32 @@ impl<'a, D: Device> Loader<'a, D> {
         names: &[(String, usize)],
         cols: usize,
     ) -> Result<Vec<D::Matrix>, ModelError> {
-        let find = |(name, rows): &(String, usize)| {
-            let (format, tensor) = self.find(name, &[cols, *rows])?;
-            let (rows, bytes) = (*rows, tensor.bytes.clone());
-            Ok(Sibling {
-                format,
-                rows,
-                bytes,
-            })
-        };
-        let found = names.iter().map(find).collect::<Result<_, ModelError>>()?;
+        let find = |(name, rows): &(String, usize)| self.sibling(name, &[cols, *rows]);
+        let found = names.iter().map(find).collect::<Result<_, _>>()?;
         Ok(self.device.siblings(cols, found))
+    }
+
+    /// The same of tensors with `count` matrices of that shape each.
+    pub fn sibling_stacks<const N: usize>(
+        &self,
+        names: &[String; N],
+        count: usize,
+        rows: usize,
+        cols: usize,
+    ) -> Result<[D::Matrix; N], ModelError> {
+        let find = |name: &String| self.sibling(name, &[cols, rows, count]);
+        let found = names.iter().map(find).collect::<Result<_, _>>()?;
+        let placed = self.device.siblings(cols, found).try_into();
+        Ok(placed.unwrap_or_else(|_| panic!("a matrix for each sibling")))
+    }
+
+    fn sibling(&self, name: &str, dims: &[usize]) -> Result<Sibling, ModelError> {
+        let (format, tensor) = self.find(name, dims)?;
+        Ok(Sibling {
+            format,
+            rows: dims[1..].iter().product(),
+            bytes: tensor.bytes.clone(),
+        })
     }
 
     /// The matrices whose rows, so many of each, lie one after the other in one

@@ -76,6 +76,11 @@ pub(crate) const fn expert_bindings(input: Binding) -> [Binding; 5] {
     [WEIGHTS, input, read("lists", LISTS), ITEMS, EXPERT_BIASES]
 }
 
+/// What the weighted sum of products with experts binds.
+pub(crate) const fn expert_sum_bindings(input: Binding) -> [Binding; 5] {
+    [WEIGHTS, input, ROUTES, PRODUCT, EXPERT_BIASES]
+}
+
 /// What siblings bind after the weights and the activations.
 pub(crate) const fn sibling_bindings(input: Binding) -> [Binding; 8] {
     [
@@ -183,6 +188,25 @@ pub(crate) const fn gated_bindings(input: Binding) -> [Binding; 6] {
         QUANTIZED,
     ]
 }
+
+pub(crate) const GATED_EXPERTS_PARAMS: &[&str] = &[
+    "first_row",
+    "up",
+    "row_bytes",
+    "inputs",
+    "rows_each",
+    "outputs",
+    "sharing",
+    "items",
+    "quantized",
+];
+
+/// The same of experts.
+pub(crate) const fn gated_experts_bindings(input: Binding) -> [Binding; 7] {
+    let [weights, input, gate_bias, up_bias, out, quantized] = gated_bindings(input);
+    [weights, input, gate_bias, up_bias, out, quantized, ROUTES]
+}
+
 pub(crate) const STRETCH_PARAMS: &[&str] = &["rows", "cols", "quantized"];
 /// What a layer remembers that has a state: inputs of a convolution, and the matrices of
 /// Gated DeltaNet.
@@ -228,6 +252,8 @@ pub(crate) const INT8_STEPS: &[File] = &[
     wgsl!("shared/steps"),
     wgsl!("shared/steps_int8"),
 ];
+pub(crate) const INT8_ITEM: &[File] = &[wgsl!("shared/dot"), wgsl!("shared/item_int8")];
+pub(crate) const FLOAT_ITEM: &[File] = &[wgsl!("shared/item_float")];
 pub(crate) const FLOAT_STEPS: &[File] = &[wgsl!("shared/steps"), wgsl!("shared/steps_float")];
 /// Weights that are floats, the ends of their rows, and what they are multiplied
 /// with.
@@ -254,9 +280,10 @@ pub(crate) const SPLITS: &[File] = &[wgsl!("shared/splits"), wgsl!("shared/weigh
 /// Where the products of one matrix go, of several, of experts, and of gate and up.
 pub(crate) const ALONE: &[File] = &[wgsl!("shared/product"), wgsl!("shared/weight_row")];
 pub(crate) const SIBLINGS: &[File] = &[wgsl!("shared/siblings"), wgsl!("shared/weight_row")];
+pub(crate) const GATED: &[File] = &[wgsl!("shared/gated_matrices"), wgsl!("shared/weight_row")];
+pub(crate) const GATED_EXPERTS: &[File] = &[wgsl!("shared/gated_experts")];
 pub(crate) const EXPERT: &[File] = &[wgsl!("shared/experts")];
 pub(crate) const EXPERT_TILES: &[File] = &[wgsl!("shared/experts"), wgsl!("shared/expert_tiles")];
-pub(crate) const WEIGHT_ROW: &[File] = &[wgsl!("shared/weight_row")];
 pub(crate) const FLOAT_WEIGHTS: &[File] = &[wgsl!("shared/float_weights")];
 /// A tile of rows and tokens.
 pub(crate) const TILE: &[File] = &[wgsl!("shared/tile_64")];

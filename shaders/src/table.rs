@@ -56,6 +56,12 @@ pub enum Op {
     Highest,
     ExpertInt8,
     ExpertFloat,
+    /// Gate and up of a token's experts.
+    ExpertGatedInt8,
+    ExpertGatedFloat,
+    /// The weighted sum of products with a token's experts.
+    ExpertSumInt8,
+    ExpertSumFloat,
     /// Of many tokens, an expert's at once.
     ExpertMatmulInt8,
     ExpertMatmulFloat,

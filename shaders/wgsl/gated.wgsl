@@ -1,31 +1,15 @@
-// hidden = gated(gate, up), of two products with the same activations: the rows
-// of `up` follow those of `gate` in one buffer. A workgroup makes 32 values of
-// each of its tokens, which it also leaves as 8-bit integers; a step takes the
-// same rows of each matrix, two or one.
-
-struct Params {
-    // Rows of both matrices, and where in the buffer the first of them is.
-    rows: u32,
-    begin: u32,
-    // Bytes of a row.
-    row_bytes: u32,
-    // Inputs k: weights in a row.
-    inputs: u32,
-    // Tokens m.
-    tokens: u32,
-    // Outputs n: rows of each matrix.
-    outputs: u32,
-    // Whether groups are quantized; `outputs` is then a multiple of 32.
-    quantized: u32,
-}
+// hidden = gated(gate, up), of two products with the same activations. A workgroup
+// makes 32 values of each of its tokens, which it also leaves as 8-bit integers; a step
+// takes the same rows of each matrix, two or one. Another file says where these are
+// (`gated_row`), which bias belongs to them (`gated_bias`), and how many rows of
+// hidden values there are (`hidden_rows`).
 
 @group(0) @binding(2) var<storage, read> gate_bias: array<f32>;
 @group(0) @binding(3) var<storage, read> up_bias: array<f32>;
-// [tokens, outputs]
+// [tokens or items, outputs]
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
-// [tokens, outputs / 32] activations
+// [tokens or items, outputs / 32] activations
 @group(0) @binding(5) var<storage, read_write> quantized: array<u32>;
-@group(1) @binding(0) var<uniform> params: Params;
 
 // Whether both products have a bias added.
 override BIAS: bool = false;
@@ -44,7 +28,7 @@ var<workgroup> hidden: array<f32, TOKENS * ROWS>;
 // The rows of a step: gate and up of an output, then of the next.
 fn step_row(tile: u32, token: u32, step: u32, r: u32) -> u32 {
     let output = tile * ROWS + step * (AT_ONCE / 2u) + r / 2u;
-    return weight_row(output + r % 2u * params.outputs);
+    return gated_row(token, output, r % 2u);
 }
 
 // [STEPS][AT_ONCE][TOKENS]
@@ -64,12 +48,13 @@ fn finish(tile: u32, token: u32, lane: u32) {
         var up = products[at + TOKENS];
         let output = min(first + row, params.outputs - 1u);
         if BIAS {
-            gate += gate_bias[output];
-            up += up_bias[output];
+            let bias = gated_bias(token + i / ROWS, output);
+            gate += gate_bias[bias];
+            up += up_bias[bias];
         }
         let value = gated(gate, up);
         hidden[i] = value;
-        if first + row < params.outputs && token + i / ROWS < params.tokens {
+        if first + row < params.outputs && token + i / ROWS < hidden_rows() {
             out[(token + i / ROWS) * params.outputs + output] = value;
         }
     }
@@ -81,7 +66,7 @@ fn finish(tile: u32, token: u32, lane: u32) {
             four = vec4(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
         }
         let row = token + lane / QUADS;
-        let has_four = lane < TOKENS * QUADS && row < params.tokens;
+        let has_four = lane < TOKENS * QUADS && row < hidden_rows();
         quantize(four, lane, row, tile * QUADS + lane % QUADS, params.outputs / 32u, has_four);
     }
 }

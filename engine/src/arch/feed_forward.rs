@@ -249,10 +249,11 @@ impl FeedForward {
             gates: match loader.has(&name(together)) {
                 _ if !self.gated => Gates::Up(stack("ffn_up_exps.weight", width, n_embd)?),
                 true => Gates::Together(stack(together, 2 * width, n_embd)?),
-                false => Gates::Apart {
-                    gate: stack("ffn_gate_exps.weight", width, n_embd)?,
-                    up: stack("ffn_up_exps.weight", width, n_embd)?,
-                },
+                false => {
+                    let names = ["ffn_gate_exps.weight", "ffn_up_exps.weight"].map(name);
+                    let [gate, up] = loader.sibling_stacks(&names, count, width, n_embd)?;
+                    Gates::Apart { gate, up }
+                }
             },
             down: stack("ffn_down_exps.weight", n_embd, width)?,
             biases,

@@ -14,7 +14,7 @@ struct Params {
     rows_each: u32,
     // Outputs n: those of them that are the matrix.
     outputs: u32,
-    // Consecutive items that share a row of x.
+    // Consecutive items that share a row of x, or of the sum of their products.
     sharing: u32,
     // Tokens m: the most items that an expert can have.
     tokens: u32,

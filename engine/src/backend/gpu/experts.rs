@@ -1,17 +1,20 @@
 //! Mixtures of experts: routed on the device, so that a token stays one
 //! submission. Of few tokens every *item*, a token and one of its experts, reads its
-//! expert's weights; of many, the items of each expert are listed and go through them
-//! together, tile by tile.
+//! expert's weights: one dispatch makes what is hidden, if gate and up share a buffer, and
+//! one the weighted sum. Of many, the items of each expert are listed and go through
+//! them together, tile by tile.
 
 use super::context::Buffer;
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
-use super::products::{EXPERTS, MATVEC_TOKENS, format_piece, set};
+use super::products::{EXPERTS, MATVEC_TOKENS, constant_of, format_piece, is_int8, set};
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::units;
-use super::weights::GpuVector;
-use crate::backend::{Backend, ExpertGroups, Experts, Gating, MIN_WEIGHT_SUM, Product, Stack};
+use super::weights::{GpuMatrix, GpuVector, Slice};
+use crate::backend::{
+    Activation, Backend, ExpertGroups, Experts, Gating, MIN_WEIGHT_SUM, Product, Stack,
+};
 use kernels::Format;
 use shaders::Op;
 use shaders::table::Workgroup;
@@ -100,37 +103,90 @@ pub(super) fn experts(
         tokens: x.rows,
         experts: count,
     };
-    let [mut hidden, mut outputs] =
-        [up, down].map(|stack| backend.tensor(count_of_items, stack.rows.len()));
+    let mut hidden = backend.tensor(count_of_items, up.rows.len());
     let [gate_bias, up_bias, down_bias] = match biases {
         Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
         None => [None; 3],
     };
-    if let Some(gate) = gate {
-        let mut other = backend.tensor(count_of_items, up.rows.len());
-        backend.of_experts(x, (gate, gate_bias), &items, used, &mut hidden);
-        backend.of_experts(x, (up, up_bias), &items, used, &mut other);
-        backend.gate_mul(activation, &mut hidden, &other);
-    } else {
-        backend.of_experts(x, (up, up_bias), &items, used, &mut hidden);
-        backend.activate(activation, &mut hidden);
+    match gate {
+        Some(gate) if items.lists.is_none() && rows_between(gate, up).is_some() => {
+            let biases = [gate_bias, up_bias];
+            backend.gated_of_experts(x, [gate, up], biases, &items, activation, &mut hidden);
+        }
+        Some(gate) => {
+            let mut other = backend.tensor(count_of_items, up.rows.len());
+            backend.of_experts(x, (gate, gate_bias), &items, used, &mut hidden);
+            backend.of_experts(x, (up, up_bias), &items, used, &mut other);
+            backend.gate_mul(activation, &mut hidden, &other);
+        }
+        None => {
+            backend.of_experts(x, (up, up_bias), &items, used, &mut hidden);
+            backend.activate(activation, &mut hidden);
+        }
     }
-    backend.of_experts(&hidden, (down, down_bias), &items, 1, &mut outputs);
-
-    let workgroups = backend.elements(Op::Mix, x.rows * sum.cols);
-    let mut kernel = Kernel::new(Op::Mix, &[]);
-    kernel.constants[0] = set("ADDS", adds);
-    backend.recorder.dispatch(
-        kernel,
-        &[&outputs.float, &items.routes, &sum.float],
-        &[x.rows as u32, sum.cols as u32, used as u32],
-        workgroups,
-    );
-    sum.is_written(false);
+    if items.lists.is_none() {
+        backend.sum_of_experts(&hidden, (down, down_bias), &items, adds, sum);
+    } else {
+        let mut outputs = backend.tensor(count_of_items, down.rows.len());
+        backend.of_experts(&hidden, (down, down_bias), &items, 1, &mut outputs);
+        let workgroups = backend.elements(Op::Mix, x.rows * sum.cols);
+        let mut kernel = Kernel::new(Op::Mix, &[]);
+        kernel.constants[0] = set("ADDS", adds);
+        backend.recorder.dispatch(
+            kernel,
+            &[&outputs.float, &items.routes, &sum.float],
+            &[x.rows as u32, sum.cols as u32, used as u32],
+            workgroups,
+        );
+        sum.is_written(false);
+    }
     backend.pool.give(items.routes);
     if let Some(lists) = items.lists {
         backend.pool.give(lists);
     }
+}
+
+/// Rows from those of an expert's gate to those of its up, if both are in one buffer.
+fn rows_between(gate: &Stack<'_, GpuBackend>, up: &Stack<'_, GpuBackend>) -> Option<u32> {
+    let ([of_gate], [of_up]) = (&gate.matrix.slices[..], &up.matrix.slices[..]) else {
+        return None;
+    };
+    let is_shared = of_gate.buffer.id == of_up.buffer.id
+        && gate.matrix.format == up.matrix.format
+        && gate.matrix.rows == up.matrix.rows;
+    let first = |slice: &Slice, stack: &Stack<'_, _>| (slice.begin + stack.rows.start) as u32;
+    is_shared.then(|| first(of_up, up).wrapping_sub(first(of_gate, gate)))
+}
+
+/// What shaders are told of a slice of experts' matrices; so many items in a row share
+/// a row of the inputs, or of their sum.
+fn params_of_slice(
+    stack: &Stack<'_, GpuBackend>,
+    slice: &Slice,
+    items: &Items,
+    sharing: usize,
+) -> [u32; 8] {
+    let matrix = stack.matrix;
+    // Of the buffer, in which another matrix may lie before this one.
+    let rows = slice.begin + slice.rows.len();
+    let first = (slice.begin + stack.rows.start).wrapping_sub(slice.rows.start);
+    [
+        rows,
+        first,
+        matrix.row_bytes,
+        matrix.cols,
+        matrix.rows / items.experts,
+        stack.rows.len(),
+        sharing,
+        items.tokens,
+    ]
+    .map(|param| param as u32)
+}
+
+/// Items that a team of lanes of `expert_sum.wgsl` takes at once: up to four, and as many
+/// each time.
+fn items_at_once(used: usize) -> u32 {
+    used.div_ceil(used.div_ceil(4)) as u32
 }
 
 /// What the shader calls it.
@@ -166,6 +222,109 @@ impl GpuBackend {
         Some(lists)
     }
 
+    /// `hidden = activation(gate_e(x)) · up_e(x)` of every item, whose expert's rows are in
+    /// one buffer.
+    fn gated_of_experts(
+        &mut self,
+        x: &Tensor,
+        [gate, up]: [&Stack<'_, GpuBackend>; 2],
+        biases: [Option<&GpuVector>; 2],
+        items: &Items,
+        activation: Activation,
+        hidden: &mut Tensor,
+    ) {
+        let matrix = gate.matrix;
+        assert_eq!(x.cols, matrix.cols, "inputs");
+        let op = match is_int8(matrix.format) {
+            true => Op::ExpertGatedInt8,
+            false => Op::ExpertGatedFloat,
+        };
+        let (mut kernel, workgroups) = self.kernel_of_items(op, matrix.format, hidden);
+        kernel.constants[0] = set("BIAS", biases[0].is_some());
+        kernel.constants[1] = constant_of(activation);
+        let input = self.plain_input(x, matrix.format);
+        let quantized = match hidden.has_groups() {
+            true => hidden.int8().clone(),
+            false => self.recorder.unwritten(),
+        };
+        let slice = &matrix.slices[0];
+        let between = rows_between(gate, up).expect("they share a buffer");
+        let [gate_bias, up_bias] = biases.map(|bias| self.bias(bias));
+        let buffers = [
+            &slice.buffer,
+            &input,
+            &gate_bias,
+            &up_bias,
+            &hidden.float,
+            &quantized,
+            &items.routes,
+        ];
+        let params = [
+            (slice.begin + gate.rows.start) as u32,
+            between,
+            matrix.row_bytes as u32,
+            matrix.cols as u32,
+            (matrix.rows / items.experts) as u32,
+            hidden.cols as u32,
+            (hidden.rows / x.rows) as u32,
+            hidden.rows as u32,
+            u32::from(hidden.has_groups()),
+        ];
+        self.recorder
+            .dispatch(kernel, &buffers, &params, workgroups);
+        hidden.is_written(hidden.has_groups());
+        self.count_items(hidden.rows, hidden.rows, 2 * hidden.cols, matrix);
+    }
+
+    /// `sum = Σ weight_e · down_e(hidden)`, or `sum +=`, over the items of each token.
+    fn sum_of_experts(
+        &mut self,
+        hidden: &Tensor,
+        (stack, bias): (&Stack<'_, GpuBackend>, Option<&GpuVector>),
+        items: &Items,
+        adds: bool,
+        sum: &mut Tensor,
+    ) {
+        let matrix = stack.matrix;
+        assert_eq!(
+            (hidden.cols, stack.rows.len()),
+            (matrix.cols, sum.cols),
+            "inputs and outputs"
+        );
+        let used = hidden.rows / sum.rows;
+        let op = match is_int8(matrix.format) {
+            true => Op::ExpertSumInt8,
+            false => Op::ExpertSumFloat,
+        };
+        let (mut kernel, workgroups) = self.kernel_of_items(op, matrix.format, sum);
+        let input = self.plain_input(hidden, matrix.format);
+        let has_bias = bias.is_some();
+        let bias = self.bias(bias);
+        for (index, slice) in matrix.slices.iter().enumerate() {
+            kernel.constants = [
+                set("BIAS", has_bias),
+                set("ADDS", adds || index > 0),
+                Some(("AT_ONCE", items_at_once(used))),
+                None,
+            ];
+            let buffers = [&slice.buffer, &input, &items.routes, &sum.float, &bias];
+            let params = params_of_slice(stack, slice, items, used);
+            self.recorder
+                .dispatch(kernel, &buffers, &params, workgroups);
+        }
+        sum.is_written(false);
+        self.count_items(hidden.rows, hidden.rows, sum.cols, matrix);
+    }
+
+    /// Counts products of so many items, for which matrices of so many rows are read so
+    /// often.
+    fn count_items(&mut self, items: usize, readings: usize, rows: usize, matrix: &GpuMatrix) {
+        self.recorder.count(Work {
+            bytes: (readings * rows * matrix.row_bytes) as u64,
+            multiplications: (items * rows * matrix.cols) as u64,
+        });
+    }
+
     /// Every item's vector times the matrix of its expert; `sharing` items in a row share
     /// a row of `x`.
     fn of_experts(
@@ -176,35 +335,23 @@ impl GpuBackend {
         sharing: usize,
         out: &mut Tensor,
     ) {
-        let Stack {
-            matrix: stack,
-            ref rows,
-        } = *stack;
-        assert_eq!(x.cols, stack.cols, "inputs");
+        let matrix = stack.matrix;
+        assert_eq!(x.cols, matrix.cols, "inputs");
         assert_eq!(x.rows * sharing, out.rows, "items");
+        let format = matrix.format;
         let (mut kernel, workgroups) = match items.lists {
-            Some(_) => self.kernel_of_tiles(stack.format, items, out.cols),
-            None => self.kernel_of_items(stack.format, out),
+            Some(_) => self.kernel_of_tiles(format, items, out.cols),
+            None => self.kernel_of_items(EXPERTS.few(format), format, out),
         };
         kernel.constants[0] = set("BIAS", bias.is_some());
         let (input, scales) = match items.lists {
-            Some(_) => self.input(x, stack.format),
-            None => (self.plain_input(x, stack.format), None),
+            Some(_) => self.input(x, format),
+            None => (self.plain_input(x, format), None),
         };
         let bias = self.bias(bias);
         let by = items.lists.as_ref().unwrap_or(&items.routes);
-        for slice in &stack.slices {
-            let params = [
-                slice.rows.len() as u32,
-                // Where the first expert's begin, seen from the slice.
-                (rows.start as u32).wrapping_sub(slice.rows.start as u32),
-                stack.row_bytes as u32,
-                stack.cols as u32,
-                (stack.rows / items.experts) as u32,
-                out.cols as u32,
-                sharing as u32,
-                items.tokens as u32,
-            ];
+        for slice in &matrix.slices {
+            let params = params_of_slice(stack, slice, items, sharing);
             let mut buffers = vec![&slice.buffer, &input, by, &out.float, &bias];
             buffers.extend(&scales);
             self.recorder
@@ -215,15 +362,11 @@ impl GpuBackend {
             Some(_) => items.experts.min(out.rows),
             None => out.rows,
         };
-        self.recorder.count(Work {
-            bytes: (readings * out.cols * stack.row_bytes) as u64,
-            multiplications: (out.rows * out.cols * stack.cols) as u64,
-        });
+        self.count_items(out.rows, readings, out.cols, matrix);
     }
 
-    /// The shader that takes one item after the other.
-    fn kernel_of_items(&self, format: Format, out: &Tensor) -> (Kernel, [u32; 3]) {
-        let op = EXPERTS.few(format);
+    /// A shader that takes one row of `out` after the other, an item's or a token's.
+    fn kernel_of_items(&self, op: Op, format: Format, out: &Tensor) -> (Kernel, [u32; 3]) {
         let Workgroup::Rows(each) = op.shader().workgroup else {
             panic!("{op:?} counts rows");
         };

@@ -1,9 +1,10 @@
 //! Cases of mixtures of experts.
 
 use super::case::Side;
-use super::data::{exact_activations, floats, matrix, read, vector};
+use super::data::{exact_activations, floats, matrix, read, vector, weights};
 use crate::backend::{
-    Activation, Backend, ExpertBiases, ExpertGroups, Experts, Gating, Routing, Stack,
+    Activation, Backend, Device, ExpertBiases, ExpertGroups, Experts, Gating, Routing, Sibling,
+    Stack,
 };
 use kernels::Format;
 
@@ -48,11 +49,25 @@ pub(super) fn run<B: Backend>(
     };
     let (width, n_ff) = (256, 512);
     let router = matrix(side.device, Format::F32, count, width, 1);
-    // If they are together, the second one's rows are up's.
-    let gates = [2, 3].map(|seed| match together {
-        true => matrix(side.device, format, count * 2 * n_ff, width, 2),
-        false => matrix(side.device, format, count * n_ff, width, seed),
-    });
+    let bytes_of = |rows, seed| weights(format, rows, width, seed);
+    let sibling = |seed| Sibling {
+        format,
+        rows: count * n_ff,
+        bytes: bytes_of(count * n_ff, seed),
+    };
+    // If they are together, one has the rows of both.
+    let gates = match variant {
+        _ if together => {
+            let rows = count * 2 * n_ff;
+            vec![side.device.matrix(format, rows, width, bytes_of(rows, 2))]
+        }
+        // What a device does if it cannot hold them in one buffer.
+        Mixture::Softmax => [2, 3]
+            .map(|seed| matrix(side.device, format, count * n_ff, width, seed))
+            .into(),
+        _ => side.device.siblings(width, vec![sibling(2), sibling(3)]),
+    };
+    let [gate, up] = [&gates[0], &gates[gates.len() - 1]];
     let up_rows = if together { n_ff..2 * n_ff } else { 0..n_ff };
     let down = matrix(side.device, format, count * width, n_ff, 4);
     let selection_bias = vector(side.device, 11, count);
@@ -89,11 +104,11 @@ pub(super) fn run<B: Backend>(
         },
         selection_bias: together.then_some(&selection_bias),
         gate: (variant != Mixture::Ungated).then_some(Stack {
-            matrix: &gates[0],
+            matrix: gate,
             rows: 0..n_ff,
         }),
         up: Stack {
-            matrix: &gates[1],
+            matrix: up,
             rows: up_rows,
         },
         down: Stack {
