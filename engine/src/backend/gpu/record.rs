@@ -97,8 +97,9 @@ pub(super) struct Recorder {
     /// Buffers written by the CPU for what is recorded, and those it may write.
     uploads: Vec<Arc<Buffer>>,
     free_uploads: Vec<Arc<Buffer>>,
-    /// For bindings that a dispatch does not use.
-    unused: [Arc<Buffer>; 2],
+    /// For bindings that a dispatch does not read, and does not write.
+    unread: Arc<Buffer>,
+    unwritten: [Arc<Buffer>; 2],
     staging: Option<wgpu::Buffer>,
     /// How long the last results were waited for.
     waited: Duration,
@@ -139,7 +140,8 @@ impl Recorder {
                 }),
             }],
         });
-        let unused = std::array::from_fn(|_| context.storage("unused", 0));
+        let unused = || context.storage("unused", 0);
+        let (unread, unwritten) = (unused(), [unused(), unused()]);
         let profiler = (context.profiles).then(|| Profiler::new(device, &context.queue));
         Recorder {
             profiler,
@@ -154,7 +156,8 @@ impl Recorder {
             multiplications: 0,
             uploads: Vec::new(),
             free_uploads: Vec::new(),
-            unused,
+            unread,
+            unwritten,
             staging: None,
             waited: ASKING,
             prepared: [None, None],
@@ -170,12 +173,14 @@ impl Recorder {
 
     /// Stands for a buffer that is bound but not read.
     pub fn unread(&self) -> Arc<Buffer> {
-        self.unused[0].clone()
+        self.unread.clone()
     }
 
-    /// Stands for a buffer that is bound but not written.
+    /// Stands for a buffer that the next dispatch binds but does not write. The one
+    /// before has another, or the two would wait for each other: norms of queries and of
+    /// keys need not.
     pub fn unwritten(&self) -> Arc<Buffer> {
-        self.unused[1].clone()
+        self.unwritten[self.recorded.len() % 2].clone()
     }
 
     /// Dispatches and submissions so far.
