@@ -494,7 +494,12 @@ impl<K: Pod, const R: usize> Tile<'_, '_, '_, K, R> {
         for (t, acc) in acc.into_iter().enumerate() {
             let row = self.out.rows().start + first + t;
             let folded = l.fold_each(acc);
-            self.out.row(row)[self.first_row..][..self.rows].copy_from_slice(&folded[..self.rows]);
+            let to = &mut self.out.row(row)[self.first_row..][..self.rows];
+            // A whole tile, most often: its size is known.
+            match to.first_chunk_mut() {
+                Some(whole) => *whole = folded,
+                None => to.copy_from_slice(&folded[..self.rows]),
+            }
         }
         T
     }
