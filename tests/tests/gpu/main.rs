@@ -592,6 +592,30 @@ fn take_steps(kv: KvFormat, without_units: bool) -> Option<bool> {
     Some(gpu.description().matrix_units)
 }
 
+/// Of one token, a layer with experts takes two dispatches more than one without: scores
+/// and the choice. Gate and up lie in one buffer.
+#[test]
+fn a_mixture_takes_two_dispatches_more() {
+    let name = "llama-experts";
+    let Some(model) = open(name, DeviceChoice::Gpu, GpuLayers::Auto) else {
+        return;
+    };
+    model.wait_for_gpu().unwrap();
+    let (gpu, _) = model.gpu().unwrap();
+    let mut cache = model.cache(KvFormat::F16, 8).unwrap();
+    let (before, _) = gpu.counts();
+    let sequence = Sequence {
+        cache: &mut cache,
+        tokens: &[7],
+        wanted: Wanted::Last,
+    };
+    model.step_highest(&mut [sequence], 1).unwrap();
+    let (after, _) = gpu.counts();
+    // As in `take_steps`.
+    let expected = (7 + 2) * model.config().n_layer as u64 + 2 + 1;
+    assert_eq!(after - before, expected);
+}
+
 /// A profile has every dispatch of the steps since the last one.
 #[test]
 fn a_profile_has_every_dispatch() {
