@@ -79,7 +79,8 @@ pub fn expander<B: Spelled + Block>(isa: Isa) -> ExpandFn {
     }
 }
 
-/// A kernel of a codebook format: `codebook!(isa, block, kernel)`.
+/// A kernel of a codebook format without a way of its own: `codebook!(isa, block, kernel)`.
+#[cfg(target_arch = "aarch64")]
 macro_rules! codebook {
     ($isa:expr, $block:ty, $kernel:expr) => {
         |weight, x, out, scratch| {
@@ -90,4 +91,5 @@ macro_rules! codebook {
     };
 }
 
+#[cfg(target_arch = "aarch64")]
 pub(super) use codebook;

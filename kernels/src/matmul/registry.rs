@@ -5,12 +5,11 @@
 //! served by the plainer set that [`Isa::fallback`] names and that takes
 //! activations in the same [`Order`].
 
-use super::codebook::codebook;
-#[cfg(target_arch = "aarch64")]
-use super::neon;
 use super::{Activations, Matrix, Scratch, float, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
+#[cfg(target_arch = "aarch64")]
+use super::{codebook::codebook, neon};
 use crate::activation::{Order, Scaling};
 use crate::format::{Format, *};
 use crate::isa::Isa;
@@ -86,13 +85,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   avx2::blocks::<avx2::Plain, BlockQ4_K>;
         Q5_K   avx2::blocks::<avx2::Plain, BlockQ5_K>;
         Q6_K   avx2::blocks::<avx2::Plain, BlockQ6_K>;
-        IQ1_S codebook!(Isa::Avx2, BlockIQ1_S, avx2::blocks::<avx2::Plain, Expanded>);
-        IQ1_M codebook!(Isa::Avx2, BlockIQ1_M, avx2::blocks::<avx2::Plain, Expanded>);
-        IQ2_XXS codebook!(Isa::Avx2, BlockIQ2_XXS, avx2::blocks::<avx2::Plain, Expanded>);
-        IQ2_XS codebook!(Isa::Avx2, BlockIQ2_XS, avx2::blocks::<avx2::Plain, Expanded>);
-        IQ2_S codebook!(Isa::Avx2, BlockIQ2_S, avx2::blocks::<avx2::Plain, Expanded>);
-        IQ3_XXS codebook!(Isa::Avx2, BlockIQ3_XXS, avx2::blocks::<avx2::Plain, Expanded>);
-        IQ3_S codebook!(Isa::Avx2, BlockIQ3_S, avx2::blocks::<avx2::Plain, Expanded>);
+        IQ1_S avx2::codebook::<avx2::Plain, BlockIQ1_S>;
+        IQ1_M avx2::codebook::<avx2::Plain, BlockIQ1_M>;
+        IQ2_XXS avx2::codebook::<avx2::Plain, BlockIQ2_XXS>;
+        IQ2_XS avx2::codebook::<avx2::Plain, BlockIQ2_XS>;
+        IQ2_S avx2::codebook::<avx2::Plain, BlockIQ2_S>;
+        IQ3_XXS avx2::codebook::<avx2::Plain, BlockIQ3_XXS>;
+        IQ3_S avx2::codebook::<avx2::Plain, BlockIQ3_S>;
         IQ4_NL avx2::blocks::<avx2::Plain, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Plain, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Plain, BlockMXFP4>;
@@ -113,13 +112,13 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q4_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ4_K>;
         Q5_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ5_K>;
         Q6_K   avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockQ6_K>;
-        IQ1_S codebook!(Isa::AvxVnni, BlockIQ1_S, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
-        IQ1_M codebook!(Isa::AvxVnni, BlockIQ1_M, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
-        IQ2_XXS codebook!(Isa::AvxVnni, BlockIQ2_XXS, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
-        IQ2_XS codebook!(Isa::AvxVnni, BlockIQ2_XS, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
-        IQ2_S codebook!(Isa::AvxVnni, BlockIQ2_S, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
-        IQ3_XXS codebook!(Isa::AvxVnni, BlockIQ3_XXS, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
-        IQ3_S codebook!(Isa::AvxVnni, BlockIQ3_S, avx2::blocks::<avx2::Vnni<avx2::Vex>, Expanded>);
+        IQ1_S avx2::codebook::<avx2::Vnni<avx2::Vex>, BlockIQ1_S>;
+        IQ1_M avx2::codebook::<avx2::Vnni<avx2::Vex>, BlockIQ1_M>;
+        IQ2_XXS avx2::codebook::<avx2::Vnni<avx2::Vex>, BlockIQ2_XXS>;
+        IQ2_XS avx2::codebook::<avx2::Vnni<avx2::Vex>, BlockIQ2_XS>;
+        IQ2_S avx2::codebook::<avx2::Vnni<avx2::Vex>, BlockIQ2_S>;
+        IQ3_XXS avx2::codebook::<avx2::Vnni<avx2::Vex>, BlockIQ3_XXS>;
+        IQ3_S avx2::codebook::<avx2::Vnni<avx2::Vex>, BlockIQ3_S>;
         IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Vnni<avx2::Vex>, BlockMXFP4>;
@@ -395,13 +394,13 @@ pub(super) fn avx_vnni_in_evex() -> Option<Kernels> {
         Q4_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ4_K>;
         Q5_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ5_K>;
         Q6_K   avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockQ6_K>;
-        IQ1_S codebook!(Isa::AvxVnni, BlockIQ1_S, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
-        IQ1_M codebook!(Isa::AvxVnni, BlockIQ1_M, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
-        IQ2_XXS codebook!(Isa::AvxVnni, BlockIQ2_XXS, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
-        IQ2_XS codebook!(Isa::AvxVnni, BlockIQ2_XS, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
-        IQ2_S codebook!(Isa::AvxVnni, BlockIQ2_S, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
-        IQ3_XXS codebook!(Isa::AvxVnni, BlockIQ3_XXS, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
-        IQ3_S codebook!(Isa::AvxVnni, BlockIQ3_S, avx2::blocks::<avx2::Vnni<avx2::Evex>, Expanded>);
+        IQ1_S avx2::codebook::<avx2::Vnni<avx2::Evex>, BlockIQ1_S>;
+        IQ1_M avx2::codebook::<avx2::Vnni<avx2::Evex>, BlockIQ1_M>;
+        IQ2_XXS avx2::codebook::<avx2::Vnni<avx2::Evex>, BlockIQ2_XXS>;
+        IQ2_XS avx2::codebook::<avx2::Vnni<avx2::Evex>, BlockIQ2_XS>;
+        IQ2_S avx2::codebook::<avx2::Vnni<avx2::Evex>, BlockIQ2_S>;
+        IQ3_XXS avx2::codebook::<avx2::Vnni<avx2::Evex>, BlockIQ3_XXS>;
+        IQ3_S avx2::codebook::<avx2::Vnni<avx2::Evex>, BlockIQ3_S>;
         IQ4_NL avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_NL>;
         IQ4_XS avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockIQ4_XS>;
         MXFP4  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockMXFP4>;

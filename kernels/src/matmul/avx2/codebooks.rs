@@ -8,11 +8,16 @@
 //!
 //! What each format's blocks say is in [`codebook_blocks`](super::codebook_blocks).
 
+use super::level::Level;
+use super::octet::{Octet, Row, add};
 use super::super_blocks::widen;
 use super::vector::*;
+use crate::activation::Int8Rows;
 use crate::format::{AHEAD, Block, Codebook, Entry, Expanded, GROUP, blocks};
 use crate::inlined::zip;
+use crate::matmul::Matrix;
 use crate::prefetch;
+use crate::team::TileMut;
 use bytemuck::Pod;
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -47,6 +52,7 @@ pub unsafe trait Vectors: Codebook<Entry: LookUp> + Block {
 
 /// What a block of a codebook format says; indices and signs in memory, from where they are
 /// looked up.
+#[repr(align(64))]
 pub struct Found<E: LookUp> {
     indices: [E::Indices; 8],
     signs: [u64; 4],
@@ -96,6 +102,28 @@ impl<E: LookUp> Found<E> {
         unsafe { E::look_up(B::ENTRIES, &self.indices[group]) }
     }
 
+    /// Looks up all weights, with signs: what `expand` writes, in registers.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn octet<B: Vectors<Entry = E>>(&self, (d, subscales): (f32, __m128i)) -> Octet {
+        // A byte for every eight weights: those of groups 0 to 3 in the lower lane.
+        let signs = load(bytemuck::cast_ref(&self.signs));
+        let first_two = load_both(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
+        let mut q = [_mm256_setzero_si256(); 8];
+        for (i, q) in q.iter_mut().enumerate() {
+            let places = _mm256_add_epi8(first_two, _mm256_set1_epi8(2 * i as i8));
+            let signs = _mm256_shuffle_epi8(signs, constant(places));
+            // SAFETY: this function has AVX2; [`Vectors`] promises that there are such entries.
+            let values = unsafe { E::look_up_pair(B::ENTRIES, &self.indices, i) };
+            let values = match B::SHIFTED {
+                true => shifted(values, signs),
+                false => signed(values, signs),
+            };
+            *q = _mm256_add_epi8(values, _mm256_set1_epi8(Expanded::OFFSET as i8));
+        }
+        Octet::new(q, _mm256_set1_ps(d)).with_subscales(_mm256_cvtepi8_epi16(subscales))
+    }
+
     /// The signs of two groups, one bit each.
     #[inline]
     pub fn signs_of_two(&self, pair: usize) -> u64 {
@@ -110,13 +138,53 @@ impl<E: LookUp> Found<E> {
     }
 }
 
+/// Multiplies a strip with one token as blocks are looked up. What the next one says is on
+/// its way into memory meanwhile: a processor does not see far enough ahead to begin with it
+/// by itself.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn one_token<L: Level, B: Vectors>(
+    l: L,
+    weight: Matrix<'_>,
+    x: Int8Rows<'_>,
+    out: &mut TileMut<'_>,
+) {
+    let per_row = weight.cols() / B::LEN;
+    let row = out.rows().start;
+    let x = Row::new(x.row(0));
+    let all = blocks::<B>(weight.bytes());
+    let (mut now, mut next) = (&mut Found::nothing(), &mut Found::nothing());
+    let mut scales = match all.first() {
+        Some(block) => now.read(block),
+        None => return,
+    };
+    for (n, out) in out.row(row).iter_mut().enumerate() {
+        let mut acc = _mm256_setzero_ps();
+        for o in 0..per_row {
+            let here = n * per_row + o;
+            let following = &all[(here + 1).min(all.len() - 1)];
+            prefetch::all_to_level(true, std::slice::from_ref(following), AHEAD);
+            let next_scales = next.read(following);
+            let w = now.octet::<B>(scales);
+            acc = add::<L, Expanded>(l, &w, &x, o, acc);
+            (now, next) = (next, now);
+            scales = next_scales;
+        }
+        *out = fold(acc);
+    }
+}
+
 /// Writes blocks spelled out, as many as `out` holds.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
-    let mut found = Found::nothing();
-    for (block, out) in zip(blocks::<B>(bytes).iter(), out) {
-        prefetch::all_to_level(false, std::slice::from_ref(block), AHEAD);
-        let (d, subscales) = found.read(block);
+    let all = blocks::<B>(bytes);
+    let (mut now, mut next) = (&mut Found::nothing(), &mut Found::nothing());
+    let Some(first) = all.first() else { return };
+    let mut scales = now.read(first);
+    for (n, out) in out.iter_mut().enumerate() {
+        let following = &all[(n + 1).min(all.len() - 1)];
+        prefetch::all_to_level(false, std::slice::from_ref(following), AHEAD);
+        let next_scales = next.read(following);
+        let (d, subscales) = scales;
         out.d = d.to_le_bytes();
         store_half(bytemuck::cast_mut(&mut out.s), subscales);
         let q: &mut [[u8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
@@ -124,14 +192,16 @@ pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
             // SAFETY: this function has AVX2, and the caller has chosen what else the
             // processor can do.
             let values = unsafe {
-                let values = found.group::<B>(group);
+                let values = now.group::<B>(group);
                 match B::SHIFTED {
-                    true => shifted(values, *found.signs(group)),
-                    false => S::signed(values, found.signs(group)),
+                    true => shifted(values, eight_times(*now.signs(group))),
+                    false => S::signed(values, now.signs(group)),
                 }
             };
             store(q, values);
         }
+        (now, next) = (next, now);
+        scales = next_scales;
     }
 }
 
@@ -146,12 +216,21 @@ fn in_memory<T>(value: &mut T) {
     }
 }
 
-/// Shifts eight values at a time, whose bits are all the same, up or down by one.
+/// Shifts values down by one where all bits are set, and up by one where none is.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn shifted(values: __m256i, bits: i32) -> __m256i {
-    let down = eight_times(bits);
+fn shifted(values: __m256i, down: __m256i) -> __m256i {
     _mm256_add_epi8(values, _mm256_or_si256(down, _mm256_set1_epi8(1)))
+}
+
+/// Makes values negative whose bit is set in a byte that eight of them share.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn signed(values: __m256i, shared: __m256i) -> __m256i {
+    // Each byte tries the bit of its place in its eight.
+    let tried = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
+    let signs = _mm256_cmpeq_epi8(_mm256_and_si256(shared, tried), tried);
+    _mm256_sub_epi8(_mm256_xor_si256(values, signs), signs)
 }
 
 /// Each byte eight times.
@@ -184,10 +263,7 @@ impl Signs for Bytes {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn signed(values: __m256i, bits: &i32) -> __m256i {
-        // Each byte tries the bit of its place in its eight.
-        let tried = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
-        let signs = _mm256_cmpeq_epi8(_mm256_and_si256(eight_times(*bits), tried), tried);
-        _mm256_sub_epi8(_mm256_xor_si256(values, signs), signs)
+        signed(values, eight_times(*bits))
     }
 }
 
@@ -225,6 +301,13 @@ pub trait LookUp: Entry<Indices: Pod> {
     ///
     /// The processor has AVX2, and there are so many entries.
     unsafe fn look_up(entries: &[Self], indices: &Self::Indices) -> __m256i;
+
+    /// Looks up vector `i` of an [`Octet`]: the same halves of two groups.
+    ///
+    /// # Safety
+    ///
+    /// The same.
+    unsafe fn look_up_pair(entries: &[Self], indices: &[Self::Indices; 8], i: usize) -> __m256i;
 }
 
 impl LookUp for u64 {
@@ -233,33 +316,54 @@ impl LookUp for u64 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn look_up(entries: &[u64], indices: &[u16; 4]) -> __m256i {
-        let values;
-        // SAFETY: reads four indices and the entries they stand for, which there are.
-        unsafe {
-            asm!(
-                "movzx {a:e}, word ptr [{indices}]",
-                "movzx {b:e}, word ptr [{indices} + 2]",
-                "vmovq {x:x}, qword ptr [{entries} + 8 * {a}]",
-                "vpbroadcastq {y}, qword ptr [{entries} + 8 * {b}]",
-                "movzx {a:e}, word ptr [{indices} + 4]",
-                "movzx {b:e}, word ptr [{indices} + 6]",
-                "vpblendd {x}, {x}, {y}, 0x0c",
-                "vpbroadcastq {y}, qword ptr [{entries} + 8 * {a}]",
-                "vpbroadcastq {z}, qword ptr [{entries} + 8 * {b}]",
-                "vpblendd {y}, {y}, {z}, 0xc0",
-                "vpblendd {x}, {x}, {y}, 0xf0",
-                indices = in(reg) indices,
-                entries = in(reg) entries.as_ptr(),
-                a = out(reg) _,
-                b = out(reg) _,
-                x = out(ymm_reg) values,
-                y = out(ymm_reg) _,
-                z = out(ymm_reg) _,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        values
+        // SAFETY: as the caller grants.
+        unsafe { two_twice::<2>(entries, indices.as_ptr()) }
     }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn look_up_pair(entries: &[u64], indices: &[[u16; 4]; 8], i: usize) -> __m256i {
+        // SAFETY: as the caller grants; of the second group, indices begin four groups
+        // further on.
+        unsafe { two_twice::<16>(entries, indices.as_ptr().cast::<u16>().add(2 * i)) }
+    }
+}
+
+/// The entries that two indices stand for, and two others that begin so many further on.
+///
+/// # Safety
+///
+/// The processor has AVX2, and there are such indices and entries.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn two_twice<const APART: usize>(entries: &[u64], indices: *const u16) -> __m256i {
+    let values;
+    // SAFETY: reads four indices and the entries they stand for, which there are.
+    unsafe {
+        asm!(
+            "movzx {a:e}, word ptr [{indices}]",
+            "movzx {b:e}, word ptr [{indices} + 2]",
+            "vmovq {x:x}, qword ptr [{entries} + 8 * {a}]",
+            "vpbroadcastq {y}, qword ptr [{entries} + 8 * {b}]",
+            "movzx {a:e}, word ptr [{indices} + {apart}]",
+            "movzx {b:e}, word ptr [{indices} + {apart} + 2]",
+            "vpblendd {x}, {x}, {y}, 0x0c",
+            "vpbroadcastq {y}, qword ptr [{entries} + 8 * {a}]",
+            "vpbroadcastq {z}, qword ptr [{entries} + 8 * {b}]",
+            "vpblendd {y}, {y}, {z}, 0xc0",
+            "vpblendd {x}, {x}, {y}, 0xf0",
+            indices = in(reg) indices,
+            apart = const 2 * APART,
+            entries = in(reg) entries.as_ptr(),
+            a = out(reg) _,
+            b = out(reg) _,
+            x = out(ymm_reg) values,
+            y = out(ymm_reg) _,
+            z = out(ymm_reg) _,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    values
 }
 
 impl LookUp for u32 {
@@ -268,44 +372,65 @@ impl LookUp for u32 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn look_up(entries: &[u32], indices: &[u16; 8]) -> __m256i {
-        let values;
-        // SAFETY: reads eight indices and the entries they stand for, which there are.
-        unsafe {
-            asm!(
-                "movzx {a:e}, word ptr [{indices}]",
-                "movzx {b:e}, word ptr [{indices} + 2]",
-                "vmovd {w:x}, dword ptr [{entries} + 4 * {a}]",
-                "vpbroadcastd {x}, dword ptr [{entries} + 4 * {b}]",
-                "movzx {a:e}, word ptr [{indices} + 4]",
-                "movzx {b:e}, word ptr [{indices} + 6]",
-                "vpblendd {w}, {w}, {x}, 0x02",
-                "vpbroadcastd {x}, dword ptr [{entries} + 4 * {a}]",
-                "vpbroadcastd {y}, dword ptr [{entries} + 4 * {b}]",
-                "movzx {a:e}, word ptr [{indices} + 8]",
-                "movzx {b:e}, word ptr [{indices} + 10]",
-                "vpblendd {x}, {x}, {y}, 0x08",
-                "vpblendd {w}, {w}, {x}, 0x0c",
-                "vpbroadcastd {x}, dword ptr [{entries} + 4 * {a}]",
-                "vpbroadcastd {y}, dword ptr [{entries} + 4 * {b}]",
-                "movzx {a:e}, word ptr [{indices} + 12]",
-                "movzx {b:e}, word ptr [{indices} + 14]",
-                "vpblendd {x}, {x}, {y}, 0x20",
-                "vpbroadcastd {y}, dword ptr [{entries} + 4 * {a}]",
-                "vpbroadcastd {z}, dword ptr [{entries} + 4 * {b}]",
-                "vpblendd {y}, {y}, {z}, 0x80",
-                "vpblendd {x}, {x}, {y}, 0xc0",
-                "vpblendd {w}, {w}, {x}, 0xf0",
-                indices = in(reg) indices,
-                entries = in(reg) entries.as_ptr(),
-                a = out(reg) _,
-                b = out(reg) _,
-                w = out(ymm_reg) values,
-                x = out(ymm_reg) _,
-                y = out(ymm_reg) _,
-                z = out(ymm_reg) _,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        values
+        // SAFETY: as the caller grants.
+        unsafe { four_twice::<4>(entries, indices.as_ptr()) }
     }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn look_up_pair(entries: &[u32], indices: &[[u16; 8]; 8], i: usize) -> __m256i {
+        // SAFETY: as the caller grants; of the second group, indices begin four groups
+        // further on.
+        unsafe { four_twice::<32>(entries, indices.as_ptr().cast::<u16>().add(4 * i)) }
+    }
+}
+
+/// The entries that four indices stand for, and four others that begin so many further on.
+///
+/// # Safety
+///
+/// The processor has AVX2, and there are such indices and entries.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn four_twice<const APART: usize>(entries: &[u32], indices: *const u16) -> __m256i {
+    let values;
+    // SAFETY: reads eight indices and the entries they stand for, which there are.
+    unsafe {
+        asm!(
+            "movzx {a:e}, word ptr [{indices}]",
+            "movzx {b:e}, word ptr [{indices} + 2]",
+            "vmovd {w:x}, dword ptr [{entries} + 4 * {a}]",
+            "vpbroadcastd {x}, dword ptr [{entries} + 4 * {b}]",
+            "movzx {a:e}, word ptr [{indices} + 4]",
+            "movzx {b:e}, word ptr [{indices} + 6]",
+            "vpblendd {w}, {w}, {x}, 0x02",
+            "vpbroadcastd {x}, dword ptr [{entries} + 4 * {a}]",
+            "vpbroadcastd {y}, dword ptr [{entries} + 4 * {b}]",
+            "movzx {a:e}, word ptr [{indices} + {apart}]",
+            "movzx {b:e}, word ptr [{indices} + {apart} + 2]",
+            "vpblendd {x}, {x}, {y}, 0x08",
+            "vpblendd {w}, {w}, {x}, 0x0c",
+            "vpbroadcastd {x}, dword ptr [{entries} + 4 * {a}]",
+            "vpbroadcastd {y}, dword ptr [{entries} + 4 * {b}]",
+            "movzx {a:e}, word ptr [{indices} + {apart} + 4]",
+            "movzx {b:e}, word ptr [{indices} + {apart} + 6]",
+            "vpblendd {x}, {x}, {y}, 0x20",
+            "vpbroadcastd {y}, dword ptr [{entries} + 4 * {a}]",
+            "vpbroadcastd {z}, dword ptr [{entries} + 4 * {b}]",
+            "vpblendd {y}, {y}, {z}, 0x80",
+            "vpblendd {x}, {x}, {y}, 0xc0",
+            "vpblendd {w}, {w}, {x}, 0xf0",
+            indices = in(reg) indices,
+            apart = const 2 * APART,
+            entries = in(reg) entries.as_ptr(),
+            a = out(reg) _,
+            b = out(reg) _,
+            w = out(ymm_reg) values,
+            x = out(ymm_reg) _,
+            y = out(ymm_reg) _,
+            z = out(ymm_reg) _,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    values
 }

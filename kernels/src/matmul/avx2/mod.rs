@@ -38,7 +38,9 @@ pub(super) use {
 
 use self::level::Level;
 use self::octet::Octets;
+use super::codebook::{self, expander};
 use super::{Activations, Matrix, Scratch, panel::min_tokens};
+use crate::format::Expanded;
 use crate::team::TileMut;
 
 /// The kernel of a format at a level.
@@ -55,4 +57,22 @@ pub(super) unsafe fn blocks<L: Level, B: Octets>(
     } else {
         panel::strip::<L, B>(l, weight, x.int8, out, &mut scratch.panel);
     }
+}
+
+/// The kernel of a codebook format at a level, which multiplies one token as rows are looked
+/// up, and more with what is spelled out.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn codebook<L: Level, B: Vectors>(
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut Scratch,
+) {
+    if x.rows == 1 {
+        let l = L::new().expect("the registry runs a kernel only where its instructions are");
+        return codebooks::one_token::<L, B>(l, weight, x.int8, out);
+    }
+    let (expand, kernel) = (expander::<B>(L::ISA), blocks::<L, Expanded>);
+    // SAFETY: this function has the features.
+    unsafe { codebook::strip(L::ISA, expand, kernel, weight, x, out, scratch) }
 }
