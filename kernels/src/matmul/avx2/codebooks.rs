@@ -112,7 +112,7 @@ impl<E: LookUp> Found<E> {
         let mut q = [_mm256_setzero_si256(); 8];
         for (i, q) in q.iter_mut().enumerate() {
             let places = _mm256_add_epi8(first_two, _mm256_set1_epi8(2 * i as i8));
-            let signs = _mm256_shuffle_epi8(signs, constant(places));
+            let signs = _mm256_shuffle_epi8(signs, places);
             // SAFETY: this function has AVX2; [`Vectors`] promises that there are such entries.
             let values = unsafe { E::look_up_pair(B::ENTRIES, &self.indices, i) };
             let values = match B::SHIFTED {
