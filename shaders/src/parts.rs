@@ -252,9 +252,10 @@ pub(crate) const INT8_STEPS: &[File] = &[
     wgsl!("shared/steps"),
     wgsl!("shared/steps_int8"),
 ];
+pub(crate) const FLOAT_STEPS: &[File] = &[wgsl!("shared/steps"), wgsl!("shared/steps_float")];
+/// An item times its expert's row, of blocks and of floats.
 pub(crate) const INT8_ITEM: &[File] = &[wgsl!("shared/dot"), wgsl!("shared/item_int8")];
 pub(crate) const FLOAT_ITEM: &[File] = &[wgsl!("shared/item_float")];
-pub(crate) const FLOAT_STEPS: &[File] = &[wgsl!("shared/steps"), wgsl!("shared/steps_float")];
 /// Weights that are floats, the ends of their rows, and what they are multiplied
 /// with.
 pub(crate) const BYTES: &[File] = &[wgsl!("shared/bytes")];

@@ -1,5 +1,6 @@
 //! Formats of codebooks: rows are expanded (`format/codebook` says why), some at a time,
-//! into the thread's own memory, and multiplied by the kernel for what they then are.
+//! into the thread's own memory, and multiplied by the kernel for what they then are. (On
+//! x86-64, one token meets rows as they are looked up.)
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;

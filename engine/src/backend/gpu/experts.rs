@@ -108,18 +108,22 @@ pub(super) fn experts(
         Some(biases) => [biases.gate, biases.up, biases.down].map(Some),
         None => [None; 3],
     };
-    match gate {
-        Some(gate) if items.lists.is_none() && rows_between(gate, up).is_some() => {
+    let between = match (gate, &items.lists) {
+        (Some(gate), None) => rows_between(gate, up),
+        _ => None,
+    };
+    match (gate, between) {
+        (Some(gate), Some(between)) => {
             let biases = [gate_bias, up_bias];
-            backend.gated_of_experts(x, [gate, up], biases, &items, activation, &mut hidden);
+            backend.gated_of_experts(x, (gate, between), biases, &items, activation, &mut hidden);
         }
-        Some(gate) => {
+        (Some(gate), None) => {
             let mut other = backend.tensor(count_of_items, up.rows.len());
             backend.of_experts(x, (gate, gate_bias), &items, used, &mut hidden);
             backend.of_experts(x, (up, up_bias), &items, used, &mut other);
             backend.gate_mul(activation, &mut hidden, &other);
         }
-        None => {
+        (None, _) => {
             backend.of_experts(x, (up, up_bias), &items, used, &mut hidden);
             backend.activate(activation, &mut hidden);
         }
@@ -222,12 +226,12 @@ impl GpuBackend {
         Some(lists)
     }
 
-    /// `hidden = activation(gate_e(x)) · up_e(x)` of every item, whose expert's rows are in
-    /// one buffer.
+    /// `hidden = activation(gate_e(x)) · up_e(x)` of every item; in the buffer of `gate`, the
+    /// rows of `up` lie so many `between` further on.
     fn gated_of_experts(
         &mut self,
         x: &Tensor,
-        [gate, up]: [&Stack<'_, GpuBackend>; 2],
+        (gate, between): (&Stack<'_, GpuBackend>, u32),
         biases: [Option<&GpuVector>; 2],
         items: &Items,
         activation: Activation,
@@ -248,7 +252,6 @@ impl GpuBackend {
             false => self.recorder.unwritten(),
         };
         let slice = &matrix.slices[0];
-        let between = rows_between(gate, up).expect("they share a buffer");
         let [gate_bias, up_bias] = biases.map(|bias| self.bias(bias));
         let buffers = [
             &slice.buffer,

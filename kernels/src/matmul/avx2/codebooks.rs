@@ -51,7 +51,7 @@ pub unsafe trait Vectors: Codebook<Entry: LookUp> + Block {
 }
 
 /// What a block of a codebook format says; indices and signs in memory, from where they are
-/// looked up.
+/// looked up, and where no vector of them crosses a line of the cache.
 #[repr(align(64))]
 pub struct Found<E: LookUp> {
     indices: [E::Indices; 8],
@@ -329,7 +329,7 @@ impl LookUp for u64 {
     }
 }
 
-/// The entries that two indices stand for, and two others that begin so many further on.
+/// The entries that two indices stand for, and two others, which begin `APART` further on.
 ///
 /// # Safety
 ///
@@ -385,7 +385,7 @@ impl LookUp for u32 {
     }
 }
 
-/// The entries that four indices stand for, and four others that begin so many further on.
+/// The entries that four indices stand for, and four others, which begin `APART` further on.
 ///
 /// # Safety
 ///
