@@ -4,6 +4,8 @@ use firstlight::{KvFormat, Model, Sequence, Wanted};
 
 /// Tokens of each sequence in the first step: enough together for a panel.
 const FIRST: [usize; 3] = [5, 1, 13];
+/// All of them: the largest step.
+pub const MOST: usize = FIRST[0] + FIRST[1] + FIRST[2];
 /// And in the second.
 const SECOND: [usize; 3] = [1, 3, 2];
 

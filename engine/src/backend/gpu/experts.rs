@@ -7,7 +7,7 @@
 use super::context::Buffer;
 use super::ops::GpuBackend;
 use super::pipelines::Kernel;
-use super::products::{EXPERTS, MATVEC_TOKENS, constant_of, format_piece, is_int8, set};
+use super::products::{EXPERTS, MATVEC_TOKENS, constant_of, format_piece, of_input, set};
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::units;
@@ -239,18 +239,12 @@ impl GpuBackend {
     ) {
         let matrix = gate.matrix;
         assert_eq!(x.cols, matrix.cols, "inputs");
-        let op = match is_int8(matrix.format) {
-            true => Op::ExpertGatedInt8,
-            false => Op::ExpertGatedFloat,
-        };
+        let op = of_input([Op::ExpertGatedInt8, Op::ExpertGatedFloat], matrix.format);
         let (mut kernel, workgroups) = self.kernel_of_items(op, matrix.format, hidden);
         kernel.constants[0] = set("BIAS", biases[0].is_some());
         kernel.constants[1] = constant_of(activation);
         let input = self.plain_input(x, matrix.format);
-        let quantized = match hidden.has_groups() {
-            true => hidden.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
+        let quantized = self.int8_of(hidden);
         let slice = &matrix.slices[0];
         let [gate_bias, up_bias] = biases.map(|bias| self.bias(bias));
         let buffers = [
@@ -295,10 +289,7 @@ impl GpuBackend {
             "inputs and outputs"
         );
         let used = hidden.rows / sum.rows;
-        let op = match is_int8(matrix.format) {
-            true => Op::ExpertSumInt8,
-            false => Op::ExpertSumFloat,
-        };
+        let op = of_input([Op::ExpertSumInt8, Op::ExpertSumFloat], matrix.format);
         let (mut kernel, workgroups) = self.kernel_of_items(op, matrix.format, sum);
         let input = self.plain_input(hidden, matrix.format);
         let has_bias = bias.is_some();

@@ -3,7 +3,7 @@
 use super::context::Buffer;
 use super::ops::{GpuBackend, tile_of};
 use super::pipelines::Kernel;
-use super::products::{format_piece, is_int8};
+use super::products::{format_piece, of_input};
 use super::profile::Work;
 use super::tensor::Tensor;
 use super::weights::GpuMatrix;
@@ -46,10 +46,7 @@ impl GpuBackend {
             (out.rows, heads * out.cols),
             "heads and outputs"
         );
-        let op = match is_int8(weight.format) {
-            true => Op::HeadsInt8,
-            false => Op::HeadsFloat,
-        };
+        let op = of_input([Op::HeadsInt8, Op::HeadsFloat], weight.format);
         let input = self.plain_input(x, weight.format);
         let (tile, tokens_piece) = tile_of(piece::TOKENS, tokens);
         let pieces = [format_piece(weight.format), tokens_piece, self.teams()];

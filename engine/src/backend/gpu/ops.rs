@@ -3,7 +3,7 @@
 use super::attention::{Heads, Part, quantizes};
 use super::context::{Buffer, Context};
 use super::pipelines::Kernel;
-use super::products::{constant_of, format_piece, set};
+use super::products::{constant_of, format_piece, of_input, set};
 use super::record::Recorder;
 use super::tensor::{Pool, Tensor};
 use super::weights::{GpuDevice, GpuMatrix, GpuVector};
@@ -11,7 +11,6 @@ use crate::backend::{
     Activation, AttentionShape, Backend, DeltaInputs, DeltaWeights, Experts, Norm, Product,
     QueriesAndKeys, SsmInputs, SsmWeights, Step,
 };
-use kernels::format::ActivationForm;
 use kernels::ops::{NormKind, Xielu};
 use kernels::recurrent::{ConvShape, DeltaShape, RecurrentShape, SsmShape};
 use shaders::table::Workgroup;
@@ -110,6 +109,14 @@ impl GpuBackend {
         }
     }
 
+    /// Where an operation that leaves `out` also leaves it as 8-bit integers, if it has groups.
+    pub(super) fn int8_of(&self, out: &Tensor) -> Arc<Buffer> {
+        match out.has_groups() {
+            true => out.int8().clone(),
+            false => self.recorder.unwritten(),
+        }
+    }
+
     /// `x` in f16, for matrix units.
     pub(super) fn halves(&mut self, x: &Tensor) {
         if !x.halves_are_present.get() {
@@ -153,10 +160,7 @@ impl Backend for GpuBackend {
     fn embed(&mut self, table: &GpuMatrix, tokens: &[u32]) -> Tensor {
         let out = self.tensor(tokens.len(), table.cols);
         let indices = self.recorder.upload(bytemuck::cast_slice(tokens));
-        let op = match table.format.info().activations {
-            ActivationForm::Int8 => Op::EmbedInt8,
-            ActivationForm::Float | ActivationForm::Bf16 => Op::EmbedFloat,
-        };
+        let op = of_input([Op::EmbedInt8, Op::EmbedFloat], table.format);
         let workgroups = self.elements(op, tokens.len() * table.cols.div_ceil(32));
         for slice in &table.slices {
             self.recorder.dispatch(
@@ -458,10 +462,7 @@ impl GpuBackend {
 
     /// `x = activation(x)`, perhaps as a gate of `up`.
     fn activated(&mut self, activation: Activation, x: &mut Tensor, up: Option<&Tensor>) {
-        let quantized = match x.has_groups() {
-            true => x.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
+        let quantized = self.int8_of(x);
         let workgroups = self.elements(Op::GateMul, x.rows * x.cols.div_ceil(4));
         let mut kernel = Kernel::new(Op::GateMul, &[]);
         kernel.constants[0] = constant_of(activation);

@@ -40,14 +40,14 @@ pub(super) struct Shaders {
 impl Shaders {
     /// For few tokens and weights of that format.
     pub fn few(&self, format: Format) -> Op {
-        self.few[usize::from(!is_int8(format))]
+        of_input(self.few, format)
     }
 
     /// For many, without matrix units; `half`: with arithmetic in f16.
     pub fn many(&self, format: Format, half: bool) -> Op {
         match half && computes_in_half(format) {
             true => self.many_half,
-            false => self.many[usize::from(!is_int8(format))],
+            false => of_input(self.many, format),
         }
     }
 }
@@ -108,6 +108,11 @@ pub(super) fn format_piece(format: Format) -> &'static Piece {
 
 pub(super) fn is_int8(format: Format) -> bool {
     format.info().activations == ActivationForm::Int8
+}
+
+/// Of two operations, for activations as 8-bit integers and as floats, the one for a format.
+pub(super) fn of_input([int8, float]: [Op; 2], format: Format) -> Op {
+    if is_int8(format) { int8 } else { float }
 }
 
 /// Whether products of many tokens with that format are computed in f16, where
@@ -316,18 +321,12 @@ impl GpuBackend {
         check_shapes(x, gate.weight, gate.out);
         let (weight, out) = (gate.weight, &*gate.out);
         let (input, _) = self.input(x, weight.format);
-        let op = match is_int8(weight.format) {
-            true => Op::GatedInt8,
-            false => Op::GatedFloat,
-        };
+        let op = of_input([Op::GatedInt8, Op::GatedFloat], weight.format);
         let (tile, tokens) = tile_of(piece::TOKENS, x.rows);
         let mut kernel = Kernel::new(op, &[format_piece(weight.format), tokens, self.teams()]);
         kernel.constants[0] = set("BIAS", gate.bias.is_some());
         kernel.constants[1] = constant_of(activation);
-        let quantized = match out.has_groups() {
-            true => out.int8().clone(),
-            false => self.recorder.unwritten(),
-        };
+        let quantized = self.int8_of(out);
         let Workgroup::Rows(rows) = op.shader().workgroup else {
             panic!("{op:?} counts rows");
         };

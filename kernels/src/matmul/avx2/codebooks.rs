@@ -155,7 +155,8 @@ pub fn one_token<L: Level, B: Vectors>(
     let (mut now, mut next) = (&mut Found::nothing(), &mut Found::nothing());
     let mut scales = match all.first() {
         Some(block) => now.read(block),
-        None => return,
+        // Rows without inputs.
+        None => (0.0, _mm_setzero_si128()),
     };
     for (n, out) in out.row(row).iter_mut().enumerate() {
         let mut acc = _mm256_setzero_ps();
