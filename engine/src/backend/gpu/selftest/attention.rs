@@ -164,12 +164,14 @@ pub(super) fn attention<B: Backend>(
     let mut caches = Vec::new();
     for (&[past, tokens], ropes) in sequences.iter().zip(before.chunks(2)) {
         let mut cache = cache(side, kv, shape, past + tokens)?;
-        // The past comes in two steps, so that the cache has to grow.
+        // The past comes in two steps, so that the cache has to grow; of each, the last
+        // token attends, which is what a model asks of its last layer.
         for (count, rope) in [past / 3, past - past / 3].into_iter().zip(ropes) {
             let seed = 100 * caches.len() + cache.len();
             if count > 0 {
                 let tokens = &mut [(&mut cache, count)];
-                let out = attend(side, shape, rope, false, tokens, true, seed as u64)?;
+                let new = New::Kept(vec![count - 1]);
+                let out = attend(side, shape, rope, false, tokens, new, seed as u64)?;
                 // What is recorded has to be submitted before the cache grows.
                 read(side.backend, &out);
             }
@@ -178,12 +180,12 @@ pub(super) fn attention<B: Backend>(
     }
     let tokens = sequences.iter().map(|&[_, tokens]| tokens);
     let mut together: Vec<_> = caches.iter_mut().zip(tokens).collect();
-    let attended = attend(side, shape, &last[0], sinks, &mut together, true, 7777)?;
+    let attended = attend(side, shape, &last[0], sinks, &mut together, New::All, 7777)?;
     let backend = &mut *side.backend;
     let Some(weight) = &after else {
         let mut found = read(backend, &attended);
         // Other queries of the same tokens, as those of a layer that appends nothing.
-        let again = attend(side, shape, &last[1], sinks, &mut together, false, 8888)?;
+        let again = attend(side, shape, &last[1], sinks, &mut together, New::None, 8888)?;
         found.extend(read(side.backend, &again));
         return Some(found);
     };
@@ -198,8 +200,19 @@ pub(super) fn attention<B: Backend>(
     Some(read(backend, &out))
 }
 
-/// Takes so many tokens of each sequence through attention: those to come or, if they
-/// are not new, the last ones, whose keys and values are there.
+/// Which tokens are new.
+#[derive(PartialEq)]
+enum New {
+    /// All.
+    All,
+    /// All, but only these rows attend.
+    Kept(Vec<usize>),
+    /// None: the keys and values are there.
+    None,
+}
+
+/// Takes so many tokens of each sequence through attention: those to come or, if none
+/// are new, the last ones.
 #[allow(clippy::too_many_arguments)] // what attends, how, and to what
 fn attend<B: Backend>(
     side: &mut Side<'_, B>,
@@ -207,9 +220,14 @@ fn attend<B: Backend>(
     rope: &Rope,
     sinks: bool,
     sequences: &mut [(&mut KvCache, usize)],
-    are_new: bool,
+    new: New,
     seed: u64,
 ) -> Option<B::Tensor> {
+    let are_new = new != New::None;
+    let kept = match new {
+        New::Kept(rows) => Some(rows),
+        New::All | New::None => None,
+    };
     let mut positions = Vec::new();
     let mut rows = Vec::new();
     for (cache, count) in &mut *sequences {
@@ -229,7 +247,6 @@ fn attend<B: Backend>(
     let mut q = write(0, shape.n_head, shape.head_dim_k);
     let mut k = write(1, shape.n_head_kv, shape.head_dim_k);
     let v = write(2, shape.n_head_kv, shape.head_dim_v);
-    let mut out = backend.tensor(positions.len(), shape.n_head * shape.head_dim_v);
     let parts = sequences.iter_mut().zip(rows).map(|((cache, _), rows)| {
         let position = positions[rows.start];
         Rows {
@@ -241,8 +258,9 @@ fn attend<B: Backend>(
     let mut step = Step {
         sequences: parts.collect(),
         positions: positions.clone(),
-        kept: None,
+        kept,
     };
+    let mut out = backend.tensor(step.rows_kept(), shape.n_head * shape.head_dim_v);
     // From below the scores to above them.
     let sinks = sinks.then(|| vector(side.device, 5, shape.n_head));
     let prepared = QueriesAndKeys {
