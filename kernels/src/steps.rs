@@ -24,6 +24,7 @@
 //!
 //! ```text
 //! plain      x0 x1 ┄ x15  │ x16 x17 ┄ x31     two steps of a unit
+//! halved     x0 ┄ x7 x16 ┄ x23     one step of it in each half of the row
 //! rounded    x1 x3 ┄ x31  │ x0 x2 ┄ x30       the odd ones come first
 //! pairs      x0·x1 x2·x3 ┄ x30·x31            one step: bf16, two in each lane
 //! ```
@@ -54,6 +55,8 @@ pub const FLOOR: f32 = f32::from_bits((127 - 56) << 23);
 pub enum StepForm {
     /// Floats as they are.
     Plain,
+    /// Floats as they are, by halves of steps.
+    Halved,
     /// Floats that are bf16.
     Rounded,
     /// Pairs of bf16.
@@ -65,7 +68,7 @@ impl StepForm {
     pub const fn steps(self, cols: usize) -> usize {
         let units = cols.div_ceil(UNIT);
         match self {
-            StepForm::Plain | StepForm::Rounded => 2 * units,
+            StepForm::Plain | StepForm::Halved | StepForm::Rounded => 2 * units,
             StepForm::Pairs => units,
         }
     }
@@ -212,6 +215,16 @@ impl Op for Fill<'_, '_> {
                     out.as_flattened_mut().copy_from_slice(x);
                 }
             }
+            StepForm::Halved => {
+                let (lower, upper) = out.split_at_mut(out.len() / 2);
+                for (x, (lower, upper)) in zip(units, zip(lower, upper)) {
+                    for (i, step) in x.as_chunks::<LANES>().0.iter().enumerate() {
+                        let (first, second) = step.split_at(LANES / 2);
+                        lower[LANES / 2 * i..][..LANES / 2].copy_from_slice(first);
+                        upper[LANES / 2 * i..][..LANES / 2].copy_from_slice(second);
+                    }
+                }
+            }
             StepForm::Rounded => {
                 for (x, [odd, even]) in zip(units, out.as_chunks_mut::<2>().0) {
                     for (i, [first, second]) in x.as_chunks::<2>().0.iter().enumerate() {
@@ -271,7 +284,12 @@ mod tests {
                 false => -0.0,
             };
             for isa in Isa::available() {
-                for form in [StepForm::Plain, StepForm::Rounded, StepForm::Pairs] {
+                for form in [
+                    StepForm::Plain,
+                    StepForm::Halved,
+                    StepForm::Rounded,
+                    StepForm::Pairs,
+                ] {
                     let mut buffer = StepBuffer::default();
                     team.region(|region| buffer.fill(region, isa, form, &x, rows));
                     assert_eq!(buffer.rows().form(), form);
@@ -283,6 +301,13 @@ mod tests {
                                 let rounded = |col| round_to_bf16(value(row, col)).to_bits();
                                 let expected = match form {
                                     StepForm::Plain => value(row, LANES * s + i).to_bits(),
+                                    StepForm::Halved => {
+                                        let (half, unit) =
+                                            (s / (steps.len() / 2), s % (steps.len() / 2));
+                                        let lane = i % 8 + 8 * half;
+                                        let col = UNIT * unit + LANES * (i / 8) + lane;
+                                        value(row, col).to_bits()
+                                    }
                                     StepForm::Rounded => {
                                         rounded(UNIT * (s / 2) + 2 * i + 1 - s % 2)
                                     }

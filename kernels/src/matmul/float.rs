@@ -43,9 +43,9 @@ use std::ops::Range;
 const CHUNK: usize = 48;
 /// Steps in a block of inputs: of a tile's tokens they stay in the first-level cache,
 /// while sheets come from the second. (On a Zen 5, blocks of 96 were a sixth slower.)
-pub(super) const BLOCK_STEPS: usize = 64;
+const BLOCK_STEPS: usize = 64;
 /// How far ahead of what is unpacked memory is asked for.
-const AHEAD: usize = 8192;
+pub(super) const AHEAD: usize = 8192;
 
 /// A weight that lanes can read.
 pub(super) trait Weight: FloatWeight + bytemuck::Zeroable {
@@ -309,7 +309,7 @@ pub(super) struct Rows<'a, W> {
 }
 
 impl<'a, W: Weight> Rows<'a, W> {
-    fn new(matrix: Matrix<'a>) -> Self {
+    pub fn new(matrix: Matrix<'a>) -> Self {
         Rows {
             rows: matrix.rows(),
             cols: matrix.cols(),

@@ -161,7 +161,8 @@ pub struct Activations<'a> {
     pub float: &'a [f32],
     /// The values quantized; empty unless a job's format wants them.
     pub int8: Int8Rows<'a>,
-    /// The values in steps, for F32 and F16.
+    /// The values in steps, for F32 and F16: plain, or for F16 alone as its kernel wants
+    /// many tokens.
     pub plain: StepRows<'a>,
     /// The values as bf16, for BF16.
     pub rounded: StepRows<'a>,
@@ -264,7 +265,8 @@ impl Forms {
                 .quantize(region, isa, kernels.order(rows), x, rows);
         }
         if wanted(ActivationForm::Float) {
-            self.plain.fill(region, isa, StepForm::Plain, x, rows);
+            let form = float_form(kernels, rows, jobs);
+            self.plain.fill(region, isa, form, x, rows);
         }
         if wanted(ActivationForm::Bf16) {
             let form = kernels.bf16_form();
@@ -395,6 +397,15 @@ fn form_of(job: &Job<'_>) -> ActivationForm {
     job.weight.format().info().activations
 }
 
+/// The form of the steps that matrices of F32 and F16 are multiplied with.
+fn float_form(kernels: &Kernels, rows: usize, jobs: &[Job<'_>]) -> StepForm {
+    let is_f32 = |job: &Job<'_>| job.weight.format() == Format::F32;
+    match rows < panel::MIN_TOKENS || jobs.iter().any(is_f32) {
+        true => StepForm::Plain,
+        false => kernels.f16_form(),
+    }
+}
+
 /// Weight rows in a unit of work.
 ///
 /// Few tokens: long stretches that are read as one stream, but enough of them
@@ -419,7 +430,9 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
     }
     let rows_of = |job: &Job<'_>| match form_of(job) {
         ActivationForm::Int8 => panel::strip_rows(isa, rows, job.weight.cols(), outputs, threads),
-        ActivationForm::Float | ActivationForm::Bf16 => panel::float_strip_rows(outputs, threads),
+        ActivationForm::Float | ActivationForm::Bf16 => {
+            panel::float_strip_rows(float_form(kernels, rows, jobs), outputs, threads)
+        }
     };
     jobs.iter().map(rows_of).min().unwrap_or(1)
 }

@@ -18,6 +18,7 @@
 use crate::format::{ActivationForm, Format};
 use crate::isa::{Isa, is_zen_5_or_later};
 use crate::lines::Lines;
+use crate::steps::StepForm;
 
 /// From this many tokens on, strips are unpacked into panels.
 pub const MIN_TOKENS: usize = 12;
@@ -94,10 +95,12 @@ pub fn strip_rows(isa: Isa, tokens: usize, cols: usize, outputs: usize, threads:
     (rows / tile * tile).clamp(tile, most)
 }
 
-/// Rows of a strip of floats. Of its panel, only a block of inputs needs to stay in
-/// the second-level cache.
-pub fn float_strip_rows(outputs: usize, threads: usize) -> usize {
-    (rows_for_all(outputs, threads) / 16 * 16).clamp(16, 64)
+/// Rows of a strip of floats, whole sheets of the kernel for that form of activations. Of its
+/// panel, only a block of inputs needs to stay in the second-level cache.
+pub fn float_strip_rows(form: StepForm, outputs: usize, threads: usize) -> usize {
+    let sheets = if form == StepForm::Halved { 12 } else { 16 };
+    let rows = rows_for_all(outputs, threads).clamp(sheets, 64);
+    rows / sheets * sheets
 }
 
 /// So many rows that all threads have some of the `outputs`.

@@ -290,6 +290,7 @@ pub struct Kernels {
     isa: Isa,
     scaling: Scaling,
     bf16_form: StepForm,
+    f16_form: StepForm,
     matmul: Vec<MatmulKernel>,
 }
 
@@ -334,6 +335,11 @@ impl Kernels {
                 Isa::Avx512 => avx512::form(),
                 _ => StepForm::Rounded,
             },
+            f16_form: match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 | Isa::AvxVnni => avx2::f16_form(),
+                _ => StepForm::Plain,
+            },
             matmul: Format::all().map(pick).collect(),
         })
     }
@@ -358,10 +364,25 @@ impl Kernels {
         self.bf16_form
     }
 
+    /// The form of activations that the kernel for F16 wants of many tokens.
+    pub(super) fn f16_form(&self) -> StepForm {
+        self.f16_form
+    }
+
     /// The kernels as on processors that scale sums in this way.
     #[cfg(all(test, target_arch = "x86_64"))]
     pub(super) fn with_scaling(mut self, scaling: Scaling) -> Kernels {
         self.scaling = scaling;
+        self
+    }
+
+    /// The kernels of AVX2 as on processors that multiply F16 in the other form.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    pub(super) fn with_other_f16_form(mut self) -> Kernels {
+        self.f16_form = match self.f16_form {
+            StepForm::Plain => StepForm::Halved,
+            _ => StepForm::Plain,
+        };
         self
     }
 

@@ -57,6 +57,10 @@ fn sets() -> Vec<(&'static str, Kernels)> {
         sets.push(("avx512 without bf16", kernels.without_pairs()));
     }
     #[cfg(target_arch = "x86_64")]
+    if let Ok(kernels) = Kernels::new(Isa::Avx2) {
+        sets.push(("avx2 with f16 otherwise", kernels.with_other_f16_form()));
+    }
+    #[cfg(target_arch = "x86_64")]
     match registry::avx_vnni_in_evex() {
         Some(kernels) => sets.push(("avx-vnni in EVEX", kernels)),
         None => eprintln!("skipped: avx-vnni in EVEX, which needs AVX-512"),
@@ -124,9 +128,10 @@ fn check(format: Format, rows: usize, cols: usize, kind: Weights) {
     }
 }
 
-#[test]
-fn every_kernel_equals_the_definition() {
-    for format in Format::all() {
+/// Every kernel against the definition, of the formats whose blocks are so long. (Two
+/// tests, side by side: under emulation they take minutes.)
+fn check_kernels(of_block: impl Fn(usize) -> bool) {
+    for format in Format::all().filter(|format| of_block(format.info().block_len)) {
         let block = format.info().block_len.max(32);
         for (rows, blocks) in [
             (1, 1),
@@ -146,6 +151,16 @@ fn every_kernel_equals_the_definition() {
             check(format, rows, blocks * block, Weights::Ordinary);
         }
     }
+}
+
+#[test]
+fn kernels_of_short_blocks_equal_the_definition() {
+    check_kernels(|len| len < 256);
+}
+
+#[test]
+fn kernels_of_long_blocks_equal_the_definition() {
+    check_kernels(|len| len >= 256);
 }
 
 #[test]

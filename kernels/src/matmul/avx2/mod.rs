@@ -31,7 +31,7 @@ mod vnni;
 pub(super) use vnni::Evex;
 pub(super) use {
     codebooks::{Bytes, Found, Masks, Vectors, expand},
-    f16::f16,
+    f16::{f16, form as f16_form},
     plain::Plain,
     vnni::{Vex, Vnni},
 };
