@@ -24,10 +24,11 @@
 //!
 //! ```text
 //! plain      x0 x1 ┄ x15  │ x16 x17 ┄ x31     two steps of a unit
-//! halved     x0 ┄ x7 x16 ┄ x23     one step of it in each half of the row
 //! rounded    x1 x3 ┄ x31  │ x0 x2 ┄ x30       the odd ones come first
 //! pairs      x0·x1 x2·x3 ┄ x30·x31            one step: bf16, two in each lane
 //! ```
+//!
+//! *In halves*, lanes 0 to 7 of all steps of a row come before lanes 8 to 15.
 //!
 //! A row begins 2 KB further on where it would begin a multiple of 4 KB after the
 //! last, so that the same part of several rows does not fall into the same sets
@@ -55,10 +56,12 @@ pub const FLOOR: f32 = f32::from_bits((127 - 56) << 23);
 pub enum StepForm {
     /// Floats as they are.
     Plain,
-    /// Floats as they are, by halves of steps.
-    Halved,
+    /// The same in halves.
+    PlainHalves,
     /// Floats that are bf16.
     Rounded,
+    /// The same in halves.
+    RoundedHalves,
     /// Pairs of bf16.
     Pairs,
 }
@@ -68,9 +71,14 @@ impl StepForm {
     pub const fn steps(self, cols: usize) -> usize {
         let units = cols.div_ceil(UNIT);
         match self {
-            StepForm::Plain | StepForm::Halved | StepForm::Rounded => 2 * units,
             StepForm::Pairs => units,
+            _ => 2 * units,
         }
+    }
+
+    /// Whether the lower lanes of all steps come before the upper ones.
+    pub const fn is_in_halves(self) -> bool {
+        matches!(self, StepForm::PlainHalves | StepForm::RoundedHalves)
     }
 }
 
@@ -212,27 +220,16 @@ impl Op for Fill<'_, '_> {
         match form {
             StepForm::Plain => {
                 for (x, out) in zip(units, out.as_chunks_mut::<2>().0) {
-                    out.as_flattened_mut().copy_from_slice(x);
-                }
-            }
-            StepForm::Halved => {
-                let (lower, upper) = out.split_at_mut(out.len() / 2);
-                for (x, (lower, upper)) in zip(units, zip(lower, upper)) {
-                    for (i, step) in x.as_chunks::<LANES>().0.iter().enumerate() {
-                        let (first, second) = step.split_at(LANES / 2);
-                        lower[LANES / 2 * i..][..LANES / 2].copy_from_slice(first);
-                        upper[LANES / 2 * i..][..LANES / 2].copy_from_slice(second);
-                    }
+                    *out = plain(x);
                 }
             }
             StepForm::Rounded => {
-                for (x, [odd, even]) in zip(units, out.as_chunks_mut::<2>().0) {
-                    for (i, [first, second]) in x.as_chunks::<2>().0.iter().enumerate() {
-                        even[i] = round_to_bf16(*first);
-                        odd[i] = round_to_bf16(*second);
-                    }
+                for (x, out) in zip(units, out.as_chunks_mut::<2>().0) {
+                    *out = rounded(x);
                 }
             }
+            StepForm::PlainHalves => in_halves(units, out, plain),
+            StepForm::RoundedHalves => in_halves(units, out, rounded),
             StepForm::Pairs => {
                 for (x, out) in zip(units, out) {
                     for (out, [first, second]) in zip(out.iter_mut(), x.as_chunks::<2>().0) {
@@ -241,6 +238,41 @@ impl Op for Fill<'_, '_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The steps of a unit.
+#[inline(always)]
+fn plain(x: &[f32; UNIT]) -> [Step; 2] {
+    let (steps, _) = x.as_chunks();
+    [steps[0], steps[1]]
+}
+
+/// The steps of a unit as bf16.
+#[inline(always)]
+fn rounded(x: &[f32; UNIT]) -> [Step; 2] {
+    let [mut odd, mut even] = [[0.0; LANES]; 2];
+    for (i, [first, second]) in x.as_chunks::<2>().0.iter().enumerate() {
+        even[i] = round_to_bf16(*first);
+        odd[i] = round_to_bf16(*second);
+    }
+    [odd, even]
+}
+
+/// Writes the steps of units, the lower halves of all before the upper ones.
+#[inline(always)]
+fn in_halves<'a>(
+    units: impl Iterator<Item = &'a [f32; UNIT]>,
+    out: &mut [Step],
+    steps: impl Fn(&[f32; UNIT]) -> [Step; 2],
+) {
+    let (lower, upper) = out.split_at_mut(out.len() / 2);
+    for (x, (lower, upper)) in zip(units, zip(lower, upper)) {
+        const HALF: usize = LANES / 2;
+        for (i, step) in steps(x).iter().enumerate() {
+            lower[HALF * i..][..HALF].copy_from_slice(&step[..HALF]);
+            upper[HALF * i..][..HALF].copy_from_slice(&step[HALF..]);
         }
     }
 }
@@ -286,8 +318,9 @@ mod tests {
             for isa in Isa::available() {
                 for form in [
                     StepForm::Plain,
-                    StepForm::Halved,
+                    StepForm::PlainHalves,
                     StepForm::Rounded,
+                    StepForm::RoundedHalves,
                     StepForm::Pairs,
                 ] {
                     let mut buffer = StepBuffer::default();
@@ -298,17 +331,21 @@ mod tests {
                         assert_eq!(steps.len(), form.steps(cols));
                         for (s, step) in steps.iter().enumerate() {
                             for (i, found) in step.iter().enumerate() {
-                                let rounded = |col| round_to_bf16(value(row, col)).to_bits();
-                                let expected = match form {
-                                    StepForm::Plain => value(row, LANES * s + i).to_bits(),
-                                    StepForm::Halved => {
+                                // Which step and lane of those that are not in halves.
+                                let (s, i) = match form.is_in_halves() {
+                                    true => {
                                         let (half, unit) =
                                             (s / (steps.len() / 2), s % (steps.len() / 2));
-                                        let lane = i % 8 + 8 * half;
-                                        let col = UNIT * unit + LANES * (i / 8) + lane;
-                                        value(row, col).to_bits()
+                                        (2 * unit + i / 8, 8 * half + i % 8)
                                     }
-                                    StepForm::Rounded => {
+                                    false => (s, i),
+                                };
+                                let rounded = |col| round_to_bf16(value(row, col)).to_bits();
+                                let expected = match form {
+                                    StepForm::Plain | StepForm::PlainHalves => {
+                                        value(row, LANES * s + i).to_bits()
+                                    }
+                                    StepForm::Rounded | StepForm::RoundedHalves => {
                                         rounded(UNIT * (s / 2) + 2 * i + 1 - s % 2)
                                     }
                                     StepForm::Pairs => {

@@ -10,8 +10,7 @@
 //!
 //! Few tokens: rows are widened on the way ([`in_place`](super::in_place)).
 //!
-//! Many tokens: a strip is brought into steps once, as a [`Dot`] keeps them, `R` rows
-//! side by side in a *sheet*:
+//! Many tokens: a strip is brought into steps once, `R` rows side by side in a *sheet*:
 //!
 //! ```text
 //! panel   [sheet][step][row]
@@ -35,7 +34,6 @@ use crate::lines::Lines;
 use crate::prefetch;
 use crate::steps::{Step, StepRows, UNIT};
 use crate::team::TileMut;
-use bytemuck::Pod;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -106,11 +104,6 @@ fn halves<T>(unit: &[T; UNIT]) -> [&[T; LANES]; 2] {
 
 /// How a unit of weights becomes `N` steps, and what they add to sums.
 pub(super) trait Dot<L: Lanes, W, const N: usize>: Copy {
-    /// A step of weights as it stands in a panel.
-    type Kept: Pod;
-    /// Rows of up to so many steps are one block.
-    const WHOLE: usize = BLOCK_STEPS;
-
     /// The steps of a unit.
     fn steps(self, l: L, from: &[W; UNIT]) -> [L::F; N];
 
@@ -123,55 +116,6 @@ pub(super) trait Dot<L: Lanes, W, const N: usize>: Copy {
         w: [L::F; R],
         x: [&Step; T],
     );
-
-    /// The steps of a unit as they stand in a panel.
-    fn keep(self, l: L, from: &[W; UNIT]) -> [Self::Kept; N];
-
-    /// [`Dot::outer`] with steps from a panel.
-    fn outer_kept<const R: usize, const T: usize>(
-        self,
-        l: L,
-        acc: &mut [[L::F; R]; T],
-        w: &[Self::Kept; R],
-        x: [&Step; T],
-    );
-}
-
-/// [`Dot::keep`], as steps.
-#[inline(always)]
-pub(super) fn keep_steps<L: Lanes, W, D: Dot<L, W, N>, const N: usize>(
-    dot: D,
-    l: L,
-    from: &[W; UNIT],
-) -> [Step; N] {
-    let mut kept = [[0.0; LANES]; N];
-    for (kept, step) in zip(kept.iter_mut(), dot.steps(l, from)) {
-        l.store(step, kept);
-    }
-    kept
-}
-
-/// [`Dot::outer_kept`], of steps.
-#[inline(always)]
-pub(super) fn outer_steps<
-    L: Lanes,
-    W,
-    D: Dot<L, W, N>,
-    const N: usize,
-    const R: usize,
-    const T: usize,
->(
-    dot: D,
-    l: L,
-    acc: &mut [[L::F; R]; T],
-    w: &[Step; R],
-    x: [&Step; T],
-) {
-    let mut steps = [l.splat(0.0); R];
-    for (step, w) in zip(steps.iter_mut(), w) {
-        *step = l.load(w);
-    }
-    dot.outer(l, acc, steps, x);
 }
 
 /// Two steps of floats, sixteen fused multiply-adds each.
@@ -179,8 +123,6 @@ pub(super) fn outer_steps<
 pub(super) struct Fused;
 
 impl<L: Lanes, W: Weight> Dot<L, W, 2> for Fused {
-    type Kept = Step;
-
     #[inline(always)]
     fn steps(self, l: L, from: &[W; UNIT]) -> [L::F; 2] {
         W::load(l, from)
@@ -195,22 +137,6 @@ impl<L: Lanes, W: Weight> Dot<L, W, 2> for Fused {
         x: [&Step; T],
     ) {
         l.outer(acc, w, x);
-    }
-
-    #[inline(always)]
-    fn keep(self, l: L, from: &[W; UNIT]) -> [Step; 2] {
-        keep_steps(self, l, from)
-    }
-
-    #[inline(always)]
-    fn outer_kept<const R: usize, const T: usize>(
-        self,
-        l: L,
-        acc: &mut [[L::F; R]; T],
-        w: &[Step; R],
-        x: [&Step; T],
-    ) {
-        outer_steps::<L, W, Self, 2, R, T>(self, l, acc, w, x);
     }
 }
 
@@ -346,21 +272,21 @@ impl<W: Weight> Work<W> for Unpack<'_, '_, W> {
         let steps = N * self.weight.cols.div_ceil(UNIT);
         let sheet_rows = tile_rows::<L>();
         let sheets = self.weight.rows.div_ceil(sheet_rows);
-        let floats = sheets * sheet_rows * steps * size_of::<D::Kept>() / size_of::<f32>();
-        let panel: &mut [D::Kept] = bytemuck::cast_slice_mut(self.panel.resize(floats));
+        let panel = self.panel.resize(sheets * sheet_rows * steps * LANES);
+        let panel: &mut [Step] = panel.as_chunks_mut().0;
         for (sheet, panel) in panel.chunks_exact_mut(sheet_rows * steps).enumerate() {
             for r in 0..sheet_rows {
                 let (units, tail) = self.weight.row(sheet * sheet_rows + r);
                 let mut to = panel[r..].iter_mut().step_by(sheet_rows);
                 for unit in units {
                     prefetch::all_to_level(false, unit, AHEAD);
-                    for (step, to) in zip(dot.keep(l, unit), &mut to) {
-                        *to = step;
+                    for (step, to) in zip(dot.steps(l, unit), &mut to) {
+                        l.store(step, to);
                     }
                 }
                 if !tail.is_empty() {
-                    for (step, to) in zip(dot.keep(l, &fill_up(tail)), &mut to) {
-                        *to = step;
+                    for (step, to) in zip(dot.steps(l, &fill_up(tail)), &mut to) {
+                        l.store(step, to);
                     }
                 }
             }
@@ -400,21 +326,16 @@ impl Panel<'_, '_, '_> {
         dot: D,
         tokens: Range<usize>,
     ) {
-        let panel: &[D::Kept] = bytemuck::cast_slice(self.panel);
-        let panel: &[[D::Kept; R]] = panel.as_chunks().0;
+        let panel: &[[Step; R]] = self.panel.as_chunks().0.as_chunks().0;
         let steps = self.x.steps();
         let sheets = self.rows.div_ceil(R);
-        let block_steps = match steps <= D::WHOLE {
-            true => D::WHOLE,
-            false => BLOCK_STEPS,
-        };
-        let whole = steps <= block_steps;
+        let whole = steps <= BLOCK_STEPS;
         let resting = if whole { 0 } else { sheets * tokens.len() };
         let sums = self.sums.resize(resting * R * LANES);
         let sums: &mut [[Step; R]] = sums.as_chunks_mut().0.as_chunks_mut().0;
 
-        for start in (0..steps).step_by(block_steps) {
-            let block = start..steps.min(start + block_steps);
+        for start in (0..steps).step_by(BLOCK_STEPS) {
+            let block = start..steps.min(start + BLOCK_STEPS);
             let mut token = 0;
             while token < tokens.len() {
                 let mut taken = 0;
@@ -445,8 +366,8 @@ impl Panel<'_, '_, '_> {
 }
 
 /// A block of a sheet, to be multiplied with some tokens of a chunk at a time.
-struct Tile<'a, 't, 'o, K, const R: usize> {
-    w: &'a [[K; R]],
+struct Tile<'a, 't, 'o, const R: usize> {
+    w: &'a [[Step; R]],
     x: StepRows<'a>,
     block: Range<usize>,
     /// Sums of all tokens of the chunk between blocks.
@@ -457,11 +378,11 @@ struct Tile<'a, 't, 'o, K, const R: usize> {
     rows: usize,
 }
 
-impl<K: Pod, const R: usize> Tile<'_, '_, '_, K, R> {
+impl<const R: usize> Tile<'_, '_, '_, R> {
     /// Adds the products with `T` tokens, from `token` of the chunk on, to their
     /// sums, and stores them after the last block. Returns `T`.
     #[inline(always)]
-    fn add<L: Lanes, D: Dot<L, W, N, Kept = K>, W, const N: usize, const T: usize>(
+    fn add<L: Lanes, D: Dot<L, W, N>, W, const N: usize, const T: usize>(
         &mut self,
         l: L,
         dot: D,
@@ -481,7 +402,11 @@ impl<K: Pod, const R: usize> Tile<'_, '_, '_, K, R> {
             }
         }
         for (k, w) in self.w.iter().enumerate() {
-            dot.outer_kept(l, &mut acc, w, at(x, k));
+            let mut steps = [l.splat(0.0); R];
+            for (step, w) in zip(steps.iter_mut(), w) {
+                *step = l.load(w);
+            }
+            dot.outer(l, &mut acc, steps, at(x, k));
         }
         if self.block.end < self.x.steps() {
             for (acc, sums) in zip(acc.iter(), &mut self.sums[token..]) {

@@ -56,7 +56,7 @@ pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 use crate::activation::{Int8Buffer, Int8Rows};
 use crate::format::{ActivationForm, Expanded, Format};
 use crate::lines::Lines;
-use crate::steps::{StepBuffer, StepForm, StepRows};
+use crate::steps::{StepBuffer, StepRows};
 use crate::team::{MatMut, Region, TileMut};
 
 /// A matrix of weights `[rows, cols]` in the format of the file.
@@ -161,8 +161,7 @@ pub struct Activations<'a> {
     pub float: &'a [f32],
     /// The values quantized; empty unless a job's format wants them.
     pub int8: Int8Rows<'a>,
-    /// The values in steps, for F32 and F16: plain, or for F16 alone as its kernel wants
-    /// many tokens.
+    /// The values in steps, for F32 and F16.
     pub plain: StepRows<'a>,
     /// The values as bf16, for BF16.
     pub rounded: StepRows<'a>,
@@ -265,11 +264,11 @@ impl Forms {
                 .quantize(region, isa, kernels.order(rows), x, rows);
         }
         if wanted(ActivationForm::Float) {
-            let form = float_form(kernels, rows, jobs);
+            let form = kernels.plain_form(rows);
             self.plain.fill(region, isa, form, x, rows);
         }
         if wanted(ActivationForm::Bf16) {
-            let form = kernels.bf16_form();
+            let form = kernels.bf16_form(rows);
             self.rounded.fill(region, isa, form, x, rows);
         }
         Activations {
@@ -397,15 +396,6 @@ fn form_of(job: &Job<'_>) -> ActivationForm {
     job.weight.format().info().activations
 }
 
-/// The form of the steps that matrices of F32 and F16 are multiplied with.
-fn float_form(kernels: &Kernels, rows: usize, jobs: &[Job<'_>]) -> StepForm {
-    let is_f32 = |job: &Job<'_>| job.weight.format() == Format::F32;
-    match rows < panel::MIN_TOKENS || jobs.iter().any(is_f32) {
-        true => StepForm::Plain,
-        false => kernels.f16_form(),
-    }
-}
-
 /// Weight rows in a unit of work.
 ///
 /// Few tokens: long stretches that are read as one stream, but enough of them
@@ -431,7 +421,7 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
     let rows_of = |job: &Job<'_>| match form_of(job) {
         ActivationForm::Int8 => panel::strip_rows(isa, rows, job.weight.cols(), outputs, threads),
         ActivationForm::Float | ActivationForm::Bf16 => {
-            panel::float_strip_rows(float_form(kernels, rows, jobs), outputs, threads)
+            panel::float_strip_rows(kernels.plain_form(rows), outputs, threads)
         }
     };
     jobs.iter().map(rows_of).min().unwrap_or(1)

@@ -98,7 +98,7 @@ pub fn strip_rows(isa: Isa, tokens: usize, cols: usize, outputs: usize, threads:
 /// Rows of a strip of floats, whole sheets of the kernel for that form of activations. Of its
 /// panel, only a block of inputs needs to stay in the second-level cache.
 pub fn float_strip_rows(form: StepForm, outputs: usize, threads: usize) -> usize {
-    let sheets = if form == StepForm::Halved { 12 } else { 16 };
+    let sheets = if form.is_in_halves() { 12 } else { 16 };
     let rows = rows_for_all(outputs, threads).clamp(sheets, 64);
     rows / sheets * sheets
 }

@@ -5,6 +5,7 @@
 //! served by the plainer set that [`Isa::fallback`] names and that takes
 //! activations in the same [`Order`].
 
+use super::panel::MIN_TOKENS;
 use super::{Activations, Matrix, Scratch, float, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
@@ -72,9 +73,9 @@ static KERNELS: &[&[MatmulKernel]] = &[
     },
     #[cfg(target_arch = "x86_64")]
     kernels! { Avx2:
-        F32    float::strip::<lanes::Avx2, F32>;
-        F16    avx2::f16;
-        BF16   float::strip::<lanes::Avx2, BF16>;
+        F32    avx2::floats::<F32>;
+        F16    avx2::floats::<F16>;
+        BF16   avx2::floats::<BF16>;
         Q4_0   avx2::blocks::<avx2::Plain, BlockQ4_0>;
         Q4_1   avx2::blocks::<avx2::Plain, BlockQ4_1>;
         Q5_0   avx2::blocks::<avx2::Plain, BlockQ5_0>;
@@ -290,7 +291,8 @@ pub struct Kernels {
     isa: Isa,
     scaling: Scaling,
     bf16_form: StepForm,
-    f16_form: StepForm,
+    /// Whether many tokens meet matrices of floats half after half.
+    in_halves: bool,
     matmul: Vec<MatmulKernel>,
 }
 
@@ -335,10 +337,10 @@ impl Kernels {
                 Isa::Avx512 => avx512::form(),
                 _ => StepForm::Rounded,
             },
-            f16_form: match isa {
+            in_halves: match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 | Isa::AvxVnni => avx2::f16_form(),
-                _ => StepForm::Plain,
+                Isa::Avx2 | Isa::AvxVnni => avx2::prefers_halves(),
+                _ => false,
             },
             matmul: Format::all().map(pick).collect(),
         })
@@ -359,14 +361,20 @@ impl Kernels {
         Order::of(self.isa, self.scaling, rows)
     }
 
-    /// The form of activations that the kernel for BF16 wants.
-    pub(super) fn bf16_form(&self) -> StepForm {
-        self.bf16_form
+    /// The form in which so many tokens meet matrices of F32 and F16.
+    pub(super) fn plain_form(&self, tokens: usize) -> StepForm {
+        match self.in_halves && tokens >= MIN_TOKENS {
+            true => StepForm::PlainHalves,
+            false => StepForm::Plain,
+        }
     }
 
-    /// The form of activations that the kernel for F16 wants of many tokens.
-    pub(super) fn f16_form(&self) -> StepForm {
-        self.f16_form
+    /// The form in which so many tokens meet matrices of BF16.
+    pub(super) fn bf16_form(&self, tokens: usize) -> StepForm {
+        match self.in_halves && tokens >= MIN_TOKENS {
+            true => StepForm::RoundedHalves,
+            false => self.bf16_form,
+        }
     }
 
     /// The kernels as on processors that scale sums in this way.
@@ -376,13 +384,10 @@ impl Kernels {
         self
     }
 
-    /// The kernels of AVX2 as on processors that multiply F16 in the other form.
+    /// The kernels of AVX2 as on processors of the other kind.
     #[cfg(all(test, target_arch = "x86_64"))]
-    pub(super) fn with_other_f16_form(mut self) -> Kernels {
-        self.f16_form = match self.f16_form {
-            StepForm::Plain => StepForm::Halved,
-            _ => StepForm::Plain,
-        };
+    pub(super) fn with_other_halves(mut self) -> Kernels {
+        self.in_halves = !self.in_halves;
         self
     }
 

@@ -58,7 +58,7 @@ fn sets() -> Vec<(&'static str, Kernels)> {
     }
     #[cfg(target_arch = "x86_64")]
     if let Ok(kernels) = Kernels::new(Isa::Avx2) {
-        sets.push(("avx2 with f16 otherwise", kernels.with_other_f16_form()));
+        sets.push(("avx2, floats otherwise", kernels.with_other_halves()));
     }
     #[cfg(target_arch = "x86_64")]
     match registry::avx_vnni_in_evex() {

@@ -14,8 +14,8 @@
 pub(super) mod blocks_of_32;
 mod codebook_blocks;
 mod codebooks;
-mod f16;
 pub(super) mod few_bits;
+mod halves;
 mod in_place;
 mod level;
 pub(super) mod octet;
@@ -31,7 +31,7 @@ mod vnni;
 pub(super) use vnni::Evex;
 pub(super) use {
     codebooks::{Bytes, Found, Masks, Vectors, expand},
-    f16::{f16, form as f16_form},
+    halves::{floats, prefers_halves},
     plain::Plain,
     vnni::{Vex, Vnni},
 };

@@ -71,8 +71,6 @@ impl Machine<BF16> for Pairs {
 }
 
 impl Dot<lanes::Avx512, BF16, 1> for Pairs {
-    type Kept = Step;
-
     #[inline(always)]
     fn steps(self, l: lanes::Avx512, from: &[BF16; UNIT]) -> [__m512; 1] {
         // SAFETY: the processor has AVX-512 (`Pairs::new`).
@@ -94,22 +92,6 @@ impl Dot<lanes::Avx512, BF16, 1> for Pairs {
                 *acc = unsafe { _mm512_dpbf16_ps(*acc, pairs(w), pairs(x)) };
             }
         }
-    }
-
-    #[inline(always)]
-    fn keep(self, l: lanes::Avx512, from: &[BF16; UNIT]) -> [Step; 1] {
-        float::keep_steps(self, l, from)
-    }
-
-    #[inline(always)]
-    fn outer_kept<const R: usize, const T: usize>(
-        self,
-        l: lanes::Avx512,
-        acc: &mut [[__m512; R]; T],
-        w: &[Step; R],
-        x: [&Step; T],
-    ) {
-        float::outer_steps(self, l, acc, w, x);
     }
 }
 
