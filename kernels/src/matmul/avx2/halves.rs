@@ -320,8 +320,8 @@ impl<W: InHalves> Strip<'_, '_, '_, W> {
                 let row = self.out.rows().start + token + t;
                 let to = &mut self.out.row(row)[first_row..self.rows];
                 let folded = fold(lower, upper);
-                match to.first_chunk_mut::<ROWS>() {
-                    Some(whole) => whole.copy_from_slice(&folded[..ROWS]),
+                match to.first_chunk_mut() {
+                    Some(whole) => *whole = folded,
                     None => to.copy_from_slice(&folded[..to.len()]),
                 }
             }
@@ -333,7 +333,7 @@ impl<W: InHalves> Strip<'_, '_, '_, W> {
 /// Outputs: the partial sums of each, folded in halves ([`Lanes::fold`]), all together.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn fold(lower: &[Half; ROWS], upper: &[__m256; ROWS]) -> [f32; ROWS + 1] {
+fn fold(lower: &[Half; ROWS], upper: &[__m256; ROWS]) -> [f32; ROWS] {
     let mut four = [_mm_setzero_ps(); ROWS];
     for (four, (lower, upper)) in zip(four.iter_mut(), zip(lower, upper)) {
         // SAFETY: reads eight floats.
@@ -348,10 +348,10 @@ fn fold(lower: &[Half; ROWS], upper: &[__m256; ROWS]) -> [f32; ROWS + 1] {
     let second = _mm_add_ps(c, _mm_movehl_ps(c, c));
     let even = _mm_shuffle_ps::<0b10_00_10_00>(first, second);
     let odd = _mm_shuffle_ps::<0b11_01_11_01>(first, second);
-    let mut folded = [0.0; ROWS + 1];
+    let mut folded = [0.0; 4];
     // SAFETY: writes four floats.
     unsafe { _mm_storeu_ps(folded.as_mut_ptr(), _mm_add_ps(even, odd)) };
-    folded
+    [folded[0], folded[1], folded[2]]
 }
 
 /// Brings a strip into a panel.
