@@ -332,12 +332,9 @@ mod tests {
                         for (s, step) in steps.iter().enumerate() {
                             for (i, found) in step.iter().enumerate() {
                                 // Which step and lane of those that are not in halves.
+                                let units = cols.div_ceil(UNIT);
                                 let (s, i) = match form.is_in_halves() {
-                                    true => {
-                                        let (half, unit) =
-                                            (s / (steps.len() / 2), s % (steps.len() / 2));
-                                        (2 * unit + i / 8, 8 * half + i % 8)
-                                    }
+                                    true => (2 * (s % units) + i / 8, 8 * (s / units) + i % 8),
                                     false => (s, i),
                                 };
                                 let rounded = |col| round_to_bf16(value(row, col)).to_bits();

@@ -421,7 +421,7 @@ fn strip_rows(kernels: &Kernels, rows: usize, jobs: &[Job<'_>], threads: usize) 
     let rows_of = |job: &Job<'_>| match form_of(job) {
         ActivationForm::Int8 => panel::strip_rows(isa, rows, job.weight.cols(), outputs, threads),
         ActivationForm::Float | ActivationForm::Bf16 => {
-            panel::float_strip_rows(kernels.plain_form(rows), outputs, threads)
+            panel::float_strip_rows(kernels.in_halves(rows), outputs, threads)
         }
     };
     jobs.iter().map(rows_of).min().unwrap_or(1)

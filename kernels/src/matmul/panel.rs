@@ -18,7 +18,6 @@
 use crate::format::{ActivationForm, Format};
 use crate::isa::{Isa, is_zen_5_or_later};
 use crate::lines::Lines;
-use crate::steps::StepForm;
 
 /// From this many tokens on, strips are unpacked into panels.
 pub const MIN_TOKENS: usize = 12;
@@ -95,10 +94,10 @@ pub fn strip_rows(isa: Isa, tokens: usize, cols: usize, outputs: usize, threads:
     (rows / tile * tile).clamp(tile, most)
 }
 
-/// Rows of a strip of floats, whole sheets of the kernel for that form of activations. Of its
+/// Rows of a strip of floats, whole sheets of the kernel, which may multiply in halves. Of its
 /// panel, only a block of inputs needs to stay in the second-level cache.
-pub fn float_strip_rows(form: StepForm, outputs: usize, threads: usize) -> usize {
-    let sheets = if form.is_in_halves() { 12 } else { 16 };
+pub fn float_strip_rows(in_halves: bool, outputs: usize, threads: usize) -> usize {
+    let sheets = if in_halves { 12 } else { 16 };
     let rows = rows_for_all(outputs, threads).clamp(sheets, 64);
     rows / sheets * sheets
 }

@@ -292,7 +292,7 @@ pub struct Kernels {
     scaling: Scaling,
     bf16_form: StepForm,
     /// Whether many tokens meet matrices of floats half after half.
-    in_halves: bool,
+    prefers_halves: bool,
     matmul: Vec<MatmulKernel>,
 }
 
@@ -337,7 +337,7 @@ impl Kernels {
                 Isa::Avx512 => avx512::form(),
                 _ => StepForm::Rounded,
             },
-            in_halves: match isa {
+            prefers_halves: match isa {
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 | Isa::AvxVnni => avx2::prefers_halves(),
                 _ => false,
@@ -361,9 +361,14 @@ impl Kernels {
         Order::of(self.isa, self.scaling, rows)
     }
 
+    /// Whether so many tokens meet matrices of floats half after half.
+    pub(super) fn in_halves(&self, tokens: usize) -> bool {
+        self.prefers_halves && tokens >= MIN_TOKENS
+    }
+
     /// The form in which so many tokens meet matrices of F32 and F16.
     pub(super) fn plain_form(&self, tokens: usize) -> StepForm {
-        match self.in_halves && tokens >= MIN_TOKENS {
+        match self.in_halves(tokens) {
             true => StepForm::PlainHalves,
             false => StepForm::Plain,
         }
@@ -371,7 +376,7 @@ impl Kernels {
 
     /// The form in which so many tokens meet matrices of BF16.
     pub(super) fn bf16_form(&self, tokens: usize) -> StepForm {
-        match self.in_halves && tokens >= MIN_TOKENS {
+        match self.in_halves(tokens) {
             true => StepForm::RoundedHalves,
             false => self.bf16_form,
         }
@@ -387,7 +392,7 @@ impl Kernels {
     /// The kernels of AVX2 as on processors of the other kind.
     #[cfg(all(test, target_arch = "x86_64"))]
     pub(super) fn with_other_halves(mut self) -> Kernels {
-        self.in_halves = !self.in_halves;
+        self.prefers_halves = !self.prefers_halves;
         self
     }
 

@@ -292,7 +292,7 @@ impl<W: InHalves> Strip<'_, '_, '_, W> {
         for (t, x) in x.iter_mut().enumerate() {
             *x = &self.x.row(token + t)[half * self.units..][block.clone()];
         }
-        let sheets = self.panel.len() / (2 * self.units);
+        let sheets = self.rows.div_ceil(ROWS);
         let is_last = block.end == self.units;
         for sheet in 0..sheets {
             let w = &self.panel[(half * sheets + sheet) * self.units..][block.clone()];
