@@ -138,9 +138,58 @@ impl<E: LookUp> Found<E> {
     }
 }
 
-/// Multiplies a strip with one token as blocks are looked up. What the next one says is on
-/// its way into memory meanwhile: a processor does not see far enough ahead to begin with it
+/// The blocks of a matrix one after the other. What the next one says is on its way into
+/// memory while one is looked up: a processor does not see far enough ahead to begin with it
 /// by itself.
+pub struct Reading<'a, B: Vectors> {
+    all: &'a [B],
+    /// Which block comes next.
+    here: usize,
+    /// What it says, and what the one after it says, by the parity of which it is.
+    found: [Found<B::Entry>; 2],
+    /// Its scale and sub-scales.
+    scales: (f32, __m128i),
+}
+
+impl<'a, B: Vectors> Reading<'a, B> {
+    /// From the first block on.
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    pub fn new(all: &'a [B]) -> Self {
+        let mut found = [Found::nothing(), Found::nothing()];
+        let scales = match all.first() {
+            Some(block) => found[0].read(block),
+            // Rows without inputs.
+            None => (0.0, _mm_setzero_si128()),
+        };
+        let here = 0;
+        Reading {
+            all,
+            here,
+            found,
+            scales,
+        }
+    }
+
+    /// What a block says, of which there is one, with its scale and sub-scales; asks for
+    /// what is read later, to be in the first-level cache (`near`) or in the second.
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    pub fn next(&mut self, near: bool) -> (&Found<B::Entry>, (f32, __m128i)) {
+        let following = &self.all[(self.here + 1).min(self.all.len() - 1)];
+        prefetch::all_to_level(near, std::slice::from_ref(following), AHEAD);
+        let [even, odd] = &mut self.found;
+        let (now, next) = match self.here % 2 {
+            0 => (even, odd),
+            _ => (odd, even),
+        };
+        self.here += 1;
+        let scales = std::mem::replace(&mut self.scales, next.read(following));
+        (now, scales)
+    }
+}
+
+/// Multiplies a strip with one token as blocks are looked up.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn one_token<L: Level, B: Vectors>(
     l: L,
@@ -148,27 +197,16 @@ pub fn one_token<L: Level, B: Vectors>(
     x: Int8Rows<'_>,
     out: &mut TileMut<'_>,
 ) {
-    let per_row = weight.cols() / B::LEN;
+    let octets = weight.cols() / B::LEN;
     let row = out.rows().start;
     let x = Row::new(x.row(0));
-    let all = blocks::<B>(weight.bytes());
-    let (mut now, mut next) = (&mut Found::nothing(), &mut Found::nothing());
-    let mut scales = match all.first() {
-        Some(block) => now.read(block),
-        // Rows without inputs.
-        None => (0.0, _mm_setzero_si128()),
-    };
-    for (n, out) in out.row(row).iter_mut().enumerate() {
+    let mut reading = Reading::new(blocks::<B>(weight.bytes()));
+    for out in out.row(row) {
         let mut acc = _mm256_setzero_ps();
-        for o in 0..per_row {
-            let here = n * per_row + o;
-            let following = &all[(here + 1).min(all.len() - 1)];
-            prefetch::all_to_level(true, std::slice::from_ref(following), AHEAD);
-            let next_scales = next.read(following);
-            let w = now.octet::<B>(scales);
+        for o in 0..octets {
+            let (found, scales) = reading.next(true);
+            let w = found.octet::<B>(scales);
             acc = add::<L, Expanded>(l, &w, &x, o, acc);
-            (now, next) = (next, now);
-            scales = next_scales;
         }
         *out = fold(acc);
     }
@@ -177,15 +215,9 @@ pub fn one_token<L: Level, B: Vectors>(
 /// Writes blocks spelled out, as many as `out` holds.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
-    let all = blocks::<B>(bytes);
-    let (mut now, mut next) = (&mut Found::nothing(), &mut Found::nothing());
-    let Some(first) = all.first() else { return };
-    let mut scales = now.read(first);
-    for (n, out) in out.iter_mut().enumerate() {
-        let following = &all[(n + 1).min(all.len() - 1)];
-        prefetch::all_to_level(false, std::slice::from_ref(following), AHEAD);
-        let next_scales = next.read(following);
-        let (d, subscales) = scales;
+    let mut reading = Reading::new(blocks::<B>(bytes));
+    for out in out {
+        let (found, (d, subscales)) = reading.next(false);
         out.d = d.to_le_bytes();
         store_half(bytemuck::cast_mut(&mut out.s), subscales);
         let q: &mut [[u8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
@@ -193,16 +225,14 @@ pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
             // SAFETY: this function has AVX2, and the caller has chosen what else the
             // processor can do.
             let values = unsafe {
-                let values = now.group::<B>(group);
+                let values = found.group::<B>(group);
                 match B::SHIFTED {
-                    true => shifted(values, eight_times(*now.signs(group))),
-                    false => S::signed(values, now.signs(group)),
+                    true => shifted(values, eight_times(*found.signs(group))),
+                    false => S::signed(values, found.signs(group)),
                 }
             };
             store(q, values);
         }
-        (now, next) = (next, now);
-        scales = next_scales;
     }
 }
 

@@ -30,7 +30,7 @@ mod vnni;
 #[cfg(test)]
 pub(super) use vnni::Evex;
 pub(super) use {
-    codebooks::{Bytes, Found, Masks, Vectors, expand},
+    codebooks::{Bytes, Found, Masks, Reading, Vectors, expand},
     halves::{floats, prefers_halves},
     plain::Plain,
     vnni::{Vex, Vnni},

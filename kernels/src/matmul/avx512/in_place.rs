@@ -77,19 +77,6 @@ fn strip_of<B: Octets, const MINIMUMS: usize>(
     }
 }
 
-/// Computes a strip for one token; as [`strip`].
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub fn one_token<B: Octets>(
-    weight: Matrix<'_>,
-    x: Int8Rows<'_>,
-    near: bool,
-    streams: usize,
-    out: &mut TileMut<'_>,
-    panel: &mut Panel,
-) {
-    Rows::<B>::new(weight, near, streams).single(x, 0, out, panel);
-}
-
 /// The rows of a strip.
 struct Rows<'a, B> {
     all: &'a [B],
@@ -427,7 +414,7 @@ impl<'a, B: Octets> Rows<'a, B> {
 /// Some octets of the tokens from `first` on, as the format needs them; `octet` takes one
 /// from a row.
 #[target_feature(enable = "avx512f,avx512dq")]
-fn lay_out<'p, B: Octets, const T: usize>(
+pub fn lay_out<'p, B: Octets, const T: usize>(
     x: Int8Rows<'_>,
     first: usize,
     octets: Range<usize>,

@@ -69,7 +69,7 @@ pub(super) unsafe fn blocks<B: Octets>(
 /// The kernel of a codebook format, which multiplies one token, too few for a panel, as it
 /// comes and more with what is spelled out.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub(super) unsafe fn codebook<B: Octets + Vectors>(
+pub(super) unsafe fn codebook<B: Vectors>(
     weight: Matrix<'_>,
     x: Activations<'_>,
     out: &mut TileMut<'_>,
@@ -78,7 +78,7 @@ pub(super) unsafe fn codebook<B: Octets + Vectors>(
     if x.rows == 1 {
         let (x, panel) = (x.int8, &mut scratch.panel);
         let near = prefetch::prefers_first_level();
-        return in_place::one_token::<B>(weight, x, near, prefetch::streams(), out, panel);
+        return codebooks::one_token::<B>(weight, x, near, out, panel);
     }
     let expand = expander::<B>(Isa::Avx512);
     // SAFETY: this function has the features.
