@@ -9,11 +9,12 @@ use super::{Activations, MatmulFn, Matrix, Scratch};
 use crate::format::{Block, Expanded, expand};
 use crate::isa::Isa;
 use crate::team::TileMut;
+use bytemuck::Pod;
 
 /// Writes blocks spelled out, as many as the output holds.
 ///
 /// Unsafe to call unless the machine has the instruction set it was chosen for.
-pub type ExpandFn = unsafe fn(&[u8], &mut [Expanded]);
+pub type ExpandFn<E = Expanded> = unsafe fn(&[u8], &mut [E]);
 
 /// Bytes of expanded rows at a time, where few tokens meet them: they stay in the
 /// second-level cache, beside the tokens.
@@ -24,17 +25,16 @@ const FEW_BYTES: usize = 128 << 10;
 /// # Safety
 ///
 /// The processor has the instruction set, and `expand` and `kernel` are for it.
-pub unsafe fn strip(
+pub unsafe fn strip<E: Block + Pod>(
     isa: Isa,
-    expand: ExpandFn,
+    expand: ExpandFn<E>,
     kernel: MatmulFn,
     weight: Matrix<'_>,
     x: Activations<'_>,
     out: &mut TileMut<'_>,
     scratch: &mut Scratch,
 ) {
-    let per_row = weight.cols() / Expanded::LEN;
-    let row_bytes = per_row * size_of::<Expanded>();
+    let row_bytes = weight.cols() / E::LEN * size_of::<E>();
     // Of many tokens, what is prepared for a strip is prepared once.
     let at_a_time = match x.rows < min_tokens(isa, weight.format()) {
         true => FEW_BYTES / row_bytes.max(1),
@@ -46,15 +46,12 @@ pub unsafe fn strip(
     for first in all.clone().step_by(at_a_time) {
         let rows = first..all.end.min(first + at_a_time);
         let blocks = weight.slice_rows(rows.clone());
-        if expanded.len() < rows.len() * per_row {
-            expanded.resize(rows.len() * per_row, bytemuck::Zeroable::zeroed());
-        }
-        let here = &mut expanded[..rows.len() * per_row];
+        let bytes = expanded.resize(rows.len() * row_bytes);
         // SAFETY: as the caller grants.
-        unsafe { expand(blocks.bytes(), here) };
+        unsafe { expand(blocks.bytes(), bytemuck::cast_slice_mut(bytes)) };
         let spelled_out = Matrix {
             row_bytes,
-            bytes: bytemuck::cast_slice(here),
+            bytes,
             ..blocks
         };
         // SAFETY: as the caller grants.
@@ -73,9 +70,7 @@ use avx2::Vectors as Spelled;
 pub fn expander<B: Spelled + Block>(isa: Isa) -> ExpandFn {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::AvxVnni => avx2::expand::<B, avx2::Bytes>,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx2::expand::<B, avx2::Masks>,
+        Isa::Avx2 | Isa::AvxVnni => avx2::expand::<B>,
         _ => expand::<B>,
     }
 }

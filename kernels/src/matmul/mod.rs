@@ -54,7 +54,7 @@ pub(crate) use panel::min_tokens_avx512;
 pub use registry::{IsaUnavailable, Kernels, MatmulFn, MatmulKernel};
 
 use crate::activation::{Int8Buffer, Int8Rows};
-use crate::format::{ActivationForm, Expanded, Format};
+use crate::format::{ActivationForm, Format};
 use crate::lines::Lines;
 use crate::steps::{StepBuffer, StepRows};
 use crate::team::{MatMut, Region, TileMut};
@@ -233,7 +233,7 @@ pub struct Scratch {
     /// A strip of weights in steps.
     pub floats: Lines<f32>,
     /// Rows of a codebook format, spelled out.
-    expanded: Vec<Expanded>,
+    expanded: Lines<u8>,
 }
 
 impl Workspace {

@@ -145,11 +145,11 @@ static KERNELS: &[&[MatmulKernel]] = &[
         Q6_K   avx512::blocks::<BlockQ6_K>;
         IQ1_S avx512::codebook::<BlockIQ1_S>;
         IQ1_M avx512::codebook::<BlockIQ1_M>;
-        IQ2_XXS avx512::codebook::<BlockIQ2_XXS>;
-        IQ2_XS avx512::codebook::<BlockIQ2_XS>;
+        IQ2_XXS avx512::small_codebook::<BlockIQ2_XXS>;
+        IQ2_XS avx512::small_codebook::<BlockIQ2_XS>;
         IQ2_S avx512::codebook::<BlockIQ2_S>;
-        IQ3_XXS avx512::codebook::<BlockIQ3_XXS>;
-        IQ3_S avx512::codebook::<BlockIQ3_S>;
+        IQ3_XXS avx512::small_codebook::<BlockIQ3_XXS>;
+        IQ3_S avx512::small_codebook::<BlockIQ3_S>;
         IQ4_NL avx512::blocks::<BlockIQ4_NL>;
         IQ4_XS avx512::blocks::<BlockIQ4_XS>;
         MXFP4  avx512::blocks::<BlockMXFP4>;
@@ -382,6 +382,15 @@ impl Kernels {
         }
     }
 
+    /// The same, but for these.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    fn with(mut self, others: &[MatmulKernel]) -> Kernels {
+        for kernel in others {
+            self.matmul[kernel.format as usize] = *kernel;
+        }
+        self
+    }
+
     /// The kernels as on processors that scale sums in this way.
     #[cfg(all(test, target_arch = "x86_64"))]
     pub(super) fn with_scaling(mut self, scaling: Scaling) -> Kernels {
@@ -408,6 +417,20 @@ impl Kernels {
     pub fn matmul(&self, format: Format) -> &MatmulKernel {
         &self.matmul[format as usize]
     }
+}
+
+/// The kernels of AVX-512 as processors without VBMI have them.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(super) fn avx512_without_vbmi() -> Option<Kernels> {
+    static WITHOUT: &[MatmulKernel] = kernels! { Avx512:
+        IQ2_XXS avx512::codebook::<BlockIQ2_XXS>;
+        IQ2_XS avx512::codebook::<BlockIQ2_XS>;
+        IQ3_XXS avx512::codebook::<BlockIQ3_XXS>;
+        IQ3_S avx512::codebook::<BlockIQ3_S>;
+    };
+    Kernels::new(Isa::Avx512)
+        .ok()
+        .map(|kernels| kernels.with(WITHOUT))
 }
 
 /// The kernels of AVX-VNNI with the same instruction in the encoding of AVX-512:
@@ -440,10 +463,7 @@ pub(super) fn avx_vnni_in_evex() -> Option<Kernels> {
         TQ1_0  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockTQ1_0>;
         TQ2_0  avx2::blocks::<avx2::Vnni<avx2::Evex>, BlockTQ2_0>;
     };
-    let mut kernels = Kernels::new(Isa::Avx2).ok()?;
-    for kernel in IN_EVEX {
-        kernels.matmul[kernel.format as usize] = *kernel;
-    }
+    let kernels = Kernels::new(Isa::Avx2).ok()?.with(IN_EVEX);
     Isa::Avx512.is_available().then_some(kernels)
 }
 

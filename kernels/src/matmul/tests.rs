@@ -57,6 +57,8 @@ fn sets() -> Vec<(&'static str, Kernels)> {
         sets.push(("avx512 without bf16", kernels.without_pairs()));
     }
     #[cfg(target_arch = "x86_64")]
+    sets.extend(registry::avx512_without_vbmi().map(|kernels| ("avx512 without VBMI", kernels)));
+    #[cfg(target_arch = "x86_64")]
     if let Ok(kernels) = Kernels::new(Isa::Avx2) {
         sets.push(("avx2, floats otherwise", kernels.with_other_halves()));
     }

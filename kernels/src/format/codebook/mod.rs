@@ -60,6 +60,10 @@ pub trait Codebook: bytemuck::AnyBitPattern {
     type Entry: Entry;
     /// The codebook.
     const ENTRIES: &'static [Self::Entry];
+    /// The same, each the places of its values among the few that there are, see [`grids`].
+    const PLACES: &'static [u16];
+    /// Those values.
+    const VALUES: &'static [i8];
     /// Whether values are not negative where there is a sign, but shifted down by one, and up
     /// by one where there is none. Signs are then of all eight or of none.
     const SHIFTED: bool = false;
@@ -197,21 +201,27 @@ const fn fours<const N: usize>(entries: &[u16; N], values: [i8; 8]) -> [u32; N] 
     grid
 }
 
-/// Magnitudes of the formats of two bits.
-const OF_TWO_BITS: [i8; 3] = [8, 25, 43];
+/// Magnitudes of IQ2.
+pub const IQ2_VALUES: [i8; 3] = [8, 25, 43];
+/// Magnitudes of IQ3_XXS.
+pub const IQ3_XXS_VALUES: [i8; 8] = [4, 12, 20, 28, 36, 44, 52, 62];
+/// Magnitudes of IQ3_S.
+pub const IQ3_S_VALUES: [i8; 8] = [1, 3, 5, 7, 9, 11, 13, 15];
+/// Values of IQ1 in eighths, so that a shift of an eighth is 1.
+pub const IQ1_VALUES: [i8; 3] = [-8, 0, 8];
 
 /// The codebook of IQ2_XXS.
-pub static IQ2_XXS: [u64; 256] = eights(&grids::IQ2_XXS, OF_TWO_BITS);
+pub static IQ2_XXS: [u64; 256] = eights(&grids::IQ2_XXS, IQ2_VALUES);
 /// The codebook of IQ2_XS.
-pub static IQ2_XS: [u64; 512] = eights(&grids::IQ2_XS, OF_TWO_BITS);
+pub static IQ2_XS: [u64; 512] = eights(&grids::IQ2_XS, IQ2_VALUES);
 /// The codebook of IQ2_S.
-pub static IQ2_S: [u64; 1024] = eights(&grids::IQ2_S, OF_TWO_BITS);
+pub static IQ2_S: [u64; 1024] = eights(&grids::IQ2_S, IQ2_VALUES);
 /// The codebook of IQ3_XXS.
-pub static IQ3_XXS: [u32; 256] = fours(&grids::IQ3_XXS, [4, 12, 20, 28, 36, 44, 52, 62]);
+pub static IQ3_XXS: [u32; 256] = fours(&grids::IQ3_XXS, IQ3_XXS_VALUES);
 /// The codebook of IQ3_S.
-pub static IQ3_S: [u32; 512] = fours(&grids::IQ3_S, [1, 3, 5, 7, 9, 11, 13, 15]);
-/// The codebook of IQ1_S and IQ1_M, in eighths, so that a shift of an eighth is 1.
-pub static IQ1: [u64; 2048] = eights(&grids::IQ1, [-8, 0, 8]);
+pub static IQ3_S: [u32; 512] = fours(&grids::IQ3_S, IQ3_S_VALUES);
+/// The codebook of IQ1_S and IQ1_M.
+pub static IQ1: [u64; 2048] = eights(&grids::IQ1, IQ1_VALUES);
 
 /// Bytes of eight weights whose bit of the index is set.
 static SIGNS: [u64; 256] = signs();

@@ -214,7 +214,7 @@ pub fn one_token<L: Level, B: Vectors>(
 
 /// Writes blocks spelled out, as many as `out` holds.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
+pub fn expand<B: Vectors>(bytes: &[u8], out: &mut [Expanded]) {
     let mut reading = Reading::new(blocks::<B>(bytes));
     for out in out {
         let (found, (d, subscales)) = reading.next(false);
@@ -222,14 +222,12 @@ pub fn expand<B: Vectors, S: Signs>(bytes: &[u8], out: &mut [Expanded]) {
         store_half(bytemuck::cast_mut(&mut out.s), subscales);
         let q: &mut [[u8; GROUP]; 8] = bytemuck::cast_mut(&mut out.q);
         for (group, q) in q.iter_mut().enumerate() {
-            // SAFETY: this function has AVX2, and the caller has chosen what else the
-            // processor can do.
-            let values = unsafe {
-                let values = found.group::<B>(group);
-                match B::SHIFTED {
-                    true => shifted(values, eight_times(*found.signs(group))),
-                    false => S::signed(values, found.signs(group)),
-                }
+            // SAFETY: this function has AVX2.
+            let values = unsafe { found.group::<B>(group) };
+            let signs = eight_times(*found.signs(group));
+            let values = match B::SHIFTED {
+                true => shifted(values, signs),
+                false => signed(values, signs),
             };
             store(q, values);
         }
@@ -275,50 +273,6 @@ fn eight_times(bytes: i32) -> __m256i {
         0x0303_0303_0303_0303,
     );
     _mm256_shuffle_epi8(_mm256_set1_epi32(bytes), places)
-}
-
-/// How bits become signs.
-pub trait Signs {
-    /// Makes values negative where a bit is set.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the instructions.
-    unsafe fn signed(values: __m256i, bits: &i32) -> __m256i;
-}
-
-/// Bits become bytes.
-pub struct Bytes;
-
-impl Signs for Bytes {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn signed(values: __m256i, bits: &i32) -> __m256i {
-        signed(values, eight_times(*bits))
-    }
-}
-
-/// Bits are a mask of AVX-512: in assembly, so that code for AVX2 can hold it.
-pub struct Masks;
-
-impl Signs for Masks {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn signed(mut values: __m256i, bits: &i32) -> __m256i {
-        // SAFETY: reads 32 bits.
-        unsafe {
-            asm!(
-                "kmovd k1, dword ptr [{bits}]",
-                "vpsubb {values}{{k1}}, {zero}, {values}",
-                bits = in(reg) bits,
-                zero = in(ymm_reg) _mm256_setzero_si256(),
-                values = inout(ymm_reg) values,
-                out("k1") _,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        values
-    }
 }
 
 /// Entries as AVX2 looks them up.

@@ -30,7 +30,7 @@ mod vnni;
 #[cfg(test)]
 pub(super) use vnni::Evex;
 pub(super) use {
-    codebooks::{Bytes, Found, Masks, Reading, Vectors, expand},
+    codebooks::{Found, Reading, Vectors, expand},
     halves::{floats, prefers_halves},
     plain::Plain,
     vnni::{Vex, Vnni},

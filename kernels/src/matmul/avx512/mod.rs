@@ -24,6 +24,7 @@ mod bundled;
 mod codebooks;
 mod few_bits;
 mod in_place;
+mod lookup;
 mod octet;
 mod pages;
 mod panel;
@@ -38,14 +39,16 @@ mod vector;
 mod tests;
 
 use super::avx2::Vectors;
-use super::codebook::{self, expander};
+use super::codebook::{self, ExpandFn};
+use super::panel::Panel;
 use super::{Activations, Matrix, Scratch};
-use crate::activation::Order;
-use crate::format::Expanded;
+use crate::activation::{Int8Rows, Order};
 use crate::isa::Isa;
 use crate::prefetch;
 use crate::team::TileMut;
 pub(super) use bf16::{bf16, form};
+use codebooks::Unpacked;
+use lookup::InRegisters;
 use octet::Octets;
 
 pub(crate) use quantize::{quantize, quantize_pair};
@@ -67,7 +70,7 @@ pub(super) unsafe fn blocks<B: Octets>(
 }
 
 /// The kernel of a codebook format, which multiplies one token, too few for a panel, as it
-/// comes and more with what is spelled out.
+/// comes and more with what is unpacked.
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn codebook<B: Vectors>(
     weight: Matrix<'_>,
@@ -75,22 +78,54 @@ pub(super) unsafe fn codebook<B: Vectors>(
     out: &mut TileMut<'_>,
     scratch: &mut Scratch,
 ) {
-    if x.rows == 1 {
-        let (x, panel) = (x.int8, &mut scratch.panel);
-        let near = prefetch::prefers_first_level();
-        return codebooks::one_token::<B>(weight, x, near, out, panel);
-    }
-    let expand = expander::<B>(Isa::Avx512);
+    let (one_token, expand) = (codebooks::one_token::<B>, codebooks::expand::<B>);
     // SAFETY: this function has the features.
+    unsafe { codebook_by(one_token, expand, weight, x, out, scratch) }
+}
+
+/// The same of a format that some processors look up in registers.
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) unsafe fn small_codebook<B: InRegisters>(
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: this function has the features, and the processor those of what is chosen.
     unsafe {
-        codebook::strip(
-            Isa::Avx512,
-            expand,
-            blocks::<Expanded>,
-            weight,
-            x,
-            out,
-            scratch,
-        )
+        if !lookup::is_available() {
+            return codebook::<B>(weight, x, out, scratch);
+        }
+        let (one_token, expand) = (lookup::one_token::<B>, lookup::expand::<B>);
+        codebook_by(one_token, expand, weight, x, out, scratch);
+    }
+}
+
+/// Multiplies a strip with one token.
+type OneTokenFn = unsafe fn(Matrix<'_>, Int8Rows<'_>, bool, &mut TileMut<'_>, &mut Panel);
+
+/// Runs one or the other.
+///
+/// # Safety
+///
+/// The processor has the features that they and [`blocks`] want.
+unsafe fn codebook_by(
+    one_token: OneTokenFn,
+    expand: ExpandFn<Unpacked>,
+    weight: Matrix<'_>,
+    x: Activations<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut Scratch,
+) {
+    let isa = Isa::Avx512;
+    // SAFETY: as the caller grants.
+    unsafe {
+        match x.rows {
+            1 => {
+                let near = prefetch::prefers_first_level();
+                one_token(weight, x.int8, near, out, &mut scratch.panel);
+            }
+            _ => codebook::strip(isa, expand, blocks::<Unpacked>, weight, x, out, scratch),
+        }
     }
 }

@@ -4,12 +4,10 @@
 //! bytes behind those of its first.
 
 use super::blocks_of_32::nibbles_of_quarters;
-use super::blocks_of_32::steps_of_bytes;
 use super::octet::{Octet, Octets, PerLane, Words, add_bits, bits, look_up, per_lane, split};
 use super::vector::*;
 use crate::activation::OCTET;
 use crate::format::*;
-use crate::inlined;
 use crate::matmul::avx2::super_blocks::{iq4_xs_scales, one, q3_k_scales, widen};
 use crate::matmul::avx2::vector::load_f32 as load_eight_f32;
 use std::arch::asm;
@@ -142,22 +140,6 @@ impl Octets for BlockIQ4_XS {
         let q = look_up(&IQ4_VALUES, Self::RAISED_BY as u8, q);
 
         Octet::new(q, iq4_xs_scales(b))
-    }
-}
-
-impl Octets for Expanded {
-    #[inline]
-    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,f16c")]
-    unsafe fn octet(blocks: &[Self]) -> Octet {
-        let b = one(blocks);
-        let two: &[[i8; 64]; 4] = bytemuck::cast_ref(&b.q);
-        let raise = _mm512_set1_epi8(Self::RAISED_BY as i8);
-        let q = steps_of_bytes(inlined::map(two.each_ref(), |q| {
-            _mm512_add_epi8(load_i8(q), raise)
-        }));
-        let s = by_half(load_sixteen(bytemuck::cast_ref(&b.s)));
-        let d = _mm256_set1_ps(f32::from_le_bytes(b.d));
-        Octet::new(q, d).with_subscales(_mm512_cvtepi8_epi32(s))
     }
 }
 
