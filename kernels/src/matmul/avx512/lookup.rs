@@ -70,7 +70,8 @@ impl InRegisters for BlockIQ3_XXS {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vbmi")]
     unsafe fn places(&self) -> [__m512i; 4] {
-        three_bits::<Self, 2>(bytemuck::cast_ref(&self.qs), &[])
+        let indices = load(bytemuck::cast_ref(&self.qs));
+        three_bits::<Self, 2>(indices, upper_two(indices))
     }
 }
 
@@ -78,7 +79,9 @@ impl InRegisters for BlockIQ3_S {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vbmi")]
     unsafe fn places(&self) -> [__m512i; 4] {
-        three_bits::<Self, 3>(bytemuck::cast_ref(&self.qs), &[u64::from_le_bytes(self.qh)])
+        let indices = load(bytemuck::cast_ref(&self.qs));
+        let [a, b] = upper_two(indices);
+        three_bits::<Self, 3>(indices, [a, b, u64::from_le_bytes(self.qh)])
     }
 }
 
@@ -110,22 +113,27 @@ fn two_bits<B: Codebook>(indices: __m512i) -> [__m512i; 4] {
     })
 }
 
-/// The places of values of three bits, from the lower eight bits of indices, of which
-/// `UPPER` bits are above six; those above eight stand apart.
+/// Bits 6 and 7 of bytes.
+#[inline]
+#[target_feature(enable = "avx512bw")]
+fn upper_two(bytes: __m512i) -> [u64; 2] {
+    [
+        _mm512_test_epi8_mask(bytes, _mm512_set1_epi8(64)),
+        _mm512_movepi8_mask(bytes),
+    ]
+}
+
+/// The places of values of three bits, from the lower eight bits of indices, and all bits of
+/// them above the lower six.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vbmi")]
-fn three_bits<B: Codebook, const UPPER: usize>(indices: &[u8; 64], rest: &[u64]) -> [__m512i; 4] {
+fn three_bits<B: Codebook, const UPPER: usize>(
+    indices: __m512i,
+    upper: [u64; UPPER],
+) -> [__m512i; 4] {
     /// Where the bytes of entries are: those of an upper byte 64 bytes on.
     const ORDER: [[u8; 64]; 2] = [bytes_of(order(8, 0)), bytes_of(order(8, 2))];
     const SHIFTS: [[u8; 64]; 2] = [shifts(0, 3), shifts(32, 3)];
-    let indices = load(indices);
-    let mut upper = [0; UPPER];
-    for (place, upper) in upper.iter_mut().enumerate() {
-        *upper = match place {
-            0 | 1 => _mm512_test_epi8_mask(indices, _mm512_set1_epi8((64 << place) as u8 as i8)),
-            _ => rest[place - 2],
-        };
-    }
     let [low, high] = inlined::map(const { &split(B::PLACES) }.each_ref(), |bytes| {
         let mut found = [indices; 8];
         let pieces = bytes.as_chunks::<64>().0;

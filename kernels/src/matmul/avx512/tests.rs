@@ -1,11 +1,16 @@
 //! Choices that processors make differently, of which only one is theirs: the others must
 //! give the same.
 
-use super::in_place;
+use super::codebooks::{self, Unpacked};
 use super::octet::Octets;
+use super::{in_place, lookup};
 use crate::activation::{Int8Buffer, Int8Rows, Order};
-use crate::format::{BlockQ4_0, BlockQ4_K, BlockQ6_K, BlockQ8_0};
+use crate::format::{
+    Block, BlockIQ1_M, BlockIQ1_S, BlockIQ2_S, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS,
+    BlockQ4_0, BlockQ4_K, BlockQ6_K, BlockQ8_0, blocks,
+};
 use crate::isa::Isa;
+use crate::matmul::codebook::ExpandFn;
 use crate::matmul::panel::Panel;
 use crate::matmul::{Format, Matrix};
 use crate::selftest::{Random, ordinary_weights};
@@ -51,4 +56,41 @@ fn streams_change_nothing() {
         check::<BlockQ4_K>(Format::Q4_K, rows, 768);
         check::<BlockQ6_K>(Format::Q6_K, rows, 17 * 1024);
     }
+}
+
+/// Blocks unpacked so say what they say.
+fn check_unpacked<B: Block>(format: Format, expand: ExpandFn<Unpacked>) {
+    let bytes = ordinary_weights(format, 5, 3 * B::LEN, &mut Random(7));
+    let blocks = blocks::<B>(&bytes);
+    let mut unpacked = vec![bytemuck::Zeroable::zeroed(); blocks.len()];
+    // SAFETY: the test runs where there are its instructions.
+    unsafe { expand(&bytes, &mut unpacked) };
+    for (block, unpacked) in blocks.iter().zip(&unpacked) {
+        for group in 0..8 {
+            assert_eq!(unpacked.group(group), block.group(group), "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn codebooks_are_unpacked_by_either_way() {
+    if !Isa::Avx512.is_available() {
+        eprintln!("skipped: needs AVX-512");
+        return;
+    }
+    check_unpacked::<BlockIQ1_S>(Format::IQ1_S, codebooks::expand::<BlockIQ1_S>);
+    check_unpacked::<BlockIQ1_M>(Format::IQ1_M, codebooks::expand::<BlockIQ1_M>);
+    check_unpacked::<BlockIQ2_S>(Format::IQ2_S, codebooks::expand::<BlockIQ2_S>);
+    check_unpacked::<BlockIQ2_XS>(Format::IQ2_XS, codebooks::expand::<BlockIQ2_XS>);
+    check_unpacked::<BlockIQ2_XXS>(Format::IQ2_XXS, codebooks::expand::<BlockIQ2_XXS>);
+    check_unpacked::<BlockIQ3_S>(Format::IQ3_S, codebooks::expand::<BlockIQ3_S>);
+    check_unpacked::<BlockIQ3_XXS>(Format::IQ3_XXS, codebooks::expand::<BlockIQ3_XXS>);
+    if !lookup::is_available() {
+        eprintln!("skipped: codebooks in registers, which needs VBMI");
+        return;
+    }
+    check_unpacked::<BlockIQ2_XS>(Format::IQ2_XS, lookup::expand::<BlockIQ2_XS>);
+    check_unpacked::<BlockIQ2_XXS>(Format::IQ2_XXS, lookup::expand::<BlockIQ2_XXS>);
+    check_unpacked::<BlockIQ3_S>(Format::IQ3_S, lookup::expand::<BlockIQ3_S>);
+    check_unpacked::<BlockIQ3_XXS>(Format::IQ3_XXS, lookup::expand::<BlockIQ3_XXS>);
 }
