@@ -1,4 +1,4 @@
-//! Entries of codebooks looked up in registers, which takes AVX-512 VBMI.
+//! Entries of codebooks looked up in registers, which takes AVX-512 VBMI, and GFNI for signs.
 //!
 //! An entry is 16 bits: the places of its values among the few that there are. Of eight
 //! values of two bits, VPERMI2W finds the entries that 32 indices stand for among 64 of them;
@@ -17,6 +17,7 @@ use crate::format::{AHEAD, BlockIQ2_XS, BlockIQ2_XXS, BlockIQ3_S, BlockIQ3_XXS, 
 use crate::inlined;
 use crate::matmul::avx2::Vectors;
 use crate::matmul::avx2::super_blocks::widen;
+use crate::matmul::avx2::vector::load as load_half;
 use crate::prefetch;
 use std::arch::x86_64::*;
 
@@ -29,11 +30,23 @@ pub trait InRegisters: Vectors {
     ///
     /// The processor has AVX-512 BW and VBMI.
     unsafe fn places(&self) -> [__m512i; 4];
+
+    /// Signs: a byte for every eight weights.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512 VL and VBMI, and GFNI.
+    #[inline]
+    #[target_feature(enable = "avx512vl,avx512vbmi,gfni,avx2")]
+    unsafe fn bytes_of_signs(&self) -> __m256i {
+        // SAFETY: as the caller grants.
+        unsafe { self.all_signs() }
+    }
 }
 
 /// Whether this processor can.
 pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx512vbmi")
+    is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("gfni")
 }
 
 impl InRegisters for BlockIQ2_XXS {
@@ -55,6 +68,13 @@ impl InRegisters for BlockIQ2_XXS {
         let all = load(bytemuck::cast_ref(&self.qs));
         two_bits::<Self>(_mm512_maskz_permutexvar_epi8(LOWER, load(&BYTES), all))
     }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512vbmi,gfni,avx2")]
+    unsafe fn bytes_of_signs(&self) -> __m256i {
+        let all = load(bytemuck::cast_ref(&self.qs));
+        made_even(_mm512_cvtepi64_epi32(_mm512_srli_epi64(all, 32)))
+    }
 }
 
 impl InRegisters for BlockIQ2_XS {
@@ -64,6 +84,16 @@ impl InRegisters for BlockIQ2_XS {
         let all = load(bytemuck::cast_ref(&self.qs));
         two_bits::<Self>(_mm512_permutexvar_epi16(load_u16(&OF_EIGHT), all))
     }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512vbmi,gfni")]
+    unsafe fn bytes_of_signs(&self) -> __m256i {
+        /// Where seven bits begin, in a group.
+        const SEVENS: i64 = i64::from_le_bytes([9, 25, 41, 57, 0, 0, 0, 0]);
+        let all = load(bytemuck::cast_ref(&self.qs));
+        let sevens = _mm512_multishift_epi64_epi8(_mm512_set1_epi64(SEVENS), all);
+        even(_mm512_cvtepi64_epi32(sevens))
+    }
 }
 
 impl InRegisters for BlockIQ3_XXS {
@@ -72,6 +102,12 @@ impl InRegisters for BlockIQ3_XXS {
     unsafe fn places(&self) -> [__m512i; 4] {
         let indices = load(bytemuck::cast_ref(&self.qs));
         three_bits::<Self, 2>(indices, upper_two(indices))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512vl,avx512vbmi,gfni,avx2")]
+    unsafe fn bytes_of_signs(&self) -> __m256i {
+        made_even(load_half(bytemuck::cast_ref(&self.signs)))
     }
 }
 
@@ -83,6 +119,27 @@ impl InRegisters for BlockIQ3_S {
         let [a, b] = upper_two(indices);
         three_bits::<Self, 3>(indices, [a, b, u64::from_le_bytes(self.qh)])
     }
+}
+
+/// See [`made_even`](crate::format::made_even); for eight groups.
+#[inline]
+#[target_feature(enable = "avx512vl,avx512vbmi,gfni")]
+fn made_even(bits: __m256i) -> __m256i {
+    /// Where seven bits begin, in two groups.
+    const SEVENS: i64 = i64::from_le_bytes([0, 7, 14, 21, 32, 39, 46, 53]);
+    even(_mm256_multishift_epi64_epi8(
+        _mm256_set1_epi64x(SEVENS),
+        bits,
+    ))
+}
+
+/// Bytes of seven bits, and an eighth that makes their number even.
+#[inline]
+#[target_feature(enable = "avx512vl,gfni")]
+fn even(sevens: __m256i) -> __m256i {
+    /// Which bits add up to a bit, to the last first: seven stay what they are.
+    const SUMS: i64 = i64::from_le_bytes([0x7f, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01]);
+    _mm256_gf2p8affine_epi64_epi8::<0>(sevens, _mm256_set1_epi64x(SUMS))
 }
 
 /// Entries of eight values in the order that [`shifts`] expects.
@@ -221,15 +278,20 @@ const fn raised<B: Codebook>() -> [i8; 64] {
 
 /// Looks a block up.
 #[inline]
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,f16c,avx2,fma")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,gfni,f16c,avx2,fma")]
 fn octet<B: InRegisters>(block: &B) -> Octet {
     /// Of steps 0 and 1 and of steps 2 and 3, which byte has their signs.
     const BYTES: [[u8; 64]; 2] = [sign_bytes(0), sign_bytes(1)];
     /// Which bits are those of even and of odd steps.
     const EVEN: u32 = 0x0804_0201;
     // SAFETY: this function has the features.
-    let (places, signs, subscales) =
-        unsafe { (block.places(), block.all_signs(), block.all_subscales()) };
+    let (places, signs, subscales) = unsafe {
+        (
+            block.places(),
+            block.bytes_of_signs(),
+            block.all_subscales(),
+        )
+    };
     let table = load_i8(const { &raised::<B>() });
     let signs = _mm512_castsi256_si512(signs);
     let twice = _mm512_set1_epi8((2 * Unpacked::RAISED_BY) as i8);
@@ -271,7 +333,7 @@ pub struct Blocks<'a, B> {
 impl<'a, B: InRegisters> Blocks<'a, B> {
     /// From the first block on.
     #[inline]
-    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,f16c,avx2,fma")]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,gfni,f16c,avx2,fma")]
     fn new(all: &'a [B]) -> Self {
         let next = match all.first() {
             Some(block) => octet(block),
@@ -284,7 +346,7 @@ impl<'a, B: InRegisters> Blocks<'a, B> {
     /// Looks a block up, of which there is one; asks for what is read later, to be in the
     /// first-level cache (`near`) or in the second.
     #[inline]
-    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,f16c,avx2,fma")]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,gfni,f16c,avx2,fma")]
     fn next(&mut self, near: bool) -> Octet {
         let following = &self.all[(self.here + 1).min(self.all.len() - 1)];
         prefetch::all_to_level(near, std::slice::from_ref(following), AHEAD);
@@ -294,6 +356,6 @@ impl<'a, B: InRegisters> Blocks<'a, B> {
 }
 
 kernels! {
-    "avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c",
+    "avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,gfni,avx2,fma,f16c",
     InRegisters
 }
