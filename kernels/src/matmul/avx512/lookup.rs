@@ -151,6 +151,7 @@ const OF_EIGHT: [u16; 32] = order(4, 0);
 #[target_feature(enable = "avx512bw,avx512vbmi")]
 fn two_bits<B: Codebook>(indices: __m512i) -> [__m512i; 4] {
     const SHIFTS: [[u8; 64]; 4] = [shifts(0, 2), shifts(8, 2), shifts(32, 2), shifts(40, 2)];
+    const { assert!(B::PLACES.len() <= 8 * 64 && B::VALUES.len() <= 4) }
     let pieces = B::PLACES.as_chunks::<64>().0;
     let mut found = [indices; 8];
     for (found, piece) in inlined::zip(found.iter_mut(), pieces) {
@@ -191,6 +192,7 @@ fn three_bits<B: Codebook, const UPPER: usize>(
     /// Where the bytes of entries are: those of an upper byte 64 bytes on.
     const ORDER: [[u8; 64]; 2] = [bytes_of(order(8, 0)), bytes_of(order(8, 2))];
     const SHIFTS: [[u8; 64]; 2] = [shifts(0, 3), shifts(32, 3)];
+    const { assert!(B::PLACES.len() == 64 << UPPER && B::VALUES.len() <= 8) }
     let [low, high] = inlined::map(const { &split(B::PLACES) }.each_ref(), |bytes| {
         let mut found = [indices; 8];
         let pieces = bytes.as_chunks::<64>().0;
@@ -284,6 +286,7 @@ fn octet<B: InRegisters>(block: &B) -> Octet {
     const BYTES: [[u8; 64]; 2] = [sign_bytes(0), sign_bytes(1)];
     /// Which bits are those of even and of odd steps.
     const EVEN: u32 = 0x0804_0201;
+    const { assert!(!B::SHIFTED) }
     // SAFETY: this function has the features.
     let (places, signs, subscales) = unsafe {
         (
