@@ -16,7 +16,7 @@
 //!
 //! Quants are in eighths, so the shift is one of them.
 
-use super::codebook::{Codebook, IQ1, IQ1_VALUES, codebook_format, grids, odd};
+use super::codebook::{Book, Codebook, IQ1, codebook_format, odd};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -45,9 +45,7 @@ impl BlockIQ1_S {
 
 impl Codebook for BlockIQ1_S {
     type Entry = u64;
-    const ENTRIES: &'static [u64] = &IQ1;
-    const PLACES: &'static [u16] = &grids::IQ1;
-    const VALUES: &'static [i8] = &IQ1_VALUES;
+    const BOOK: Book<u64> = IQ1;
     const SHIFTED: bool = true;
     const UNIT: f32 = 1.0 / 8.0;
 

@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ2_S, IQ2_VALUES, codebook_format, grids, odd_nibbles};
+use super::codebook::{Book, Codebook, IQ2_S, codebook_format, odd_nibbles};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -39,9 +39,7 @@ const _: () = assert!(size_of::<BlockIQ2_S>() == 82);
 
 impl Codebook for BlockIQ2_S {
     type Entry = u64;
-    const ENTRIES: &'static [u64] = &IQ2_S;
-    const PLACES: &'static [u16] = &grids::IQ2_S;
-    const VALUES: &'static [i8] = &IQ2_VALUES;
+    const BOOK: Book<u64> = IQ2_S;
     const UNIT: f32 = 1.0 / 8.0;
 
     #[inline(always)]

@@ -14,9 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{
-    Codebook, IQ2_VALUES, IQ2_XS, codebook_format, even_bytes, grids, odd_nibbles,
-};
+use super::codebook::{Book, Codebook, IQ2_XS, codebook_format, even_bytes, odd_nibbles};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -37,9 +35,7 @@ const _: () = assert!(size_of::<BlockIQ2_XS>() == 74);
 
 impl Codebook for BlockIQ2_XS {
     type Entry = u64;
-    const ENTRIES: &'static [u64] = &IQ2_XS;
-    const PLACES: &'static [u16] = &grids::IQ2_XS;
-    const VALUES: &'static [i8] = &IQ2_VALUES;
+    const BOOK: Book<u64> = IQ2_XS;
     const UNIT: f32 = 1.0 / 8.0;
 
     #[inline(always)]

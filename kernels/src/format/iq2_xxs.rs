@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 8 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ2_VALUES, IQ2_XXS, codebook_format, grids, made_even, odd};
+use super::codebook::{Book, Codebook, IQ2_XXS, codebook_format, made_even, odd};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -42,9 +42,7 @@ impl BlockIQ2_XXS {
 
 impl Codebook for BlockIQ2_XXS {
     type Entry = u64;
-    const ENTRIES: &'static [u64] = &IQ2_XXS;
-    const PLACES: &'static [u16] = &grids::IQ2_XXS;
-    const VALUES: &'static [i8] = &IQ2_VALUES;
+    const BOOK: Book<u64> = IQ2_XXS;
     const UNIT: f32 = 1.0 / 8.0;
 
     #[inline(always)]

@@ -15,7 +15,7 @@
 //! weight = d · (2 · scale + 1) · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ3_S, IQ3_S_VALUES, codebook_format, grids, odd};
+use super::codebook::{Book, Codebook, IQ3_S, codebook_format, odd};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -40,9 +40,7 @@ const _: () = assert!(size_of::<BlockIQ3_S>() == 110);
 
 impl Codebook for BlockIQ3_S {
     type Entry = u32;
-    const ENTRIES: &'static [u32] = &IQ3_S;
-    const PLACES: &'static [u16] = &grids::IQ3_S;
-    const VALUES: &'static [i8] = &IQ3_S_VALUES;
+    const BOOK: Book<u32> = IQ3_S;
     const UNIT: f32 = 1.0;
 
     #[inline(always)]

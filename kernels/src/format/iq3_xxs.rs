@@ -14,7 +14,7 @@
 //! weight = d · (2 · scale + 1) / 4 · ±entry
 //! ```
 
-use super::codebook::{Codebook, IQ3_XXS, IQ3_XXS_VALUES, codebook_format, grids, made_even, odd};
+use super::codebook::{Book, Codebook, IQ3_XXS, codebook_format, made_even, odd};
 use super::{Block, Group, Minimum};
 use crate::inlined;
 use half::f16;
@@ -35,9 +35,7 @@ const _: () = assert!(size_of::<BlockIQ3_XXS>() == 98);
 
 impl Codebook for BlockIQ3_XXS {
     type Entry = u32;
-    const ENTRIES: &'static [u32] = &IQ3_XXS;
-    const PLACES: &'static [u16] = &grids::IQ3_XXS;
-    const VALUES: &'static [i8] = &IQ3_XXS_VALUES;
+    const BOOK: Book<u32> = IQ3_XXS;
     const UNIT: f32 = 1.0 / 4.0;
 
     #[inline(always)]

@@ -358,12 +358,12 @@ impl Format {
     /// three bits for each of four values of eight, the first lowest.
     pub fn codebook(self) -> &'static [u16] {
         match self {
-            Format::IQ1_S | Format::IQ1_M => &codebook::grids::IQ1,
-            Format::IQ2_XXS => &codebook::grids::IQ2_XXS,
-            Format::IQ2_XS => &codebook::grids::IQ2_XS,
-            Format::IQ2_S => &codebook::grids::IQ2_S,
-            Format::IQ3_XXS => &codebook::grids::IQ3_XXS,
-            Format::IQ3_S => &codebook::grids::IQ3_S,
+            Format::IQ1_S | Format::IQ1_M => codebook::IQ1.places,
+            Format::IQ2_XXS => codebook::IQ2_XXS.places,
+            Format::IQ2_XS => codebook::IQ2_XS.places,
+            Format::IQ2_S => codebook::IQ2_S.places,
+            Format::IQ3_XXS => codebook::IQ3_XXS.places,
+            Format::IQ3_S => codebook::IQ3_S.places,
             _ => &[],
         }
     }

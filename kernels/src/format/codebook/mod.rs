@@ -54,16 +54,23 @@ impl Block for Expanded {
     }
 }
 
+/// A codebook.
+pub struct Book<E: 'static> {
+    /// The entries.
+    pub entries: &'static [E],
+    /// The same, each the places of its values among the few that there are, see [`grids`].
+    pub places: &'static [u16],
+    /// Those values.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // lookups of AVX-512
+    pub values: &'static [i8],
+}
+
 /// A block of 256 weights of a codebook format.
 pub trait Codebook: bytemuck::AnyBitPattern {
     /// Four or eight values beside each other.
     type Entry: Entry;
     /// The codebook.
-    const ENTRIES: &'static [Self::Entry];
-    /// The same, each the places of its values among the few that there are, see [`grids`].
-    const PLACES: &'static [u16];
-    /// Those values.
-    const VALUES: &'static [i8];
+    const BOOK: Book<Self::Entry>;
     /// Whether values are not negative where there is a sign, but shifted down by one, and up
     /// by one where there is none. Signs are then of all eight or of none.
     const SHIFTED: bool = false;
@@ -116,7 +123,7 @@ impl Entry for u32 {
 /// The quants of weights `32 · group ..`.
 #[inline(always)]
 pub fn quants<B: Codebook>(block: &B, group: usize) -> [i8; GROUP] {
-    let mut eights = B::Entry::eights(B::ENTRIES, block.indices(group));
+    let mut eights = B::Entry::eights(B::BOOK.entries, block.indices(group));
     for (eight, signs) in zip(eights.iter_mut(), block.signs(group)) {
         *eight = match B::SHIFTED {
             true => shift(*eight, signs != 0),
@@ -202,26 +209,33 @@ const fn fours<const N: usize>(entries: &[u16; N], values: [i8; 8]) -> [u32; N] 
 }
 
 /// Magnitudes of IQ2.
-pub const IQ2_VALUES: [i8; 3] = [8, 25, 43];
-/// Magnitudes of IQ3_XXS.
-pub const IQ3_XXS_VALUES: [i8; 8] = [4, 12, 20, 28, 36, 44, 52, 62];
-/// Magnitudes of IQ3_S.
-pub const IQ3_S_VALUES: [i8; 8] = [1, 3, 5, 7, 9, 11, 13, 15];
-/// Values of IQ1 in eighths, so that a shift of an eighth is 1.
-pub const IQ1_VALUES: [i8; 3] = [-8, 0, 8];
+const OF_IQ2: [i8; 3] = [8, 25, 43];
 
-/// The codebook of IQ2_XXS.
-pub static IQ2_XXS: [u64; 256] = eights(&grids::IQ2_XXS, IQ2_VALUES);
-/// The codebook of IQ2_XS.
-pub static IQ2_XS: [u64; 512] = eights(&grids::IQ2_XS, IQ2_VALUES);
-/// The codebook of IQ2_S.
-pub static IQ2_S: [u64; 1024] = eights(&grids::IQ2_S, IQ2_VALUES);
-/// The codebook of IQ3_XXS.
-pub static IQ3_XXS: [u32; 256] = fours(&grids::IQ3_XXS, IQ3_XXS_VALUES);
-/// The codebook of IQ3_S.
-pub static IQ3_S: [u32; 512] = fours(&grids::IQ3_S, IQ3_S_VALUES);
-/// The codebook of IQ1_S and IQ1_M.
-pub static IQ1: [u64; 2048] = eights(&grids::IQ1, IQ1_VALUES);
+/// Codebooks of [`grids`], how their entries come from places, and values.
+macro_rules! books {
+    ($($(#[$doc:meta])* $book:ident: [$entry:ty; $len:literal] = $entries:ident of $values:expr;)*) => {$(
+        $(#[$doc])*
+        pub const $book: Book<$entry> = {
+            static ENTRIES: [$entry; $len] = $entries(&grids::$book, $values);
+            Book { entries: &ENTRIES, places: &grids::$book, values: &$values }
+        };
+    )*};
+}
+
+books! {
+    /// The codebook of IQ2_XXS.
+    IQ2_XXS: [u64; 256] = eights of OF_IQ2;
+    /// The codebook of IQ2_XS.
+    IQ2_XS: [u64; 512] = eights of OF_IQ2;
+    /// The codebook of IQ2_S.
+    IQ2_S: [u64; 1024] = eights of OF_IQ2;
+    /// The codebook of IQ3_XXS.
+    IQ3_XXS: [u32; 256] = fours of [4, 12, 20, 28, 36, 44, 52, 62];
+    /// The codebook of IQ3_S.
+    IQ3_S: [u32; 512] = fours of [1, 3, 5, 7, 9, 11, 13, 15];
+    /// The codebook of IQ1_S and IQ1_M, in eighths, so that a shift of an eighth is 1.
+    IQ1: [u64; 2048] = eights of [-8, 0, 8];
+}
 
 /// Bytes of eight weights whose bit of the index is set.
 static SIGNS: [u64; 256] = signs();

@@ -99,7 +99,7 @@ impl<E: LookUp> Found<E> {
     #[target_feature(enable = "avx2")]
     pub unsafe fn group<B: Vectors<Entry = E>>(&self, group: usize) -> __m256i {
         // SAFETY: [`Vectors`] promises that there are such entries.
-        unsafe { E::look_up(B::ENTRIES, &self.indices[group]) }
+        unsafe { E::look_up(B::BOOK.entries, &self.indices[group]) }
     }
 
     /// Looks up all weights, with signs: what `expand` writes, in registers.
@@ -114,7 +114,7 @@ impl<E: LookUp> Found<E> {
             let places = _mm256_add_epi8(first_two, _mm256_set1_epi8(2 * i as i8));
             let signs = _mm256_shuffle_epi8(signs, places);
             // SAFETY: this function has AVX2; [`Vectors`] promises that there are such entries.
-            let values = unsafe { E::look_up_pair(B::ENTRIES, &self.indices, i) };
+            let values = unsafe { E::look_up_pair(B::BOOK.entries, &self.indices, i) };
             let values = match B::SHIFTED {
                 true => shifted(values, signs),
                 false => signed(values, signs),

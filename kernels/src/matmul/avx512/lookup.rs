@@ -151,8 +151,8 @@ const OF_EIGHT: [u16; 32] = order(4, 0);
 #[target_feature(enable = "avx512bw,avx512vbmi")]
 fn two_bits<B: Codebook>(indices: __m512i) -> [__m512i; 4] {
     const SHIFTS: [[u8; 64]; 4] = [shifts(0, 2), shifts(8, 2), shifts(32, 2), shifts(40, 2)];
-    const { assert!(B::PLACES.len() <= 8 * 64 && B::VALUES.len() <= 4) }
-    let pieces = B::PLACES.as_chunks::<64>().0;
+    const { assert!(B::BOOK.places.len() <= 8 * 64 && B::BOOK.values.len() <= 4) }
+    let pieces = B::BOOK.places.as_chunks::<64>().0;
     let mut found = [indices; 8];
     for (found, piece) in inlined::zip(found.iter_mut(), pieces) {
         let [low, high]: &[[u16; 32]; 2] = bytemuck::cast_ref(piece);
@@ -192,8 +192,8 @@ fn three_bits<B: Codebook, const UPPER: usize>(
     /// Where the bytes of entries are: those of an upper byte 64 bytes on.
     const ORDER: [[u8; 64]; 2] = [bytes_of(order(8, 0)), bytes_of(order(8, 2))];
     const SHIFTS: [[u8; 64]; 2] = [shifts(0, 3), shifts(32, 3)];
-    const { assert!(B::PLACES.len() == 64 << UPPER && B::VALUES.len() <= 8) }
-    let [low, high] = inlined::map(const { &split(B::PLACES) }.each_ref(), |bytes| {
+    const { assert!(B::BOOK.places.len() == 64 << UPPER && B::BOOK.values.len() <= 8) }
+    let [low, high] = inlined::map(const { &split(B::BOOK.places) }.each_ref(), |bytes| {
         let mut found = [indices; 8];
         let pieces = bytes.as_chunks::<64>().0;
         for (found, piece) in inlined::zip(found.iter_mut(), &pieces[..1 << UPPER]) {
@@ -266,12 +266,12 @@ const fn shifts(first: usize, bits: usize) -> [u8; 64] {
 
 /// Raised values, for all that the lower six bits of a byte with a place can be.
 const fn raised<B: Codebook>() -> [i8; 64] {
-    let values = B::VALUES.len().next_power_of_two();
+    let values = B::BOOK.values.len().next_power_of_two();
     let mut raised = [0; 64];
     let mut at = 0;
     while at < 64 {
-        if at % values < B::VALUES.len() {
-            raised[at] = B::VALUES[at % values] + Unpacked::RAISED_BY as i8;
+        if at % values < B::BOOK.values.len() {
+            raised[at] = B::BOOK.values[at % values] + Unpacked::RAISED_BY as i8;
         }
         at += 1;
     }
@@ -326,7 +326,7 @@ const fn sign_bytes(two_steps: usize) -> [u8; 64] {
 
 /// The octets of a matrix one after the other. One is looked up while the one before it is
 /// used: a processor does not see far enough ahead to begin with it by itself.
-pub struct Blocks<'a, B> {
+struct Blocks<'a, B> {
     all: &'a [B],
     /// Which one comes next.
     here: usize,
